@@ -1,0 +1,106 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// cartTime is how long an order may still empty the cart that it came from.
+const cartTime = time.Minute
+
+// emptyCart is the first try, while the caller waits: the shop must not show a cart that has been bought.
+func (f *flight) emptyCart(ctx context.Context) {
+	if f.order.State == Placed && f.Cart.Empty(ctx, f.order.UserID) == nil {
+		f.order.Delivered |= CartSettled
+	}
+}
+
+// deliverIfRoom makes the deliveries right after the answer. Beyond the bound they are left to recovery.
+func (f *flight) deliverIfRoom(ctx context.Context) {
+	if f.order.State != Placed {
+		return
+	}
+	select {
+	case f.deliveries <- struct{}{}:
+		defer func() { <-f.deliveries }()
+		f.report(guard(func() error { return within(ctx, f.deliver) }))
+	default:
+	}
+}
+
+// deliver does what is still owed, side by side, and records how far it came. Each delivery may be done more than once.
+func (f *flight) deliver(ctx context.Context) error {
+	o := f.order
+	deliveries := []struct {
+		is   Delivery
+		step Step
+		do   func(context.Context, *Order) error
+	}{
+		{CartSettled, StepEmptyCart, f.settleCart},
+		{EmailSent, StepEmail, f.Mail.Confirm},
+		{EventPublished, StepPublish, f.publish},
+	}
+	var wg sync.WaitGroup
+	var done atomic.Uint32
+	failures := make([]error, len(deliveries))
+	for i, d := range deliveries {
+		if o.Delivered.Has(d.is) {
+			continue
+		}
+		wg.Go(func() {
+			if err := guard(func() error { return d.do(ctx, o) }); err != nil {
+				failures[i] = fmt.Errorf("%s: %w", d.step, err)
+				return
+			}
+			done.Or(uint32(d.is))
+		})
+	}
+	wg.Wait()
+	o.Delivered |= Delivery(done.Load())
+	if err := errors.Join(failures...); err != nil {
+		return f.postpone(ctx, "", err)
+	}
+	return f.record(ctx, Completed)
+}
+
+// publish tells the rest of the shop, if there is a broker to tell it by.
+func (f *flight) publish(ctx context.Context, o *Order) error {
+	if f.Events == nil {
+		return nil
+	}
+	return f.Events.Publish(ctx, o)
+}
+
+// settleCart empties the cart unless it has changed since: what the customer has put into it later is theirs. The cart
+// has no version, so after a while it is left alone for good.
+func (f *flight) settleCart(ctx context.Context, o *Order) error {
+	if time.Since(o.Changed) > cartTime {
+		return nil
+	}
+	lines, err := f.Cart.Lines(ctx, o.UserID)
+	if err != nil || !sameLines(lines, o.Items) {
+		return err
+	}
+	return f.Cart.Empty(ctx, o.UserID)
+}
+
+// sameLines tells whether a cart still holds what was ordered, in whatever order and however split.
+func sameLines(cart []Line, items []Item) bool {
+	left := make(map[string]int64, len(items))
+	for _, item := range items {
+		left[item.ProductID] += int64(item.Quantity)
+	}
+	for _, line := range cart {
+		left[line.ProductID] -= int64(line.Quantity)
+	}
+	for _, n := range left {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,26 @@
+// Package order is what checkout is about: placing an order, and seeing it through.
+//
+// # The tour
+//
+// Placer.Place (place.go) is the use case. It has three phases:
+//
+//  1. Read. Pricing (pricing.go) reads the cart, then the products beside the shipping quote, then converts prices.
+//     Nothing is recorded and nothing moves; whatever can be refused is refused here.
+//  2. Pivot. The intent is recorded, in state Charging, and the card is charged. This is the one act that cannot be
+//     undone or blindly repeated, so it is tried once.
+//  3. Forward. The parcel is shipped, the cart emptied, and then, after the answer, the e-mail and the event go out
+//     (deliver.go). Each step can be repeated, and is, until it is done or refused for good.
+//
+// From the charge on the order is a flight (flight.go): it belongs to the Placer and not to the caller, who may hang up.
+// Between any two acts on the world lies a durable record (State, Store). So after a crash Recover (recovery.go) runs the
+// same steps from the recorded state on. An order found in Charging may have been charged; as the card is never stored,
+// nobody can ask again, and the order is in doubt: it is said so, and shown.
+//
+// Whoever takes an order over raises its Epoch; a write with an older one fails with ErrFenced. Safety rests on that and
+// on the state compared with every write, never on clocks; leases only say when somebody else may try.
+//
+// # What is not here
+//
+// No protobuf, SQL, HTTP or telemetry. The world is what ports.go says; gateways and the store implement it, and
+// telemetry is put around it. Why a step failed is an *Error of one of the kinds in errors.go.
+package order

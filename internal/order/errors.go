@@ -1,0 +1,108 @@
+package order
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The kinds of failure: what a caller can do about it. Each is the Kind of an *Error that Place returns.
+var (
+	// ErrInvalid: the request is malformed; Error.Violations name the fields. Correct it and ask again.
+	ErrInvalid = errors.New("invalid request")
+	// ErrEmptyCart: there is nothing to order.
+	ErrEmptyCart = errors.New("the cart is empty")
+	// ErrBadCart: the cart cannot be ordered as it is; Error.Violations name the lines.
+	ErrBadCart = errors.New("the cart cannot be ordered")
+	// ErrUnknownProduct: the catalogue does not know a product of the cart.
+	ErrUnknownProduct = errors.New("unknown product")
+	// ErrImplausible: a neighbour answered something that cannot be, so nothing was charged on the strength of it.
+	ErrImplausible = errors.New("implausible answer")
+	// ErrUnavailable: a neighbour of the read phase, or the store, could not be asked. Ask again later.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrOverloaded: too many orders are under way. Ask again after Error.RetryAfter.
+	ErrOverloaded = errors.New("too many orders under way")
+	// ErrDeclined: the payment service refused the card.
+	ErrDeclined = errors.New("card declined")
+	// ErrPaymentUnreachable: the charge could not be sent. No money moved.
+	ErrPaymentUnreachable = errors.New("payment unreachable")
+	// ErrInDoubt: the charge was sent and not answered in time. Do not pay again; ask what became of the order.
+	ErrInDoubt = errors.New("payment outcome unknown")
+	// ErrUnshippable: the order was paid, and the carrier refuses it for good. The money is owed back.
+	ErrUnshippable = errors.New("shipping refused")
+	// ErrInternal: a bug of ours. The order, if there is one, is left to recovery.
+	ErrInternal = errors.New("internal error")
+)
+
+// What ports return so that the order can tell what happened.
+var (
+	// ErrRefused: the neighbour has understood and says no, for good.
+	ErrRefused = errors.New("refused")
+	// ErrUnsent: the request never left this process.
+	ErrUnsent = errors.New("not sent")
+	// ErrFenced: the order has been taken over by somebody else.
+	ErrFenced = errors.New("taken over")
+)
+
+// Step names a part of placing an order, in errors and in telemetry.
+type Step string
+
+const (
+	StepCart      Step = "cart"
+	StepCatalog   Step = "catalog"
+	StepQuote     Step = "quote"
+	StepConvert   Step = "convert"
+	StepRecord    Step = "record"
+	StepCharge    Step = "charge"
+	StepShip      Step = "ship"
+	StepEmptyCart Step = "empty_cart"
+	StepEmail     Step = "email"
+	StepPublish   Step = "publish"
+)
+
+// Error is why an order was not placed.
+type Error struct {
+	Kind       error         // one of the kinds above
+	Step       Step          // where, if that says anything
+	OrderID    ID            // empty when nothing was recorded
+	Violations []Violation   // with ErrInvalid and ErrBadCart: what to correct
+	RetryAfter time.Duration // with ErrOverloaded and ErrUnavailable: when to ask again, if known
+	Err        error         // the cause, if there is one below
+}
+
+// Violation is one thing wrong with one field of the request, or one line of the cart.
+type Violation struct {
+	Field   string // as on the wire: "credit_card.credit_card_number", "cart[OLJCESPC7Z].quantity"
+	Problem string // what is wrong with it, never its value when that is private
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Kind.Error())
+	for i, v := range e.Violations {
+		b.WriteString([]string{": ", "; "}[min(i, 1)])
+		fmt.Fprintf(&b, "%s: %s", v.Field, v.Problem)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+// Unwrap makes errors.Is see both the kind and the cause.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}
+
+// fail makes an *Error out of what a port returned. A cause that is an *Error already is kept as it is.
+func fail(kind error, step Step, cause error) error {
+	var known *Error
+	if errors.As(cause, &known) {
+		return known
+	}
+	return &Error{Kind: kind, Step: step, Err: cause}
+}

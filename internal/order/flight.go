@@ -1,0 +1,246 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lease is how long an order is left to the process that works on it, counted from its last record.
+	lease = 30 * time.Second
+	// stepTime bounds what is done between two records: well within the lease, so that an order never has two masters.
+	stepTime = 25 * time.Second
+	// recordTime bounds a record's tries, which do not end with the service.
+	recordTime = 4 * time.Second
+	// retention is how long a finished order's record is kept.
+	retention = 7 * 24 * time.Hour
+	// shipTries is how often a parcel is tried while the caller may be waiting.
+	shipTries = 3
+)
+
+// flight is one order being taken further by this process: by Place right after it was opened, or by recovery.
+type flight struct {
+	*Placer
+	order  *Order // its goroutine's own; others look at recorded
+	card   *Card  // Place's alone: it is never stored, so nobody else can charge
+	opened time.Time
+
+	recorded atomic.Pointer[Order] // a copy of the order as the store knows it
+	answered chan struct{}         // closed when answer is what the caller is told
+	answer   error
+}
+
+// depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
+// parcel are settled.
+func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()) *flight {
+	f := &flight{Placer: p, order: o, card: &card, opened: time.Now(), answered: make(chan struct{})}
+	f.snapshot()
+	p.flights.Go(func() {
+		ctx, cancel := p.detach(ctx)
+		defer cancel()
+		f.land(guard(func() error {
+			if err := f.forward(ctx); err != nil {
+				return err
+			}
+			f.emptyCart(ctx)
+			return nil
+		}))
+		release()
+		f.deliverIfRoom(ctx)
+	})
+	return f
+}
+
+// detach makes a context that outlives the caller's, but not the service.
+func (p *Placer) detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(p.base, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// wait returns what the caller is told: the outcome, or, when their time is over, what is on record.
+func (f *flight) wait(ctx context.Context) (*Order, error) {
+	select {
+	case <-f.answered:
+		return f.recorded.Load(), f.answer
+	case <-ctx.Done():
+	}
+	o := f.recorded.Load()
+	if o.State == Charging {
+		return nil, &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}
+	}
+	return o, nil
+}
+
+// land tells the caller. An order that is paid and recorded is an answer, whatever has gone wrong since.
+func (f *flight) land(err error) {
+	if state := f.recorded.Load().State; state == Charged || state == Placed {
+		f.report(err)
+		err = nil
+	}
+	f.answer = err
+	close(f.answered)
+}
+
+// report tells of what no caller hears.
+func (f *flight) report(err error) {
+	if err != nil {
+		f.Report(f.base, f.order.ID, err)
+	}
+}
+
+// forward takes the order from its recorded state to Placed, or to where it rests. Place and recovery share it.
+func (f *flight) forward(ctx context.Context) error {
+	for {
+		var step func(context.Context) error
+		switch f.order.State {
+		case Charging:
+			step = f.charge
+		case Charged:
+			step = f.ship
+		case Placed, Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
+			return nil
+		}
+		if err := within(ctx, step); err != nil {
+			return err
+		}
+	}
+}
+
+// within gives a step its time.
+func within(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	return step(ctx)
+}
+
+// charge takes the money, once. Without a card (the order was found in Charging) nobody can know whether it was taken.
+func (f *flight) charge(ctx context.Context) error {
+	o, card := f.order, f.card
+	f.card = nil
+	if card == nil {
+		return f.doubt(ctx, errors.New("the process that charged it ended before the answer came"))
+	}
+	if time.Since(f.opened) > lease-stepTime { // we slept, and the order may have been taken over
+		return f.refuse(ctx, ErrUnavailable, errors.New("too late to charge"))
+	}
+	transaction, err := f.Payment.Charge(ctx, o.ID, o.Total, *card)
+	switch {
+	case errors.Is(err, ErrUnsent):
+		return f.refuse(ctx, ErrPaymentUnreachable, err)
+	case errors.Is(err, ErrRefused):
+		return f.refuse(ctx, ErrDeclined, err)
+	case err != nil:
+		return f.doubt(ctx, err)
+	}
+	o.TransactionID = transaction
+	if err := f.record(ctx, Charged); err != nil { // nothing may follow that a crash would forget
+		return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid, and not recorded: %w", err)}
+	}
+	return nil
+}
+
+// doubt records that nobody here knows whether the card was charged.
+func (f *flight) doubt(ctx context.Context, cause error) error {
+	f.order.Reason = brief(cause)
+	f.report(f.record(ctx, InDoubt))
+	return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: f.order.ID, Err: cause}
+}
+
+// refuse records that no money moved. Should the record fail, the order stays in Charging and will be in doubt: safe.
+func (f *flight) refuse(ctx context.Context, kind, cause error) error {
+	f.order.Reason = brief(cause)
+	f.report(f.record(ctx, Declined))
+	return &Error{Kind: kind, Step: StepCharge, OrderID: f.order.ID, Err: cause}
+}
+
+// ship sends the parcel. What may pass is tried again a little, and then left to recovery.
+func (f *flight) ship(ctx context.Context) error {
+	o := f.order
+	for try := 1; ; try++ {
+		tracking, err := f.Carrier.Ship(ctx, o.ID, o.Address, o.Lines())
+		switch {
+		case err == nil:
+			o.TrackingID = tracking
+			return f.record(ctx, Placed)
+		case errors.Is(err, ErrRefused):
+			o.Reason = brief(err)
+			f.report(f.record(ctx, Refunding))
+			return &Error{Kind: ErrUnshippable, Step: StepShip, OrderID: o.ID, Err: err}
+		case try == shipTries || !pause(ctx, 100*time.Millisecond<<try):
+			return f.postpone(ctx, StepShip, err)
+		}
+	}
+}
+
+// record makes the order's new state durable. Until it has succeeded, nothing may be done on the strength of it.
+func (f *flight) record(ctx context.Context, to State) error {
+	before := *f.order
+	f.order.State, f.order.Changed, f.order.Attempts = to, time.Now(), 0
+	hold := lease
+	if to.Final() {
+		hold = retention
+	}
+	if err := f.save(ctx, before.State, hold); err != nil {
+		*f.order = before
+		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: before.ID, Err: err}
+	}
+	return nil
+}
+
+// postpone leaves the order to recovery for a while, longer with each failure, and returns the failure.
+func (f *flight) postpone(ctx context.Context, step Step, cause error) error {
+	o := f.order
+	o.Attempts++
+	o.Reason = brief(cause)
+	failure := &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: cause}
+	if err := f.save(ctx, o.State, backoff(o.Attempts)); err != nil {
+		failure.Err = errors.Join(cause, err)
+	}
+	return failure
+}
+
+// save tries to record for a while, the service's end notwithstanding: it is the one thing that must not be left undone.
+func (f *flight) save(ctx context.Context, from State, hold time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	for try := 0; ; try++ {
+		err := f.Store.Save(ctx, f.order, from, hold)
+		if err == nil {
+			f.snapshot()
+			return nil
+		}
+		if errors.Is(err, ErrFenced) || !pause(ctx, 20*time.Millisecond<<min(try, 5)) {
+			return err
+		}
+	}
+}
+
+// snapshot keeps a copy of the order as it is on record, for callers who cannot wait.
+func (f *flight) snapshot() {
+	o := *f.order
+	f.recorded.Store(&o)
+}
+
+// brief is the text of a cause, short enough for a record.
+func brief(cause error) string {
+	const most = 500
+	text := cause.Error()
+	return strings.ToValidUTF8(text[:min(len(text), most)], "�")
+}
+
+// pause waits, and tells whether it could.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,118 @@
+package order
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"log/slog"
+	"time"
+
+	"checkout/internal/money"
+)
+
+// ID names an order: a UUID (RFC 9562, version 7), as in "01890a5d-ac96-774b-bcce-b302099a8057".
+// It is the key of its charge, its parcel, its e-mail and its event.
+type ID string
+
+// newID makes an ID. Version 7 begins with the time, so that new rows lie side by side in the store.
+func newID(now time.Time) ID {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: crypto/rand
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(b[:6], ms[2:])
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	h := hex.EncodeToString(b[:])
+	return ID(h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:])
+}
+
+// Line is one product of a cart.
+type Line struct {
+	ProductID string
+	Quantity  int32
+}
+
+// Item is a line with its unit price in the customer's currency, rounded to what can be paid.
+type Item struct {
+	Line
+	Cost money.Amount
+}
+
+// Product is what the catalogue says of a product: a name and a unit price, in US dollars.
+type Product struct {
+	ID    string
+	Price money.Amount
+}
+
+// Address is where a parcel goes.
+type Address struct {
+	Street, City, State, Country, ZipCode string
+}
+
+// Email is a customer's address. It goes into the record and to the e-mail service, never into a log or a trace.
+type Email string
+
+// String hides the address from whoever prints it.
+func (Email) String() string { return "***" }
+
+// LogValue hides the address from logs.
+func (Email) LogValue() slog.Value { return slog.StringValue("***") }
+
+// Order is an order as it is recorded. It has no field for a card, on purpose.
+type Order struct {
+	ID    ID
+	Epoch int64 // the fencing token: whoever takes an order over raises it
+	State State
+
+	UserID   string
+	Currency money.Currency
+	Email    Email
+	Address  Address
+	Items    []Item
+	Shipping money.Amount // the quote that is charged
+	Total    money.Amount // Σ cost · quantity + shipping
+
+	TransactionID string // the receipt of the charge; empty before Charged
+	TrackingID    string // the parcel; empty before Placed
+	Delivered     Delivery
+	Reason        string // why the order rests where it is; free of personal data
+	Attempts      int    // failed tries since the last change of state
+
+	Created time.Time
+	Changed time.Time         // when it came into its state
+	Trace   map[string]string // W3C trace context and baggage of the call that placed it
+}
+
+// Lines are the order's items without their prices.
+func (o *Order) Lines() []Line {
+	lines := make([]Line, len(o.Items))
+	for i, item := range o.Items {
+		lines[i] = item.Line
+	}
+	return lines
+}
+
+// Quantity is the number of pieces in the order.
+func (o *Order) Quantity() int {
+	var n int
+	for _, item := range o.Items {
+		n += int(item.Quantity)
+	}
+	return n
+}
+
+// Delivery is a set of the things that are owed once an order is placed, and that may each be done more than once.
+type Delivery uint8
+
+const (
+	// CartSettled: the cart was emptied, or has changed since and is left as it is.
+	CartSettled Delivery = 1 << iota
+	// EmailSent: the e-mail service has taken the confirmation.
+	EmailSent
+	// EventPublished: the broker holds the event.
+	EventPublished
+)
+
+// Has tells whether all of d are among the deliveries done.
+func (done Delivery) Has(d Delivery) bool { return done&d == d }

@@ -1,0 +1,320 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"checkout/internal/money"
+)
+
+func TestAnOrderIsPaidShippedAndDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		o, err := s.open(t).Place(t.Context(), request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.State != Placed || o.TrackingID == "" || o.TransactionID == "" {
+			t.Errorf("the answer is %+v, want a placed order with its receipt and its parcel", o)
+		}
+		if want := usd("213.11"); o.Total != want || s.charges[o.ID] != want {
+			t.Errorf("answered %v and charged %v, want 2 × 101.96 + 0.20 + 8.99 = %v", o.Total, s.charges[o.ID], want)
+		}
+		synctest.Wait()
+		if got := s.the(t).State; got != Completed {
+			t.Errorf("on record it is %v, want completed", got)
+		}
+		if got := s.books(); got != [4]int{1, 1, 1, 1} {
+			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
+		}
+		if len(s.carts["ada"]) > 0 {
+			t.Error("the cart still holds what was bought")
+		}
+	})
+}
+
+// The critical path in calls, each of which takes a second here: cart, then products beside the quote, then (not in
+// dollars) conversions, charge, ship, empty cart.
+func TestLatencyIsFlatInTheNumberOfLines(t *testing.T) {
+	for _, lines := range []int{1, 5, 80} {
+		for currency, want := range map[money.Currency]time.Duration{"USD": 5 * time.Second, "EUR": 6 * time.Second} {
+			t.Run(fmt.Sprint(lines, " lines in ", currency), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newShop()
+					s.carts["ada"] = nil
+					for i := range lines {
+						id := fmt.Sprint("product ", i)
+						s.prices[id] = amount("USD", fmt.Sprintf("%d.99", i+1))
+						s.carts["ada"] = append(s.carts["ada"], Line{id, 1})
+					}
+					s.before = func(_ context.Context, step Step) error {
+						if step != "open" && step[:min(4, len(step))] != "save" {
+							time.Sleep(time.Second)
+						}
+						return nil
+					}
+					req := request()
+					req.Currency = currency
+					began := time.Now()
+					if _, err := s.open(t).Place(t.Context(), req); err != nil {
+						t.Fatal(err)
+					}
+					if took := time.Since(began); took != want {
+						t.Errorf("%d lines in %s took %v, want %v", lines, currency, took, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestDistinctPricesAreConvertedOnce(t *testing.T) {
+	s := newShop()
+	s.carts["ada"] = []Line{{"telescope", 1}, {"twin", 3}, {"lens", 1}, {"telescope", 2}}
+	s.prices["twin"] = s.prices["telescope"]
+	req := request()
+	req.Currency = "JPY"
+	p := s.open(t)
+	o, err := p.Place(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.flights.Wait()
+	if s.calls[StepConvert] != 3 {
+		t.Errorf("%d conversions, want 3: two distinct prices and the quote", s.calls[StepConvert])
+	}
+	if len(o.Items) != 3 || o.Items[0].Quantity != 3 {
+		t.Errorf("items %v, want lines of the same product merged", o.Items)
+	}
+	// 101.96, 0.20 and 8.99 dollars at 150: 15294, 30 and 1348.5 yen, which is paid as 1349.
+	if got := o.Total.String(); got != "JPY 93143" {
+		t.Errorf("total %s, want JPY 93143: each price is rounded once to what yen can pay", got)
+	}
+}
+
+func TestWhatIsRefusedBeforeAnythingMoves(t *testing.T) {
+	huge := usd("1.00")
+	huge, _ = huge.Mul(1 << 30)
+	for name, test := range map[string]struct {
+		shop func(*shop)
+		req  func(*Request)
+		want error
+	}{
+		"no user":                  {req: func(r *Request) { r.UserID = "" }, want: ErrInvalid},
+		"no such currency":         {req: func(r *Request) { r.Currency = "XYZ" }, want: ErrInvalid},
+		"currency not supported":   {req: func(r *Request) { r.Currency = "GBP" }, want: ErrInvalid},
+		"no address":               {req: func(r *Request) { r.Address = Address{} }, want: ErrInvalid},
+		"no e-mail address":        {req: func(r *Request) { r.Email = "ada" }, want: ErrInvalid},
+		"card with a wrong digit":  {req: func(r *Request) { r.Card.number = "4432-8015-6152-0455" }, want: ErrInvalid},
+		"expired card":             {req: func(r *Request) { r.Card.year = 1999 }, want: ErrInvalid},
+		"empty cart":               {shop: func(s *shop) { s.carts["ada"] = nil }, want: ErrEmptyCart},
+		"quantity 0":               {shop: func(s *shop) { s.carts["ada"][0].Quantity = 0 }, want: ErrBadCart},
+		"quantity -1":              {shop: func(s *shop) { s.carts["ada"][0].Quantity = -1 }, want: ErrBadCart},
+		"quantity 20 million":      {shop: func(s *shop) { s.carts["ada"][0].Quantity = 20_000_000 }, want: ErrBadCart},
+		"unknown product":          {shop: func(s *shop) { delete(s.prices, "lens") }, want: ErrUnknownProduct},
+		"price 0":                  {shop: func(s *shop) { s.prices["lens"] = usd("0.00") }, want: ErrImplausible},
+		"price below 0":            {shop: func(s *shop) { s.prices["lens"], _ = s.prices["lens"].Mul(-1) }, want: ErrImplausible},
+		"absurd price":             {shop: func(s *shop) { s.prices["lens"] = huge }, want: ErrImplausible},
+		"absurd total":             {shop: func(s *shop) { s.prices["lens"] = usd("999999.00"); s.carts["ada"][1].Quantity = 2 }, want: ErrBadCart},
+		"negative quote":           {shop: func(s *shop) { s.quote, _ = s.quote.Mul(-1) }, want: ErrImplausible},
+		"nothing is shipped there": {shop: func(s *shop) { s.before = failing(StepQuote, 1, ErrRefused) }, want: ErrBadCart},
+		"cart away":                {shop: func(s *shop) { s.before = failing(StepCart, 9, errAway) }, want: ErrUnavailable},
+		"catalog away":             {shop: func(s *shop) { s.before = failing(StepCatalog, 9, errAway) }, want: ErrUnavailable},
+		"store away":               {shop: func(s *shop) { s.before = failing("open", 9, errAway) }, want: ErrUnavailable},
+		"a bug":                    {shop: func(s *shop) { s.before = func(context.Context, Step) error { panic("bug") } }, want: ErrInternal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, req := newShop(), request()
+			if test.shop != nil {
+				test.shop(s)
+			}
+			if test.req != nil {
+				test.req(&req)
+			}
+			_, err := s.open(t).Place(t.Context(), req)
+			var failure *Error
+			if !errors.As(err, &failure) || !errors.Is(failure.Kind, test.want) {
+				t.Errorf("Place says %v, want %v", err, test.want)
+			}
+			if s.books() != [4]int{} || len(s.rows) > 0 {
+				t.Errorf("moved: %v, on record: %d orders; want nothing", s.books(), len(s.rows))
+			}
+		})
+	}
+}
+
+func TestEveryViolationIsNamed(t *testing.T) {
+	err := (&Request{Card: NewCard("1", -1, 0, 13)}).Validate(time.Now())
+	var failure *Error
+	if !errors.As(err, &failure) {
+		t.Fatalf("Validate says %v", err)
+	}
+	named := map[string]bool{}
+	for _, v := range failure.Violations {
+		named[v.Field] = true
+	}
+	for _, field := range []string{"user_id", "user_currency", "address", "email", "credit_card.credit_card_number", "credit_card.credit_card_cvv", "credit_card.credit_card_expiration_month"} {
+		if !named[field] {
+			t.Errorf("%s is wrong and not named in %v", field, err)
+		}
+	}
+}
+
+// Given neighbours that fail around the charge and after it: what is answered, what is on record, what has moved.
+func TestFailuresAfterTheIntentIsOnRecord(t *testing.T) {
+	away := errors.New("503")
+	for name, test := range map[string]struct {
+		before, after func(context.Context, Step) error
+		answer        error // nil: OK
+		state         State
+		books         [4]int
+	}{
+		"card refused":                    {before: failing(StepCharge, 1, ErrRefused), answer: ErrDeclined, state: Declined},
+		"payment not reached":             {before: failing(StepCharge, 1, ErrUnsent), answer: ErrPaymentUnreachable, state: Declined},
+		"charge fails, unknown how":       {before: failing(StepCharge, 1, away), answer: ErrInDoubt, state: InDoubt},
+		"answer to the charge lost":       {after: failing(StepCharge, 1, away), answer: ErrInDoubt, state: InDoubt, books: [4]int{1, 0, 0, 0}},
+		"charge hangs":                    {before: hanging(StepCharge), answer: ErrInDoubt, state: InDoubt},
+		"shipping refused for good":       {before: failing(StepShip, 1, ErrRefused), answer: ErrUnshippable, state: Refunding, books: [4]int{1, 0, 0, 0}},
+		"shipping fails twice":            {before: failing(StepShip, 2, away), state: Completed, books: [4]int{1, 1, 1, 1}},
+		"shipping hangs":                  {before: hanging(StepShip), state: Charged, books: [4]int{1, 0, 0, 0}},
+		"cart cannot be emptied at first": {before: failing(StepEmptyCart, 1, away), state: Completed, books: [4]int{1, 1, 1, 1}},
+		"e-mail away":                     {before: failing(StepEmail, 99, away), state: Placed, books: [4]int{1, 1, 0, 1}},
+		"broker hangs":                    {before: hanging(StepPublish), state: Placed, books: [4]int{1, 1, 1, 0}},
+		"charged fails to be recorded":    {before: failing("save charged", 1000, away), answer: ErrInDoubt, state: Charging, books: [4]int{1, 0, 0, 0}},
+		"recorded at the second try":      {before: failing("save charged", 1, away), state: Completed, books: [4]int{1, 1, 1, 1}},
+		"taken over meanwhile":            {before: failing("save charged", 1, ErrFenced), answer: ErrInDoubt, state: Charging, books: [4]int{1, 0, 0, 0}},
+		"placed fails to be recorded":     {before: failing("save placed", 1000, away), state: Charged, books: [4]int{1, 1, 0, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.before, s.after = test.before, test.after
+				p := s.open(t)
+				ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+				defer cancel()
+				_, err := p.Place(ctx, request())
+				var failure *Error
+				if test.answer == nil && err != nil || test.answer != nil && (!errors.As(err, &failure) || failure.Kind != test.answer) {
+					t.Errorf("Place says %v, want %v", err, test.answer)
+				}
+				if failure != nil && failure.OrderID != s.the(t).ID {
+					t.Errorf("the failure names order %q, want %q", failure.OrderID, s.the(t).ID)
+				}
+				p.flights.Wait()
+				if got := s.the(t).State; got != test.state {
+					t.Errorf("on record it is %v, want %v", got, test.state)
+				}
+				if got := s.books(); got != test.books {
+					t.Errorf("charges, parcels, mails, events: %v, want %v", got, test.books)
+				}
+			})
+		})
+	}
+}
+
+func TestACallerWhoHangsUpAfterTheChargeLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		ctx, hangUp := context.WithCancel(t.Context())
+		s.after = func(_ context.Context, step Step) error {
+			if step == StepCharge {
+				hangUp()
+				time.Sleep(time.Second)
+			}
+			return nil
+		}
+		p := s.open(t)
+		_, err := p.Place(ctx, request())
+		var failure *Error
+		if !errors.As(err, &failure) || failure.Kind != ErrInDoubt {
+			t.Errorf("the caller who left is told %v, want in doubt", err)
+		}
+		p.flights.Wait()
+		if got := s.the(t).State; got != Completed {
+			t.Errorf("the order is %v, want completed", got)
+		}
+	})
+}
+
+func TestTheAnswerComesWithinTheCallersDeadline(t *testing.T) {
+	for _, step := range []Step{StepCart, StepCatalog, StepQuote, "supported", StepCharge, StepShip, StepEmptyCart, StepEmail, StepPublish, "open"} {
+		t.Run(string(step), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.before = hanging(step)
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				began := time.Now()
+				_, _ = s.open(t).Place(ctx, request()) // which answer is another test's matter
+				if took := time.Since(began); took > 3*time.Second {
+					t.Errorf("a hanging %s made the caller wait %v, want at most 3s", step, took)
+				}
+			})
+		})
+	}
+}
+
+func TestNoChargeIsStartedWithTooLittleTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepCatalog {
+				time.Sleep(950 * time.Millisecond)
+			}
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := s.open(t).Place(ctx, request())
+		if !errors.Is(err, ErrUnavailable) || len(s.rows) > 0 {
+			t.Errorf("Place says %v with %d orders on record, want unavailable and none", err, len(s.rows))
+		}
+	})
+}
+
+func TestABugInOneOrderIsThatOrdersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepShip {
+				panic("bug")
+			}
+			return nil
+		}
+		if o, err := s.open(t).Place(t.Context(), request()); err != nil || o.State != Charged {
+			t.Errorf("the paid order is answered with %v, %v; want it charged and safe", o, err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.reports) != 1 || !errors.Is(s.reports[0], ErrInternal) {
+			t.Errorf("reported: %v, want the bug", s.reports)
+		}
+	})
+}
+
+func TestCloseWaitsForOrdersUnderWayAndThenLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = hanging(StepShip)
+		p := s.open(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := p.Place(ctx, request()); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		patience, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		p.Close(patience)
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("Close took %v, want the 5s that it was given", took)
+		}
+		if got := s.the(t).State; got != Charged {
+			t.Errorf("on record it is %v, want charged: somebody else's work", got)
+		}
+	})
+}

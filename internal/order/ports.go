@@ -1,0 +1,83 @@
+package order
+
+import (
+	"context"
+	"time"
+
+	"checkout/internal/money"
+)
+
+// What an order needs of the world. Every method takes as long as its context allows, and no longer; an error that is
+// not one of those named here is a failure that may pass.
+
+// Cart is the basket of a user.
+type Cart interface {
+	// Lines are what the user wants to buy. An unknown user has none.
+	Lines(ctx context.Context, userID string) ([]Line, error)
+	// Empty throws the basket's contents away. Doing it twice does no harm.
+	Empty(ctx context.Context, userID string) error
+}
+
+// Catalog knows the products.
+type Catalog interface {
+	// Product returns ErrUnknownProduct when there is no such product.
+	Product(ctx context.Context, id string) (Product, error)
+}
+
+// Exchange converts money.
+type Exchange interface {
+	// Supported are the currencies that the exchange says it knows.
+	Supported(ctx context.Context) ([]money.Currency, error)
+	// Convert returns ErrImplausible for an answer that is no amount of the currency asked for.
+	Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error)
+}
+
+// Carrier prices and ships parcels.
+type Carrier interface {
+	// Quote is the price of shipping the lines, in US dollars. It returns ErrRefused when they cannot be shipped there.
+	Quote(ctx context.Context, to Address, lines []Line) (money.Amount, error)
+	// Ship sends the parcel of an order and returns its tracking id. It returns ErrRefused when asking again is vain.
+	Ship(ctx context.Context, id ID, to Address, lines []Line) (trackingID string, err error)
+}
+
+// Payment charges cards.
+type Payment interface {
+	// Charge takes amount from card, under the order's id, and returns the transaction's id. ErrRefused and ErrUnsent
+	// say for certain that no money moved; after any other error it may have.
+	Charge(ctx context.Context, id ID, amount money.Amount, card Card) (transactionID string, err error)
+}
+
+// Mail writes to customers.
+type Mail interface {
+	// Confirm tells the customer that the order is on its way.
+	Confirm(ctx context.Context, o *Order) error
+}
+
+// Events tells the rest of the shop.
+type Events interface {
+	// Publish returns nil when the broker holds the event durably.
+	Publish(ctx context.Context, o *Order) error
+}
+
+// Store keeps the record of orders. What it has accepted survives a crash of the process and of the machine.
+type Store interface {
+	// Open records a new order in its state, held for as long as given.
+	Open(ctx context.Context, o *Order, hold time.Duration) error
+	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
+	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
+	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
+	Save(ctx context.Context, o *Order, from State, hold time.Duration) error
+	// Claim takes over at most limit resumable orders that nobody holds any more, oldest first, and raises their epoch.
+	Claim(ctx context.Context, limit int, hold time.Duration) ([]*Order, error)
+}
+
+// Pricer is the read phase: it turns a request into an order that could be charged. Nothing moves.
+type Pricer interface {
+	Price(ctx context.Context, req Request) (*Order, error)
+}
+
+// Admission bounds how many orders are under way.
+type Admission interface {
+	// Admit returns what to call when the order's money and parcel are settled, or an ErrOverloaded.
+	Admit() (release func(), err error)
+}

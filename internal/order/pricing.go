@@ -1,0 +1,272 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"checkout/internal/money"
+)
+
+// Limits are what an order may hold. Money is limited before conversion, so that a limit means the same in yen.
+type Limits struct {
+	Lines    int   // distinct products
+	Quantity int32 // pieces of one product
+	Pieces   int   // pieces altogether
+	Price    int64 // whole US dollars, of one piece
+	Total    int64 // whole US dollars, shipping included
+}
+
+// DefaultLimits are generous for people and tight for mistakes.
+func DefaultLimits() Limits {
+	return Limits{Lines: 200, Quantity: 10_000, Pieces: 100_000, Price: 10_000_000, Total: 1_000_000}
+}
+
+// readsAtOnce bounds the read phase's calls over the whole process. An order alone has all it can use; many orders
+// together would only queue at the neighbours, and pay for it in memory.
+const readsAtOnce = 96
+
+// Pricing is the read phase: cart, then products beside the quote, then conversions. It is the depth of the data's
+// dependencies and no more, however many lines there are. It implements Pricer.
+type Pricing struct {
+	cart     Cart
+	catalog  Catalog
+	exchange Exchange
+	carrier  Carrier
+	limits   Limits
+	reads    *semaphore.Weighted
+}
+
+// NewPricing makes a Pricing that asks these neighbours.
+func NewPricing(cart Cart, catalog Catalog, exchange Exchange, carrier Carrier, limits Limits) *Pricing {
+	return &Pricing{cart, catalog, exchange, carrier, limits, semaphore.NewWeighted(readsAtOnce)}
+}
+
+// Price reads the user's cart and adds up what it costs. Each unit price and the quote are rounded once to what can be
+// paid in the customer's currency; the total is the exact sum of those, so that the receipt adds up.
+func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
+	lines, err := p.lines(ctx, req.UserID)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := p.ask(ctx, req, lines)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.withinLimits(lines, listed); err != nil {
+		return nil, err
+	}
+	local, err := p.convert(ctx, listed, req.Currency)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item, len(lines))
+	for i, line := range lines {
+		items[i] = Item{Line: line, Cost: local.units[i]}
+	}
+	total, err := sum(lines, local)
+	if err != nil {
+		return nil, &Error{Kind: ErrImplausible, Step: StepConvert, Err: err}
+	}
+	now := time.Now()
+	return &Order{
+		ID:       newID(now),
+		State:    Charging,
+		UserID:   req.UserID,
+		Currency: req.Currency,
+		Email:    req.Email,
+		Address:  req.Address,
+		Items:    items,
+		Shipping: local.shipping,
+		Total:    total,
+		Created:  now,
+		Changed:  now,
+		Trace:    req.Trace,
+	}, nil
+}
+
+// lines reads the cart. Lines of the same product become one: a consumer of the event may key them by product.
+func (p *Pricing) lines(ctx context.Context, userID string) ([]Line, error) {
+	cart, err := p.cart.Lines(ctx, userID)
+	if err != nil {
+		return nil, fail(ErrUnavailable, StepCart, err)
+	}
+	if len(cart) == 0 {
+		return nil, &Error{Kind: ErrEmptyCart, Step: StepCart}
+	}
+	var bad violations
+	at := make(map[string]int, min(len(cart), p.limits.Lines))
+	lines := make([]Line, 0, min(len(cart), p.limits.Lines))
+	pieces := 0
+	for _, line := range cart {
+		if line.Quantity <= 0 || line.Quantity > p.limits.Quantity {
+			bad.add(quantityOf(line), fmt.Sprintf("%d is not between 1 and %d", line.Quantity, p.limits.Quantity))
+			break
+		}
+		bad.text("cart.product_id", line.ProductID, 1, maxProductID)
+		i, seen := at[line.ProductID]
+		if !seen {
+			i, at[line.ProductID] = len(lines), len(lines)
+			lines = append(lines, Line{ProductID: line.ProductID})
+		}
+		if lines[i].Quantity += line.Quantity; lines[i].Quantity > p.limits.Quantity {
+			bad.add(quantityOf(line), fmt.Sprintf("is more than %d altogether", p.limits.Quantity))
+		}
+		if pieces += int(line.Quantity); pieces > p.limits.Pieces {
+			bad.add("cart", fmt.Sprintf("has more than %d pieces", p.limits.Pieces))
+		}
+		if len(lines) > p.limits.Lines {
+			bad.add("cart", fmt.Sprintf("has more than %d products", p.limits.Lines))
+		}
+		if bad != nil {
+			break // one is enough to refuse it, and a hostile cart could have thousands
+		}
+	}
+	if bad != nil {
+		return nil, &Error{Kind: ErrBadCart, Step: StepCart, Violations: bad}
+	}
+	return lines, nil
+}
+
+const maxProductID = 128
+
+func quantityOf(l Line) string {
+	return fmt.Sprintf("cart[%.*s].quantity", maxProductID, l.ProductID)
+}
+
+// prices are the unit price of each line and the price of shipping them all.
+type prices struct {
+	units    []money.Amount
+	shipping money.Amount
+}
+
+// ask reads the listed prices beside the quote, and whether the exchange knows the customer's currency at all.
+func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, error) {
+	listed := prices{units: make([]money.Amount, len(lines))}
+	reads := p.start(ctx)
+	reads.do(func(ctx context.Context) (err error) {
+		listed.shipping, err = p.carrier.Quote(ctx, req.Address, lines)
+		if errors.Is(err, ErrRefused) {
+			return &Error{Kind: ErrBadCart, Step: StepQuote, Err: err, Violations: []Violation{{"address", "nothing can be shipped there"}}}
+		}
+		return failOr(ErrUnavailable, StepQuote, err)
+	})
+	reads.do(func(ctx context.Context) error { return p.supported(ctx, req.Currency) })
+	for i, line := range lines {
+		reads.do(func(ctx context.Context) error {
+			product, err := p.catalog.Product(ctx, line.ProductID)
+			if errors.Is(err, ErrUnknownProduct) {
+				return &Error{Kind: ErrUnknownProduct, Step: StepCatalog, Err: err, Violations: []Violation{{"cart", fmt.Sprintf("product %q is not in the catalogue", line.ProductID)}}}
+			}
+			listed.units[i] = product.Price
+			return failOr(ErrUnavailable, StepCatalog, err)
+		})
+	}
+	return listed, reads.wait()
+}
+
+// dollar is the currency of the catalogue and of the carrier.
+const dollar money.Currency = "USD"
+
+// supported asks the exchange whether it knows the currency. Dollars need no exchange, so for them its absence is no
+// failure; it is asked all the same, because the shop's map of services wants to see it in every trace.
+func (p *Pricing) supported(ctx context.Context, c money.Currency) error {
+	known, err := p.exchange.Supported(ctx)
+	if c == dollar {
+		return nil
+	}
+	if err != nil {
+		return fail(ErrUnavailable, StepConvert, err)
+	}
+	for _, k := range known {
+		if k == c {
+			return nil
+		}
+	}
+	return &Error{Kind: ErrInvalid, Step: StepConvert, Violations: []Violation{{"user_currency", "is not supported"}}}
+}
+
+// withinLimits refuses prices that nobody can have meant, before anything is done with them.
+func (p *Pricing) withinLimits(lines []Line, listed prices) error {
+	for i, price := range listed.units {
+		if price.Sign() <= 0 || price.Units() >= p.limits.Price {
+			return &Error{Kind: ErrImplausible, Step: StepCatalog, Err: fmt.Errorf("product %q costs %v", lines[i].ProductID, price)}
+		}
+	}
+	if listed.shipping.Sign() < 0 {
+		return &Error{Kind: ErrImplausible, Step: StepQuote, Err: fmt.Errorf("shipping costs %v", listed.shipping)}
+	}
+	total, err := sum(lines, listed)
+	if err != nil {
+		return &Error{Kind: ErrImplausible, Step: StepCatalog, Err: err}
+	}
+	if total.Units() >= p.limits.Total {
+		return &Error{Kind: ErrBadCart, Step: StepCart, Violations: []Violation{{"cart", fmt.Sprintf("adds up to %v, the limit is %d", total, p.limits.Total)}}}
+	}
+	return nil
+}
+
+// convert turns listed prices into the customer's currency, each distinct one once, and rounds them.
+func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency) (prices, error) {
+	all := append(listed.units[:len(listed.units):len(listed.units)], listed.shipping)
+	first := make(map[money.Amount]int, len(all)) // where a price occurs first
+	converted := make([]money.Amount, len(all))
+	reads := p.start(ctx)
+	for i, price := range all {
+		if _, seen := first[price]; seen {
+			continue
+		}
+		first[price] = i
+		if price.Currency() == to || price.Sign() == 0 {
+			converted[i], _ = money.New(to, price.Units(), price.Nanos()) // of a valid amount: it cannot fail
+			continue
+		}
+		reads.do(func(ctx context.Context) (err error) {
+			converted[i], err = p.exchange.Convert(ctx, price, to)
+			return failOr(ErrUnavailable, StepConvert, err)
+		})
+	}
+	if err := reads.wait(); err != nil {
+		return prices{}, err
+	}
+	local := make([]money.Amount, len(all))
+	for i, price := range all {
+		exact := converted[first[price]]
+		rounded, err := exact.Round()
+		if err != nil || rounded.Sign() != exact.Sign() {
+			return prices{}, &Error{Kind: ErrImplausible, Step: StepConvert, Err: fmt.Errorf("%v is %v, which cannot be paid", price, exact)}
+		}
+		local[i] = rounded
+	}
+	last := len(local) - 1
+	return prices{units: local[:last], shipping: local[last]}, nil
+}
+
+// sum is Σ unit price · quantity + shipping, exactly.
+func sum(lines []Line, p prices) (money.Amount, error) {
+	total := p.shipping
+	for i, line := range lines {
+		cost, err := p.units[i].Mul(line.Quantity)
+		if err != nil {
+			return money.Amount{}, fmt.Errorf("%d × %v: %w", line.Quantity, p.units[i], err)
+		}
+		if total, err = total.Add(cost); err != nil {
+			return money.Amount{}, fmt.Errorf("adding up the cart: %w", err)
+		}
+	}
+	return total, nil
+}
+
+// failOr is fail, and nil for no error.
+func failOr(kind error, step Step, cause error) error {
+	if cause == nil {
+		return nil
+	}
+	if errors.Is(cause, ErrImplausible) {
+		kind = ErrImplausible
+	}
+	return fail(kind, step, cause)
+}

@@ -1,0 +1,66 @@
+package order
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	resumesAtOnce = 64          // orders that recovery works on side by side
+	claimSize     = 16          // orders taken over in one go
+	sweepPause    = time.Second // between sweeps that found little
+)
+
+// Recover takes up orders that nobody works on any more, until ctx ends: left by a crash, by a neighbour that was away,
+// or by a replica that is gone. It runs the steps that Place runs, from the recorded state on.
+func (p *Placer) Recover(ctx context.Context) {
+	places := semaphore.NewWeighted(resumesAtOnce)
+	for failures := 0; ; {
+		if places.Acquire(ctx, claimSize) != nil {
+			return
+		}
+		orders, err := p.Store.Claim(ctx, claimSize, lease)
+		places.Release(int64(claimSize - len(orders)))
+		for _, o := range orders {
+			p.flights.Go(func() {
+				defer places.Release(1)
+				p.resume(o)
+			})
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			failures++
+			p.Report(ctx, "", fmt.Errorf("looking for orders to take up: %w", err))
+		case err == nil:
+			failures = 0
+		}
+		if len(orders) == claimSize {
+			continue
+		}
+		if !pause(ctx, sweepPause/2+rand.N(sweepPause/2)+backoff(failures)*time.Duration(min(failures, 1))) {
+			return
+		}
+	}
+}
+
+// resume takes one claimed order as far as it goes.
+func (p *Placer) resume(o *Order) {
+	f := &flight{Placer: p, order: o}
+	f.snapshot()
+	f.report(guard(func() error {
+		if err := f.forward(p.base); err != nil || o.State != Placed {
+			return err
+		}
+		return within(p.base, f.deliver)
+	}))
+}
+
+// backoff is 1 s, 2 s, 4 s … 64 s, give or take a quarter, so that orders that failed together do not return together.
+func backoff(attempts int) time.Duration {
+	d := time.Second << min(max(attempts-1, 0), 6)
+	return d*3/4 + rand.N(d/2)
+}

@@ -1,0 +1,120 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// recovering runs the recovery loop of p for d.
+func recovering(t *testing.T, p *Placer, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	p.Recover(ctx)
+	p.flights.Wait()
+}
+
+func TestRecoveryFinishesWhatIsOwed(t *testing.T) {
+	for _, state := range []State{Charged, Placed} {
+		t.Run(state.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.before = failing(Step("save "+Placed.String()), 1000, errAway)
+				if state == Placed {
+					s.before = failing(StepPublish, 1, errAway)
+				}
+				p := s.open(t)
+				if _, err := p.Place(t.Context(), request()); err != nil {
+					t.Fatal(err)
+				}
+				p.flights.Wait()
+				if got := s.the(t).State; got != state {
+					t.Fatalf("the order is %v, want %v", got, state)
+				}
+				s.before = nil
+				recovering(t, p, time.Minute)
+				if got := s.the(t).State; got != Completed {
+					t.Errorf("after a minute the order is %v, want completed", got)
+				}
+				if got := s.books(); got[0] != 1 || got[3] != 1 {
+					t.Errorf("charges, parcels, mails, events: %v, want one charge and one event", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAnOrderFoundInChargingIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		if _, err := p.open(t.Context(), request()); err != nil { // and here the process dies
+			t.Fatal(err)
+		}
+		recovering(t, p, time.Minute)
+		if got := s.the(t); got.State != InDoubt || got.Reason == "" {
+			t.Errorf("the order is %v (%q), want in doubt and why", got.State, got.Reason)
+		}
+		if got := s.books(); got != [4]int{} {
+			t.Errorf("moved: %v, want nothing: nobody has the card", got)
+		}
+	})
+}
+
+func TestAZombieStopsWhenItsOrderHasBeenTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		s.after = func(_ context.Context, step Step) error {
+			if step == StepCharge { // we sleep through the lease
+				time.Sleep(lease + time.Second)
+				recovering(t, s.open(t), 2*time.Second)
+			}
+			return nil
+		}
+		_, err := p.Place(t.Context(), request())
+		var failure *Error
+		if !errors.As(err, &failure) || failure.Kind != ErrInDoubt {
+			t.Errorf("the zombie says %v, want in doubt", err)
+		}
+		if got := s.the(t).State; got != InDoubt {
+			t.Errorf("on record it is %v, want in doubt, as the other replica found it", got)
+		}
+		if got := s.books(); got != [4]int{1, 0, 0, 0} {
+			t.Errorf("charges, parcels, mails, events: %v, want no parcel from the zombie", got)
+		}
+	})
+}
+
+func TestRecoveryLeavesALaterCartAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing(StepEmptyCart, 2, errAway)
+		p := s.open(t)
+		if _, err := p.Place(t.Context(), request()); err != nil {
+			t.Fatal(err)
+		}
+		p.flights.Wait()
+		s.carts["ada"] = append(s.carts["ada"], Line{"lens", 5})
+		recovering(t, p, time.Minute)
+		if len(s.carts["ada"]) == 0 {
+			t.Error("recovery emptied a cart that the customer has put something into since")
+		}
+		if got := s.the(t).State; got != Completed {
+			t.Errorf("the order is %v, want completed", got)
+		}
+	})
+}
+
+func TestBackOffGrowsAndIsBounded(t *testing.T) {
+	for attempts, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 4: 8 * time.Second, 7: 64 * time.Second, 1000: 64 * time.Second} {
+		for range 100 {
+			if d := backoff(attempts); d < want*3/4 || d > want*5/4 {
+				t.Errorf("backoff(%d) = %v, want %v give or take a quarter", attempts, d, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package order
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+
+	"checkout/internal/money"
+)
+
+// Request is what a customer asks for: the contents of their cart, paid with this card, sent to this address.
+type Request struct {
+	UserID   string
+	Currency money.Currency
+	Address  Address
+	Email    Email
+	Card     Card
+	Trace    map[string]string // W3C trace context and baggage, kept with the order
+}
+
+// Card is a payment card. It can be handed to Payment and to nothing else: it prints, logs and marshals as stars.
+type Card struct {
+	number      string
+	cvv         int32
+	year, month int32
+}
+
+// NewCard makes a card of what the customer typed. Request.Validate checks it.
+func NewCard(number string, cvv, year, month int32) Card {
+	return Card{number, cvv, year, month}
+}
+
+// Reveal is the card in clear, for the payment gateway alone.
+func (c Card) Reveal() (number string, cvv, year, month int32) {
+	return c.number, c.cvv, c.year, c.month
+}
+
+const hidden = "card(***)"
+
+func (Card) String() string                 { return hidden }
+func (Card) GoString() string               { return hidden }
+func (Card) Format(f fmt.State, _ rune)     { fmt.Fprint(f, hidden) }
+func (Card) LogValue() slog.Value           { return slog.StringValue(hidden) }
+func (Card) MarshalText() ([]byte, error)   { return []byte(hidden), nil }
+func (Card) MarshalBinary() ([]byte, error) { return []byte(hidden), nil }
+
+// The sizes that a request is held to.
+const (
+	maxUserID  = 128
+	maxEmail   = 254 // RFC 5321, §4.5.3.1.3 less the brackets
+	maxAddress = 256 // a field
+)
+
+// Validate checks all that can be checked without asking anybody. It returns an ErrInvalid with every violation, or nil.
+func (r *Request) Validate(now time.Time) error {
+	var bad violations
+	bad.text("user_id", r.UserID, 1, maxUserID)
+	if _, ok := r.Currency.MinorUnits(); !ok {
+		bad.add("user_currency", "is not a currency of ISO 4217")
+	}
+	if r.Address == (Address{}) {
+		bad.add("address", "is missing")
+	}
+	bad.text("address.street_address", r.Address.Street, 0, maxAddress)
+	bad.text("address.city", r.Address.City, 0, maxAddress)
+	bad.text("address.state", r.Address.State, 0, maxAddress)
+	bad.text("address.country", r.Address.Country, 0, maxAddress)
+	bad.text("address.zip_code", r.Address.ZipCode, 0, maxAddress)
+	bad.text("email", string(r.Email), 3, maxEmail)
+	if local, domain, ok := strings.Cut(string(r.Email), "@"); !ok || local == "" || domain == "" || strings.ContainsAny(string(r.Email), " \t") {
+		bad.add("email", "is not an e-mail address")
+	}
+	r.Card.validate(now, &bad)
+	if bad != nil {
+		return &Error{Kind: ErrInvalid, Violations: bad}
+	}
+	return nil
+}
+
+func (c Card) validate(now time.Time, bad *violations) {
+	digits := strings.NewReplacer(" ", "", "-", "").Replace(c.number)
+	if !luhn(digits) {
+		bad.add("credit_card.credit_card_number", "is not a card number")
+	}
+	if c.cvv < 0 || c.cvv > 9999 {
+		bad.add("credit_card.credit_card_cvv", "is not between 0 and 9999")
+	}
+	switch {
+	case c.month < 1 || c.month > 12:
+		bad.add("credit_card.credit_card_expiration_month", "is not between 1 and 12")
+	case c.year < 1 || c.year > 9999:
+		bad.add("credit_card.credit_card_expiration_year", "is not a year")
+	case time.Date(int(c.year), time.Month(c.month)+1, 1, 0, 0, 0, 0, time.UTC).Before(now.Add(-12 * time.Hour)):
+		// A card is good until its month has ended everywhere on earth.
+		bad.add("credit_card.credit_card_expiration_year", fmt.Sprintf("the card expired on %d/%d", c.month, c.year))
+	}
+}
+
+// luhn tells whether s is 12 to 19 digits with a right check digit (ISO/IEC 7812-1).
+func luhn(s string) bool {
+	if len(s) < 12 || len(s) > 19 {
+		return false
+	}
+	sum := 0
+	for i := range len(s) {
+		d := int(s[len(s)-1-i]) - '0'
+		if d < 0 || d > 9 {
+			return false
+		}
+		if i%2 == 1 {
+			d *= 2
+			if d > 9 {
+				d -= 9
+			}
+		}
+		sum += d
+	}
+	return sum%10 == 0
+}
+
+type violations []Violation
+
+func (v *violations) add(field, problem string) { *v = append(*v, Violation{field, problem}) }
+
+// text wants at least min characters, at most max bytes and no control characters.
+func (v *violations) text(field, s string, min, max int) {
+	switch {
+	case len(s) == 0 && min > 0:
+		v.add(field, "is missing")
+	case len(s) < min:
+		v.add(field, fmt.Sprintf("is shorter than %d bytes", min))
+	case len(s) > max:
+		v.add(field, fmt.Sprintf("is longer than %d bytes", max))
+	case strings.ContainsFunc(s, unicode.IsControl):
+		v.add(field, "has a control character")
+	}
+}

@@ -1,0 +1,86 @@
+package order
+
+import "fmt"
+
+// State is how far an order has come. The numbers are stored: they never change their meaning.
+//
+//	charging ──paid──► charged ──shipped──► placed ──cart, e-mail, event──► completed
+//	   │                  └─refused for good─► refunding ──► refunded | parked
+//	   ├─refused─► declined
+//	   └─no answer─► in_doubt ──► charged | refunded | cancelled (look-up, or a person)
+type State uint8
+
+const (
+	// Charging: recorded before the charge leaves. After a crash, the money may have moved.
+	Charging State = 1
+	// Charged: paid, and owed a parcel.
+	Charged State = 2
+	// Placed: paid and shipped; the cart, the e-mail and the event are owed.
+	Placed State = 3
+	// Completed: nothing is owed any more.
+	Completed State = 4
+	// Declined: the card was refused, or never asked. No money moved.
+	Declined State = 5
+	// InDoubt: the payment service was asked and did not answer.
+	InDoubt State = 6
+	// Refunding: paid, and shipping has refused it for good: the money is owed back.
+	Refunding State = 7
+	// Refunded: the money went back.
+	Refunded State = 8
+	// Cancelled: in doubt once, and found not to have been charged.
+	Cancelled State = 9
+	// Parked: needs a person.
+	Parked State = 10
+)
+
+// States are all states, in the order of their numbers.
+func States() []State {
+	return []State{Charging, Charged, Placed, Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked}
+}
+
+// String is the state's name in records, telemetry and answers.
+func (s State) String() string {
+	switch s {
+	case Charging:
+		return "charging"
+	case Charged:
+		return "charged"
+	case Placed:
+		return "placed"
+	case Completed:
+		return "completed"
+	case Declined:
+		return "declined"
+	case InDoubt:
+		return "in_doubt"
+	case Refunding:
+		return "refunding"
+	case Refunded:
+		return "refunded"
+	case Cancelled:
+		return "cancelled"
+	case Parked:
+		return "parked"
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// Final tells whether the order rests here for ever, so that its record may be deleted after the retention.
+func (s State) Final() bool {
+	switch s {
+	case Completed, Declined, Refunded, Cancelled:
+		return true
+	case Charging, Charged, Placed, InDoubt, Refunding, Parked:
+	}
+	return false
+}
+
+// Resumable tells whether recovery can take the order further by itself.
+func (s State) Resumable() bool {
+	switch s {
+	case Charging, Charged, Placed:
+		return true
+	case Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
+	}
+	return false
+}

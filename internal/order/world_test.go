@@ -1,0 +1,273 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"checkout/internal/money"
+)
+
+// shop is a small world in memory: every neighbour that an order needs, with what they remember. A test makes one of
+// them misbehave by setting its hook, which is asked before the neighbour acts.
+type shop struct {
+	mu      sync.Mutex
+	carts   map[string][]Line
+	prices  map[string]money.Amount
+	quote   money.Amount
+	rates   map[money.Currency]int32 // per dollar
+	charges map[ID]money.Amount
+	parcels map[ID]int
+	mails   map[ID]int
+	events  map[ID]int
+	rows    map[ID]*row
+	reports []error
+	calls   map[Step]int
+
+	before func(ctx context.Context, step Step) error // a call that fails has no effect
+	after  func(ctx context.Context, step Step) error // a call that fails has had its effect
+}
+
+type row struct {
+	Order
+
+	due time.Time
+}
+
+func newShop() *shop {
+	return &shop{
+		carts:   map[string][]Line{"ada": {{"telescope", 2}, {"lens", 1}}},
+		prices:  map[string]money.Amount{"telescope": usd("101.96"), "lens": usd("0.20")},
+		quote:   usd("8.99"),
+		rates:   map[money.Currency]int32{"USD": 1, "EUR": 2, "JPY": 150},
+		charges: map[ID]money.Amount{}, parcels: map[ID]int{}, mails: map[ID]int{}, events: map[ID]int{},
+		rows: map[ID]*row{}, calls: map[Step]int{},
+	}
+}
+
+// call is the one door to the shop.
+func (s *shop) call(ctx context.Context, step Step, act func() error) error {
+	s.mu.Lock()
+	s.calls[step]++
+	s.mu.Unlock()
+	if s.before != nil {
+		if err := s.before(ctx, step); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	err := act()
+	s.mu.Unlock()
+	if err == nil && s.after != nil {
+		err = s.after(ctx, step)
+	}
+	return err
+}
+
+func (s *shop) Lines(ctx context.Context, user string) (lines []Line, err error) {
+	err = s.call(ctx, StepCart, func() error { lines = slices.Clone(s.carts[user]); return nil })
+	return lines, err
+}
+
+func (s *shop) Empty(ctx context.Context, user string) error {
+	return s.call(ctx, StepEmptyCart, func() error { delete(s.carts, user); return nil })
+}
+
+func (s *shop) Product(ctx context.Context, id string) (product Product, err error) {
+	err = s.call(ctx, StepCatalog, func() error {
+		price, ok := s.prices[id]
+		if !ok {
+			return ErrUnknownProduct
+		}
+		product = Product{ID: id, Price: price}
+		return nil
+	})
+	return product, err
+}
+
+func (s *shop) Supported(ctx context.Context) (known []money.Currency, err error) {
+	err = s.call(ctx, "supported", func() error { known = slices.Collect(maps.Keys(s.rates)); return nil })
+	return known, err
+}
+
+func (s *shop) Convert(ctx context.Context, a money.Amount, to money.Currency) (converted money.Amount, err error) {
+	err = s.call(ctx, StepConvert, func() error {
+		times, err := a.Mul(s.rates[to])
+		if err != nil {
+			return err
+		}
+		converted, err = money.New(to, times.Units(), times.Nanos())
+		return err
+	})
+	return converted, err
+}
+
+func (s *shop) Quote(ctx context.Context, _ Address, _ []Line) (quote money.Amount, err error) {
+	err = s.call(ctx, StepQuote, func() error { quote = s.quote; return nil })
+	return quote, err
+}
+
+func (s *shop) Ship(ctx context.Context, id ID, _ Address, _ []Line) (tracking string, err error) {
+	err = s.call(ctx, StepShip, func() error {
+		s.parcels[id]++
+		tracking = fmt.Sprintf("parcel %d of %s", s.parcels[id], id)
+		return nil
+	})
+	return tracking, err
+}
+
+func (s *shop) Charge(ctx context.Context, id ID, amount money.Amount, _ Card) (tx string, err error) {
+	err = s.call(ctx, StepCharge, func() error {
+		if _, twice := s.charges[id]; twice {
+			panic("charged twice: " + string(id))
+		}
+		s.charges[id] = amount
+		tx = "tx " + string(id)
+		return nil
+	})
+	return tx, err
+}
+
+func (s *shop) Confirm(ctx context.Context, o *Order) error {
+	return s.call(ctx, StepEmail, func() error { s.mails[o.ID]++; return nil })
+}
+
+func (s *shop) Publish(ctx context.Context, o *Order) error {
+	return s.call(ctx, StepPublish, func() error { s.events[o.ID]++; return nil })
+}
+
+func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration) error {
+	return s.call(ctx, "open", func() error {
+		s.rows[o.ID] = &row{*o, time.Now().Add(hold)}
+		return nil
+	})
+}
+
+func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duration) error {
+	return s.call(ctx, Step("save "+o.State.String()), func() error {
+		r := s.rows[o.ID]
+		if r.State != from || r.Epoch != o.Epoch {
+			return ErrFenced
+		}
+		*r = row{*o, time.Now().Add(hold)}
+		return nil
+	})
+}
+
+func (s *shop) Claim(ctx context.Context, limit int, hold time.Duration) (claimed []*Order, err error) {
+	err = s.call(ctx, "claim", func() error {
+		for _, r := range s.rows {
+			if len(claimed) < limit && r.State.Resumable() && r.due.Before(time.Now()) {
+				r.Epoch++
+				r.due = time.Now().Add(hold)
+				o := r.Order
+				claimed = append(claimed, &o)
+			}
+		}
+		return nil
+	})
+	return claimed, err
+}
+
+func (s *shop) Admit() (func(), error) { return func() {}, nil }
+
+// open makes a Placer in this shop, which is closed at the test's end.
+func (s *shop) open(t *testing.T) *Placer {
+	p := NewPlacer(World{
+		Pricer: NewPricing(s, s, s, s, DefaultLimits()),
+		Store:  s, Payment: s, Carrier: s, Cart: s, Mail: s, Events: s, Admission: s,
+		Report: func(_ context.Context, _ ID, err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.reports = append(s.reports, err)
+		},
+	})
+	t.Cleanup(func() { p.Close(t.Context()) })
+	return p
+}
+
+// the is the shop's only order, on record.
+func (s *shop) the(t *testing.T) Order {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rows) != 1 {
+		t.Fatalf("%d orders are on record, want one", len(s.rows))
+	}
+	for _, r := range s.rows {
+		return r.Order
+	}
+	return Order{}
+}
+
+// books are what moved: charges, parcels, mails, events.
+func (s *shop) books() [4]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var n [4]int
+	for i, book := range []map[ID]int{s.parcels, s.mails, s.events} {
+		for _, times := range book {
+			n[i+1] += times
+		}
+	}
+	n[0] = len(s.charges)
+	return n
+}
+
+// failing makes the named step fail with err, the first times times it is called.
+func failing(step Step, times int, err error) func(context.Context, Step) error {
+	var mu sync.Mutex
+	return func(_ context.Context, s Step) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if s != step || times == 0 {
+			return nil
+		}
+		times--
+		return err
+	}
+}
+
+// hanging makes the named step wait until its time is over.
+func hanging(step Step) func(context.Context, Step) error {
+	return func(ctx context.Context, s Step) error {
+		if s == step {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}
+}
+
+var errAway = errors.New("connection refused")
+
+func usd(text string) money.Amount { return amount("USD", text) }
+
+func amount(c money.Currency, text string) money.Amount {
+	var units int64
+	var cents int32
+	if _, err := fmt.Sscanf(text, "%d.%02d", &units, &cents); err != nil {
+		panic(err)
+	}
+	a, err := money.New(c, units, cents*10_000_000)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func request() Request {
+	return Request{
+		UserID: "ada", Currency: "USD", Email: "ada@example.com",
+		Address: Address{Street: "1 Main", City: "London", Country: "UK", ZipCode: "N1"},
+		Card:    NewCard("4432-8015-6152-0454", 672, 2039, 1),
+	}
+}

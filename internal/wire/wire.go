@@ -1,0 +1,58 @@
+// Package wire turns the shop's protobuf messages into the words of order and money, and back. The server's answer and
+// the event on Kafka are the same message; it is made here, once.
+package wire
+
+import (
+	"checkout/gen/oteldemo"
+	"checkout/internal/money"
+	"checkout/internal/order"
+)
+
+// Amount is the amount that m holds. It fails with money.ErrInvalid for nil and for an m that is no amount;
+// its currency is as m says and not checked.
+func Amount(m *oteldemo.Money) (money.Amount, error) {
+	if m == nil {
+		return money.Amount{}, money.ErrInvalid
+	}
+	return money.New(money.Currency(m.GetCurrencyCode()), m.GetUnits(), m.GetNanos())
+}
+
+// Money is a as a message.
+func Money(a money.Amount) *oteldemo.Money {
+	return &oteldemo.Money{CurrencyCode: string(a.Currency()), Units: a.Units(), Nanos: a.Nanos()}
+}
+
+// Address is the address that a holds; of nil, the empty one.
+func Address(a *oteldemo.Address) order.Address {
+	return order.Address{
+		Street:  a.GetStreetAddress(),
+		City:    a.GetCity(),
+		State:   a.GetState(),
+		Country: a.GetCountry(),
+		ZipCode: a.GetZipCode(),
+	}
+}
+
+// OrderResult is what the customer, and the rest of the shop, are told of an order.
+func OrderResult(o *order.Order) *oteldemo.OrderResult {
+	items := make([]*oteldemo.OrderItem, len(o.Items))
+	for i, item := range o.Items {
+		items[i] = &oteldemo.OrderItem{
+			Item: &oteldemo.CartItem{ProductId: item.ProductID, Quantity: item.Quantity},
+			Cost: Money(item.Cost),
+		}
+	}
+	return &oteldemo.OrderResult{
+		OrderId:            string(o.ID),
+		ShippingTrackingId: o.TrackingID,
+		ShippingCost:       Money(o.Shipping),
+		ShippingAddress: &oteldemo.Address{
+			StreetAddress: o.Address.Street,
+			City:          o.Address.City,
+			State:         o.Address.State,
+			Country:       o.Address.Country,
+			ZipCode:       o.Address.ZipCode,
+		},
+		Items: items,
+	}
+}
