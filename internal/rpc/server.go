@@ -1,0 +1,145 @@
+// Package rpc is the service's gRPC face: oteldemo.CheckoutService and grpc.health.v1.Health. It turns messages into
+// requests and orders and failures into answers; answers.go is the one table of status codes.
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/money"
+	"checkout/internal/order"
+	"checkout/internal/wire"
+)
+
+// Placer places orders; its errors are *order.Error.
+type Placer interface {
+	Place(ctx context.Context, req order.Request) (*order.Order, error)
+}
+
+// Options are what a server is made with.
+type Options struct {
+	// Deadline is what a caller gets who sets none, and at most 30 s is what a caller gets who does.
+	Deadline time.Duration
+	// Telemetry observes every call; nil for none.
+	Telemetry stats.Handler
+	// Credentials are the server's TLS; nil for plaintext.
+	Credentials credentials.TransportCredentials
+	// Log is told of panics.
+	Log *slog.Logger
+}
+
+const (
+	maxDeadline = 30 * time.Second
+	// answerTime is kept back from the caller's deadline, so that the answer arrives before it.
+	answerTime = 20 * time.Millisecond
+	// StateTrailer tells the state of an order that was accepted and is not on its way yet.
+	StateTrailer = "checkout-order-state"
+)
+
+// NewServer makes a server that places orders with p and answers health checks from h.
+func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
+	server := grpc.NewServer(append(limits(opts), grpc.UnaryInterceptor(isolate(opts.Log)))...)
+	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
+	grpc_health_v1.RegisterHealthServer(server, h)
+	return server
+}
+
+// limits are what one peer can make the server hold: connections idle, old or silent, headers, messages and streams.
+func limits(opts Options) []grpc.ServerOption {
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(64 << 10),
+		grpc.MaxSendMsgSize(1 << 20),
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.MaxConcurrentStreams(512),
+		grpc.ConnectionTimeout(5 * time.Second),
+		grpc.SharedWriteBuffer(true),
+		grpc.WaitForHandlers(true),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time:                  30 * time.Second,
+			Timeout:               10 * time.Second,
+			MaxConnectionIdle:     5 * time.Minute,
+			MaxConnectionAge:      10 * time.Minute,
+			MaxConnectionAgeGrace: maxDeadline,
+		}),
+	}
+	if opts.Telemetry != nil {
+		options = append(options, grpc.StatsHandler(opts.Telemetry))
+	}
+	if opts.Credentials != nil {
+		options = append(options, grpc.Creds(opts.Credentials))
+	}
+	return options
+}
+
+type checkout struct {
+	oteldemo.UnimplementedCheckoutServiceServer
+
+	placer   Placer
+	deadline time.Duration
+}
+
+// PlaceOrder places the order of the user's cart.
+func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderRequest) (*oteldemo.PlaceOrderResponse, error) {
+	ctx, cancel := c.inTime(ctx)
+	defer cancel()
+	placed, err := c.placer.Place(ctx, request(req))
+	if err != nil {
+		return nil, answer(err)
+	}
+	if placed.State == order.Charged {
+		if err := grpc.SetTrailer(ctx, metadata.Pairs(StateTrailer, placed.State.String())); err != nil {
+			return nil, fmt.Errorf("setting the trailer: %w", err)
+		}
+	}
+	return &oteldemo.PlaceOrderResponse{Order: wire.OrderResult(placed)}, nil
+}
+
+// inTime gives the call the caller's deadline, or ours, less the time to answer.
+func (c *checkout) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	now := time.Now()
+	if !ok {
+		deadline = now.Add(c.deadline)
+	}
+	if latest := now.Add(maxDeadline); deadline.After(latest) {
+		deadline = latest
+	}
+	return context.WithDeadline(ctx, deadline.Add(-answerTime))
+}
+
+func request(req *oteldemo.PlaceOrderRequest) order.Request {
+	card := req.GetCreditCard()
+	return order.Request{
+		UserID:   req.GetUserId(),
+		Currency: money.Currency(req.GetUserCurrency()),
+		Address:  wire.Address(req.GetAddress()),
+		Email:    order.Email(req.GetEmail()),
+		Card: order.NewCard(card.GetCreditCardNumber(), card.GetCreditCardCvv(),
+			card.GetCreditCardExpirationYear(), card.GetCreditCardExpirationMonth()),
+	}
+}
+
+// isolate keeps a bug met by one call from ending the others.
+func isolate(log *slog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				log.ErrorContext(ctx, "panic in a call", "method", info.FullMethod, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+				err = answer(&order.Error{Kind: order.ErrInternal})
+			}
+		}()
+		return handle(ctx, req)
+	}
+}

@@ -1,0 +1,191 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/money"
+	"checkout/internal/order"
+)
+
+// placing is a Placer that is one function.
+type placing func(ctx context.Context, req order.Request) (*order.Order, error)
+
+func (p placing) Place(ctx context.Context, req order.Request) (*order.Order, error) {
+	return p(ctx, req)
+}
+
+// serve runs a server for p on loopback and returns a connection to it, and what it logs.
+func serve(t *testing.T, p placing, deadline time.Duration) (*grpc.ClientConn, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	server := NewServer(p, health.NewServer(), Options{Deadline: deadline, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.GracefulStop()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn, &log
+}
+
+func usd(units int64, nanos int32) money.Amount {
+	a, err := money.New("USD", units, nanos)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func TestARequestComesInAndAnOrderGoesOut(t *testing.T) {
+	t.Parallel()
+	var got order.Request
+	conn, _ := serve(t, func(_ context.Context, req order.Request) (*order.Order, error) {
+		got = req
+		return &order.Order{
+			ID: "id", State: order.Placed, TrackingID: "parcel", Shipping: usd(8, 990_000_000), Address: req.Address,
+			Items: []order.Item{{Line: order.Line{ProductID: "lens", Quantity: 2}, Cost: usd(0, 200_000_000)}},
+		}, nil
+	}, time.Minute)
+	resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{
+		UserId: "ada", UserCurrency: "USD", Email: "ada@example.com",
+		Address:    &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
+		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := order.Request{
+		UserID: "ada", Currency: "USD", Email: "ada@example.com",
+		Address: order.Address{Street: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
+		Card:    order.NewCard("4432-8015-6152-0454", 672, 2039, 1),
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(order.Card{})); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+	wantResp := &oteldemo.PlaceOrderResponse{Order: &oteldemo.OrderResult{
+		OrderId: "id", ShippingTrackingId: "parcel",
+		ShippingCost:    &oteldemo.Money{CurrencyCode: "USD", Units: 8, Nanos: 990_000_000},
+		ShippingAddress: &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
+		Items: []*oteldemo.OrderItem{{
+			Item: &oteldemo.CartItem{ProductId: "lens", Quantity: 2},
+			Cost: &oteldemo.Money{CurrencyCode: "USD", Nanos: 200_000_000},
+		}},
+	}}
+	if diff := cmp.Diff(wantResp, resp, protocmp.Transform()); diff != "" {
+		t.Errorf("response (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnOrderThatIsPaidAndNotShippedSaysSoInItsTrailer(t *testing.T) {
+	t.Parallel()
+	conn, _ := serve(t, func(context.Context, order.Request) (*order.Order, error) {
+		return &order.Order{ID: "id", State: order.Charged}, nil
+	}, time.Minute)
+	var trailer metadata.MD
+	resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{}, grpc.Trailer(&trailer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := trailer.Get("checkout-order-state"); len(got) != 1 || got[0] != "charged" || resp.GetOrder().GetShippingTrackingId() != "" {
+		t.Errorf("trailer %v and tracking id %q, want charged and none", got, resp.GetOrder().GetShippingTrackingId())
+	}
+}
+
+func TestAPanicEndsItsCallAlone(t *testing.T) {
+	t.Parallel()
+	conn, log := serve(t, func(_ context.Context, req order.Request) (*order.Order, error) {
+		if req.UserID == "bug" {
+			panic("a bug")
+		}
+		return &order.Order{}, nil
+	}, time.Minute)
+	client := oteldemo.NewCheckoutServiceClient(conn)
+	_, err := client.PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{UserId: "bug"})
+	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "a bug") {
+		t.Errorf("the call says %v, want INTERNAL and nothing of the inside", err)
+	}
+	if _, err := client.PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{}); err != nil {
+		t.Errorf("the next call says %v", err)
+	}
+	if !strings.Contains(log.String(), "a bug") {
+		t.Errorf("logged %q, want the panic", log)
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	t.Parallel()
+	const ours, slack = 10 * time.Second, time.Second
+	for name, test := range map[string]struct{ callers, want time.Duration }{
+		"none: ours":         {0, ours},
+		"the caller's":       {5 * time.Second, 5 * time.Second},
+		"longer than we can": {time.Hour, maxDeadline},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var left time.Duration
+			conn, _ := serve(t, func(ctx context.Context, _ order.Request) (*order.Order, error) {
+				deadline, _ := ctx.Deadline()
+				left = time.Until(deadline)
+				return &order.Order{}, nil
+			}, ours)
+			ctx := t.Context()
+			if test.callers > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, test.callers)
+				defer cancel()
+			}
+			if _, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &oteldemo.PlaceOrderRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			if left > test.want-answerTime || left < test.want-slack {
+				t.Errorf("the order got %v, want %v less %v to answer", left, test.want, answerTime)
+			}
+		})
+	}
+}
+
+func TestARequestThatIsTooLargeIsRefused(t *testing.T) {
+	t.Parallel()
+	conn, _ := serve(t, func(context.Context, order.Request) (*order.Order, error) { return &order.Order{}, nil }, time.Minute)
+	_, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{UserId: strings.Repeat("x", 65<<10)})
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("65 KiB of request are answered with %v, want RESOURCE_EXHAUSTED", err)
+	}
+}
+
+func TestHealthIsServed(t *testing.T) {
+	t.Parallel()
+	conn, _ := serve(t, nil, time.Minute)
+	resp, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Errorf("Check says %v, %v; want SERVING", resp, err)
+	}
+}
