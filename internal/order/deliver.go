@@ -52,9 +52,13 @@ func (f *flight) deliver(ctx context.Context) error {
 			continue
 		}
 		wg.Go(func() {
-			if err := guard(func() error { return d.do(ctx, o) }); err != nil {
+			err := guard(func() error { return d.do(ctx, o) })
+			if err != nil && !errors.Is(err, ErrRefused) {
 				failures[i] = fmt.Errorf("%s: %w", d.step, err)
 				return
+			}
+			if err != nil { // refused for good: that is told, and no longer owed
+				f.report(&Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: err})
 			}
 			done.Or(uint32(d.is))
 		})

@@ -28,7 +28,8 @@ type Catalog interface {
 type Exchange interface {
 	// Supported are the currencies that the exchange says it knows.
 	Supported(ctx context.Context) ([]money.Currency, error)
-	// Convert returns ErrImplausible for an answer that is no amount of the currency asked for.
+	// Convert returns ErrImplausible for an answer that is no amount of the currency asked for, and ErrRefused when it
+	// does not know that currency.
 	Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error)
 }
 
@@ -49,7 +50,7 @@ type Payment interface {
 
 // Mail writes to customers.
 type Mail interface {
-	// Confirm tells the customer that the order is on its way.
+	// Confirm tells the customer that the order is on its way. It returns ErrRefused when asking again is vain.
 	Confirm(ctx context.Context, o *Order) error
 }
 

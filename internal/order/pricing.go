@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -179,14 +180,16 @@ func (p *Pricing) supported(ctx context.Context, c money.Currency) error {
 		return nil
 	}
 	if err != nil {
-		return fail(ErrUnavailable, StepConvert, err)
+		return failOr(ErrUnavailable, StepConvert, err)
 	}
-	for _, k := range known {
-		if k == c {
-			return nil
-		}
+	if !slices.Contains(known, c) {
+		return unsupported(nil)
 	}
-	return &Error{Kind: ErrInvalid, Step: StepConvert, Violations: []Violation{{"user_currency", "is not supported"}}}
+	return nil
+}
+
+func unsupported(cause error) error {
+	return &Error{Kind: ErrInvalid, Step: StepConvert, Err: cause, Violations: []Violation{{"user_currency", "is not supported"}}}
 }
 
 // withinLimits refuses prices that nobody can have meant, before anything is done with them.
@@ -226,6 +229,9 @@ func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency)
 		}
 		reads.do(func(ctx context.Context) (err error) {
 			converted[i], err = p.exchange.Convert(ctx, price, to)
+			if errors.Is(err, ErrRefused) { // whatever its list says
+				return unsupported(err)
+			}
 			return failOr(ErrUnavailable, StepConvert, err)
 		})
 	}

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"checkout/internal/money"
+	"checkout/internal/order"
+)
+
+// Carrier is order.Carrier over the shop's shipping service.
+type Carrier struct {
+	http          *HTTP
+	quote, ship   string // URLs
+	read, deliver time.Duration
+}
+
+var _ order.Carrier = (*Carrier)(nil)
+
+// NewCarrier makes a Carrier of the shipping service at addr, host:port or a URL; t.Read bounds a quote, t.Ship a
+// shipment.
+func NewCarrier(addr string, http *HTTP, t Timeouts) (*Carrier, error) {
+	base, err := baseURL(addr)
+	if err != nil {
+		return nil, fmt.Errorf("shipping: %w", err)
+	}
+	t = t.withDefaults()
+	return &Carrier{
+		http:    http,
+		quote:   base.JoinPath("get-quote").String(),
+		ship:    base.JoinPath("ship-order").String(),
+		read:    t.Read,
+		deliver: t.Ship,
+	}, nil
+}
+
+// parcel is the body of both requests, the same bytes for both: the quote is the only rehearsal of the shipment.
+type parcel struct {
+	Address jsonAddress `json:"address"`
+	Items   []jsonLine  `json:"items"`
+}
+
+func newParcel(to order.Address, lines []order.Line) parcel {
+	items := make([]jsonLine, len(lines))
+	for i, line := range lines {
+		items[i] = jsonLine(line)
+	}
+	return parcel{jsonAddress(to), items}
+}
+
+// Quote is the price of shipping the lines, in US dollars; it may be zero. It returns order.ErrRefused when they cannot
+// be shipped there, and order.ErrImplausible for an answer that is no price.
+func (c *Carrier) Quote(ctx context.Context, to order.Address, lines []order.Line) (money.Amount, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.read)
+	defer cancel()
+	var answer struct {
+		Cost *jsonAmount `json:"cost_usd"`
+	}
+	if err := c.http.post(ctx, c.quote, "", newParcel(to, lines), &answer); err != nil {
+		return money.Amount{}, fmt.Errorf("shipping: quote for %d lines: %w", len(lines), err)
+	}
+	cost, err := quoted(answer.Cost)
+	if err != nil {
+		return money.Amount{}, fmt.Errorf("shipping: quote for %d lines: %w", len(lines), err)
+	}
+	return cost, nil
+}
+
+// quoted checks the price that a quote names.
+func quoted(cost *jsonAmount) (money.Amount, error) {
+	if cost == nil {
+		return money.Amount{}, fmt.Errorf("%w: no cost_usd", order.ErrImplausible)
+	}
+	price, err := money.New(money.Currency(cost.Currency), cost.Units, cost.Nanos)
+	switch {
+	case err != nil:
+		return money.Amount{}, fmt.Errorf("%w: %w", order.ErrImplausible, err)
+	case price.Currency() != usd:
+		return money.Amount{}, fmt.Errorf("%w: a quote in %q", order.ErrImplausible, price.Currency())
+	case price.Sign() < 0:
+		return money.Amount{}, fmt.Errorf("%w: a quote of %s", order.ErrImplausible, price)
+	}
+	return price, nil
+}
+
+// Ship sends the parcel of the order, with its id as Idempotency-Key, and returns the tracking id. It returns
+// order.ErrRefused for a status by which the carrier will not have this parcel; after any other error asking again may
+// help, and the parcel may be on its way.
+func (c *Carrier) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.deliver)
+	defer cancel()
+	var answer struct {
+		TrackingID string `json:"tracking_id"`
+	}
+	if err := c.http.post(ctx, c.ship, id, newParcel(to, lines), &answer); err != nil {
+		return "", fmt.Errorf("shipping: ship order %s: %w", id, err)
+	}
+	if err := checkID("tracking id", answer.TrackingID); err != nil {
+		return "", fmt.Errorf("shipping: ship order %s: %w", id, err)
+	}
+	return answer.TrackingID, nil
+}

@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
+
+	"checkout/internal/order"
+	"checkout/internal/wire"
+)
+
+// What the records of events carry beside the order and the trace context, which a kgo.Hook of the telemetry adds.
+const (
+	headerEventID     = "event-id"     // the order's id: copies of an event have the same
+	headerEventType   = "event-type"   // eventType
+	headerContentType = "content-type" // contentType
+
+	eventType   = "order.placed.v1"      // a value that reads differently will be called v2
+	contentType = "application/protobuf" // oteldemo.OrderResult
+)
+
+// The bounds of what waits for the broker. There is no need for more: what does not fit is still owed by the order's record.
+const (
+	maxBuffered      = 512       // records
+	maxBufferedBytes = 2 << 20   // of keys, values and headers
+	maxBatchBytes    = 128 << 10 // an order of 200 lines fits, however long its product ids
+	maxCopies        = 1000      // of one event
+)
+
+// Events is order.Events over Kafka.
+type Events struct {
+	client  *kgo.Client
+	topic   string
+	target  string // topic and brokers, for errors
+	flags   Flags
+	timeout time.Duration
+}
+
+var _ order.Events = (*Events)(nil)
+
+// NewEvents makes an Events that publishes to topic, "" meaning "orders", at brokers, host:port separated by commas;
+// t.Publish bounds a call. opts bring TLS, SASL and the hooks of the telemetry. It connects with the first event: it fails
+// only for options that cannot be. Close it after use.
+func NewEvents(brokers, topic string, flags Flags, t Timeouts, opts ...kgo.Opt) (*Events, error) {
+	if topic == "" {
+		topic = "orders"
+	}
+	t = t.withDefaults()
+	var seeds []string
+	for broker := range strings.SplitSeq(brokers, ",") {
+		if broker = strings.TrimSpace(broker); broker != "" {
+			seeds = append(seeds, broker)
+		}
+	}
+	client, err := kgo.NewClient(append(producer(seeds, topic, t.Publish), opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("events: topic %q at %q: %w", topic, brokers, err)
+	}
+	return &Events{client, topic, fmt.Sprintf("topic %q at %s", topic, strings.Join(seeds, ",")), flags, t.Publish}, nil
+}
+
+// producer are the options of a producer that needs little, loses nothing and gives up after timeout.
+func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
+	return []kgo.Opt{
+		kgo.SeedBrokers(seeds...),
+		kgo.ClientID("checkout"),
+		kgo.DefaultProduceTopic(topic),
+		kgo.AllowAutoTopicCreation(),
+		kgo.DisableClientMetrics(),
+		kgo.DialTimeout(dialTimeout),
+		// A broker that comes back is found within a second.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(100*time.Millisecond<<min(fails, 4), time.Second) }),
+
+		// The broker has the event when all replicas in sync have it. The client repeats a request under one sequence number,
+		// so that a repeat is no second event; once it has given a record up, the order's record repeats it, and that may be one.
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.AllowIdempotentProduceCancellation(),
+		// A little less than Publish waits, so that the client can say what went wrong.
+		kgo.RecordDeliveryTimeout(max(timeout*9/10, time.Second)),
+		kgo.ProduceRequestTimeout(max(timeout/2, time.Second)),
+		kgo.RequestTimeoutOverhead(time.Second),
+		kgo.RetryTimeout(timeout),
+
+		kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytes(maxBatchBytes),
+		kgo.MaxBufferedRecords(maxBuffered),
+		kgo.MaxBufferedBytes(maxBufferedBytes),
+		kgo.BrokerMaxReadBytes(1 << 20),
+		kgo.FetchMaxBytes(1 << 20), // nothing is fetched, but it must not exceed the limit above
+	}
+}
+
+// Publish sends the event that o is placed, and waits until the broker holds it durably. Its key is the order's id; its
+// value is the order as the customer was told of it, oteldemo.OrderResult, the same bytes every time.
+func (e *Events) Publish(ctx context.Context, o *order.Order) error {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(wire.OrderResult(o))
+	if err != nil {
+		return fmt.Errorf("events: encode order %s: %w", o.ID, err)
+	}
+	record := &kgo.Record{Key: []byte(o.ID), Value: value, Headers: []kgo.RecordHeader{
+		{Key: headerEventID, Value: []byte(o.ID)},
+		{Key: headerEventType, Value: []byte(eventType)},
+		{Key: headerContentType, Value: []byte(contentType)},
+	}}
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+
+	// The record's life is bounded by the client, not by ctx: the end of the first context for a topic that is not known
+	// yet would fail everybody's records. Nor does it wait for room in the buffer: a full one fails at once.
+	lasting := context.WithoutCancel(ctx)
+	acknowledged := make(chan error, 1)
+	e.client.TryProduce(lasting, record, func(_ *kgo.Record, err error) { acknowledged <- err })
+	e.crowd(lasting, record, e.flags.ExtraEvents(ctx))
+	select {
+	case err = <-acknowledged:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if errors.Is(err, kerr.UnknownTopicID) {
+		// The topic was deleted and made again, with all else that the broker held, perhaps. The client would insist on the
+		// one that it knew; as it is, the next event goes to the new one.
+		e.client.PurgeTopicsFromProducing(e.topic)
+	}
+	if err != nil {
+		return fmt.Errorf("events: publish order %s to %s: %w", o.ID, e.target, err)
+	}
+	return nil
+}
+
+// crowd sends n copies of a record, to make a queue, and does not wait for them. They are the same to the byte, with the
+// trace context that a hook has given to the record. Half of the buffer is left to the events of other orders.
+func (e *Events) crowd(ctx context.Context, record *kgo.Record, n int) {
+	for range min(n, maxCopies) {
+		if e.client.BufferedProduceRecords() >= maxBuffered/2 {
+			return
+		}
+		e.client.TryProduce(ctx, &kgo.Record{Key: record.Key, Value: record.Value, Headers: slices.Clip(record.Headers)}, nil)
+	}
+}
+
+// Close waits until everything published has been acknowledged or given up, at most until ctx ends, and closes the
+// connections. It returns an error when something was given up because of ctx. The hooks have seen the end of every
+// record when it returns.
+func (e *Events) Close(ctx context.Context) error {
+	err := e.client.Flush(ctx)
+	e.client.Close() // gives up what is left; the promises and the hooks learn it in a goroutine of the client
+	told, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := errors.Join(err, e.client.Flush(told)); err != nil {
+		return fmt.Errorf("events: flush %s: %w", e.target, err)
+	}
+	return nil
+}

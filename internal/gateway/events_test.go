@@ -1,0 +1,285 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/wire"
+)
+
+// broker runs a Kafka with the topic orders until the test ends and returns its address.
+func broker(t *testing.T, opts ...kfake.Opt) (cluster *kfake.Cluster, addr string) {
+	t.Helper()
+	opts = append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, "orders")}, opts...)
+	cluster, err := kfake.NewCluster(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return cluster, cluster.ListenAddrs()[0]
+}
+
+func newEvents(t *testing.T, brokers string, flags Flags, timeouts Timeouts, opts ...kgo.Opt) *Events {
+	t.Helper()
+	events, err := NewEvents(brokers, "", flags, timeouts, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = events.Close(t.Context()) }) // t.Context has ended by then: nothing is waited for
+	return events
+}
+
+// consume reads n records of a topic.
+func consume(t *testing.T, addr, topic string, n int) []*kgo.Record {
+	t.Helper()
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic), kgo.MetadataMinAge(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer consumer.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var records []*kgo.Record
+	for len(records) < n {
+		fetches := consumer.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("%d records of topic %q, want %d", len(records), topic, n)
+		}
+		records = append(records, fetches.Records()...)
+	}
+	return records
+}
+
+// headers are a record's headers, in their order.
+func headers(r *kgo.Record) []string {
+	var list []string
+	for _, h := range r.Headers {
+		list = append(list, h.Key+": "+string(h.Value))
+	}
+	return list
+}
+
+var wantHeaders = []string{"event-id: " + string(orderID), "event-type: order.placed.v1", "content-type: application/protobuf"}
+
+// wantValue is the record's value to the byte: what accounting and fraud detection have always been sent.
+const wantValue = "\n$01890a5d-ac96-774b-bcce-b302099a8057" +
+	"\x12\x08PARCEL-1" +
+	"\x1a\x0c\n\x03USD\x10\x08\x18\x80\x95\xf5\x2a" +
+	"\"\x1b\n\x061 Main\x12\x02SF\x1a\x02CA\"\x02US*\x0594102" +
+	"*\x1f\n\x0e\n\nOLJCESPC7Z\x10\x02\x12\x0d\n\x03USD\x10\x65\x18\x80\xe0\xe1\xc9\x03"
+
+func TestEventIsTheOrderUnderItsID(t *testing.T) {
+	t.Parallel()
+	_, addr := broker(t)
+	events := newEvents(t, " "+addr+", ,"+addr, switches{}, Timeouts{})
+	if err := events.Publish(t.Context(), placed(t)); err != nil {
+		t.Fatal(err)
+	}
+	record := consume(t, addr, "orders", 1)[0]
+	if got := string(record.Key); got != string(orderID) {
+		t.Errorf("key is %q, want %q", got, orderID)
+	}
+	if diff := cmp.Diff(wantValue, string(record.Value)); diff != "" {
+		t.Errorf("value (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantHeaders, headers(record)); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+	var got oteldemo.OrderResult
+	if err := proto.Unmarshal(record.Value, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wire.OrderResult(placed(t)), &got, protocmp.Transform()); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+// tracer is a hook such as the telemetry's: it gives records their trace context, and counts those that have none.
+type tracer struct{ originals, ended atomic.Int32 }
+
+func (h *tracer) OnProduceRecordBuffered(r *kgo.Record) {
+	for _, header := range r.Headers {
+		if header.Key == "traceparent" {
+			return
+		}
+	}
+	h.originals.Add(1)
+	r.Headers = append(r.Headers, kgo.RecordHeader{Key: "traceparent", Value: []byte("00-1-2-01")})
+}
+
+func (h *tracer) OnProduceRecordUnbuffered(*kgo.Record, error) { h.ended.Add(1) }
+
+func TestExtraEventsAreCopiesOfTheFirst(t *testing.T) {
+	t.Parallel()
+	_, addr := broker(t)
+	var hook tracer
+	events := newEvents(t, addr, switches{extra: 100}, Timeouts{}, kgo.WithHooks(&hook))
+	if err := events.Publish(t.Context(), placed(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := events.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, record := range consume(t, addr, "orders", 101) {
+		if string(record.Key) != string(orderID) || string(record.Value) != wantValue {
+			t.Fatalf("a copy has key %q and value %q", record.Key, record.Value)
+		}
+		if diff := cmp.Diff(append(wantHeaders[:3:3], "traceparent: 00-1-2-01"), headers(record)); diff != "" {
+			t.Fatalf("headers of a copy (-want +got):\n%s", diff)
+		}
+	}
+	if originals, ended := hook.originals.Load(), hook.ended.Load(); originals != 1 || ended != 101 {
+		t.Errorf("the hook has seen %d originals and %d ends, want 1 and 101", originals, ended)
+	}
+}
+
+func TestExtraEventsNeverFillTheBuffer(t *testing.T) {
+	t.Parallel()
+	var hook tracer
+	events := newEvents(t, silent(t), switches{extra: 1 << 30}, Timeouts{Publish: 50 * time.Millisecond}, kgo.WithHooks(&hook))
+	for range 3 {
+		if err := events.Publish(t.Context(), placed(t)); errors.Is(err, kgo.ErrMaxBuffered) {
+			t.Errorf("no room for an order's own event: %v", err)
+		}
+	}
+	if got := events.client.BufferedProduceRecords(); got < maxBuffered/2 || got > maxBuffered/2+3 {
+		t.Errorf("%d records wait, want %d copies and 3 events at most", got, maxBuffered/2)
+	}
+}
+
+func TestFullBufferFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	events := newEvents(t, silent(t), switches{}, Timeouts{}, kgo.MaxBufferedRecords(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantError(t, events.Publish(ctx, placed(t)), context.Canceled)
+	wantError(t, events.Publish(t.Context(), placed(t)), kgo.ErrMaxBuffered, "events: publish order "+string(orderID))
+}
+
+func TestPublishWithoutBrokerFailsByItsDeadlineAndNothingStays(t *testing.T) {
+	t.Parallel()
+	for name, addr := range map[string]string{"nobody listens": closedAddr(t), "nobody answers": silent(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			events := newEvents(t, addr, switches{extra: 3}, Timeouts{Publish: 1200 * time.Millisecond})
+			start := time.Now()
+			err := events.Publish(t.Context(), placed(t))
+			wantPassing(t, err, "events: publish order "+string(orderID), `topic "orders"`, addr)
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("the error came after %v, want 1.2s", took)
+			}
+			if err := events.Close(t.Context()); err != nil { // returns when the buffer is empty
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestCloseEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
+	var hook tracer
+	events := newEvents(t, silent(t), switches{extra: 3}, Timeouts{Publish: 50 * time.Millisecond}, kgo.WithHooks(&hook))
+	wantPassing(t, events.Publish(t.Context(), placed(t)))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	wantError(t, events.Close(ctx), context.DeadlineExceeded, "events: flush")
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("closed after %v, want 50ms", took)
+	}
+	if got := hook.ended.Load(); got != 4 {
+		t.Errorf("%d records have ended, want all 4", got)
+	}
+}
+
+// portOf is the number in an address.
+func portOf(t *testing.T, addr string) int {
+	t.Helper()
+	parsed, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(parsed.Port())
+}
+
+func TestBrokerMayComeAndGo(t *testing.T) {
+	t.Parallel()
+	addr, data := closedAddr(t), t.TempDir()
+	events := newEvents(t, addr, switches{}, Timeouts{Publish: 30 * time.Second})
+	published := make(chan error, 1)
+	publish := func() { published <- events.Publish(t.Context(), placed(t)) }
+	for range 2 {
+		go publish() // while there is no broker
+		cluster, _ := broker(t, kfake.Ports(portOf(t, addr)), kfake.DataDir(data))
+		if err := <-published; err != nil {
+			t.Errorf("publish, while the broker comes: %v", err)
+		}
+		if err := events.Publish(t.Context(), placed(t)); err != nil {
+			t.Errorf("publish, while the broker is there: %v", err)
+		}
+		cluster.Close()
+	}
+}
+
+func TestBrokerMayComeBackWithANewTopic(t *testing.T) {
+	t.Parallel()
+	first, addr := broker(t)
+	events := newEvents(t, addr, switches{}, Timeouts{})
+	if err := events.Publish(t.Context(), placed(t)); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	broker(t, kfake.Ports(portOf(t, addr)))
+	if err := events.Publish(t.Context(), placed(t)); err != nil {
+		wantError(t, err, kerr.UnknownTopicID)
+	}
+	if err := events.Publish(t.Context(), placed(t)); err != nil {
+		t.Errorf("the second event after the topic was made again: %v", err)
+	}
+}
+
+func TestTopicIsMadeWhenThereIsNone(t *testing.T) {
+	t.Parallel()
+	_, addr := broker(t, kfake.AllowAutoTopicCreation())
+	events, err := NewEvents(addr, "parcels", switches{}, Timeouts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := events.Publish(t.Context(), placed(t)); err != nil {
+		t.Error(err)
+	}
+	if err := events.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := consume(t, addr, "parcels", 1); len(got) != 1 {
+		t.Errorf("%d events, want 1", len(got))
+	}
+}
+
+func TestOrderThatIsTooLargeForABatchIsRefused(t *testing.T) {
+	t.Parallel()
+	_, addr := broker(t)
+	o := placed(t)
+	o.Address.Street = strings.Repeat("x", maxBatchBytes)
+	err := newEvents(t, addr, switches{}, Timeouts{}).Publish(t.Context(), o)
+	wantPassing(t, err, "events: publish order "+string(orderID), "MESSAGE_TOO_LARGE")
+}
+
+func TestEventsNeedABroker(t *testing.T) {
+	t.Parallel()
+	_, err := NewEvents(" , ", "", switches{}, Timeouts{})
+	wantError(t, err, nil, `events: topic "orders"`)
+}

@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/money"
+	"checkout/internal/order"
+	"checkout/internal/wire"
+)
+
+// maxRate is the highest rate of exchange that is believed, and 1/maxRate the lowest. The strongest currency buys some
+// four million of the weakest one today.
+const maxRate = 1e7
+
+// Exchange is order.Exchange over the shop's currency service.
+type Exchange struct {
+	client  oteldemo.CurrencyServiceClient
+	timeout time.Duration
+}
+
+var _ order.Exchange = (*Exchange)(nil)
+
+// NewExchange makes an Exchange of a connection to the currency service; t.Read bounds a call.
+func NewExchange(conn grpc.ClientConnInterface, t Timeouts) *Exchange {
+	return &Exchange{oteldemo.NewCurrencyServiceClient(conn), t.withDefaults().Read}
+}
+
+// Supported are the currencies that the exchange lists, less what is not three capital letters. The list is no proof: the
+// stock service adds whatever it is asked about. It returns order.ErrImplausible when nothing remains.
+func (e *Exchange) Supported(ctx context.Context) ([]money.Currency, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	reply, err := e.client.GetSupportedCurrencies(ctx, &oteldemo.Empty{})
+	if err != nil {
+		return nil, fmt.Errorf("currency: list the supported currencies: %w", err)
+	}
+	var currencies []money.Currency
+	for _, code := range reply.GetCurrencyCodes() {
+		if len(code) == 3 && strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
+			currencies = append(currencies, money.Currency(code))
+		}
+	}
+	if currencies == nil {
+		return nil, fmt.Errorf("currency: list the supported currencies: %w: none", order.ErrImplausible)
+	}
+	return currencies, nil
+}
+
+// Convert is the amount in the currency to, unrounded. Nothing is asked when there is nothing to convert. It returns
+// order.ErrRefused for a currency that the exchange says it does not know, and order.ErrImplausible for an answer in
+// another currency, of another sign or at a rate beyond 10⁷ either way.
+func (e *Exchange) Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error) {
+	if amount.Currency() == to {
+		return amount, nil
+	}
+	if amount.Sign() == 0 {
+		return money.Zero(to), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	reply, err := e.client.Convert(ctx, &oteldemo.CurrencyConversionRequest{From: wire.Money(amount), ToCode: string(to)})
+	if status.Code(err) == codes.InvalidArgument {
+		return money.Amount{}, fmt.Errorf("currency: convert %s to %q: %w: %w", amount, to, order.ErrRefused, err)
+	}
+	if err != nil {
+		return money.Amount{}, fmt.Errorf("currency: convert %s to %q: %w", amount, to, err)
+	}
+	converted, err := converted(amount, to, reply)
+	if err != nil {
+		return money.Amount{}, fmt.Errorf("currency: convert %s to %q: %w", amount, to, err)
+	}
+	return converted, nil
+}
+
+// converted checks the exchange's answer to the question what amount is in the currency to.
+func converted(amount money.Amount, to money.Currency, reply *oteldemo.Money) (money.Amount, error) {
+	result, err := wire.Amount(reply)
+	if err != nil {
+		return money.Amount{}, fmt.Errorf("%w: %w", order.ErrImplausible, err)
+	}
+	if result.Currency() != to {
+		return money.Amount{}, fmt.Errorf("%w: an amount in %q", order.ErrImplausible, result.Currency())
+	}
+	// A double is exact enough to tell the plausible from the absurd.
+	if rate := result.Float64() / amount.Float64(); rate < 1/maxRate || rate > maxRate {
+		return money.Amount{}, fmt.Errorf("%w: %s, a rate of %.3g", order.ErrImplausible, result, rate)
+	}
+	return result, nil
+}

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/money"
+	"checkout/internal/order"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// soon are timeouts for tests in which nobody answers.
+var soon = Timeouts{
+	Read: 50 * time.Millisecond, Charge: 50 * time.Millisecond, Ship: 50 * time.Millisecond, Email: 50 * time.Millisecond,
+}
+
+func listen(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
+
+// serve runs a gRPC server until the test ends and returns its address.
+func serve(t *testing.T, register func(*grpc.Server), opts ...grpc.ServerOption) string {
+	t.Helper()
+	listener := listen(t, "127.0.0.1:0")
+	serveOn(t, listener, register, opts...)
+	return listener.Addr().String()
+}
+
+func serveOn(t *testing.T, listener net.Listener, register func(*grpc.Server), opts ...grpc.ServerOption) {
+	t.Helper()
+	server := grpc.NewServer(opts...)
+	register(server)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+}
+
+// dial connects to a gRPC server until the test ends.
+func dial(t *testing.T, target string, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	conn, err := Dial(target, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return conn
+}
+
+// closedAddr is an address of this machine that nobody listens on.
+func closedAddr(t *testing.T) string {
+	t.Helper()
+	listener := listen(t, "127.0.0.1:0")
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return listener.Addr().String()
+}
+
+// silent is the address of a server that accepts connections and never says a word.
+func silent(t *testing.T) string {
+	t.Helper()
+	listener := listen(t, "127.0.0.1:0")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+	})
+	return listener.Addr().String()
+}
+
+func amount(t *testing.T, currency money.Currency, units int64, nanos int32) money.Amount {
+	t.Helper()
+	a, err := money.New(currency, units, nanos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// switches are Flags that stand as they are set.
+type switches struct {
+	unreachable bool
+	extra       int
+}
+
+func (s switches) PaymentUnreachable(context.Context) bool { return s.unreachable }
+func (s switches) ExtraEvents(context.Context) int         { return s.extra }
+
+// wantError fails the test unless err is want and its text has all the parts.
+func wantError(t *testing.T, err, want error, parts ...string) {
+	t.Helper()
+	if err == nil || want != nil && !errors.Is(err, want) {
+		t.Fatalf("error is %v, want %v", err, want)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error is %q, want %q in it", err, part)
+		}
+	}
+}
+
+// wantPassing fails the test unless err is a failure that may pass: one that none of the ports' errors names.
+func wantPassing(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	wantError(t, err, nil, parts...)
+	for _, final := range []error{order.ErrRefused, order.ErrUnsent, order.ErrUnknownProduct} {
+		if errors.Is(err, final) {
+			t.Errorf("error %q is %q, want one that may pass", err, final)
+		}
+	}
+}
+
+// The neighbours of these tests: gRPC services that answer as each test says.
+
+type cartService struct {
+	oteldemo.UnimplementedCartServiceServer
+	get   func(context.Context, *oteldemo.GetCartRequest) (*oteldemo.Cart, error)
+	empty func(context.Context, *oteldemo.EmptyCartRequest) (*oteldemo.Empty, error)
+}
+
+func (s cartService) GetCart(ctx context.Context, r *oteldemo.GetCartRequest) (*oteldemo.Cart, error) {
+	return s.get(ctx, r)
+}
+
+func (s cartService) EmptyCart(ctx context.Context, r *oteldemo.EmptyCartRequest) (*oteldemo.Empty, error) {
+	return s.empty(ctx, r)
+}
+
+func (s cartService) register(r *grpc.Server) { oteldemo.RegisterCartServiceServer(r, s) }
+
+type catalogService struct {
+	oteldemo.UnimplementedProductCatalogServiceServer
+	get func(context.Context, *oteldemo.GetProductRequest) (*oteldemo.Product, error)
+}
+
+func (s catalogService) GetProduct(ctx context.Context, r *oteldemo.GetProductRequest) (*oteldemo.Product, error) {
+	return s.get(ctx, r)
+}
+
+func (s catalogService) register(r *grpc.Server) { oteldemo.RegisterProductCatalogServiceServer(r, s) }
+
+type currencyService struct {
+	oteldemo.UnimplementedCurrencyServiceServer
+	list    func(context.Context) (*oteldemo.GetSupportedCurrenciesResponse, error)
+	convert func(context.Context, *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error)
+}
+
+func (s currencyService) GetSupportedCurrencies(ctx context.Context, _ *oteldemo.Empty) (*oteldemo.GetSupportedCurrenciesResponse, error) {
+	return s.list(ctx)
+}
+
+func (s currencyService) Convert(ctx context.Context, r *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error) {
+	return s.convert(ctx, r)
+}
+
+func (s currencyService) register(r *grpc.Server) { oteldemo.RegisterCurrencyServiceServer(r, s) }
+
+type paymentService struct {
+	oteldemo.UnimplementedPaymentServiceServer
+	charge func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error)
+}
+
+func (s paymentService) Charge(ctx context.Context, r *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
+	return s.charge(ctx, r)
+}
+
+func (s paymentService) register(r *grpc.Server) { oteldemo.RegisterPaymentServiceServer(r, s) }

@@ -1,0 +1,308 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"checkout/internal/order"
+)
+
+// request is what an HTTP neighbour has been sent.
+type request struct {
+	Method, Path, Type, Key, Body string
+}
+
+// replying runs an HTTP neighbour that answers every request like this, and hands out what it was sent.
+func replying(t *testing.T, code int, body string) (addr string, requests <-chan request) {
+	t.Helper()
+	seen := make(chan request, 8)
+	return handling(t, func(w http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Errorf("read the request: %v", err)
+		}
+		key := strings.Join(r.Header.Values("Idempotency-Key"), ",")
+		seen <- request{r.Method, r.URL.Path, r.Header.Get("Content-Type"), key, string(text)}
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	}), seen
+}
+
+func handling(t *testing.T, handler http.HandlerFunc) (addr string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func newHTTP(t *testing.T) *HTTP {
+	t.Helper()
+	h := NewHTTP(4, nil, nil)
+	t.Cleanup(h.Close)
+	return h
+}
+
+func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
+	t.Parallel()
+	for code, refused := range map[int]bool{
+		400: true, 409: true, 413: true, 422: true, 451: true,
+		201: false, 204: false, 302: false, 307: false, 401: false, 403: false, 404: false, 405: false, 408: false, 425: false, 429: false, 500: false, 503: false, 599: false,
+	} {
+		t.Run(http.StatusText(code), func(t *testing.T) {
+			t.Parallel()
+			addr, _ := replying(t, code, "")
+			carrier := newCarrier(t, addr, Timeouts{})
+			_, quote := carrier.Quote(t.Context(), home, lines)
+			_, ship := carrier.Ship(t.Context(), orderID, home, lines)
+			for _, err := range []error{quote, ship, newMail(t, addr, Timeouts{}).Confirm(t.Context(), placed(t))} {
+				if refused {
+					wantError(t, err, order.ErrRefused, "answered")
+				} else {
+					wantPassing(t, err, "answered")
+				}
+			}
+		})
+	}
+}
+
+func TestRedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	elsewhere, requests := replying(t, 200, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":0},"tracking_id":"X"}`)
+	addr := handling(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+	})
+	carrier := newCarrier(t, addr, Timeouts{})
+	_, err := carrier.Quote(t.Context(), home, lines)
+	wantPassing(t, err, "shipping: quote", "307")
+	_, err = carrier.Ship(t.Context(), orderID, home, lines)
+	wantPassing(t, err, "shipping: ship order", "307")
+	if len(requests) != 0 {
+		t.Error("the address went elsewhere")
+	}
+}
+
+// TestHugeAnswerKeepsMemoryFlat does not run beside other tests, because it counts what the process allocates.
+func TestHugeAnswerKeepsMemoryFlat(t *testing.T) {
+	var sent atomic.Int64
+	chunk := make([]byte, 64<<10)
+	addr := handling(t, func(w http.ResponseWriter, _ *http.Request) {
+		for range (256 << 20) / len(chunk) {
+			n, err := w.Write(chunk)
+			if sent.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	})
+	carrier, mail := newCarrier(t, addr, Timeouts{}), newMail(t, addr, Timeouts{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := carrier.Quote(t.Context(), home, lines)
+	wantError(t, err, order.ErrImplausible)
+	_, err = carrier.Ship(t.Context(), orderID, home, lines)
+	wantPassing(t, err)
+	if err := mail.Confirm(t.Context(), placed(t)); err != nil {
+		t.Errorf("the confirmation was accepted, whatever came after the status: %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 2<<20 {
+		t.Errorf("allocated %d KiB in all, want 2 MiB at most", got>>10)
+	}
+	if sent.Load() == 0 {
+		t.Error("the neighbour has sent nothing")
+	}
+}
+
+func TestEndlessHeaderIsAnError(t *testing.T) {
+	t.Parallel()
+	addr := handling(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X", strings.Repeat("x", 64<<10))
+	})
+	_, err := newCarrier(t, addr, Timeouts{}).Ship(t.Context(), orderID, home, lines)
+	wantPassing(t, err, "shipping: ship order")
+}
+
+func TestSilentNeighbourIsAnErrorAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	dripping := handling(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{")
+		_ = http.NewResponseController(w).Flush()
+		<-release
+	})
+	t.Cleanup(func() { close(release) })
+	for name, addr := range map[string]string{"says nothing": silent(t), "stops in its answer": dripping} {
+		carrier := newCarrier(t, addr, soon)
+		_, quote := carrier.Quote(t.Context(), home, lines)
+		_, ship := carrier.Ship(t.Context(), orderID, home, lines)
+		for _, err := range []error{quote, ship} {
+			wantPassing(t, err, "shipping: ")
+			wantError(t, err, context.DeadlineExceeded)
+		}
+		if name == "says nothing" {
+			wantError(t, newMail(t, addr, soon).Confirm(t.Context(), placed(t)), context.DeadlineExceeded)
+		}
+	}
+}
+
+func TestNeighbourThatIsAwayIsAnErrorThatMayPass(t *testing.T) {
+	t.Parallel()
+	carrier := newCarrier(t, closedAddr(t), Timeouts{})
+	_, err := carrier.Ship(t.Context(), orderID, home, lines)
+	wantPassing(t, err, "shipping: ship order", "connection refused")
+}
+
+// faithless is the address of an HTTP neighbour that answers the first request of a connection and closes it after the
+// second, without an answer. It counts the requests for each path.
+func faithless(t *testing.T, answer string) (addr string, count func(path string) int) {
+	t.Helper()
+	var mu sync.Mutex
+	counts := map[string]int{}
+	listener := listen(t, "127.0.0.1:0")
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				defer func() { _ = conn.Close() }()
+				in := bufio.NewReader(conn)
+				for nth := range 2 {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					mu.Lock()
+					counts[r.URL.Path]++
+					mu.Unlock()
+					if nth == 0 {
+						_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: "+strconv.Itoa(len(answer))+"\r\n\r\n"+answer)
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(conns.Wait)
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String(), func(path string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return counts[path]
+	}
+}
+
+func TestQuestionOnAConnectionThatBreaksIsAskedAgainAndAnOrderIsNot(t *testing.T) {
+	t.Parallel()
+	addr, count := faithless(t, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":0},"tracking_id":"X"}`)
+	carrier := newCarrier(t, addr, Timeouts{})
+	for range 2 {
+		if _, err := carrier.Quote(t.Context(), home, lines); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := count("/get-quote"); got != 3 {
+		t.Errorf("quotes asked for: %d, want 3", got)
+	}
+	// The connection of the last quote has one request left, which it does not answer.
+	_, err := carrier.Ship(t.Context(), orderID, home, lines)
+	wantPassing(t, err, "shipping: ship order")
+	if got := count("/ship-order"); got != 1 {
+		t.Errorf("shipments ordered: %d, want 1", got)
+	}
+}
+
+func TestConnectionsAreUsedAgainAndBounded(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("x", 9_000))
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	mail := newMail(t, server.URL, Timeouts{})
+	var calls sync.WaitGroup
+	for range 64 {
+		calls.Go(func() {
+			if err := mail.Confirm(t.Context(), placed(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	if got := opened.Load(); got > 4 {
+		t.Errorf("%d connections for 64 calls, want 4 at most", got)
+	}
+}
+
+func TestTelemetryMayWrapTheTransport(t *testing.T) {
+	t.Parallel()
+	addr, _ := replying(t, 200, "")
+	var wrapped roundTripper
+	h := NewHTTP(1, nil, func(next http.RoundTripper) http.RoundTripper {
+		wrapped.next = next
+		return &wrapped
+	})
+	t.Cleanup(h.Close)
+	mail, err := NewMail(addr, h, Timeouts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mail.Confirm(t.Context(), placed(t)); err != nil {
+		t.Fatal(err)
+	}
+	if wrapped.calls != 1 {
+		t.Errorf("the wrapper has seen %d calls, want 1", wrapped.calls)
+	}
+}
+
+type roundTripper struct {
+	next  http.RoundTripper
+	calls int
+}
+
+func (r *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.calls++
+	return r.next.RoundTrip(req)
+}
+
+func TestAddressMayBeAHostOrAURL(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"shipping:50050":            "http://shipping:50050/get-quote",
+		"http://shipping:50050":     "http://shipping:50050/get-quote",
+		"http://shipping:50050/":    "http://shipping:50050/get-quote",
+		"https://shop.example/base": "https://shop.example/base/get-quote",
+		"[::1]:50050":               "http://[::1]:50050/get-quote",
+	} {
+		if got := newCarrier(t, addr, Timeouts{}).quote; got != want {
+			t.Errorf("quotes of %q are asked at %q, want %q", addr, got, want)
+		}
+	}
+	for _, addr := range []string{"", "http://", "ftp://shipping", "http://user:pass@shipping", "http://a b", "shipping?x=1"} {
+		if _, err := NewCarrier(addr, nil, Timeouts{}); err == nil {
+			t.Errorf("%q is taken for an address", addr)
+		}
+		_, err := NewMail(addr, nil, Timeouts{})
+		wantError(t, err, nil, "email: ")
+		if strings.Contains(err.Error(), "pass@") {
+			t.Errorf("the password leaks: %q", err)
+		}
+	}
+}
