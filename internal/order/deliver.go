@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +18,7 @@ func (f *flight) emptyCart(ctx context.Context) {
 	}
 }
 
-// deliverIfRoom makes the deliveries right after the answer. Beyond the bound they are left to recovery.
+// deliverIfRoom makes the deliveries right after the answer. Beyond the bound they are left to recovery, soon.
 func (f *flight) deliverIfRoom(ctx context.Context) {
 	if f.order.State != Placed {
 		return
@@ -29,6 +28,7 @@ func (f *flight) deliverIfRoom(ctx context.Context) {
 		defer func() { <-f.deliveries }()
 		f.report(guard(func() error { return within(ctx, f.deliver) }))
 	default:
+		f.report(f.save(ctx, Placed, backoff(1)))
 	}
 }
 
@@ -45,7 +45,7 @@ func (f *flight) deliver(ctx context.Context) error {
 		{EventPublished, StepPublish, f.publish},
 	}
 	var wg sync.WaitGroup
-	var done atomic.Uint32
+	done := make([]Delivery, len(deliveries))
 	failures := make([]error, len(deliveries))
 	for i, d := range deliveries {
 		if o.Delivered.Has(d.is) {
@@ -60,11 +60,13 @@ func (f *flight) deliver(ctx context.Context) error {
 			if err != nil { // refused for good: that is told, and no longer owed
 				f.report(&Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: err})
 			}
-			done.Or(uint32(d.is))
+			done[i] = d.is
 		})
 	}
 	wg.Wait()
-	o.Delivered |= Delivery(done.Load())
+	for _, d := range done {
+		o.Delivered |= d
+	}
 	if err := errors.Join(failures...); err != nil {
 		return f.postpone(ctx, "", err)
 	}

@@ -7,32 +7,36 @@ import (
 	"time"
 )
 
-// The kinds of failure: what a caller can do about it. Each is the Kind of an *Error that Place returns.
-var (
+// Kind is a kind of failure: what a caller can do about it. It is an error, so that errors.Is finds it.
+type Kind string
+
+func (k Kind) Error() string { return string(k) }
+
+const (
 	// ErrInvalid: the request is malformed; Error.Violations name the fields. Correct it and ask again.
-	ErrInvalid = errors.New("invalid request")
+	ErrInvalid Kind = "invalid request"
 	// ErrEmptyCart: there is nothing to order.
-	ErrEmptyCart = errors.New("the cart is empty")
+	ErrEmptyCart Kind = "the cart is empty"
 	// ErrBadCart: the cart cannot be ordered as it is; Error.Violations name the lines.
-	ErrBadCart = errors.New("the cart cannot be ordered")
+	ErrBadCart Kind = "the cart cannot be ordered"
 	// ErrUnknownProduct: the catalogue does not know a product of the cart.
-	ErrUnknownProduct = errors.New("unknown product")
+	ErrUnknownProduct Kind = "unknown product"
 	// ErrImplausible: a neighbour answered something that cannot be, so nothing was charged on the strength of it.
-	ErrImplausible = errors.New("implausible answer")
+	ErrImplausible Kind = "implausible answer"
 	// ErrUnavailable: a neighbour of the read phase, or the store, could not be asked. Ask again later.
-	ErrUnavailable = errors.New("unavailable")
+	ErrUnavailable Kind = "unavailable"
 	// ErrOverloaded: too many orders are under way. Ask again after Error.RetryAfter.
-	ErrOverloaded = errors.New("too many orders under way")
+	ErrOverloaded Kind = "too many orders under way"
 	// ErrDeclined: the payment service refused the card.
-	ErrDeclined = errors.New("card declined")
+	ErrDeclined Kind = "card declined"
 	// ErrPaymentUnreachable: the charge could not be sent. No money moved.
-	ErrPaymentUnreachable = errors.New("payment unreachable")
+	ErrPaymentUnreachable Kind = "payment unreachable"
 	// ErrInDoubt: the charge was sent and not answered in time. Do not pay again; ask what became of the order.
-	ErrInDoubt = errors.New("payment outcome unknown")
+	ErrInDoubt Kind = "payment outcome unknown"
 	// ErrUnshippable: the order was paid, and the carrier refuses it for good. The money is owed back.
-	ErrUnshippable = errors.New("shipping refused")
+	ErrUnshippable Kind = "shipping refused"
 	// ErrInternal: a bug of ours. The order, if there is one, is left to recovery.
-	ErrInternal = errors.New("internal error")
+	ErrInternal Kind = "internal error"
 )
 
 // What ports return so that the order can tell what happened.
@@ -63,7 +67,7 @@ const (
 
 // Error is why an order was not placed.
 type Error struct {
-	Kind       error         // one of the kinds above
+	Kind       Kind          // what the caller can do about it
 	Step       Step          // where, if that says anything
 	OrderID    ID            // empty when nothing was recorded
 	Violations []Violation   // with ErrInvalid and ErrBadCart: what to correct
@@ -99,7 +103,7 @@ func (e *Error) Unwrap() []error {
 }
 
 // fail makes an *Error out of what a port returned. A cause that is an *Error already is kept as it is.
-func fail(kind error, step Step, cause error) error {
+func fail(kind Kind, step Step, cause error) error {
 	var known *Error
 	if errors.As(cause, &known) {
 		return known

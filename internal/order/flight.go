@@ -152,7 +152,7 @@ func (f *flight) doubt(ctx context.Context, cause error) error {
 }
 
 // refuse records that no money moved. Should the record fail, the order stays in Charging and will be in doubt: safe.
-func (f *flight) refuse(ctx context.Context, kind, cause error) error {
+func (f *flight) refuse(ctx context.Context, kind Kind, cause error) error {
 	f.order.Reason = brief(cause)
 	f.report(f.record(ctx, Declined))
 	return &Error{Kind: kind, Step: StepCharge, OrderID: f.order.ID, Err: cause}

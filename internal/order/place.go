@@ -77,9 +77,21 @@ func (p *Placer) open(ctx context.Context, req Request) (*Order, error) {
 		return nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: errors.New("too little time left to charge")}
 	}
 	if err := p.Store.Open(ctx, o, lease); err != nil {
+		p.flights.Go(func() { p.abandon(ctx, o) })
 		return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	}
 	return o, nil
+}
+
+// abandon records, if it can, that an order will never be charged whose opening failed: it may be on record all the same,
+// and would look as if it had been charged.
+func (p *Placer) abandon(ctx context.Context, o *Order) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	o.State, o.Reason = Declined, "never charged: it could not be recorded in time"
+	if err := p.Store.Save(ctx, o, Charging, retention); err != nil && !errors.Is(err, ErrFenced) {
+		p.Report(ctx, o.ID, &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: err})
+	}
 }
 
 // Close waits for the orders under way until ctx ends; then it lets go of them, recorded as they are. Nothing may be

@@ -60,7 +60,8 @@ type Events interface {
 	Publish(ctx context.Context, o *Order) error
 }
 
-// Store keeps the record of orders. What it has accepted survives a crash of the process and of the machine.
+// Store keeps the record of orders. What it has accepted survives a crash of the process and of the machine. After an
+// error that is not named here the write may have been made or not; making it again does no harm.
 type Store interface {
 	// Open records a new order in its state, held for as long as given.
 	Open(ctx context.Context, o *Order, hold time.Duration) error
@@ -69,6 +70,7 @@ type Store interface {
 	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
 	Save(ctx context.Context, o *Order, from State, hold time.Duration) error
 	// Claim takes over at most limit resumable orders that nobody holds any more, oldest first, and raises their epoch.
+	// It may return orders and an error: the error is then of others, that could not be read.
 	Claim(ctx context.Context, limit int, hold time.Duration) ([]*Order, error)
 }
 

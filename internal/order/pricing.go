@@ -153,7 +153,7 @@ func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, e
 		if errors.Is(err, ErrRefused) {
 			return &Error{Kind: ErrBadCart, Step: StepQuote, Err: err, Violations: []Violation{{"address", "nothing can be shipped there"}}}
 		}
-		return failOr(ErrUnavailable, StepQuote, err)
+		return asked(StepQuote, err)
 	})
 	reads.do(func(ctx context.Context) error { return p.supported(ctx, req.Currency) })
 	for i, line := range lines {
@@ -163,7 +163,7 @@ func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, e
 				return &Error{Kind: ErrUnknownProduct, Step: StepCatalog, Err: err, Violations: []Violation{{"cart", fmt.Sprintf("product %q is not in the catalogue", line.ProductID)}}}
 			}
 			listed.units[i] = product.Price
-			return failOr(ErrUnavailable, StepCatalog, err)
+			return asked(StepCatalog, err)
 		})
 	}
 	return listed, reads.wait()
@@ -180,7 +180,7 @@ func (p *Pricing) supported(ctx context.Context, c money.Currency) error {
 		return nil
 	}
 	if err != nil {
-		return failOr(ErrUnavailable, StepConvert, err)
+		return asked(StepConvert, err)
 	}
 	if !slices.Contains(known, c) {
 		return unsupported(nil)
@@ -232,7 +232,7 @@ func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency)
 			if errors.Is(err, ErrRefused) { // whatever its list says
 				return unsupported(err)
 			}
-			return failOr(ErrUnavailable, StepConvert, err)
+			return asked(StepConvert, err)
 		})
 	}
 	if err := reads.wait(); err != nil {
@@ -266,13 +266,13 @@ func sum(lines []Line, p prices) (money.Amount, error) {
 	return total, nil
 }
 
-// failOr is fail, and nil for no error.
-func failOr(kind error, step Step, cause error) error {
-	if cause == nil {
+// asked is the failure of a question to a neighbour: it was away, or its answer cannot be. Without a cause it is nil.
+func asked(step Step, cause error) error {
+	switch {
+	case cause == nil:
 		return nil
+	case errors.Is(cause, ErrImplausible):
+		return fail(ErrImplausible, step, cause)
 	}
-	if errors.Is(cause, ErrImplausible) {
-		kind = ErrImplausible
-	}
-	return fail(kind, step, cause)
+	return fail(ErrUnavailable, step, cause)
 }

@@ -41,7 +41,11 @@ func (p *Placer) Recover(ctx context.Context) {
 		if len(orders) == claimSize {
 			continue
 		}
-		if !pause(ctx, sweepPause/2+rand.N(sweepPause/2)+backoff(failures)*time.Duration(min(failures, 1))) {
+		wait := sweepPause
+		if failures > 0 {
+			wait = backoff(failures)
+		}
+		if !pause(ctx, jitter(wait)) {
 			return
 		}
 	}
@@ -59,8 +63,12 @@ func (p *Placer) resume(o *Order) {
 	}))
 }
 
-// backoff is 1 s, 2 s, 4 s … 64 s, give or take a quarter, so that orders that failed together do not return together.
+// backoff is 1 s, 2 s, 4 s … 64 s, give or take a quarter.
 func backoff(attempts int) time.Duration {
-	d := time.Second << min(max(attempts-1, 0), 6)
-	return d*3/4 + rand.N(d/2)
+	return jitter(time.Second << min(max(attempts-1, 0), 6))
+}
+
+// jitter is d, give or take a quarter, so that what failed together does not return together.
+func jitter(d time.Duration) time.Duration {
+	return d*3/4 + rand.N(d/2) //nolint:gosec // luck, not a secret
 }

@@ -118,3 +118,24 @@ func TestBackOffGrowsAndIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		for range deliveriesAtOnce {
+			p.deliveries <- struct{}{}
+		}
+		if _, err := p.Place(t.Context(), request()); err != nil {
+			t.Fatal(err)
+		}
+		p.flights.Wait()
+		if got := s.the(t).State; got != Placed {
+			t.Fatalf("the order is %v, want placed and waiting for its deliveries", got)
+		}
+		recovering(t, p, 5*time.Second)
+		if got := s.the(t).State; got != Completed {
+			t.Errorf("after five seconds the order is %v, want completed", got)
+		}
+	})
+}

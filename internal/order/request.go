@@ -39,12 +39,17 @@ func (c Card) Reveal() (number string, cvv, year, month int32) {
 
 const hidden = "card(***)"
 
-func (Card) String() string                 { return hidden }
-func (Card) GoString() string               { return hidden }
-func (Card) Format(f fmt.State, _ rune)     { fmt.Fprint(f, hidden) }
-func (Card) LogValue() slog.Value           { return slog.StringValue(hidden) }
-func (Card) MarshalText() ([]byte, error)   { return []byte(hidden), nil }
-func (Card) MarshalBinary() ([]byte, error) { return []byte(hidden), nil }
+// String hides the card from whoever prints it.
+func (Card) String() string { return hidden }
+
+// Format hides the card from every verb of package fmt.
+func (Card) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(hidden)) }
+
+// LogValue hides the card from logs.
+func (Card) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText hides the card from encoders.
+func (Card) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // The sizes that a request is held to.
 const (

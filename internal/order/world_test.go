@@ -153,8 +153,8 @@ func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration) error {
 
 func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duration) error {
 	return s.call(ctx, Step("save "+o.State.String()), func() error {
-		r := s.rows[o.ID]
-		if r.State != from || r.Epoch != o.Epoch {
+		r, ok := s.rows[o.ID]
+		if !ok || r.State != from || r.Epoch != o.Epoch {
 			return ErrFenced
 		}
 		*r = row{*o, time.Now().Add(hold)}

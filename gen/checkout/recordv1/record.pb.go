@@ -12,7 +12,6 @@ package recordv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -27,20 +26,18 @@ const (
 
 type Order struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Currency      string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
-	Email         string                 `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
-	Address       *Address               `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
-	Items         []*Item                `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
-	Shipping      *Money                 `protobuf:"bytes,6,opt,name=shipping,proto3" json:"shipping,omitempty"`
-	Total         *Money                 `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
-	TransactionId string                 `protobuf:"bytes,8,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
-	TrackingId    string                 `protobuf:"bytes,9,opt,name=tracking_id,json=trackingId,proto3" json:"tracking_id,omitempty"`
+	Currency      string                 `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
+	Email         string                 `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	Address       *Address               `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Items         []*Item                `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
+	Shipping      *Money                 `protobuf:"bytes,5,opt,name=shipping,proto3" json:"shipping,omitempty"`
+	Total         *Money                 `protobuf:"bytes,6,opt,name=total,proto3" json:"total,omitempty"`
+	TransactionId string                 `protobuf:"bytes,7,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	TrackingId    string                 `protobuf:"bytes,8,opt,name=tracking_id,json=trackingId,proto3" json:"tracking_id,omitempty"`
 	// Why the order is where it is, when that is not plain: the last refusal or error, free of personal data.
-	Reason  string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
-	Created *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created,proto3" json:"created,omitempty"`
+	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// W3C trace context and baggage of the call that placed the order.
-	Trace         map[string]string `protobuf:"bytes,12,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Trace         map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -73,13 +70,6 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
 	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *Order) GetUserId() string {
-	if x != nil {
-		return x.UserId
-	}
-	return ""
 }
 
 func (x *Order) GetCurrency() string {
@@ -143,13 +133,6 @@ func (x *Order) GetReason() string {
 		return x.Reason
 	}
 	return ""
-}
-
-func (x *Order) GetCreated() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Created
-	}
-	return nil
 }
 
 func (x *Order) GetTrace() map[string]string {
@@ -359,22 +342,20 @@ var File_checkout_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x04\n" +
-	"\x05Order\x12\x17\n" +
-	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1a\n" +
-	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x14\n" +
-	"\x05email\x18\x03 \x01(\tR\x05email\x125\n" +
-	"\aaddress\x18\x04 \x01(\v2\x1b.checkout.record.v1.AddressR\aaddress\x12.\n" +
-	"\x05items\x18\x05 \x03(\v2\x18.checkout.record.v1.ItemR\x05items\x125\n" +
-	"\bshipping\x18\x06 \x01(\v2\x19.checkout.record.v1.MoneyR\bshipping\x12/\n" +
-	"\x05total\x18\a \x01(\v2\x19.checkout.record.v1.MoneyR\x05total\x12%\n" +
-	"\x0etransaction_id\x18\b \x01(\tR\rtransactionId\x12\x1f\n" +
-	"\vtracking_id\x18\t \x01(\tR\n" +
+	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xde\x03\n" +
+	"\x05Order\x12\x1a\n" +
+	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x14\n" +
+	"\x05email\x18\x02 \x01(\tR\x05email\x125\n" +
+	"\aaddress\x18\x03 \x01(\v2\x1b.checkout.record.v1.AddressR\aaddress\x12.\n" +
+	"\x05items\x18\x04 \x03(\v2\x18.checkout.record.v1.ItemR\x05items\x125\n" +
+	"\bshipping\x18\x05 \x01(\v2\x19.checkout.record.v1.MoneyR\bshipping\x12/\n" +
+	"\x05total\x18\x06 \x01(\v2\x19.checkout.record.v1.MoneyR\x05total\x12%\n" +
+	"\x0etransaction_id\x18\a \x01(\tR\rtransactionId\x12\x1f\n" +
+	"\vtracking_id\x18\b \x01(\tR\n" +
 	"trackingId\x12\x16\n" +
-	"\x06reason\x18\n" +
-	" \x01(\tR\x06reason\x124\n" +
-	"\acreated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12:\n" +
-	"\x05trace\x18\f \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x1a8\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12:\n" +
+	"\x05trace\x18\n" +
+	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -409,26 +390,24 @@ func file_checkout_record_v1_record_proto_rawDescGZIP() []byte {
 
 var file_checkout_record_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_checkout_record_v1_record_proto_goTypes = []any{
-	(*Order)(nil),                 // 0: checkout.record.v1.Order
-	(*Money)(nil),                 // 1: checkout.record.v1.Money
-	(*Address)(nil),               // 2: checkout.record.v1.Address
-	(*Item)(nil),                  // 3: checkout.record.v1.Item
-	nil,                           // 4: checkout.record.v1.Order.TraceEntry
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*Order)(nil),   // 0: checkout.record.v1.Order
+	(*Money)(nil),   // 1: checkout.record.v1.Money
+	(*Address)(nil), // 2: checkout.record.v1.Address
+	(*Item)(nil),    // 3: checkout.record.v1.Item
+	nil,             // 4: checkout.record.v1.Order.TraceEntry
 }
 var file_checkout_record_v1_record_proto_depIdxs = []int32{
 	2, // 0: checkout.record.v1.Order.address:type_name -> checkout.record.v1.Address
 	3, // 1: checkout.record.v1.Order.items:type_name -> checkout.record.v1.Item
 	1, // 2: checkout.record.v1.Order.shipping:type_name -> checkout.record.v1.Money
 	1, // 3: checkout.record.v1.Order.total:type_name -> checkout.record.v1.Money
-	5, // 4: checkout.record.v1.Order.created:type_name -> google.protobuf.Timestamp
-	4, // 5: checkout.record.v1.Order.trace:type_name -> checkout.record.v1.Order.TraceEntry
-	1, // 6: checkout.record.v1.Item.cost:type_name -> checkout.record.v1.Money
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	4, // 4: checkout.record.v1.Order.trace:type_name -> checkout.record.v1.Order.TraceEntry
+	1, // 5: checkout.record.v1.Item.cost:type_name -> checkout.record.v1.Money
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_checkout_record_v1_record_proto_init() }

@@ -1,0 +1,76 @@
+package order
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestACardPrintsAsStars(t *testing.T) {
+	t.Parallel()
+	const number = "4432801561520454"
+	req := Request{Card: NewCard(number, 672, 2039, 1), Email: "ada@example.com"}
+	var printed strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%T"} {
+		fmt.Fprintf(&printed, verb+verb+verb, req.Card, &req.Card, req)
+	}
+	fmt.Fprint(&printed, fmt.Errorf("cannot charge %v", req.Card))
+	text, err := json.Marshal(map[string]any{"card": req.Card, "pointer": &req.Card})
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed.Write(text)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("a card", "card", req.Card, "email", req.Email, "request", req)
+	printed.Write(log.Bytes())
+	for _, secret := range []string{number, fmt.Sprintf("%x", number), "672", "2039"} {
+		if strings.Contains(printed.String(), secret) {
+			t.Errorf("%s is in what was printed:\n%s", secret, &printed)
+		}
+	}
+	if got := fmt.Sprintf("%v %s", req.Email, req.Email); strings.Contains(got, "ada") {
+		t.Errorf("the e-mail address prints as %s", got)
+	}
+}
+
+func TestACardIsGoodUntilItsMonthHasEndedEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		now  string
+		good bool
+	}{
+		{"2026-11-30T23:59:59Z", true},
+		{"2026-12-01T11:59:59Z", true}, // still November in the west
+		{"2026-12-01T12:00:01Z", false},
+		{"2027-01-01T00:00:00Z", false},
+	} {
+		now, err := time.Parse(time.RFC3339, test.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := request()
+		req.Card = NewCard("4432-8015-6152-0454", 672, 2026, 11)
+		if err := req.Validate(now); (err == nil) != test.good {
+			t.Errorf("a card that expires in 11/2026 is valid at %s: %v, want %v", test.now, err == nil, test.good)
+		}
+	}
+}
+
+func FuzzRequestValidate(f *testing.F) {
+	f.Add("ada", "1 Main", "ada@example.com", "4432-8015-6152-0454", int32(672), int32(2039), int32(1))
+	f.Add("", "\x00", "@", "0000 0000 0000", int32(-1), int32(0), int32(13))
+	f.Fuzz(func(t *testing.T, user, street, email, number string, cvv, year, month int32) {
+		req := Request{UserID: user, Currency: "USD", Address: Address{Street: street}, Email: Email(email), Card: NewCard(number, cvv, year, month)}
+		err := req.Validate(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC))
+		if err == nil {
+			return
+		}
+		if digits := strings.NewReplacer(" ", "", "-", "").Replace(number); len(digits) >= 12 && strings.Contains(err.Error(), digits) {
+			t.Errorf("the error quotes the card: %v", err)
+		}
+	})
+}

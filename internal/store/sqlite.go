@@ -1,0 +1,279 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+)
+
+var errReadOnly = errors.New("it cannot be written to")
+
+// SQLite is the record of orders in a database of SQLite. It is safe for concurrent use.
+type SQLite struct {
+	owner *owner
+	close func() error
+}
+
+// Open opens the database in the file path, which it creates if need be, with its folder, readable by its owner alone:
+// it holds addresses. Nobody else can open the file until Close; so orders that were held by an earlier process are due.
+func Open(path string) (*SQLite, error) {
+	s, err := openFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the store %s: %w", path, explain(err))
+	}
+	return s, nil
+}
+
+// OpenMemory opens an empty database that is gone after Close.
+func OpenMemory() (*SQLite, error) {
+	s, err := connect(":memory:", "memory")
+	if err != nil {
+		return nil, fmt.Errorf("open a store in memory: %w", err)
+	}
+	return s, nil
+}
+
+// Close waits for the write under way, fails the others and closes the database. To close it again does nothing.
+func (s *SQLite) Close() error { return s.close() }
+
+func openFile(path string) (*SQLite, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := createFile(path); err != nil {
+		return nil, err
+	}
+	// POSIX takes a process's locks on a file away when it closes any descriptor of it, of whatever origin. Locks of the
+	// open file description stay. Where there are none, the others have to do.
+	_, _ = sqlite.OFDLocking(true)
+	return connect((&url.URL{Scheme: "file", Path: path}).String(), "wal")
+}
+
+func createFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		return f.Close()
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return errors.New("is not a file")
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// connect opens the database that dsn names and makes it ready for use.
+func connect(dsn, journal string) (*SQLite, error) {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newConn(db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if err := c.prepare(journal); err != nil {
+		return nil, errors.Join(err, c.close(), db.Close())
+	}
+	o := own(c)
+	return &SQLite{o, sync.OnceValue(func() error {
+		o.stop()
+		return errors.Join(c.close(), db.Close())
+	})}, nil
+}
+
+// conn is the connection, and its statements as they have been prepared. One goroutine at a time may use it.
+//
+// Its calls have no deadline: to interrupt SQLite in the middle of a write makes nothing better, so it is the callers
+// who stop waiting.
+type conn struct {
+	sql        *sql.Conn
+	statements map[string]*sql.Stmt
+}
+
+func newConn(db *sql.DB) (*conn, error) {
+	c, err := db.Conn(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return &conn{sql: c, statements: make(map[string]*sql.Stmt)}, nil
+}
+
+func (c *conn) close() error {
+	var errs []error
+	for _, statement := range c.statements {
+		errs = append(errs, statement.Close())
+	}
+	return errors.Join(append(errs, c.sql.Close())...)
+}
+
+// prepare sets the connection up, finds or makes the schema, and releases what an earlier process has held.
+func (c *conn) prepare(journal string) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
+	for _, pragma := range []string{
+		"busy_timeout = 1000",       // milliseconds: for a predecessor that is just ending
+		"locking_mode = EXCLUSIVE",  // before the journal's mode: then there is no memory shared with others either
+		"journal_mode = " + journal, // what is committed is appended to one file
+		"synchronous = FULL",        // and on the disk when COMMIT returns
+		"fullfsync = ON",            // on macOS too
+		"wal_autocheckpoint = 200",  // pages; a small log is a small cache of the kernel's
+		"cache_size = -256",         // KiB
+		"temp_store = MEMORY",       // the file system around may be read-only
+		"secure_delete = FAST",      // purged addresses are overwritten where that costs nothing
+		"trusted_schema = OFF",
+	} {
+		if _, err := c.sql.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil {
+			return fmt.Errorf("set %s: %w", pragma, err)
+		}
+	}
+	if err := c.migrate(); err != nil {
+		return err
+	}
+	if err := c.probe(); err != nil {
+		return err
+	}
+	if _, err := c.exec(releaseOrders, dueIn(0)); err != nil {
+		return fmt.Errorf("release orders: %w", err)
+	}
+	return nil
+}
+
+// writable asks SQLite whether it had to open the file for reading only, which it does without a word.
+func (c *conn) writable() error {
+	return c.sql.Raw(func(driver any) error {
+		file, ok := driver.(interface {
+			IsReadOnly(schema string) (bool, error)
+		})
+		if !ok {
+			return fmt.Errorf("the driver %T does not tell what it has opened", driver)
+		}
+		readOnly, err := file.IsReadOnly("main")
+		if err == nil && readOnly {
+			err = errReadOnly
+		}
+		return err
+	})
+}
+
+func (c *conn) migrate() error {
+	var version int
+	if err := c.sql.QueryRowContext(context.Background(), "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	switch version {
+	case schemaVersion:
+		return nil
+	case 0:
+		if _, err := c.sql.ExecContext(context.Background(), schema); err != nil {
+			return fmt.Errorf("make the schema: %w", err)
+		}
+		return nil
+	}
+	return fmt.Errorf("its schema has version %d, and this program knows none above %d", version, schemaVersion)
+}
+
+// probe is nil when the database takes writes. It moves what is in the log to where it belongs, which also makes room
+// and rids the log of what a failed write has left there, and then writes to the log.
+func (c *conn) probe() error {
+	if _, err := c.exec("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if _, err := c.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// exec carries out a statement and returns how many rows it changed.
+func (c *conn) exec(query string, args ...any) (int64, error) {
+	statement, err := c.statement(query) //nolint:sqlclosecheck // kept until close
+	if err != nil {
+		return 0, err
+	}
+	result, err := statement.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// records are the rows that a statement returns.
+func (c *conn) records(query string, args ...any) ([]record, error) {
+	statement, err := c.statement(query) //nolint:sqlclosecheck // kept until close
+	if err != nil {
+		return nil, err
+	}
+	rows, err := statement.QueryContext(context.Background(), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var records []record
+	for rows.Next() {
+		var r record
+		if err := rows.Scan(&r.id, &r.state, &r.epoch, &r.due, &r.userID,
+			&r.delivered, &r.attempts, &r.created, &r.changed, &r.body); err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, rows.Err()
+}
+
+func (c *conn) statement(query string) (*sql.Stmt, error) {
+	if statement, ok := c.statements[query]; ok {
+		return statement, nil
+	}
+	statement, err := c.sql.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	c.statements[query] = statement
+	return statement, nil
+}
+
+// code is SQLite's primary result code, or 0 when err is not of SQLite.
+func code(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// failed tells whether err is about the database rather than about the request that met it.
+func failed(err error) bool {
+	switch code(err) {
+	case 0, codes.SQLITE_CONSTRAINT, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH, codes.SQLITE_RANGE:
+		return false
+	}
+	return true
+}
+
+// explain says in plain words why the database could not be opened.
+func explain(err error) error {
+	switch code(err) {
+	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
+		return fmt.Errorf("it is in use by another process: %w", err)
+	case codes.SQLITE_NOTADB:
+		return fmt.Errorf("it is not a database of SQLite: %w", err)
+	case codes.SQLITE_CORRUPT:
+		return fmt.Errorf("it is damaged: %w", err)
+	}
+	return err
+}
