@@ -26,26 +26,35 @@ const (
 	unknown = "unknown"
 )
 
-// answers is how each kind of failure is told: its status code, its ErrorInfo reason, and whether money has moved.
+// answerTo is how a kind of failure is told: its status code, its ErrorInfo reason, and whether money has moved.
 // UNAVAILABLE and RESOURCE_EXHAUSTED invite a retry by themselves, so they stand only where nothing has moved.
-var answers = [...]struct {
-	kind   error
-	code   codes.Code
-	reason string
-	moved  string
-}{
-	{order.ErrInvalid, codes.InvalidArgument, "INVALID_REQUEST", no},
-	{order.ErrEmptyCart, codes.FailedPrecondition, "CART_EMPTY", no},
-	{order.ErrBadCart, codes.FailedPrecondition, "CART_NOT_ORDERABLE", no},
-	{order.ErrUnknownProduct, codes.FailedPrecondition, "PRODUCT_UNKNOWN", no},
-	{order.ErrImplausible, codes.FailedPrecondition, "IMPLAUSIBLE_ANSWER", no},
-	{order.ErrUnavailable, codes.Unavailable, "UNAVAILABLE", no},
-	{order.ErrOverloaded, codes.ResourceExhausted, "OVERLOADED", no},
-	{order.ErrDeclined, codes.FailedPrecondition, "CARD_DECLINED", no},
-	{order.ErrPaymentUnreachable, codes.Unavailable, "PAYMENT_UNREACHABLE", no},
-	{order.ErrInDoubt, codes.Aborted, "PAYMENT_UNKNOWN", unknown},
-	{order.ErrUnshippable, codes.Aborted, "SHIPPING_REFUSED", yes},
-	{order.ErrInternal, codes.Internal, "INTERNAL", unknown},
+func answerTo(kind order.Kind) (code codes.Code, reason, moved string) {
+	switch kind {
+	case order.ErrInvalid:
+		return codes.InvalidArgument, "INVALID_REQUEST", no
+	case order.ErrEmptyCart:
+		return codes.FailedPrecondition, "CART_EMPTY", no
+	case order.ErrBadCart:
+		return codes.FailedPrecondition, "CART_NOT_ORDERABLE", no
+	case order.ErrUnknownProduct:
+		return codes.FailedPrecondition, "PRODUCT_UNKNOWN", no
+	case order.ErrImplausible:
+		return codes.FailedPrecondition, "IMPLAUSIBLE_ANSWER", no
+	case order.ErrUnavailable:
+		return codes.Unavailable, "UNAVAILABLE", no
+	case order.ErrOverloaded:
+		return codes.ResourceExhausted, "OVERLOADED", no
+	case order.ErrDeclined:
+		return codes.FailedPrecondition, "CARD_DECLINED", no
+	case order.ErrPaymentUnreachable:
+		return codes.Unavailable, "PAYMENT_UNREACHABLE", no
+	case order.ErrInDoubt:
+		return codes.Aborted, "PAYMENT_UNKNOWN", unknown
+	case order.ErrUnshippable:
+		return codes.Aborted, "SHIPPING_REFUSED", yes
+	case order.ErrInternal:
+	}
+	return codes.Internal, "INTERNAL", unknown
 }
 
 // answer is the status error for a failure of Place.
@@ -54,17 +63,11 @@ func answer(err error) error {
 	if !errors.As(err, &failure) {
 		failure = &order.Error{Kind: order.ErrInternal, Err: err}
 	}
-	for _, a := range answers {
-		if failure.Kind != a.kind {
-			continue
-		}
-		moved := a.moved
-		if moved == unknown && failure.OrderID == "" {
-			moved = no // nothing was recorded, so nothing was charged
-		}
-		return told(a.code, text(failure), details(failure, a.reason, moved))
+	code, reason, moved := answerTo(failure.Kind)
+	if moved == unknown && failure.OrderID == "" {
+		moved = no // nothing was recorded, so nothing was charged
 	}
-	return status.Error(codes.Internal, order.ErrInternal.Error())
+	return told(code, text(failure), details(failure, reason, moved))
 }
 
 func told(code codes.Code, text string, details []protoadapt.MessageV1) error {
@@ -112,6 +115,7 @@ func text(failure *order.Error) string {
 		if failure.Step != "" {
 			return string(failure.Step) + ": " + failure.Kind.Error()
 		}
+	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrOverloaded:
 	}
 	plain := *failure
 	plain.Err = nil

@@ -63,7 +63,6 @@ func limits(opts Options) []grpc.ServerOption {
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.MaxConcurrentStreams(512),
 		grpc.ConnectionTimeout(5 * time.Second),
-		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
