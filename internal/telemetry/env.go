@@ -1,0 +1,135 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+)
+
+// env is the environment as the OpenTelemetry specification reads it: an empty variable is one that is not set, names of
+// things are the same in upper and lower case, and what is not understood is a warning and ignored.
+type env struct {
+	getenv func(string) string
+	log    *slog.Logger
+}
+
+func (e env) get(key string) string { return strings.TrimSpace(e.getenv(key)) }
+
+// choice is the value of the variable key, if it is one of those given; else the first of them.
+func (e env) choice(key string, known ...string) string {
+	value := strings.ToLower(e.get(key))
+	if value == "" {
+		return known[0]
+	}
+	for _, k := range known {
+		if value == k {
+			return k
+		}
+	}
+	e.unknown(key, value)
+	return known[0]
+}
+
+func (e env) unknown(key, value string) {
+	e.log.Warn("setting ignored: unknown value", "variable", key, "value", value)
+}
+
+func (e env) disabled() bool {
+	return e.choice("OTEL_SDK_DISABLED", "false", "true") == "true"
+}
+
+// The values of OTEL_…_EXPORTER and of OTEL_EXPORTER_OTLP_…_PROTOCOL.
+const (
+	otlp    = "otlp"
+	console = "console"
+	none    = "none"
+
+	protocolGRPC = "grpc"
+	protocolHTTP = "http/protobuf"
+	protocolJSON = "http/json"
+)
+
+// exporter is where a signal (TRACES, METRICS, LOGS) goes.
+func (e env) exporter(signal string) string {
+	return e.choice("OTEL_"+signal+"_EXPORTER", otlp, console, none)
+}
+
+// overHTTP tells how OTLP travels for a signal. Without a protocol the endpoint's port says it (4317 is gRPC's, 4318
+// HTTP's, by the OTLP specification); without a port it is gRPC.
+func (e env) overHTTP(signal string) bool {
+	fallback := protocolGRPC
+	endpoint := cmp.Or(e.get("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT"), e.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+	if u, err := url.Parse(endpoint); err == nil && u.Port() == "4318" {
+		fallback = protocolHTTP
+	}
+	key := "OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL"
+	if e.get(key) == "" {
+		key = "OTEL_EXPORTER_OTLP_PROTOCOL"
+	}
+	if e.get(key) == "" {
+		return fallback == protocolHTTP
+	}
+	return e.choice(key, protocolGRPC, protocolHTTP, protocolJSON) != protocolGRPC
+}
+
+// propagator carries trace context and baggage as OTEL_PROPAGATORS says: both, by default.
+func (e env) propagator() propagation.TextMapPropagator {
+	const key = "OTEL_PROPAGATORS"
+	var all []propagation.TextMapPropagator
+	for name := range strings.SplitSeq(strings.ToLower(cmp.Or(e.get(key), "tracecontext,baggage")), ",") {
+		switch name = strings.TrimSpace(name); name {
+		case "tracecontext":
+			all = append(all, propagation.TraceContext{})
+		case "baggage":
+			all = append(all, propagation.Baggage{})
+		case none:
+		default:
+			e.unknown(key, name)
+		}
+	}
+	return propagation.NewCompositeTextMapPropagator(all...)
+}
+
+// conventions are how RPCs are named: OTEL_SEMCONV_STABILITY_OPT_IN is a list, of which "rpc" and "rpc/dup" are ours.
+func (e env) conventions() []rpcConvention {
+	chosen := []rpcConvention{oldRPC()}
+	for name := range strings.SplitSeq(strings.ToLower(e.get("OTEL_SEMCONV_STABILITY_OPT_IN")), ",") {
+		switch strings.TrimSpace(name) {
+		case "rpc/dup": // has precedence over "rpc"
+			return []rpcConvention{oldRPC(), stableRPC()}
+		case "rpc":
+			chosen = []rpcConvention{stableRPC()}
+		}
+	}
+	return chosen
+}
+
+// resource is who emits all this. The command line and the user are left out: they may hold what is nobody's business.
+func (e env) resource(ctx context.Context) *resource.Resource {
+	r, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithOS(),
+		resource.WithHost(),
+		resource.WithContainer(),
+		resource.WithProcessPID(),
+		resource.WithProcessExecutableName(),
+		resource.WithProcessExecutablePath(),
+		resource.WithProcessRuntimeName(),
+		resource.WithProcessRuntimeVersion(),
+		resource.WithProcessRuntimeDescription(),
+		resource.WithService(), // a random service.instance.id
+		resource.WithAttributes(attribute.String("service.name", "checkout"), attribute.String("host.arch", runtime.GOARCH)),
+		resource.WithFromEnv(), // has the last word
+	)
+	if err != nil {
+		e.log.WarnContext(ctx, "part of the resource is unknown", "error", err)
+	}
+	return r
+}

@@ -1,0 +1,196 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"sync"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+)
+
+// The queues are small, because the container is: a quarter of what the SDK takes. The variables still win.
+const (
+	queueSize = 512
+	batchSize = 128
+)
+
+// traces is nil when spans go nowhere.
+func (e env) traces(ctx context.Context, p pipeline) *sdktrace.TracerProvider {
+	exporter, err := e.spanExporter(ctx, p)
+	if exporter == nil || err != nil {
+		e.without("traces", err)
+		return nil
+	}
+	var size []sdktrace.BatchSpanProcessorOption
+	if e.get("OTEL_BSP_MAX_QUEUE_SIZE") == "" && e.get("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") == "" {
+		size = append(size, sdktrace.WithMaxQueueSize(queueSize), sdktrace.WithMaxExportBatchSize(batchSize))
+	}
+	return sdktrace.NewTracerProvider(
+		sdktrace.WithBatcher(stoppableSpans{exporter, p.stop}, size...),
+		sdktrace.WithResource(p.resource),
+	)
+}
+
+// metrics is nil when metrics go nowhere.
+func (e env) metrics(ctx context.Context, p pipeline) *sdkmetric.MeterProvider {
+	exporter, err := e.metricExporter(ctx, p)
+	if exporter == nil || err != nil {
+		e.without("metrics", err)
+		return nil
+	}
+	return sdkmetric.NewMeterProvider(
+		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(stoppableMetrics{exporter, p.stop})),
+		sdkmetric.WithResource(p.resource),
+	)
+}
+
+// logs is nil when log records go nowhere but to stdout.
+func (e env) logs(ctx context.Context, p pipeline) *sdklog.LoggerProvider {
+	exporter, err := e.logExporter(ctx)
+	if exporter == nil || err != nil {
+		e.without("logs", err)
+		return nil
+	}
+	var size []sdklog.BatchProcessorOption
+	if e.get("OTEL_BLRP_MAX_QUEUE_SIZE") == "" && e.get("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE") == "" {
+		size = append(size, sdklog.WithMaxQueueSize(queueSize), sdklog.WithExportMaxBatchSize(batchSize))
+	}
+	return sdklog.NewLoggerProvider(
+		sdklog.WithProcessor(sdklog.NewBatchProcessor(stoppableLogs{exporter, p.stop}, size...)),
+		sdklog.WithResource(p.resource),
+	)
+}
+
+// without warns of a signal that cannot be exported. A wrong certificate must not keep the shop from selling.
+func (e env) without(signal string, err error) {
+	if err != nil {
+		e.log.Warn("signal is off: its exporter cannot be made", "signal", signal, "error", err)
+	}
+}
+
+func (e env) spanExporter(ctx context.Context, p pipeline) (sdktrace.SpanExporter, error) {
+	switch e.exporter("TRACES") {
+	case none:
+		return nil, nil
+	case console:
+		return consoleSpans{json.NewEncoder(p.stdout)}, nil
+	}
+	if e.overHTTP("TRACES") {
+		return otlptracehttp.New(ctx)
+	}
+	return otlptracegrpc.New(ctx)
+}
+
+func (e env) metricExporter(ctx context.Context, p pipeline) (sdkmetric.Exporter, error) {
+	switch e.exporter("METRICS") {
+	case none:
+		return nil, nil
+	case console:
+		return consoleMetrics{json.NewEncoder(p.stdout)}, nil
+	}
+	if e.overHTTP("METRICS") {
+		return otlpmetrichttp.New(ctx)
+	}
+	return otlpmetricgrpc.New(ctx)
+}
+
+func (e env) logExporter(ctx context.Context) (sdklog.Exporter, error) {
+	switch e.exporter("LOGS") {
+	case none, console: // the log is on stdout in any case
+		return nil, nil
+	}
+	if e.overHTTP("LOGS") {
+		return otlploghttp.New(ctx)
+	}
+	return otlploggrpc.New(ctx)
+}
+
+// The exporters retry for as long as they may. These break off what is under way once stop is done, so that the
+// processors behind them end in order and in time.
+type (
+	stoppableSpans struct {
+		sdktrace.SpanExporter
+		stop context.Context
+	}
+	stoppableMetrics struct {
+		sdkmetric.Exporter
+		stop context.Context
+	}
+	stoppableLogs struct {
+		sdklog.Exporter
+		stop context.Context
+	}
+)
+
+func (s stoppableSpans) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	ctx, cancel := during(ctx, s.stop)
+	defer cancel()
+	return s.SpanExporter.ExportSpans(ctx, spans)
+}
+
+func (s stoppableMetrics) Export(ctx context.Context, m *metricdata.ResourceMetrics) error {
+	ctx, cancel := during(ctx, s.stop)
+	defer cancel()
+	return s.Exporter.Export(ctx, m)
+}
+
+func (s stoppableLogs) Export(ctx context.Context, records []sdklog.Record) error {
+	ctx, cancel := during(ctx, s.stop)
+	defer cancel()
+	return s.Exporter.Export(ctx, records)
+}
+
+// consoleSpans and consoleMetrics write what is exported as one line of JSON each: for looking, not for machines.
+type (
+	consoleSpans   struct{ *json.Encoder }
+	consoleMetrics struct{ *json.Encoder }
+)
+
+func (c consoleSpans) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+	for _, stub := range tracetest.SpanStubsFromReadOnlySpans(spans) {
+		if err := c.Encode(stub); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (consoleSpans) Shutdown(context.Context) error { return nil }
+
+func (consoleMetrics) Temporality(k sdkmetric.InstrumentKind) metricdata.Temporality {
+	return sdkmetric.DefaultTemporalitySelector(k)
+}
+
+func (consoleMetrics) Aggregation(k sdkmetric.InstrumentKind) sdkmetric.Aggregation {
+	return sdkmetric.DefaultAggregationSelector(k)
+}
+
+func (c consoleMetrics) Export(_ context.Context, m *metricdata.ResourceMetrics) error {
+	return c.Encode(m.ScopeMetrics)
+}
+
+func (consoleMetrics) ForceFlush(context.Context) error { return nil }
+func (consoleMetrics) Shutdown(context.Context) error   { return nil }
+
+// shared lets the log and the console exporters write to stdout, a line at a time.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(line)
+}

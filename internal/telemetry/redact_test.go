@@ -1,0 +1,50 @@
+package telemetry
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRedactHidesCardsAndEmails(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                   "",
+		"nothing to hide":                    "nothing to hide",
+		"card 4432801561520454 refused":      "card **************** refused",
+		"4432-8015-6152-0454":                "****-****-****-****",
+		"4432 8015 6152 0454.":               "**** **** **** ****.",
+		"4432\u00a08015\u20116152 0454":      "****\u00a0****\u2011**** ****",
+		"Amex 3782 822463 10005":             "Amex **** ****** *****",
+		"short Visa 4222222222222":           "short Visa *************",
+		"3 x 4432801561520454":               "3 x ****************",
+		"line 7 4432801561520454 12":         "line 7 **************** 12",
+		"x4432801561520454y":                 "x****************y",
+		"4432801561520455 has no check sum":  "4432801561520455 has no check sum",
+		"someone@example.com":                "***",
+		"to <someone+tag@mail.example.com>,": "to <***>,",
+		"mailto:jane.doe@example.com?x":      "mailto:***",
+		"ünï@exämple.org bounced":            "*** bounced",
+		"code = Unavailable desc = dial tcp 10.0.0.1:50051: refused": "code = Unavailable desc = dial tcp 10.0.0.1:50051: refused",
+		"order 01890a5d-ac96-774b-bcce-b302099a8057":                 "order 01890a5d-ac96-774b-bcce-b302099a8057",
+		"9:00 @ the gate": "9:00 @ the gate",
+	} {
+		if got := redact(text); got != want {
+			t.Errorf("redact(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add("card ", " refused")
+	f.Add("", "x@y")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		const card, email = "4432801561520454", "someone@example.com"
+		got := redact(before + " " + card + " " + after + " " + email)
+		if strings.Contains(got, card) && !strings.ContainsAny(before+after, "0123456789") {
+			t.Errorf("the card is still in %q", got)
+		}
+		if strings.Contains(got, email) {
+			t.Errorf("the e-mail address is still in %q", got)
+		}
+	})
+}

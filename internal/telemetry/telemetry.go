@@ -1,0 +1,212 @@
+// Package telemetry provides everything about the service that can be watched: the start-up of OpenTelemetry, every name
+// that is emitted (names.go), the log, and what rides on the seams of the program: handlers for gRPC servers and
+// clients, a transport for HTTP, a hook for Kafka, and decorators around the ports of package order.
+//
+// Nothing here can make an order fail. A setting that is not understood is a warning, a collector that is away costs a
+// bounded queue, and no card or e-mail address is ever emitted.
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/contrib/instrumentation/runtime"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/log"
+	lognoop "go.opentelemetry.io/otel/log/noop"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+)
+
+const (
+	// shutdownLimit is how long Shutdown waits for the collector to take what is left.
+	shutdownLimit = 3 * time.Second
+	// abortLimit is how long the exports may take to notice that they have been broken off.
+	abortLimit = 300 * time.Millisecond
+)
+
+// Options is what Start needs of the process.
+type Options struct {
+	// Getenv reads the environment. What OpenTelemetry's SDK itself understands (endpoints, headers, timeouts,
+	// certificates, samplers, limits) it reads from the process's environment, whatever Getenv says.
+	Getenv func(string) string
+	// Stdout gets the log, as lines of JSON, and what the console exporters write.
+	Stdout io.Writer
+}
+
+// Telemetry is the telemetry of one process. Its methods may be called by many goroutines.
+type Telemetry struct {
+	tracer      trace.Tracer
+	meter       metric.Meter
+	logger      *slog.Logger
+	propagator  propagation.TextMapPropagator
+	names       dialect
+	conventions []rpcConvention
+	reports     sync.Map // report → *limiter
+
+	shutdown []func(context.Context) error // of the providers
+	abort    context.CancelFunc            // breaks off every export
+}
+
+// Start makes the telemetry that the environment asks for, by the variables of the OpenTelemetry specification.
+// It does not wait for a collector, and it never fails: what cannot be had is replaced by nothing, with a warning.
+//
+// OpenTelemetry's error handler and inner log are global by its API; Start directs them to stdout. No other global is
+// touched.
+func Start(ctx context.Context, o Options) *Telemetry {
+	level := new(slog.LevelVar)
+	out := &shared{w: o.Stdout}
+	stdout := toStdout(out, level)
+	e := env{getenv: o.Getenv, log: stdout}
+	level.Set(e.logLevel())
+	handleErrors(stdout, e)
+
+	exports, abort := context.WithCancel(context.Background())
+	p := e.providers(ctx, pipeline{stop: exports, stdout: out, resource: e.resource(ctx)})
+	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), e.conventions())
+	t.abort = abort
+	if err := runtime.Start(runtime.WithMeterProvider(p.meters), runtime.WithMinimumReadMemStatsInterval(time.Second)); err != nil {
+		stdout.WarnContext(ctx, "no runtime metrics", "error", err)
+	}
+	return t
+}
+
+// providers make the three signals.
+type providers struct {
+	traces trace.TracerProvider
+	meters metric.MeterProvider
+	logs   log.LoggerProvider
+}
+
+// silent are providers that make nothing and cost nothing.
+func silent() providers {
+	return providers{tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider(), lognoop.NewLoggerProvider()}
+}
+
+// providers starts the signals that are asked for.
+func (e env) providers(ctx context.Context, p pipeline) providers {
+	ps := silent()
+	if e.disabled() {
+		return ps
+	}
+	if tp := e.traces(ctx, p); tp != nil {
+		ps.traces = tp
+	}
+	if mp := e.metrics(ctx, p); mp != nil {
+		ps.meters = mp
+	}
+	if lp := e.logs(ctx, p); lp != nil {
+		ps.logs = lp
+	}
+	return ps
+}
+
+// assemble makes a Telemetry of its parts.
+func assemble(p providers, propagator propagation.TextMapPropagator, logger *slog.Logger, conventions []rpcConvention) *Telemetry {
+	t := &Telemetry{
+		tracer:      p.traces.Tracer(scope),
+		meter:       p.meters.Meter(scope),
+		logger:      logger,
+		propagator:  propagator,
+		names:       appDialect(),
+		conventions: conventions,
+		abort:       func() {},
+	}
+	for _, provider := range []any{p.traces, p.meters, p.logs} {
+		if s, ok := provider.(interface{ Shutdown(context.Context) error }); ok {
+			t.shutdown = append(t.shutdown, s.Shutdown)
+		}
+	}
+	return t
+}
+
+// Logger is the log: JSON on stdout, with trace_id and span_id, and OTLP.
+func (t *Telemetry) Logger() *slog.Logger { return t.logger }
+
+// Shutdown sends what is left and stops. It takes no longer than 3.3 seconds, or than ctx, whatever the collector does;
+// what could not be sent by then is lost, and the error says so. Nothing runs any more when it returns.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
+	defer cancel()
+	// When time is up the exports are broken off, rather than the providers: so these come to an orderly end.
+	defer context.AfterFunc(ctx, t.abort)()
+	defer t.abort()
+	hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit+abortLimit)
+	defer cancel()
+
+	errs := make([]error, len(t.shutdown))
+	var all sync.WaitGroup
+	for i, shutdown := range t.shutdown {
+		all.Go(func() { errs[i] = shutdown(hard) })
+	}
+	all.Wait()
+	if err := ctx.Err(); err != nil {
+		errs = append(errs, fmt.Errorf("telemetry left unsent: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// pipeline is what the exporters of all signals share.
+type pipeline struct {
+	stop     context.Context // done when every export shall be broken off
+	stdout   io.Writer
+	resource *resource.Resource
+}
+
+// during is ctx until stop is done.
+func during(ctx, stop context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	release := context.AfterFunc(stop, cancel)
+	return ctx, func() { release(); cancel() }
+}
+
+// handleErrors brings the SDK's errors into the log on stdout (not into OTLP: it is what has failed). Without an
+// endpoint nobody may be listening on the default one, and nobody needs to hear of that twice.
+func handleErrors(log *slog.Logger, e env) {
+	every := time.Minute
+	if cmp.Or(e.get("OTEL_EXPORTER_OTLP_ENDPOINT"), e.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+		e.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"), e.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")) == "" {
+		every = forever
+	}
+	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	l := limiter{every: every}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		if skipped, ok := l.allow(); ok {
+			attrs := append(repeated(err, skipped), errorType.String(errorKind(err)))
+			log.LogAttrs(context.Background(), slog.LevelWarn, "telemetry was lost", fields(attrs...)...)
+		}
+	}))
+}
+
+// duration makes a histogram of durations.
+func (t *Telemetry) duration(name, unit string, buckets []float64) metric.Float64Histogram {
+	options := []metric.Float64HistogramOption{metric.WithUnit(unit)}
+	if buckets != nil {
+		options = append(options, metric.WithExplicitBucketBoundaries(buckets...))
+	}
+	h, err := t.meter.Float64Histogram(name, options...)
+	if err != nil {
+		otel.Handle(err)
+	}
+	return h
+}
+
+// size makes a histogram of sizes.
+func (t *Telemetry) size(name string) metric.Int64Histogram {
+	h, err := t.meter.Int64Histogram(name, metric.WithUnit("By"))
+	if err != nil {
+		otel.Handle(err)
+	}
+	return h
+}

@@ -1,0 +1,340 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel"
+)
+
+// startWith starts telemetry in an environment. The SDK reads that of the process, so that such tests run alone.
+func startWith(t *testing.T, stdout io.Writer, variables ...string) *Telemetry {
+	t.Helper()
+	for i := 0; i < len(variables); i += 2 {
+		t.Setenv(variables[i], variables[i+1])
+	}
+	return Start(t.Context(), Options{Getenv: environ(variables...), Stdout: stdout})
+}
+
+// emit makes some of each signal.
+func emit(t *testing.T, tel *Telemetry) {
+	t.Helper()
+	ctx, span := tel.tracer.Start(t.Context(), "a span")
+	tel.Logger().InfoContext(ctx, "a line")
+	tel.size("a.metric").Record(ctx, 1)
+	span.End()
+}
+
+func TestAllSignalsReachTheCollectorWithOneResource(t *testing.T) {
+	grpcCollector, httpCollector := newCollector(), newCollector()
+	overGRPC := startServer(t, grpcCollector.register)
+	overHTTP := httptest.NewServer(httpCollector)
+	t.Cleanup(overHTTP.Close)
+
+	for name, test := range map[string]struct {
+		*collector
+		variables []string
+	}{
+		"grpc by default": {grpcCollector, []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://" + overGRPC}},
+		"http by name": {httpCollector, []string{
+			"OTEL_EXPORTER_OTLP_ENDPOINT", overHTTP.URL, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout := new(syncBuffer)
+			tel := startWith(t, stdout, append(test.variables, "OTEL_RESOURCE_ATTRIBUTES", "service.namespace=shop,service.version=1.2.3")...)
+			emit(t, tel)
+			if err := tel.Shutdown(t.Context()); err != nil {
+				t.Fatalf("shut down: %v\n%s", err, stdout)
+			}
+			for signal, want := range map[string][]string{
+				"traces": {"a span"}, "logs": {"a line"}, "metrics": {"a.metric", "go.goroutine.count", "go.memory.used"},
+			} {
+				for _, name := range want {
+					if !slices.Contains(test.names[signal], name) {
+						t.Errorf("%s: got %q, want %q among them", signal, test.names[signal], name)
+					}
+				}
+			}
+			got := attributesOf(test.resources["traces"])
+			for _, signal := range []string{"metrics", "logs"} {
+				if diff := cmp.Diff(got, attributesOf(test.resources[signal])); diff != "" {
+					t.Errorf("the resource of %s differs (-traces +%s):\n%s", signal, signal, diff)
+				}
+			}
+			for key, want := range map[string]string{"service.name": "checkout", "service.namespace": "shop", "service.version": "1.2.3"} {
+				if got[key] != want {
+					t.Errorf("resource: %s=%q, want %q", key, got[key], want)
+				}
+			}
+			for _, key := range []string{"service.instance.id", "host.name", "host.arch", "os.type", "process.pid", "process.executable.name", "process.runtime.version"} {
+				if got[key] == "" {
+					t.Errorf("resource: no %s", key)
+				}
+			}
+			for _, key := range []string{"process.command_args", "process.command_line", "process.owner"} {
+				if v, ok := got[key]; ok {
+					t.Errorf("resource: %s=%q, and it must not be there", key, v)
+				}
+			}
+		})
+	}
+}
+
+func TestTheNameOfTheServiceIsTheOperators(t *testing.T) {
+	c := newCollector()
+	tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register), "OTEL_SERVICE_NAME", "till")
+	emit(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := attributesOf(c.resources["traces"])["service.name"]; got != "till" {
+		t.Errorf("service.name=%q, want till", got)
+	}
+}
+
+func TestTheOldRuntimeMetricsCanBeHad(t *testing.T) {
+	c := newCollector()
+	tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register), "OTEL_GO_X_DEPRECATED_RUNTIME_METRICS", "true")
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"process.runtime.go.mem.heap_alloc", "process.runtime.go.gc.count", "process.runtime.go.goroutines"} {
+		if !slices.Contains(c.names["metrics"], want) {
+			t.Errorf("no %s among %q", want, c.names["metrics"])
+		}
+	}
+}
+
+func TestACollectorThatSwallowsEverythingDelaysNoShutdown(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		t.Run(protocol, func(t *testing.T) {
+			silent, err := net.Listen("tcp", "localhost:0") // the kernel accepts; nobody reads
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { silent.Close() })
+			tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+silent.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+			emit(t, tel)
+			for range 2 * queueSize { // more than fits, and more than one batch
+				_, span := tel.tracer.Start(t.Context(), "more")
+				span.End()
+			}
+			begin := time.Now()
+			if err := tel.Shutdown(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("shut down: %v, want it to say that time was up", err)
+			}
+			if took := time.Since(begin); took > shutdownLimit+abortLimit+200*time.Millisecond {
+				t.Errorf("shutting down took %v", took)
+			}
+		})
+	}
+}
+
+func TestShutdownTakesNoLongerThanItsCallerAllows(t *testing.T) {
+	silent, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+silent.Addr().String())
+	emit(t, tel)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if err := tel.Shutdown(ctx); err == nil {
+		t.Error("what was not sent is not told")
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("shutting down took %v", took)
+	}
+}
+
+func TestACollectorThatIsAwayIsMentionedOnceAMinute(t *testing.T) {
+	for _, test := range []struct {
+		endpoint string
+		want     int
+	}{{"http://collector:4317", 3}, {"", 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			stdout := new(syncBuffer)
+			handleErrors(toStdout(stdout, nil), env{getenv: environ("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)})
+			for range 121 { // seconds
+				otel.Handle(errors.New("connection refused"))
+				<-time.After(time.Second)
+			}
+			if got := len(stdout.lines(t)); got != test.want {
+				t.Errorf("endpoint %q: %d lines in two minutes, want %d:\n%s", test.endpoint, got, test.want, stdout)
+			}
+		})
+	}
+}
+
+func TestNoneAndDisabledCostNothing(t *testing.T) {
+	for name, variables := range map[string][]string{
+		"disabled": {"OTEL_SDK_DISABLED", "true"},
+		"none":     {"OTEL_TRACES_EXPORTER", "none", "OTEL_METRICS_EXPORTER", "None", "OTEL_LOGS_EXPORTER", "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout := new(syncBuffer)
+			tel := startWith(t, stdout, variables...)
+			if len(tel.shutdown) != 0 {
+				t.Errorf("%d providers are running", len(tel.shutdown))
+			}
+			ctx, span := tel.tracer.Start(t.Context(), "a span")
+			if span.IsRecording() || tel.size("x").Enabled(ctx) {
+				t.Error("something is recorded")
+			}
+			tel.Logger().InfoContext(ctx, "a line")
+			if got := stdout.lines(t); len(got) != 1 || got[0]["msg"] != "a line" {
+				t.Errorf("stdout has %v, want a line", got)
+			}
+			if err := tel.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestTheConsoleShowsWhatIsExported(t *testing.T) {
+	stdout := new(syncBuffer)
+	tel := startWith(t, stdout, "OTEL_TRACES_EXPORTER", "console", "OTEL_METRICS_EXPORTER", "console", "OTEL_LOGS_EXPORTER", "console")
+	emit(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := stdout.String()
+	for _, want := range []string{`"Name":"a span"`, `"Name":"a.metric"`, `"msg":"a line"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("stdout has no %s:\n%s", want, got)
+		}
+	}
+}
+
+func TestUnknownValuesAreWarningsOnly(t *testing.T) {
+	stdout := new(syncBuffer)
+	c := newCollector()
+	unknown := []string{
+		"OTEL_TRACES_EXPORTER", "zipkin", "OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon", "OTEL_PROPAGATORS", "b3,tracecontext",
+		"LOG_LEVEL", "loud", "OTEL_SDK_DISABLED", "perhaps",
+	}
+	tel := startWith(t, stdout, append(unknown, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register))...)
+	emit(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	warned := map[any]bool{}
+	for _, line := range stdout.lines(t) {
+		warned[line["variable"]] = true
+	}
+	for i := 0; i < len(unknown); i += 2 {
+		if !warned[unknown[i]] {
+			t.Errorf("no warning of %s", unknown[i])
+		}
+	}
+	if !slices.Contains(c.names["traces"], "a span") {
+		t.Error("the defaults are not in force")
+	}
+	if got := tel.propagator.Fields(); !slices.Contains(got, "traceparent") || slices.Contains(got, "baggage") {
+		t.Errorf("propagated fields %q, want those of tracecontext", got)
+	}
+}
+
+func TestAWrongCertificateIsAWarningOnly(t *testing.T) {
+	stdout := new(syncBuffer)
+	tel := startWith(t, stdout, "OTEL_TRACES_EXPORTER", "none", "OTEL_METRICS_EXPORTER", "none",
+		"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", "/nowhere/ca.pem")
+	tel.Logger().InfoContext(t.Context(), "a line")
+	if got := stdout.String(); !strings.Contains(got, "/nowhere/ca.pem") || !strings.Contains(got, "a line") {
+		t.Errorf("stdout lacks the warning or the line:\n%s", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := tel.Shutdown(ctx); err == nil {
+		t.Error("the line was sent, and nobody is there to take it")
+	}
+}
+
+func TestTheProtocolFollowsTheVariablesThenThePort(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		variables []string
+		http      bool
+	}{
+		{nil, false},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"}, false},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"}, true},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:9999"}, false},
+		{[]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"}, true},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"}, false},
+		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"}, true},
+		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}, true},
+		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"}, true},
+	} {
+		e := env{getenv: environ(test.variables...), log: toStdout(io.Discard, nil)}
+		if got := e.overHTTP("TRACES"); got != test.http {
+			t.Errorf("%q: over HTTP %t, want %t", test.variables, got, test.http)
+		}
+	}
+}
+
+func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string][]string{
+		"": {"rpc.server.duration"}, "http": {"rpc.server.duration"}, "rpc": {"rpc.server.call.duration"},
+		"http,rpc/dup": {"rpc.server.duration", "rpc.server.call.duration"}, "rpc/dup,rpc": {"rpc.server.duration", "rpc.server.call.duration"},
+	} {
+		var got []string
+		for _, c := range (env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", value)}).conventions() {
+			got = append(got, c.server.duration)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", value, diff)
+		}
+	}
+}
+
+func TestTheLevelIsOfBothLogs(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		variables []string
+		want      string
+	}{
+		{nil, "info warn error"},
+		{[]string{"OTEL_LOG_LEVEL", "DEBUG"}, "debug info warn error"},
+		{[]string{"OTEL_LOG_LEVEL", "debug", "LOG_LEVEL", "error"}, "error"},
+		{[]string{"LOG_LEVEL", "warn"}, "warn error"},
+		{[]string{"LOG_LEVEL", "none"}, ""},
+	} {
+		r := record(t)
+		stdout := new(syncBuffer)
+		level := (env{getenv: environ(test.variables...)}).logLevel()
+		logger := toBoth(toStdout(stdout, level), r.logProvider, level).With("common", true)
+		ctx := t.Context()
+		logger.DebugContext(ctx, "debug")
+		logger.InfoContext(ctx, "info")
+		logger.WarnContext(ctx, "warn")
+		logger.ErrorContext(ctx, "error")
+		var printed, exported []string
+		for _, line := range stdout.lines(t) {
+			printed = append(printed, fmt.Sprint(line["msg"]))
+		}
+		for _, record := range r.logs.records {
+			exported = append(exported, record.Body().AsString())
+		}
+		for log, got := range map[string][]string{"stdout": printed, "OTLP": exported} {
+			if got := strings.Join(got, " "); got != test.want {
+				t.Errorf("%q: %s has %q, want %q", test.variables, log, got, test.want)
+			}
+		}
+	}
+}
