@@ -1,0 +1,30 @@
+package demo
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// Topic is where checkout tells the rest of the shop of its orders.
+const Topic = "orders"
+
+// Broker is a Kafka broker. It can Leave and Return: its records outlast that, as if they were on disk.
+type Broker struct{ *door }
+
+// newBroker starts a broker behind the door. Topics are made when somebody asks for them; Topic is there from the
+// start, with one partition, so that events are read in the order in which they were written.
+func newBroker(d *door) (*Broker, func() error, error) {
+	cluster, err := kfake.NewCluster(
+		kfake.NumBrokers(1),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return d, nil }),
+		kfake.AllowAutoTopicCreation(),
+		kfake.DefaultNumPartitions(1),
+		kfake.SeedTopics(1, Topic),
+	)
+	if err != nil {
+		return nil, nil, fmt.Errorf("starting the broker: %w", err)
+	}
+	return &Broker{d}, func() error { cluster.Close(); return nil }, nil
+}

@@ -1,0 +1,175 @@
+// Package demo provides a whole shop in one process, for newcomers and for tests: everything that checkout talks to, as
+// real servers on the loopback interface, with no other program needed.
+//
+//	Cart        gRPC   what users want to buy
+//	Catalog     gRPC   thirteen products, some with prices that hurt naive code
+//	Currency    gRPC   34 currencies at fixed rates; right, or as wrong as the stock shop's
+//	Payment     gRPC   the stock shop's checks and words, and a ledger of charges
+//	Shipping    HTTP   quotes, parcels, and a ledger of them
+//	Email       HTTP   confirmations, kept in a mailbox
+//	Broker      Kafka  the topic "orders"
+//	Accounting  –      consumes the topic and books every order in a SQL database
+//	Flags       gRPC   a flagd, and the flag file for one of your own
+//	Collector   OTLP   traces, metrics and logs; Waterfall draws a trace as text
+//
+// Every server can be brought into Trouble at any time (slow, refusing, hanging, losing its answer), can Leave and
+// Return, and remembers what exactly was asked of it. Books compares the ledgers: what was charged, shipped, confirmed
+// and told must be the same orders, each once.
+//
+// Nothing here is fit for real customers: there is no security, and memory grows with the number of orders.
+package demo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+)
+
+// Options say what kind of shop it is. The zero value is the usual one.
+type Options struct {
+	// Host is the address that all listen on; 127.0.0.1 if empty. Ports are always chosen by the system.
+	Host string
+	// Folder is where the flag file goes; if empty, a temporary folder that is removed in the end.
+	Folder string
+}
+
+// Shop is a running shop.
+type Shop struct {
+	Cart       *Cart
+	Catalog    *Catalog
+	Currency   *Currency
+	Payment    *Payment
+	Shipping   *Shipping
+	Email      *Email
+	Broker     *Broker
+	Accounting *Accounting
+	Flags      *Flags
+	Collector  *Collector
+
+	bell  *bell
+	host  string
+	stops []func() error // what to end, in the order of its start
+}
+
+// Start opens the shop. It runs until Close, also when ctx has ended. On an error nothing is left running.
+func Start(ctx context.Context, o Options) (*Shop, error) {
+	s := &Shop{bell: newBell(), host: cmp.Or(o.Host, "127.0.0.1")}
+	if err := s.open(ctx, o.Folder); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the shop: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// Close ends everything and waits for it.
+func (s *Shop) Close() error {
+	var failures []error
+	for _, stop := range slices.Backward(s.stops) {
+		failures = append(failures, stop())
+	}
+	s.stops = nil
+	return errors.Join(failures...)
+}
+
+// Await returns when done says so, or with an error when ctx ends first. done is asked whenever a call arrives, a
+// ledger changes or telemetry comes in; it must not wait itself.
+func (s *Shop) Await(ctx context.Context, done func() bool) error { return s.bell.await(ctx, done) }
+
+// Environ is the environment of a checkout in this shop: where its neighbours are, under the stock shop's names. Its
+// own port and record are left to it.
+func (s *Shop) Environ() map[string]string {
+	flagdHost, flagdPort, _ := net.SplitHostPort(s.Flags.Address())
+	return map[string]string{
+		"CART_ADDR":                   s.Cart.Address(),
+		"PRODUCT_CATALOG_ADDR":        s.Catalog.Address(),
+		"CURRENCY_ADDR":               s.Currency.Address(),
+		"PAYMENT_ADDR":                s.Payment.Address(),
+		"SHIPPING_ADDR":               "http://" + s.Shipping.Address(),
+		"EMAIL_ADDR":                  "http://" + s.Email.Address(),
+		"KAFKA_ADDR":                  s.Broker.Address(),
+		"FLAGD_HOST":                  flagdHost,
+		"FLAGD_PORT":                  flagdPort,
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + s.Collector.Address(),
+		"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+		"OTEL_SERVICE_NAME":           "checkout",
+		"OTEL_RESOURCE_ATTRIBUTES":    "service.namespace=opentelemetry-demo",
+	}
+}
+
+// open starts the neighbours, and those that need others after them.
+func (s *Shop) open(ctx context.Context, folder string) error {
+	folder, err := s.folder(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		start(ctx, s, &s.Cart, newCart),
+		start(ctx, s, &s.Catalog, newCatalog),
+		start(ctx, s, &s.Currency, newCurrency),
+		start(ctx, s, &s.Payment, newPayment),
+		start(ctx, s, &s.Shipping, newShipping),
+		start(ctx, s, &s.Email, newEmail),
+		start(ctx, s, &s.Collector, newCollector),
+		s.openFlags(ctx, folder),
+		s.openBroker(ctx),
+	)
+}
+
+// start starts a neighbour behind a door of its own.
+func start[T any](ctx context.Context, s *Shop, into *T, serve func(*Neighbour) (T, func() error)) error {
+	d, err := newDoor(ctx, net.JoinHostPort(s.host, "0"))
+	if err != nil {
+		return err
+	}
+	neighbour, stop := serve(newNeighbour(d, s.bell))
+	*into = neighbour
+	s.stops = append(s.stops, stop)
+	return nil
+}
+
+func (s *Shop) openFlags(ctx context.Context, folder string) error {
+	d, err := newDoor(ctx, net.JoinHostPort(s.host, "0"))
+	if err != nil {
+		return err
+	}
+	flags, stop, err := newFlags(newNeighbour(d, s.bell), folder)
+	if err != nil {
+		return errors.Join(err, d.Close())
+	}
+	s.Flags, s.stops = flags, append(s.stops, stop)
+	return nil
+}
+
+func (s *Shop) openBroker(ctx context.Context) error {
+	d, err := newDoor(ctx, net.JoinHostPort(s.host, "0"))
+	if err != nil {
+		return err
+	}
+	broker, stop, err := newBroker(d)
+	if err != nil {
+		return errors.Join(err, d.Close())
+	}
+	s.Broker, s.stops = broker, append(s.stops, stop)
+	accounting, stop, err := newAccounting(ctx, d.Address(), s.bell)
+	if err != nil {
+		return err
+	}
+	s.Accounting, s.stops = accounting, append(s.stops, stop)
+	return nil
+}
+
+// folder is the folder for the shop's files: the one given, or a temporary one.
+func (s *Shop) folder(given string) (string, error) {
+	if given != "" {
+		return given, os.MkdirAll(given, 0o750)
+	}
+	folder, err := os.MkdirTemp("", "shop-")
+	if err != nil {
+		return "", fmt.Errorf("making a folder: %w", err)
+	}
+	s.stops = append(s.stops, func() error { return os.RemoveAll(folder) })
+	return folder, nil
+}

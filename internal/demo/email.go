@@ -1,0 +1,123 @@
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"checkout/internal/money"
+)
+
+// Letter is an e-mail as it lies in the mailbox.
+type Letter struct {
+	To      string
+	OrderID string
+	Key     string // the Idempotency-Key header
+	Text    string // what the customer reads
+	At      time.Time
+}
+
+// Email writes confirmations (POST /send_order_confirmation, JSON) and keeps them in a mailbox instead of sending them.
+// As in the stock shop its template fails with 500 without a shipping_cost, a shipping_address or items, and prints
+// nothing for anything smaller that is missing.
+type Email struct {
+	*Neighbour
+
+	mu      sync.Mutex
+	letters []Letter
+}
+
+func newEmail(n *Neighbour) (*Email, func() error) {
+	e := &Email{Neighbour: n}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /send_order_confirmation", e.confirm)
+	return e, n.serveHTTP(mux)
+}
+
+// Letters is the mailbox, oldest letter first.
+func (e *Email) Letters() []Letter {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.letters)
+}
+
+// confirmation is what the template needs to know.
+type confirmation struct {
+	Email string `json:"email"`
+	Order struct {
+		ID       string   `json:"order_id"`
+		Tracking string   `json:"shipping_tracking_id"`
+		Cost     *price   `json:"shipping_cost"`
+		Address  *address `json:"shipping_address"`
+		Items    []struct {
+			Item struct {
+				ProductID string `json:"product_id"`
+				Quantity  int32  `json:"quantity"`
+			} `json:"item"`
+			Cost price `json:"cost"`
+		} `json:"items"`
+	} `json:"order"`
+}
+
+type price struct {
+	Currency string `json:"currency_code"`
+	Units    int64  `json:"units"`
+	Nanos    int32  `json:"nanos"`
+}
+
+// String is the price with the decimals that its currency has.
+func (p price) String() string {
+	amount, err := money.New(money.Currency(p.Currency), p.Units, p.Nanos)
+	if err != nil {
+		return "?"
+	}
+	return amount.String()
+}
+
+type address struct {
+	Street  string `json:"street_address"`
+	City    string `json:"city"`
+	State   string `json:"state"`
+	Country string `json:"country"`
+	Zip     string `json:"zip_code"`
+}
+
+func (e *Email) confirm(w http.ResponseWriter, r *http.Request) {
+	if !isJSON(w, r) {
+		return
+	}
+	var c confirmation
+	if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if c.Order.Cost == nil || c.Order.Address == nil || c.Order.Items == nil {
+		http.Error(w, "the template needs shipping_cost, shipping_address and items", http.StatusInternalServerError)
+		return
+	}
+	e.mu.Lock()
+	e.letters = append(e.letters, Letter{
+		To: c.Email, OrderID: c.Order.ID, Key: r.Header.Get("Idempotency-Key"), Text: c.text(), At: time.Now(),
+	})
+	e.mu.Unlock()
+	e.bell.ring()
+	w.WriteHeader(http.StatusOK)
+}
+
+// text is the letter.
+func (c *confirmation) text() string {
+	var b strings.Builder
+	o := &c.Order
+	fmt.Fprintf(&b, "To: %s\nSubject: Your order is on its way\n\nThank you for your order %s.\n\n", c.Email, o.ID)
+	for _, line := range o.Items {
+		fmt.Fprintf(&b, "  %4d × %-12s %14v each\n", line.Item.Quantity, line.Item.ProductID, line.Cost)
+	}
+	fmt.Fprintf(&b, "         %-12s %14v\n\n", "shipping", *o.Cost)
+	a := o.Address
+	fmt.Fprintf(&b, "It goes to %s, %s %s %s, %s.\nTracking number: %s\n", a.Street, a.City, a.State, a.Zip, a.Country, o.Tracking)
+	return b.String()
+}

@@ -1,0 +1,258 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	maxRequest = 1 << 20 // bytes of an HTTP request
+	maxCalls   = 1024    // calls that a neighbour remembers
+)
+
+// Call is a request as it arrived.
+type Call struct {
+	// Method is the last part of its path: "Charge", "ship-order".
+	Method string
+	// Header is the gRPC metadata or the HTTP header. Names are in lower case with gRPC, canonical with HTTP.
+	Header map[string][]string
+	// Body is an HTTP request's body, byte for byte.
+	Body []byte
+	// Message is a gRPC request. The payment service keeps none: it would hold a card.
+	Message proto.Message
+}
+
+// Neighbour is what all servers of the shop have in common: an address, troubles that can be switched on and off at
+// any time, and a memory of who called. Its methods may be called from any goroutine.
+type Neighbour struct {
+	*door
+	bell    *bell
+	discard bool // messages are not kept
+
+	mu       sync.Mutex
+	troubles map[string]Trouble
+	counts   map[string]int
+	active   int
+	peak     int
+	calls    tail[Call]
+}
+
+func newNeighbour(d *door, b *bell) *Neighbour {
+	return &Neighbour{
+		door:     d,
+		bell:     b,
+		troubles: make(map[string]Trouble),
+		counts:   make(map[string]int),
+		calls:    tail[Call]{limit: maxCalls},
+	}
+}
+
+// Trouble replaces what is wrong with the given methods, or, when none is given, with all that have no trouble of
+// their own. Trouble{} ends it.
+func (n *Neighbour) Trouble(t Trouble, methods ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(methods) == 0 {
+		methods = []string{""}
+	}
+	for _, method := range methods {
+		n.troubles[method] = t
+	}
+}
+
+// Calls returns the last calls of a method, or of all for "", oldest first: at most 1024 of all methods together.
+func (n *Neighbour) Calls(method string) []Call {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var calls []Call
+	for _, call := range n.calls.last() {
+		if method == "" || call.Method == method {
+			calls = append(calls, call)
+		}
+	}
+	return calls
+}
+
+// Count is how often a method was called, or all of them for "".
+func (n *Neighbour) Count(method string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.counts[method]
+}
+
+// Peak is the largest number of calls that were under way at once.
+func (n *Neighbour) Peak() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.peak
+}
+
+// begin remembers a call and tells what is wrong with it. Every begin needs an end.
+func (n *Neighbour) begin(call Call) Trouble {
+	defer n.bell.ring()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.calls.add(call)
+	n.counts[""]++
+	n.counts[call.Method]++
+	n.active++
+	n.peak = max(n.peak, n.active)
+	t, own := n.troubles[call.Method]
+	if !own || t == (Trouble{}) {
+		t = n.troubles[""]
+	}
+	t.Fault = t.meet(n.counts[call.Method])
+	return t
+}
+
+func (n *Neighbour) end() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.active--
+}
+
+// serveGRPC serves what register registers until the returned function is called, which waits for all calls to end.
+func (n *Neighbour) serveGRPC(register func(grpc.ServiceRegistrar)) (stop func() error) {
+	server := grpc.NewServer(
+		grpc.ChainUnaryInterceptor(n.intercept),
+		grpc.MaxRecvMsgSize(16<<20), // a batch of telemetry is the largest message
+		grpc.WaitForHandlers(true),
+	)
+	register(server)
+	return n.serve(server.Serve, func() error { server.Stop(); return nil }, grpc.ErrServerStopped)
+}
+
+// serveHTTP serves a handler until the returned function is called, which waits for all calls to end.
+func (n *Neighbour) serveHTTP(handler http.Handler) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	server := &http.Server{
+		Handler:           n.wrap(handler),
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	return n.serve(server.Serve, func() error {
+		cancel()
+		n.Leave() // breaks what is under way, so that there is nothing to wait for but the handlers
+		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return server.Shutdown(grace)
+	}, http.ErrServerClosed)
+}
+
+// intercept puts the neighbour's trouble around a gRPC call.
+func (n *Neighbour) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	header, _ := metadata.FromIncomingContext(ctx)
+	call := Call{Method: path.Base(info.FullMethod), Header: header}
+	if message, ok := req.(proto.Message); ok && !n.discard {
+		call.Message = message
+	}
+	trouble := n.begin(call)
+	defer n.end()
+
+	if !pause(ctx, trouble.Latency) {
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	switch trouble.Fault {
+	case Refuse:
+		return nil, status.Error(trouble.code(), trouble.Text)
+	case Hang:
+		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case None, LoseAnswer, HangAfter:
+	}
+	answer, err := handler(ctx, req)
+	switch trouble.Fault {
+	case LoseAnswer:
+		return nil, status.Error(trouble.code(), "the connection broke before the answer came")
+	case HangAfter:
+		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case None, Refuse, Hang:
+	}
+	return answer, err
+}
+
+// wrap puts the neighbour's trouble around HTTP calls.
+func (n *Neighbour) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+		if err != nil {
+			http.Error(w, "reading the body: "+err.Error(), http.StatusRequestEntityTooLarge)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		trouble := n.begin(Call{Method: path.Base(r.URL.Path), Header: r.Header.Clone(), Body: body})
+		defer n.end()
+
+		if !pause(r.Context(), trouble.Latency) {
+			return
+		}
+		switch trouble.Fault {
+		case None:
+			next.ServeHTTP(w, r)
+		case Refuse:
+			refuse(w, trouble)
+		case Hang:
+			<-r.Context().Done()
+		case LoseAnswer:
+			next.ServeHTTP(nowhere{}, r)
+			hangUp(w)
+		case HangAfter:
+			next.ServeHTTP(nowhere{}, r)
+			<-r.Context().Done()
+		}
+	})
+}
+
+func refuse(w http.ResponseWriter, t Trouble) {
+	if t.Location != "" {
+		w.Header().Set("Location", t.Location)
+	}
+	w.WriteHeader(t.status())
+	_, _ = io.WriteString(w, t.Text) // the caller may be gone, and that is theirs to notice
+}
+
+// hangUp breaks the connection.
+func hangUp(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		_ = conn.Close() // it is to be broken
+	}
+}
+
+// nowhere is a ResponseWriter for an answer that is lost.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (nowhere) WriteHeader(int)             {}
+
+// serve runs a server behind the door until stop is called; an error that says no more than that it was stopped is
+// none.
+func (n *Neighbour) serve(run func(l net.Listener) error, end func() error, stopped error) (stop func() error) {
+	result := make(chan error, 1)
+	go func() { result <- run(n.door) }()
+	return func() error {
+		err := errors.Join(end(), n.Close())
+		if ran := <-result; !errors.Is(ran, stopped) && !errors.Is(ran, net.ErrClosed) {
+			err = errors.Join(err, ran)
+		}
+		if err != nil {
+			return fmt.Errorf("serving at %s: %w", n.Address(), err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,260 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"checkout/gen/oteldemo"
+)
+
+func TestAGRPCNeighbourInTrouble(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		trouble Trouble
+		code    codes.Code
+		text    string // if it matters
+		done    bool   // whether the charge is in the ledger
+	}{
+		"none":             {trouble: Trouble{}, code: codes.OK, done: true},
+		"refuses":          {trouble: Trouble{Fault: Refuse}, code: codes.Unavailable},
+		"refuses its way":  {trouble: Trouble{Fault: Refuse, Code: codes.Internal, Text: "boom"}, code: codes.Internal, text: "boom"},
+		"hangs":            {trouble: Trouble{Fault: Hang}, code: codes.DeadlineExceeded},
+		"loses its answer": {trouble: Trouble{Fault: LoseAnswer}, code: codes.Unavailable, done: true},
+		"hangs after":      {trouble: Trouble{Fault: HangAfter}, code: codes.DeadlineExceeded, done: true},
+		"too slow":         {trouble: Trouble{Latency: time.Hour}, code: codes.DeadlineExceeded},
+		"never by chance":  {trouble: Trouble{Fault: Refuse, Chance: 1e-300}, code: codes.OK, done: true},
+		"always by chance": {trouble: Trouble{Fault: Refuse, Chance: 1}, code: codes.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			payment := open(t, newPayment)
+			payment.Trouble(test.trouble, "Charge")
+			ctx := soon(t)
+			if test.code == codes.DeadlineExceeded {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
+				defer cancel()
+			}
+
+			_, err := oteldemo.NewPaymentServiceClient(dial(t, payment.Address())).Charge(ctx, visa())
+
+			if status.Code(err) != test.code || test.text != "" && status.Convert(err).Message() != test.text {
+				t.Errorf("error %v, want %v %q", err, test.code, test.text)
+			}
+			if done := len(payment.Charges()) == 1; done != test.done {
+				t.Errorf("charged: %t, want %t", done, test.done)
+			}
+		})
+	}
+}
+
+func TestAnHTTPNeighbourInTrouble(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		trouble Trouble
+		status  int // 0: no answer
+		done    bool
+	}{
+		"none":             {trouble: Trouble{}, status: 200, done: true},
+		"refuses":          {trouble: Trouble{Fault: Refuse}, status: 503},
+		"refuses its way":  {trouble: Trouble{Fault: Refuse, Status: 418}, status: 418},
+		"hangs":            {trouble: Trouble{Fault: Hang}},
+		"loses its answer": {trouble: Trouble{Fault: LoseAnswer}, done: true},
+		"hangs after":      {trouble: Trouble{Fault: HangAfter}, done: true},
+		"too slow":         {trouble: Trouble{Latency: time.Hour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shipping := open(t, newShipping)
+			shipping.Trouble(test.trouble, "ship-order")
+			ctx := soon(t)
+			if test.status == 0 && test.trouble.Fault != LoseAnswer {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
+				defer cancel()
+			}
+
+			code, _, err := post(ctx, shipping.Address(), "/ship-order", parcelBody)
+
+			if code != test.status || (err != nil) != (test.status == 0) {
+				t.Errorf("status %d, error %v, want status %d", code, err, test.status)
+			}
+			if done := len(shipping.Parcels()) == 1; done != test.done {
+				t.Errorf("shipped: %t, want %t", done, test.done)
+			}
+		})
+	}
+}
+
+func TestARedirectionAndAWrongAnswerAreTroublesToo(t *testing.T) {
+	t.Parallel()
+	shipping := open(t, newShipping)
+
+	shipping.Trouble(Trouble{Fault: Refuse, Status: 307, Location: "http://elsewhere.example/"})
+	code, header, err := post(soon(t), shipping.Address(), "/ship-order", parcelBody)
+	if err != nil || code != 307 || header.Get("Location") != "http://elsewhere.example/" {
+		t.Errorf("status %d, location %q, error %v, want a redirection", code, header.Get("Location"), err)
+	}
+
+	shipping.Trouble(Trouble{Fault: Refuse, Status: 200, Text: `{"tracking_id":7}`})
+	code, _, err = post(soon(t), shipping.Address(), "/ship-order", parcelBody)
+	if err != nil || code != 200 || len(shipping.Parcels()) != 0 {
+		t.Errorf("status %d, error %v, %d parcels, want 200 and no parcel", code, err, len(shipping.Parcels()))
+	}
+}
+
+func TestEveryThirdCallOfAMethodFails(t *testing.T) {
+	t.Parallel()
+	cart := open(t, newCart)
+	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	cart.Trouble(Trouble{Fault: Refuse, Every: 3}, "GetCart")
+
+	var got []codes.Code
+	for range 7 {
+		_, err := client.GetCart(soon(t), &oteldemo.GetCartRequest{})
+		got = append(got, status.Code(err))
+		if _, err := client.EmptyCart(soon(t), &oteldemo.EmptyCartRequest{}); err != nil {
+			t.Error("another method:", err)
+		}
+	}
+
+	bad := codes.Unavailable
+	if diff := cmp.Diff([]codes.Code{0, 0, bad, 0, 0, bad, 0}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAMethodsOwnTroubleGoesBeforeTheNeighbours(t *testing.T) {
+	t.Parallel()
+	cart := open(t, newCart)
+	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	get := func() codes.Code {
+		_, err := client.GetCart(soon(t), &oteldemo.GetCartRequest{})
+		return status.Code(err)
+	}
+
+	cart.Trouble(Trouble{Fault: Refuse, Code: codes.Aborted})
+	cart.Trouble(Trouble{Fault: Refuse, Code: codes.Internal}, "GetCart")
+	if got := get(); got != codes.Internal {
+		t.Errorf("its own trouble: %v", got)
+	}
+	cart.Trouble(Trouble{}, "GetCart")
+	if got := get(); got != codes.Aborted {
+		t.Errorf("the neighbour's: %v", got)
+	}
+	cart.Trouble(Trouble{})
+	if got := get(); got != codes.OK {
+		t.Errorf("none: %v", got)
+	}
+}
+
+func TestANeighbourRemembersWhatArrived(t *testing.T) {
+	t.Parallel()
+	cart := open(t, newCart)
+	ctx := metadata.AppendToOutgoingContext(soon(t), "idempotency-key", "k1")
+	req := &oteldemo.GetCartRequest{UserId: "ann"}
+	if _, err := oteldemo.NewCartServiceClient(dial(t, cart.Address())).GetCart(ctx, req); err != nil {
+		t.Fatal(err)
+	}
+	shipping := open(t, newShipping)
+	if _, _, err := post(soon(t), shipping.Address(), "/get-quote", parcelBody); err != nil {
+		t.Fatal(err)
+	}
+
+	calls := cart.Calls("GetCart")
+	if len(calls) != 1 || calls[0].Header["idempotency-key"][0] != "k1" {
+		t.Fatalf("calls of GetCart: %+v", calls)
+	}
+	if diff := cmp.Diff(req, calls[0].Message, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	calls = shipping.Calls("")
+	if len(calls) != 1 || string(calls[0].Body) != parcelBody || calls[0].Header["Content-Type"][0] != "application/json" {
+		t.Errorf("calls of shipping: %+v", calls)
+	}
+	if shipping.Count("get-quote") != 1 || shipping.Count("ship-order") != 0 || shipping.Count("") != 1 {
+		t.Error("the counts are wrong")
+	}
+}
+
+func TestPeakIsHowManyCalledAtOnce(t *testing.T) {
+	t.Parallel()
+	cart := open(t, newCart)
+	cart.Trouble(Trouble{Fault: Hang})
+	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	ctx, cancel := context.WithCancel(soon(t))
+	var callers sync.WaitGroup
+	for range 5 {
+		callers.Go(func() {
+			if _, err := client.GetCart(ctx, &oteldemo.GetCartRequest{}); status.Code(err) != codes.Canceled {
+				t.Error(err)
+			}
+		})
+	}
+
+	err := cart.bell.await(ctx, func() bool { return cart.Peak() == 5 })
+
+	cancel()
+	callers.Wait()
+	if err != nil {
+		t.Errorf("peak %d, want 5: %v", cart.Peak(), err)
+	}
+}
+
+func TestAwaitingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	tired := errors.New("tired")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(tired)
+	if err := newBell().await(ctx, func() bool { return false }); !errors.Is(err, tired) {
+		t.Errorf("error %v, want %v", err, tired)
+	}
+}
+
+func TestATailKeepsTheLastItemsInTheirOrder(t *testing.T) {
+	t.Parallel()
+	kept := tail[int]{limit: 3}
+	for i := range 100 {
+		kept.add(i)
+		if n := len(kept.items); n > 6 {
+			t.Fatalf("%d items are held", n)
+		}
+	}
+	if diff := cmp.Diff([]int{97, 98, 99}, kept.last()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// post posts JSON without following redirections.
+func post(ctx context.Context, address, path, body string) (int, http.Header, error) {
+	code, header, _, err := exchange(ctx, http.MethodPost, address, path, "application/json", body)
+	return code, header, err
+}
+
+func exchange(ctx context.Context, method, address, path, contentType, body string) (int, http.Header, string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, "", err
+	}
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Idempotency-Key", "order-1")
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return 0, nil, "", err
+	}
+	defer res.Body.Close() // read to its end
+	answer, err := io.ReadAll(res.Body)
+	return res.StatusCode, res.Header, string(answer), err
+}

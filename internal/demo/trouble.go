@@ -1,0 +1,79 @@
+package demo
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Fault is a way in which a call goes wrong.
+type Fault uint8
+
+const (
+	// None: the call goes well.
+	None Fault = iota
+	// Refuse: an error instead of the answer, and nothing was done.
+	Refuse
+	// Hang: no answer for as long as the caller waits, and nothing was done.
+	Hang
+	// LoseAnswer: it was done, and then the connection broke.
+	LoseAnswer
+	// HangAfter: it was done, and there is no answer for as long as the caller waits.
+	HangAfter
+)
+
+// Trouble is what is wrong with a neighbour. The zero value is a healthy neighbour.
+type Trouble struct {
+	// Latency is how much longer every call takes.
+	Latency time.Duration
+
+	// Fault is how calls go wrong: all of them, unless Every or Chance says which.
+	Fault Fault
+	// Every makes each Every-th call of a method go wrong, beginning with the Every-th.
+	Every int
+	// Chance is the probability with which a call goes wrong. Every goes before it.
+	Chance float64
+
+	// Code is what a gRPC neighbour refuses with; UNAVAILABLE if it is zero.
+	Code codes.Code
+	// Status is what an HTTP neighbour refuses with; 503 if it is zero. With 200, Text is a wrong answer.
+	Status int
+	// Text is the refusal's message, or its body.
+	Text string
+	// Location is where an HTTP neighbour redirects to, with a Status of 3xx.
+	Location string
+}
+
+// meet tells which fault the n-th call of a method meets.
+func (t Trouble) meet(n int) Fault {
+	switch {
+	case t.Every > 0 && n%t.Every != 0:
+		return None
+	case t.Every <= 0 && t.Chance > 0 && rand.Float64() >= t.Chance: //nolint:gosec // luck, not a secret
+		return None
+	}
+	return t.Fault
+}
+
+func (t Trouble) code() codes.Code { return cmp.Or(t.Code, codes.Unavailable) }
+
+func (t Trouble) status() int { return cmp.Or(t.Status, http.StatusServiceUnavailable) }
+
+// pause waits, and tells whether it could.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
