@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+// The exit statuses of grpc_health_probe, which container definitions rely on.
+const (
+	probeMisuse      = 1
+	probeUnreachable = 2
+	probeFailed      = 3
+	probeUnhealthy   = 4
+)
+
+// health asks a server whether it serves.
+func (p process) health(ctx context.Context, args []string) int {
+	flags := flag.NewFlagSet("checkout health", flag.ContinueOnError)
+	addr := flags.String("addr", ":"+p.getenv("CHECKOUT_PORT"), "`host:port` of the server")
+	service := flags.String("service", "", "`name` of the service to ask for; none: the whole server")
+	timeout := flags.Duration("timeout", time.Second, "`time` to wait for the answer")
+	if status, done := p.parse(flags, args); done {
+		return status / misuse * probeMisuse
+	}
+	if strings.HasPrefix(*addr, ":") {
+		*addr = "localhost" + *addr
+	}
+	conn, err := grpc.NewClient(*addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return p.fail(probeMisuse, "health: -addr=%q: %w", *addr, err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+	resp, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: *service})
+	switch {
+	case status.Code(err) == codes.Unavailable:
+		return p.fail(probeUnreachable, "health: %s cannot be reached: %w", *addr, err)
+	case err != nil:
+		return p.fail(probeFailed, "health: %s: %w", *addr, err)
+	case resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING:
+		return p.fail(probeUnhealthy, "health: %s is %s", *addr, resp.GetStatus())
+	}
+	_, _ = fmt.Fprintf(p.stdout, "status: %s\n", resp.GetStatus())
+	return ok
+}

@@ -1,0 +1,118 @@
+// Command checkout places orders.
+//
+//	checkout [serve] [flags]   serve oteldemo.CheckoutService
+//	checkout health            ask a server whether it serves
+//	checkout order place       place an order
+//
+// Called by the name grpc_health_probe it is `checkout health`. Its exit status is 0, or 1 when what was asked for failed,
+// or 2 when it was asked for wrongly; `checkout health` has those of grpc_health_probe.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"checkout/internal/serve"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	p := process{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	status := p.run(ctx, os.Args)
+	stop()
+	os.Exit(status)
+}
+
+// process is what a command may use of the process that it runs in.
+type process struct {
+	getenv         func(string) string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+const usage = `Usage:
+  checkout [serve] [flags]      serve oteldemo.CheckoutService
+  checkout health [flags]       ask a server whether it serves
+  checkout order place [flags]  place an order
+
+checkout COMMAND -h tells a command's flags.
+`
+
+// The exit statuses.
+const (
+	ok     = 0
+	failed = 1
+	misuse = 2
+)
+
+// run runs the command that args name and returns its exit status.
+func (p process) run(ctx context.Context, args []string) int {
+	if name := filepath.Base(args[0]); name == "grpc_health_probe" {
+		return p.health(ctx, args[1:])
+	}
+	args = args[1:]
+	switch command := strings.Join(args[:min(len(args), 2)], " "); {
+	case command == "" || strings.HasPrefix(command, "-") && !asksForHelp(args[0]):
+		return p.serve(ctx, args)
+	case args[0] == "serve":
+		return p.serve(ctx, args[1:])
+	case args[0] == "health":
+		return p.health(ctx, args[1:])
+	case command == "order place":
+		return p.place(ctx, args[2:])
+	case asksForHelp(args[0]):
+		_, _ = io.WriteString(p.stdout, usage)
+		return ok
+	default:
+		_, _ = fmt.Fprintf(p.stderr, "checkout: no command %q\n%s", command, usage)
+		return misuse
+	}
+}
+
+func asksForHelp(arg string) bool {
+	return arg == "help" || arg == "-h" || arg == "-help" || arg == "--help"
+}
+
+func (p process) serve(ctx context.Context, args []string) int {
+	config, err := serve.ParseConfig(args, p.getenv, p.stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return ok
+	case err != nil:
+		return p.fail(misuse, "configuration: %w", err)
+	}
+	if err := serve.Run(ctx, config, p.stdout, nil); err != nil {
+		return p.fail(failed, "%w", err)
+	}
+	return ok
+}
+
+// fail tells what went wrong, a line a problem, and returns status.
+func (p process) fail(status int, format string, args ...any) int {
+	for line := range strings.Lines(fmt.Errorf(format, args...).Error()) {
+		_, _ = fmt.Fprintf(p.stderr, "checkout: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	return status
+}
+
+// parse reads a client command's flags. done says that the command ends here, with status.
+func (p process) parse(flags *flag.FlagSet, args []string) (status int, done bool) {
+	flags.SetOutput(p.stderr)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return ok, true
+	case err != nil:
+		return misuse, true
+	case flags.NArg() > 0:
+		return p.fail(misuse, "%s: argument %q: only flags are taken", flags.Name(), flags.Arg(0)), true
+	}
+	return ok, false
+}

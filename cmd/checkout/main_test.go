@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"checkout/internal/demo"
+	"checkout/internal/serve"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// call runs a command and returns its exit status and what it printed.
+func call(t *testing.T, environ map[string]string, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := process{getenv: func(name string) string { return environ[name] }, stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs}
+	return p.run(t.Context(), append([]string{"checkout"}, args...)), out.String(), errs.String()
+}
+
+func TestWithoutConfigurationNothingStarts(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"serve"}} {
+		status, _, stderr := call(t, nil, "", args...)
+		if status != 2 {
+			t.Errorf("checkout %v exits with %d, want 2", args, status)
+		}
+		for _, name := range []string{"CHECKOUT_PORT", "CART_ADDR", "PRODUCT_CATALOG_ADDR", "CURRENCY_ADDR", "PAYMENT_ADDR", "SHIPPING_ADDR", "EMAIL_ADDR"} {
+			if !strings.Contains(stderr, name) {
+				t.Errorf("checkout %v does not name %s:\n%s", args, name, stderr)
+			}
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args   []string
+		status int
+		stdout string
+		stderr string
+	}{
+		{args: []string{"help"}, status: 0, stdout: "checkout order place"},
+		{args: []string{"serve", "-h"}, status: 0, stderr: "CHECKOUT_PORT"},
+		{args: []string{"order", "place", "-h"}, status: 0, stderr: "credit_card_number"},
+		{args: []string{"buy"}, status: 2, stderr: `no command "buy"`},
+		{args: []string{"order", "eat"}, status: 2, stderr: `no command "order eat"`},
+		{args: []string{"-no-such-flag"}, status: 2, stderr: "no-such-flag"},
+		{args: []string{"order", "place", "now"}, status: 2, stderr: `argument "now"`},
+		{args: []string{"order", "place", "-item", "=2"}, status: 2, stderr: "is not product=quantity"},
+		{args: []string{"order", "place", "-item", "X=two"}, status: 2, stderr: "is not product=quantity"},
+		{args: []string{"order", "place", "-card", "/no/such/file"}, status: 2, stderr: "/no/such/file"},
+		{args: []string{"health", "-no-such-flag"}, status: 1, stderr: "no-such-flag"},
+	} {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := call(t, nil, "", test.args...)
+			if status != test.status || !strings.Contains(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
+				t.Errorf("exit status %d, stdout %q, stderr %q; want %d, %q, %q", status, stdout, stderr, test.status, test.stdout, test.stderr)
+			}
+		})
+	}
+}
+
+func TestACardThatIsNoneIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	status, stdout, stderr := call(t, nil, "4432-8015-6152-0454 672", "order", "place")
+	if status != 2 || strings.Contains(stdout+stderr, "4432") {
+		t.Errorf("exit status %d and %q, want 2 and nothing of the card", status, stdout+stderr)
+	}
+}
+
+func TestHealthHasTheProbesExitStatuses(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, h := grpc.NewServer(), health.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, h)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	probe := func(args ...string) int {
+		p := process{getenv: func(string) string { return "" }, stdout: io.Discard, stderr: io.Discard}
+		return p.run(t.Context(), append([]string{"/bin/grpc_health_probe"}, args...))
+	}
+	if got := probe("-addr=:" + port); got != 0 {
+		t.Errorf("a server that serves: exit status %d, want 0", got)
+	}
+	if got := probe("-addr=:"+port, "-service=nobody"); got != 3 {
+		t.Errorf("a service that it does not know: exit status %d, want 3", got)
+	}
+	h.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	if got := probe("-addr=:" + port); got != 4 {
+		t.Errorf("a server that does not serve: exit status %d, want 4", got)
+	}
+	server.Stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if got := probe("-addr=:" + port); got != 2 {
+		t.Errorf("no server: exit status %d, want 2", got)
+	}
+}
+
+// shopping runs the service in a shop and returns the environment of its clients.
+func shopping(t *testing.T) (*demo.Shop, map[string]string) {
+	t.Helper()
+	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := shop.Environ()
+	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"], environ["OTEL_SDK_DISABLED"] = "0", "memory", "true"
+	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { ended <- serve.Run(ctx, config, io.Discard, func(a net.Addr) { ready <- a }) }()
+	_, environ["CHECKOUT_PORT"], _ = net.SplitHostPort((<-ready).String())
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := shop.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return shop, environ
+}
+
+const card = `{"credit_card_number": "4432-8015-6152-0454", "credit_card_cvv": 672, "credit_card_expiration_year": 2039, "credit_card_expiration_month": 1}`
+
+func TestAnOrderFromTheTerminal(t *testing.T) {
+	shop, environ := shopping(t)
+	file := filepath.Join(t.TempDir(), "card.json")
+	if err := os.WriteFile(file, []byte(card), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	place := []string{"order", "place", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-city", "London", "-country", "UK", "-zip", "N1"}
+
+	status, stdout, stderr := call(t, environ, "", append(place, "-item", "LS4PSXUNUM=2", "-card", file)...)
+	if status != 0 || !strings.Contains(stdout, "tracking  ") || !strings.Contains(stdout, "USD 57.08") {
+		t.Errorf("exit status %d, stdout %q, stderr %q; want a receipt", status, stdout, stderr)
+	}
+	status, stdout, stderr = call(t, environ, card, append(place, "-item", "STICKER020", "-currency", "EUR", "-json")...)
+	if status != 0 || !strings.Contains(stdout, `"shippingTrackingId"`) {
+		t.Errorf("exit status %d, stdout %q, stderr %q; want the answer as JSON", status, stdout, stderr)
+	}
+	if got := len(shop.Payment.Charges()); got != 2 {
+		t.Errorf("%d charges, want 2", got)
+	}
+
+	status, _, stderr = call(t, environ, card, append(place, "-email", "ada")...)
+	if status != 1 || !strings.Contains(stderr, "INVALID_REQUEST, money moved: no") || !strings.Contains(stderr, "email is not an e-mail address") {
+		t.Errorf("exit status %d, stderr %q; want why it was refused", status, stderr)
+	}
+	status, stdout, _ = call(t, environ, card, append(place, "-json")...)
+	if status != 1 || !strings.Contains(stdout, "CART_EMPTY") {
+		t.Errorf("exit status %d, stdout %q; want the refusal as JSON", status, stdout)
+	}
+}

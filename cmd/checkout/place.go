@@ -1,0 +1,204 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/rpc"
+	"checkout/internal/wire"
+)
+
+// purchase is what the flags of `checkout order place` say.
+type purchase struct {
+	addr, cartAddr string
+	items          items
+	cardFile       string
+	timeout        time.Duration
+	json           bool
+	req            oteldemo.PlaceOrderRequest
+}
+
+func (b *purchase) flags(getenv func(string) string) *flag.FlagSet {
+	flags := flag.NewFlagSet("checkout order place", flag.ContinueOnError)
+	b.req.Address = &oteldemo.Address{}
+	flags.StringVar(&b.addr, "addr", "localhost:"+cmp.Or(getenv("CHECKOUT_PORT"), "5050"), "`host:port` of the checkout service")
+	flags.StringVar(&b.cartAddr, "cart-addr", getenv("CART_ADDR"), "`host:port` of the cart service, for -item (CART_ADDR)")
+	flags.Var(&b.items, "item", "put `product=quantity` into the cart first; may be repeated")
+	flags.StringVar(&b.cardFile, "card", "-", "`file` with the card as JSON, - for standard input: {\"credit_card_number\": …, \"credit_card_cvv\": …, \"credit_card_expiration_year\": …, \"credit_card_expiration_month\": …}")
+	flags.DurationVar(&b.timeout, "timeout", 15*time.Second, "`time` to wait for the answer")
+	flags.BoolVar(&b.json, "json", false, "print the answer as JSON")
+	flags.StringVar(&b.req.UserId, "user", "", "`id` of the user")
+	flags.StringVar(&b.req.UserCurrency, "currency", "USD", "ISO 4217 `code` to pay in")
+	flags.StringVar(&b.req.Email, "email", "", "e-mail `address` for the confirmation")
+	flags.StringVar(&b.req.Address.StreetAddress, "street", "", "street `address`")
+	flags.StringVar(&b.req.Address.City, "city", "", "`city`")
+	flags.StringVar(&b.req.Address.State, "state", "", "`state`")
+	flags.StringVar(&b.req.Address.Country, "country", "", "`country`")
+	flags.StringVar(&b.req.Address.ZipCode, "zip", "", "zip `code`")
+	return flags
+}
+
+// place places an order at any checkout service of this protocol. The card comes from a file, because arguments are seen
+// by everybody on a machine.
+func (p process) place(ctx context.Context, args []string) int {
+	var buy purchase
+	if status, done := p.parse(buy.flags(p.getenv), args); done {
+		return status
+	}
+	card, err := p.card(buy.cardFile)
+	if err != nil {
+		return p.fail(misuse, "order place: -card=%q: %w", buy.cardFile, err)
+	}
+	buy.req.CreditCard = card
+	ctx, cancel := context.WithTimeout(ctx, buy.timeout)
+	defer cancel()
+	if err := buy.fillCart(ctx); err != nil {
+		return p.fail(failed, "order place: %w", err)
+	}
+	conn, err := dial(buy.addr)
+	if err != nil {
+		return p.fail(misuse, "order place: -addr=%q: %w", buy.addr, err)
+	}
+	defer func() { _ = conn.Close() }()
+	var trailer metadata.MD
+	resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &buy.req, grpc.Trailer(&trailer))
+	if err != nil {
+		return p.refused(err, buy.json)
+	}
+	if buy.json {
+		_, _ = fmt.Fprintln(p.stdout, protojson.Format(resp))
+		return ok
+	}
+	p.receipt(resp.GetOrder(), trailer)
+	return ok
+}
+
+func dial(addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
+// fillCart puts the items of the command line into the user's cart.
+func (b *purchase) fillCart(ctx context.Context) error {
+	if len(b.items) == 0 {
+		return nil
+	}
+	if b.cartAddr == "" {
+		return errors.New("-item needs -cart-addr or CART_ADDR")
+	}
+	conn, err := dial(b.cartAddr)
+	if err != nil {
+		return fmt.Errorf("-cart-addr=%q: %w", b.cartAddr, err)
+	}
+	defer func() { _ = conn.Close() }()
+	cart := oteldemo.NewCartServiceClient(conn)
+	for _, item := range b.items {
+		if _, err := cart.AddItem(ctx, &oteldemo.AddItemRequest{UserId: b.req.GetUserId(), Item: item}); err != nil {
+			return fmt.Errorf("putting %d × %s into the cart: %w", item.GetQuantity(), item.GetProductId(), err)
+		}
+	}
+	return nil
+}
+
+// card reads a card of at most a few hundred bytes. Its errors never quote what was read.
+func (p process) card(file string) (*oteldemo.CreditCardInfo, error) {
+	in := p.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, 4096))
+	if err != nil {
+		return nil, err
+	}
+	card := &oteldemo.CreditCardInfo{}
+	if protojson.Unmarshal(data, card) != nil {
+		return nil, errors.New("is not a card as JSON; checkout order place -h shows one")
+	}
+	return card, nil
+}
+
+// receipt prints a placed order for people.
+func (p process) receipt(o *oteldemo.OrderResult, trailer metadata.MD) {
+	_, _ = fmt.Fprintf(p.stdout, "order     %s\n", o.GetOrderId())
+	if state := trailer.Get(rpc.StateTrailer); len(state) > 0 {
+		_, _ = fmt.Fprintf(p.stdout, "state     %s: it is paid and safe, and will be shipped\n", state[0])
+	} else {
+		_, _ = fmt.Fprintf(p.stdout, "tracking  %s\n", o.GetShippingTrackingId())
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, item := range o.GetItems() {
+		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t\n", item.GetItem().GetQuantity(), item.GetItem().GetProductId(), price(item.GetCost()))
+	}
+	_, _ = fmt.Fprintf(table, "\tshipping\t%s\t\n", price(o.GetShippingCost()))
+	_ = table.Flush()
+}
+
+func price(m *oteldemo.Money) string {
+	a, err := wire.Amount(m)
+	if err != nil {
+		return "?"
+	}
+	return a.String()
+}
+
+// refused prints why there is no order: to people in words, to programs as the google.rpc.Status.
+func (p process) refused(err error, asJSON bool) int {
+	told := status.Convert(err)
+	if asJSON {
+		_, _ = fmt.Fprintln(p.stdout, protojson.Format(told.Proto()))
+		return failed
+	}
+	_ = p.fail(failed, "order place: %s: %s", told.Code(), told.Message())
+	for _, detail := range told.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			_, _ = fmt.Fprintf(p.stderr, "  reason %s, money moved: %s", d.GetReason(), d.GetMetadata()["money_moved"])
+			if id := d.GetMetadata()["order_id"]; id != "" {
+				_, _ = fmt.Fprintf(p.stderr, ", order %s", id)
+			}
+			_, _ = fmt.Fprintln(p.stderr)
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				_, _ = fmt.Fprintf(p.stderr, "  %s %s\n", v.GetField(), v.GetDescription())
+			}
+		case *errdetails.RetryInfo:
+			_, _ = fmt.Fprintf(p.stderr, "  try again in %v\n", d.GetRetryDelay().AsDuration())
+		}
+	}
+	return failed
+}
+
+// items are product=quantity pairs.
+type items []*oteldemo.CartItem
+
+func (l *items) String() string { return "" }
+func (l *items) Set(s string) error {
+	product, quantity, found := strings.Cut(s, "=")
+	n, err := strconv.ParseInt(cmp.Or(quantity, "1"), 10, 32)
+	if product == "" || err != nil || found && quantity == "" {
+		return errors.New("is not product=quantity")
+	}
+	*l = append(*l, &oteldemo.CartItem{ProductId: product, Quantity: int32(n)})
+	return nil
+}

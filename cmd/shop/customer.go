@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+
+	"google.golang.org/grpc/metadata"
+
+	"checkout/gen/oteldemo"
+)
+
+// maxLines is how many different products a basket can have: all but the observatory dome, which would soon exceed what
+// an order may cost.
+const maxLines = 12
+
+// fill puts the n-th customer's products into a cart and returns what to order it with. The first customer's have prices
+// that hurt naive code.
+func (s *shop) fill(n int) *oteldemo.PlaceOrderRequest {
+	user := fmt.Sprintf("customer-%d", n)
+	ids := []string{"LS4PSXUNUM", "STICKER020", "OLJCESPC7Z"}
+	for _, p := range s.Catalog.Products() {
+		if id := p.GetId(); id != ids[0] && id != ids[1] && id != ids[2] && id != "DOMEROOF01" {
+			ids = append(ids, id)
+		}
+	}
+	for line := range s.options.lines {
+		quantity := int32(1 + (n+line)%3)
+		s.Cart.Put(user, ids[(n*s.options.lines+line)%len(ids)], quantity)
+	}
+	return &oteldemo.PlaceOrderRequest{
+		UserId:       user,
+		UserCurrency: s.options.currency,
+		Address:      &oteldemo.Address{StreetAddress: "1600 Amphitheatre Parkway", City: "Mountain View", State: "CA", Country: "United States", ZipCode: "94043"},
+		Email:        user + "@example.com",
+		CreditCard: &oteldemo.CreditCardInfo{ //nolint:gosec // a number that is made for tests
+			CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672,
+			CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1,
+		},
+	}
+}
+
+// traced is a context whose calls belong to a new trace (W3C Trace Context), and the trace's id.
+func traced(ctx context.Context) (context.Context, string) {
+	var id [24]byte
+	_, _ = rand.Read(id[:]) // never fails: crypto/rand
+	trace, parent := hex.EncodeToString(id[:16]), hex.EncodeToString(id[16:])
+	return metadata.AppendToOutgoingContext(ctx, "traceparent", "00-"+trace+"-"+parent+"-01"), trace
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/internal/demo"
+)
+
+const (
+	// settleTime is how long deliveries are waited for after the last order.
+	settleTime = 90 * time.Second
+	// listed is how many differences are printed.
+	listed = 10
+	// redraw is how often the progress bar is drawn.
+	redraw = 100 * time.Millisecond
+)
+
+// errUnbalanced says that the ledgers do not agree.
+var errUnbalanced = errors.New("the books do not balance")
+
+// results are what customers were told.
+type results struct {
+	mu      sync.Mutex
+	placed  map[string]bool // order ids
+	refused map[codes.Code]int
+	example map[codes.Code]string // of a refusal's text
+	times   []time.Duration
+}
+
+func newResults() *results {
+	return &results{placed: map[string]bool{}, refused: map[codes.Code]int{}, example: map[codes.Code]string{}}
+}
+
+// load places many orders, waits for their deliveries and prints how it went.
+func (s *shop) load(ctx context.Context) error {
+	s.page.title("%d orders, %d at once, %d products each, in %s", s.options.orders, s.options.concurrency, s.options.lines, s.options.currency)
+	s.makeTrouble()
+	start := time.Now()
+	r := s.placeAll(ctx)
+	took := time.Since(start)
+	s.page.wipe()
+	r.print(s.page, took)
+	if err := s.endTrouble(); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return s.settle(ctx, r)
+}
+
+// placeAll places the orders, or as many as can be until ctx ends.
+func (s *shop) placeAll(ctx context.Context) *results {
+	r := newResults()
+	next := make(chan int)
+	var customers sync.WaitGroup
+	for range s.options.concurrency {
+		customers.Go(func() {
+			for n := range next {
+				s.placeOne(ctx, n, r)
+			}
+		})
+	}
+	ticker := time.NewTicker(redraw)
+	defer ticker.Stop()
+	start := time.Now()
+	for n := 0; n < s.options.orders && ctx.Err() == nil; {
+		select {
+		case next <- n:
+			n++
+		case <-ticker.C:
+			done := r.done()
+			s.page.progress(done, s.options.orders, fmt.Sprintf("%.0f a second", float64(done)/time.Since(start).Seconds()))
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	customers.Wait()
+	return r
+}
+
+func (s *shop) placeOne(ctx context.Context, n int, r *results) {
+	ctx, cancel := context.WithTimeout(ctx, orderTime)
+	defer cancel()
+	request := s.fill(n)
+	start := time.Now()
+	answer, err := s.checkout.PlaceOrder(ctx, request)
+	took := time.Since(start)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.times = append(r.times, took)
+	if err != nil {
+		r.refused[status.Code(err)]++
+		r.example[status.Code(err)] = status.Convert(err).Message()
+		return
+	}
+	r.placed[answer.GetOrder().GetOrderId()] = true
+}
+
+func (r *results) done() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.times)
+}
+
+// print tells what the customers were told, and how fast.
+func (r *results) print(p *page, took time.Duration) {
+	rows := [][]string{{"placed", fmt.Sprint(len(r.placed)), fmt.Sprintf("in %.2f s: %.0f a second", took.Seconds(), float64(len(r.placed))/took.Seconds())}}
+	for _, code := range slices.Sorted(maps.Keys(r.refused)) {
+		rows = append(rows, []string{code.String(), fmt.Sprint(r.refused[code]), "such as: " + r.example[code]})
+	}
+	if len(r.times) > 0 {
+		slices.Sort(r.times)
+		rows = append(rows, []string{"latency", "", fmt.Sprintf("p50 %.1f   p90 %.1f   p99 %.1f   max %.1f ms",
+			millis(quantile(r.times, 0.5)), millis(quantile(r.times, 0.9)), millis(quantile(r.times, 0.99)), millis(r.times[len(r.times)-1]))})
+	}
+	p.table(rows)
+}
+
+// quantile is the smallest of sorted that at least the share q of them does not exceed.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	rank := int(q*float64(len(sorted)) + 0.999999)
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+// settle waits for the deliveries, and compares what customers were told with the neighbours' ledgers.
+func (s *shop) settle(ctx context.Context, r *results) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	start := time.Now()
+	_ = s.Await(ctx, func() bool { return s.settled(r) }) // whether it did is seen below
+	total := s.Books().Total()
+	booked, err := s.Accounting.Booked(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	s.page.title("The ledgers, %.1f s later", time.Since(start).Seconds())
+	s.page.table([][]string{
+		{"answered", "charges", "shipments", "e-mails", "events", "booked"},
+		{fmt.Sprint(len(r.placed)), fmt.Sprint(total.Charges), fmt.Sprint(total.Parcels), fmt.Sprint(total.Letters), fmt.Sprint(total.Events), fmt.Sprint(booked)},
+	})
+	differences := differences(s.Books(), r.placed)
+	if more := len(differences) - listed; more > 0 {
+		differences = append(differences[:listed], fmt.Sprintf("and %d more", more))
+	}
+	s.page.say("\n  %s\n", verdict(len(s.Books().Orders), differences))
+	if len(differences) > 0 {
+		return errUnbalanced
+	}
+	return nil
+}
+
+// settled tells whether nothing is missing any more. What happened too often will not pass, so it is not waited for.
+func (s *shop) settled(r *results) bool {
+	books := s.Books()
+	for id := range r.placed {
+		if t := books.Orders[id]; t.Charges == 0 || t.Parcels == 0 || t.Letters == 0 || t.Events == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// differences are those of the books, and between the books and what customers were told.
+func differences(books demo.Books, placed map[string]bool) []string {
+	found := books.Differences()
+	for _, id := range slices.Sorted(maps.Keys(placed)) {
+		if books.Orders[id].Charges == 0 {
+			found = append(found, "order "+id+": answered, not charged")
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(books.Orders)) {
+		if t := books.Orders[id]; t.Charges > 0 && t.Parcels > 0 && !placed[id] {
+			found = append(found, "order "+id+": charged and shipped, and its customer was not told")
+		}
+	}
+	return found
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+	"checkout/internal/wire"
+)
+
+const (
+	// waterfallColumns is the width of a trace's time axis.
+	waterfallColumns = 48
+	// traceTime is how long a trace is waited for: a neighbour that is away keeps it from being whole.
+	traceTime = 4 * time.Second
+	// deliveryTime is how long event and mail are waited for.
+	deliveryTime = 30 * time.Second
+)
+
+// show places one order and prints what came of it: the answer, the trace, the event, the mail, the ledgers.
+func (s *shop) show(ctx context.Context) error {
+	request := s.fill(0)
+	s.page.title("A customer orders")
+	for _, item := range s.Cart.Items(request.GetUserId()) {
+		s.page.say("  %d × %s\n", item.GetQuantity(), s.name(item.GetProductId()))
+	}
+	s.makeTrouble()
+	order, trace := s.order(ctx, request)
+	s.showTrace(ctx, trace, order != nil)
+	if err := s.endTrouble(); err != nil {
+		return err
+	}
+	if order == nil {
+		return nil // a refusal is as good a thing to look at as any
+	}
+	return s.showDeliveries(ctx, order)
+}
+
+// order places an order and prints the answer. The order is nil when it was refused.
+func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (*oteldemo.OrderResult, string) {
+	ctx, cancel := context.WithTimeout(ctx, orderTime)
+	defer cancel()
+	ctx, trace := traced(ctx)
+	start := time.Now()
+	answer, err := s.checkout.PlaceOrder(ctx, request)
+	s.page.title("The answer, after %.1f ms", millis(time.Since(start)))
+	if err != nil {
+		s.showRefusal(err)
+		return nil, trace
+	}
+	o := answer.GetOrder()
+	rows := [][]string{{"order", o.GetOrderId()}, {"tracking", o.GetShippingTrackingId()}}
+	for _, item := range o.GetItems() {
+		rows = append(rows, []string{
+			fmt.Sprintf("%d ×", item.GetItem().GetQuantity()), price(item.GetCost()), s.name(item.GetItem().GetProductId()),
+		})
+	}
+	s.page.table(append(rows, []string{"shipping", price(o.GetShippingCost())}))
+	return o, trace
+}
+
+func (s *shop) showRefusal(err error) {
+	told := status.Convert(err)
+	s.page.say("  %s: %s\n", told.Code(), told.Message())
+	for _, detail := range told.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			s.page.say("  reason %s, money moved: %s\n", info.GetReason(), info.GetMetadata()["money_moved"])
+		}
+	}
+}
+
+func (s *shop) showTrace(ctx context.Context, id string, placed bool) {
+	names := []string{"oteldemo.CheckoutService/PlaceOrder"}
+	if placed && !slices.Contains(s.options.away, "kafka") {
+		names = append(names, "orders publish")
+	}
+	ctx, cancel := context.WithTimeout(ctx, traceTime)
+	defer cancel()
+	spans, err := s.Collector.AwaitTrace(ctx, id, names...)
+	s.page.title("Its trace, %d spans", len(spans))
+	s.page.indent(demo.Waterfall(spans, waterfallColumns))
+	if err != nil {
+		s.page.say("  (there may be more to come)\n")
+	}
+}
+
+// showDeliveries waits for what follows an order, and prints it.
+func (s *shop) showDeliveries(ctx context.Context, order *oteldemo.OrderResult) error {
+	id := order.GetOrderId()
+	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+	defer cancel()
+	late := s.Await(ctx, func() bool { return s.Books().Orders[id] == demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1} })
+	s.showEvent(order)
+	for _, letter := range s.Email.Letters() {
+		if letter.OrderID == id {
+			s.page.title("The e-mail")
+			s.page.indent(letter.Text)
+		}
+	}
+	s.showLedgers(ctx, id)
+	if late != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
+		return fmt.Errorf("order %s: %s", id, strings.Join(s.Books().Differences(), "; "))
+	}
+	return nil
+}
+
+func (s *shop) showEvent(answer *oteldemo.OrderResult) {
+	for _, event := range s.Accounting.Events() {
+		if event.Order.GetOrderId() != answer.GetOrderId() {
+			continue
+		}
+		s.page.title("The event on Kafka")
+		rows := [][]string{
+			{"topic", fmt.Sprintf("%s, partition %d, offset %d", demo.Topic, event.Partition, event.Offset)},
+			{"key", event.Key},
+		}
+		for _, name := range slices.Sorted(maps.Keys(event.Headers)) {
+			rows = append(rows, []string{name, event.Headers[name]})
+		}
+		same := "with what the answer did not say yet"
+		if proto.Equal(answer, event.Order) {
+			same = "the same message as in the answer"
+		}
+		s.page.table(append(rows, []string{"value", fmt.Sprintf("%d bytes of oteldemo.OrderResult, %s", len(event.Value), same)}))
+	}
+}
+
+func (s *shop) showLedgers(ctx context.Context, id string) {
+	s.page.title("The ledgers")
+	var rows [][]string
+	for _, c := range s.Payment.Charges() {
+		if c.Key == id {
+			rows = append(rows, []string{"charged", price(c.Amount), "transaction " + c.TransactionID})
+		}
+	}
+	for _, p := range s.Shipping.Parcels() {
+		if p.Key == id {
+			rows = append(rows, []string{"shipped", fmt.Sprintf("%d products", len(p.Items)), "parcel " + p.TrackingID})
+		}
+	}
+	if entry, err := s.Accounting.Entry(ctx, id); err == nil {
+		rows = append(rows, []string{"booked", fmt.Sprintf("%d lines", len(entry.Items)), "parcel " + entry.TrackingID})
+	}
+	s.page.table(rows)
+	s.page.say("\n  %s\n", verdict(1, s.Books().Differences()))
+}
+
+func verdict(orders int, differences []string) string {
+	switch {
+	case len(differences) > 0:
+		return "The books do not balance:\n    " + strings.Join(differences, "\n    ")
+	case orders == 0:
+		return "Nobody was charged, and nothing was shipped."
+	}
+	return "charges = shipments = e-mails = events: the same orders, each once."
+}
+
+// name is a product's name.
+func (s *shop) name(id string) string {
+	for _, p := range s.Catalog.Products() {
+		if p.GetId() == id {
+			return p.GetName()
+		}
+	}
+	return id
+}
+
+func price(m *oteldemo.Money) string {
+	amount, err := wire.Amount(m)
+	if err != nil {
+		return "?"
+	}
+	return amount.String()
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

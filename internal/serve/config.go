@@ -1,0 +1,184 @@
+package serve
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"checkout/internal/order"
+)
+
+// Config is everything that can be set. Each field is a flag of `checkout serve` and an environment variable; the
+// variables of the OpenTelemetry specification are read beside it, by telemetry.
+type Config struct {
+	Port int // 0 takes any free port
+
+	Cart, Catalog, Currency, Payment string // host:port
+	Shipping, Email                  string // base URLs
+
+	Kafka      []string // brokers, host:port; none: no event is owed
+	KafkaTopic string
+
+	FlagdHost, FlagResolver, FlagsPath string
+	FlagdPort                          int
+
+	DB string // a path, or "memory"; empty: the default place
+
+	ReadTimeout, ChargeTimeout, ShipTimeout, EmailTimeout, PublishTimeout time.Duration
+
+	Deadline  time.Duration // of a caller that sets none
+	Drain     time.Duration // how long orders under way are waited for at the end
+	MaxOrders int           // under way at once, at most
+	Target    time.Duration // an order's latency above which fewer are let in
+	Limits    order.Limits
+
+	TLSCert, TLSKey string // PEM files; none: plaintext
+
+	getenv func(string) string // for telemetry
+}
+
+// setting is one row of the configuration: its flag's name comes from its variable's.
+type setting struct {
+	env      string
+	value    flag.Value
+	required bool
+	usage    string
+}
+
+// settings are all of c's, with their defaults, in the order of the documentation.
+func (c *Config) settings() []setting {
+	*c = Config{
+		KafkaTopic: "orders", FlagdPort: 8013, FlagResolver: "rpc",
+		ReadTimeout: 2 * time.Second, ChargeTimeout: 8 * time.Second, ShipTimeout: 12 * time.Second,
+		EmailTimeout: 5 * time.Second, PublishTimeout: 5 * time.Second,
+		Deadline: 15 * time.Second, Drain: 8 * time.Second,
+		MaxOrders: 512, Target: 2 * time.Second,
+		Limits: order.DefaultLimits(),
+	}
+	const must, may = true, false
+	return []setting{
+		{"CHECKOUT_PORT", integer{&c.Port, 0, 65535}, must, "`port` to serve gRPC on; 0 takes any free one"},
+		{"CART_ADDR", address{&c.Cart}, must, "`host:port` of the cart service"},
+		{"PRODUCT_CATALOG_ADDR", address{&c.Catalog}, must, "`host:port` of the product catalog"},
+		{"CURRENCY_ADDR", address{&c.Currency}, must, "`host:port` of the currency service"},
+		{"PAYMENT_ADDR", address{&c.Payment}, must, "`host:port` of the payment service"},
+		{"SHIPPING_ADDR", base{&c.Shipping}, must, "base `URL` of the shipping service; http:// may be left out"},
+		{"EMAIL_ADDR", base{&c.Email}, must, "base `URL` of the e-mail service; http:// may be left out"},
+		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: orders make no events"},
+		{"KAFKA_TOPIC", text{&c.KafkaTopic}, may, "`topic` of the orders' events"},
+		{"FLAGD_HOST", text{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
+		{"FLAGD_PORT", integer{&c.FlagdPort, 1, 65535}, may, "`port` of flagd's evaluation service"},
+		{"FLAGD_RESOLVER", choice{&c.FlagResolver, []string{"rpc", "file"}}, may, "where flags come from: `rpc|file`"},
+		{"FLAGD_OFFLINE_FLAG_SOURCE_PATH", text{&c.FlagsPath}, may, "flag `file` in flagd's format, for the resolver file"},
+		{"CHECKOUT_DB", text{&c.DB}, may, "the record of orders: a `path`, or memory for one that ends with the process; default: checkout/orders.db in the user's state folder"},
+		{"CHECKOUT_DEADLINE", duration{&c.Deadline, time.Second, 30 * time.Second}, may, "`time` that an order gets when the caller names none"},
+		{"CHECKOUT_READ_TIMEOUT", duration{&c.ReadTimeout, time.Millisecond, 20 * time.Second}, may, "`time` for a call that only reads"},
+		{"CHECKOUT_CHARGE_TIMEOUT", duration{&c.ChargeTimeout, time.Millisecond, 20 * time.Second}, may, "`time` for a charge; after it the outcome is unknown"},
+		{"CHECKOUT_SHIP_TIMEOUT", duration{&c.ShipTimeout, time.Millisecond, 20 * time.Second}, may, "`time` for shipping an order"},
+		{"CHECKOUT_EMAIL_TIMEOUT", duration{&c.EmailTimeout, time.Millisecond, 20 * time.Second}, may, "`time` for sending a confirmation"},
+		{"CHECKOUT_PUBLISH_TIMEOUT", duration{&c.PublishTimeout, time.Millisecond, 20 * time.Second}, may, "`time` for the broker to take an event"},
+		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` that orders under way get when the service is told to end"},
+		{"CHECKOUT_MAX_ORDERS", integer{&c.MaxOrders, 8, 1 << 16}, may, "orders under way at once, at most"},
+		{"CHECKOUT_TARGET_LATENCY", duration{&c.Target, time.Millisecond, 30 * time.Second}, may, "`time` an order may take before fewer are let in"},
+		{"CHECKOUT_MAX_LINES", integer{&c.Limits.Lines, 1, 10_000}, may, "products in an order, at most"},
+		{"CHECKOUT_MAX_QUANTITY", integer32{&c.Limits.Quantity, 1, 1_000_000}, may, "pieces of one product in an order, at most"},
+		{"CHECKOUT_MAX_PIECES", integer{&c.Limits.Pieces, 1, 1 << 30}, may, "pieces in an order, at most"},
+		{"CHECKOUT_MAX_PRICE", integer64{&c.Limits.Price, 1, 1 << 50}, may, "price of one piece, below this many US dollars"},
+		{"CHECKOUT_MAX_TOTAL", integer64{&c.Limits.Total, 1, 1 << 50}, may, "total of an order, below this many US dollars"},
+		{"CHECKOUT_TLS_CERT", text{&c.TLSCert}, may, "PEM `file` of the server's certificate; none: plaintext"},
+		{"CHECKOUT_TLS_KEY", text{&c.TLSKey}, may, "PEM `file` of the certificate's key"},
+	}
+}
+
+// flagName is CHECKOUT_MAX_LINES as -max-lines, and CART_ADDR as -cart-addr.
+func (s setting) flagName() string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(s.env, "CHECKOUT_")), "_", "-")
+}
+
+// ParseConfig reads the environment and the arguments over it. Its error names every setting that is missing or wrong,
+// with its value; flag.ErrHelp says that help was asked for, and written to out.
+func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Config, error) {
+	var c Config
+	settings := c.settings()
+	c.getenv = getenv
+
+	flags := flag.NewFlagSet("checkout serve", flag.ContinueOnError)
+	flags.SetOutput(out)
+	var problems []error
+	given := map[string]bool{}
+	for _, s := range settings {
+		flags.Var(s.value, s.flagName(), s.usage+" ("+s.env+")")
+		value := getenv(s.env)
+		if value == "" {
+			continue
+		}
+		given[s.flagName()] = true
+		if err := s.value.Set(value); err != nil {
+			problems = append(problems, fmt.Errorf("%s=%q: %w", s.env, value, err))
+		}
+	}
+	if err := flags.Parse(args); err != nil {
+		return Config{}, err
+	}
+	if flags.NArg() > 0 {
+		problems = append(problems, fmt.Errorf("argument %q: checkout serve takes only flags", flags.Arg(0)))
+	}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for _, s := range settings {
+		if s.required && !given[s.flagName()] {
+			problems = append(problems, fmt.Errorf("%s is not set: %s", s.env, strings.ReplaceAll(s.usage, "`", "")))
+		}
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		problems = append(problems, fmt.Errorf("CHECKOUT_TLS_CERT=%q, CHECKOUT_TLS_KEY=%q: set both or neither", c.TLSCert, c.TLSKey))
+	}
+	if c.FlagResolver == "file" && c.FlagsPath == "" {
+		problems = append(problems, errors.New("FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set: FLAGD_RESOLVER=file needs the file"))
+	}
+	return c, errors.Join(problems...)
+}
+
+// effective is the configuration as it is in force, one "name=value" a setting. There is no secret among them.
+func (c Config) effective() []any {
+	var copy Config
+	var attrs []any
+	settings := copy.settings()
+	copy = c // the settings point into copy
+	for _, s := range settings {
+		attrs = append(attrs, s.env, s.value.String())
+	}
+	return attrs
+}
+
+// database is where the record lies, and whether that is only a stopgap. Without CHECKOUT_DB it is the user's state
+// folder (XDG Base Directory Specification); where that cannot be written, as in a read-only container, it is the folder
+// for temporary files: it outlives the process, which is what a restart needs, though not the container.
+func (c Config) database() (path string, stopgap bool) {
+	if c.DB != "" {
+		return c.DB, false
+	}
+	state := c.getenv("XDG_STATE_HOME")
+	if home := c.getenv("HOME"); state == "" && home != "" {
+		state = filepath.Join(home, ".local", "state")
+	}
+	if state != "" {
+		folder := filepath.Join(state, "checkout")
+		if err := os.MkdirAll(folder, 0o700); err == nil && writable(folder) {
+			return filepath.Join(folder, "orders.db"), false
+		}
+	}
+	return filepath.Join(os.TempDir(), "checkout", "orders.db"), true
+}
+
+func writable(folder string) bool {
+	probe, err := os.CreateTemp(folder, ".probe-*")
+	if err != nil {
+		return false
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name())) == nil
+}

@@ -1,0 +1,152 @@
+package serve_test
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+	"checkout/internal/serve"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must happen. Nothing is measured by it.
+const patience = 30 * time.Second
+
+// service is the whole service, running in a shop of its own.
+type service struct {
+	oteldemo.CheckoutServiceClient
+
+	shop *demo.Shop
+	addr string
+	log  *syncBuffer
+	stop func() error // ends it and waits; may be called twice
+}
+
+// syncBuffer is a bytes.Buffer for many writers.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// openShop opens a shop that closes with the test.
+func openShop(t *testing.T) *demo.Shop {
+	t.Helper()
+	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shop.Close(); err != nil {
+			t.Errorf("closing the shop: %v", err)
+		}
+	})
+	return shop
+}
+
+// open runs the service in a new shop, with stock's environment and what is set over it.
+func open(t *testing.T, set map[string]string) *service {
+	t.Helper()
+	return openIn(t, openShop(t), set)
+}
+
+// openIn runs the service in the shop. The SDK of OpenTelemetry reads the process's environment, so these tests set it,
+// and cannot run side by side.
+func openIn(t *testing.T, shop *demo.Shop, set map[string]string) *service {
+	t.Helper()
+	environ := shop.Environ()
+	environ["CHECKOUT_PORT"] = "0"
+	environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
+	environ["OTEL_BSP_SCHEDULE_DELAY"] = "50"
+	maps.Copy(environ, set)
+	for name, value := range environ {
+		t.Setenv(name, value)
+	}
+	s := &service{shop: shop, log: &syncBuffer{}}
+	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- serve.Run(ctx, config, s.log, func(a net.Addr) { ready <- a.String() }) }()
+	s.stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Errorf("the service ended with: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the service's log:\n%s", s.log)
+		}
+	})
+	select {
+	case addr := <-ready:
+		_, port, _ := net.SplitHostPort(addr)
+		s.addr = net.JoinHostPort("127.0.0.1", port)
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("the service did not start: %v", err)
+	}
+	s.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(dial(t, s.addr))
+	return s
+}
+
+func dial(t *testing.T, addr string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// buy puts the items into a user's cart and places the order.
+func (s *service) buy(ctx context.Context, user string, currency string, items map[string]int32) (*oteldemo.OrderResult, error) {
+	for product, quantity := range items {
+		s.shop.Cart.Put(user, product, quantity)
+	}
+	resp, err := s.PlaceOrder(ctx, request(user, currency))
+	return resp.GetOrder(), err
+}
+
+func request(user, currency string) *oteldemo.PlaceOrderRequest {
+	return &oteldemo.PlaceOrderRequest{
+		UserId: user, UserCurrency: currency, Email: user + "@example.com",
+		Address:    &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
+		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1},
+	}
+}
+
+// await waits until done, and fails the test with what was waited for.
+func (s *service) await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.shop.Await(ctx, done); err != nil {
+		t.Fatalf("%s: %v; the books: %v", what, err, s.shop.Books().Differences())
+	}
+}

@@ -1,0 +1,73 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"checkout/internal/order"
+	"checkout/internal/store"
+)
+
+const (
+	// purgeEvery is how often finished orders are looked through for those whose retention is over; purgeSize is how many
+	// are deleted in one go, so that no order waits long for it.
+	purgeEvery = 10 * time.Minute
+	purgeSize  = 500
+	// readyEvery is how often the record is asked whether it takes new orders.
+	readyEvery = time.Second
+)
+
+// keep runs what orders need beside themselves: recovery, the clean-up of the record, and word of whether it works. It
+// returns how to end them.
+func keep(ctx context.Context, placer *order.Placer, record *store.SQLite, h *health.Server, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	all.Go(func() { placer.Recover(ctx) })
+	all.Go(func() {
+		every(ctx, purgeEvery, func() { purge(ctx, record, log) })
+	})
+	all.Go(func() {
+		every(ctx, readyEvery, func() { h.SetServingStatus("", readiness(ctx, record)) })
+	})
+	return func() { cancel(); all.Wait() }
+}
+
+// every does act now, and then every d until ctx ends.
+func every(ctx context.Context, d time.Duration, act func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		act()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func purge(ctx context.Context, record *store.SQLite, log *slog.Logger) {
+	for {
+		n, err := record.Purge(ctx, purgeSize)
+		if err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "cleaning up the record of orders", "error", err)
+		}
+		if n < purgeSize {
+			return
+		}
+	}
+}
+
+// readiness is whether orders can be placed: whether they can be recorded. Neighbours may come and go.
+func readiness(ctx context.Context, record *store.SQLite) grpc_health_v1.HealthCheckResponse_ServingStatus {
+	ctx, cancel := context.WithTimeout(ctx, readyEvery)
+	defer cancel()
+	if record.Ready(ctx) != nil {
+		return grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	}
+	return grpc_health_v1.HealthCheckResponse_SERVING
+}

@@ -1,0 +1,118 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/grpc"
+
+	"checkout/internal/flags"
+	"checkout/internal/gateway"
+	"checkout/internal/order"
+	"checkout/internal/telemetry"
+)
+
+// closeTime is what the broker's client gets to send what it still holds.
+const closeTime = 2 * time.Second
+
+// shop is the neighbours as order sees them, and their connections.
+type shop struct {
+	cart     *gateway.Cart
+	catalog  *gateway.Catalog
+	exchange *gateway.Exchange
+	payment  *gateway.Payment
+	carrier  *gateway.Carrier
+	mail     *gateway.Mail
+	events   order.Events // nil without a broker
+
+	closers []func() error
+}
+
+// connect makes a client for each neighbour. None of them is contacted yet, and none has to be there.
+func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
+	s := &shop{}
+	defer func() {
+		if err != nil {
+			s.close(t.Logger())
+		}
+	}()
+	timeouts := gateway.Timeouts{
+		Read: c.ReadTimeout, Charge: c.ChargeTimeout, Ship: c.ShipTimeout, Email: c.EmailTimeout, Publish: c.PublishTimeout,
+	}
+	fault, err := s.flags(c, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range []struct {
+		variable, addr string
+		use            func(conn *grpc.ClientConn)
+	}{
+		{"CART_ADDR", c.Cart, func(conn *grpc.ClientConn) { s.cart = gateway.NewCart(conn, timeouts) }},
+		{"PRODUCT_CATALOG_ADDR", c.Catalog, func(conn *grpc.ClientConn) { s.catalog = gateway.NewCatalog(conn, timeouts) }},
+		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) { s.exchange = gateway.NewExchange(conn, timeouts) }},
+	} {
+		conn, err := gateway.Dial(n.addr, t.DialOptions()...)
+		if err != nil {
+			return nil, fmt.Errorf("%s=%q: %w", n.variable, n.addr, err)
+		}
+		s.closers = append(s.closers, conn.Close)
+		n.use(conn)
+	}
+	if s.payment, err = gateway.NewPayment(c.Payment, fault, timeouts, t.DialOptions()...); err != nil {
+		return nil, fmt.Errorf("PAYMENT_ADDR=%q: %w", c.Payment, err)
+	}
+	s.closers = append(s.closers, s.payment.Close)
+	http := gateway.NewHTTP(c.MaxOrders, nil, t.Transport)
+	s.closers = append(s.closers, func() error { http.Close(); return nil })
+	if s.carrier, err = gateway.NewCarrier(c.Shipping, http, timeouts); err != nil {
+		return nil, fmt.Errorf("SHIPPING_ADDR=%q: %w", c.Shipping, err)
+	}
+	if s.mail, err = gateway.NewMail(c.Email, http, timeouts); err != nil {
+		return nil, fmt.Errorf("EMAIL_ADDR=%q: %w", c.Email, err)
+	}
+	return s, s.broker(c, t, fault, timeouts)
+}
+
+// flags follows the shop's flags, which can switch faults on.
+func (s *shop) flags(c Config, t *telemetry.Telemetry) (*flags.Flags, error) {
+	f, err := flags.New(flags.Config{Resolver: c.FlagResolver, Host: c.FlagdHost, Port: c.FlagdPort, Path: c.FlagsPath, Logger: t.Logger()})
+	if err != nil {
+		return nil, fmt.Errorf("FLAGD_RESOLVER=%q: %w", c.FlagResolver, err)
+	}
+	s.closers = append(s.closers, f.Close)
+	return f, nil
+}
+
+// broker makes the producer of events, if there is a broker to produce for.
+func (s *shop) broker(c Config, t *telemetry.Telemetry, fault gateway.Flags, timeouts gateway.Timeouts) error {
+	if len(c.Kafka) == 0 {
+		return nil
+	}
+	events, err := gateway.NewEvents(strings.Join(c.Kafka, ","), c.KafkaTopic, fault, timeouts, kgo.WithHooks(t.KafkaHook()))
+	if err != nil {
+		return fmt.Errorf("KAFKA_ADDR=%q, KAFKA_TOPIC=%q: %w", c.Kafka, c.KafkaTopic, err)
+	}
+	s.events = events
+	s.closers = append(s.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		return events.Close(ctx)
+	})
+	return nil
+}
+
+// close lets go of the neighbours, in the reverse order of their making.
+func (s *shop) close(log *slog.Logger) {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	if err := errors.Join(errs...); err != nil {
+		log.Warn("closing the connections", "error", err)
+	}
+}

@@ -1,0 +1,219 @@
+package serve_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"checkout/internal/demo"
+	"checkout/internal/serve"
+)
+
+func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
+	shop := openShop(t)
+	for _, n := range []interface{ Leave() }{
+		shop.Cart, shop.Catalog, shop.Currency, shop.Payment, shop.Shipping, shop.Email, shop.Broker, shop.Flags, shop.Collector,
+	} {
+		n.Leave()
+	}
+	s := openIn(t, shop, nil)
+	resp, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Errorf("its health is %v, %v; want SERVING", resp, err)
+	}
+	_, err = s.PlaceOrder(t.Context(), request("ada", "USD"))
+	if code, _, moved := refusal(t, err); code != codes.Unavailable || moved != "no" {
+		t.Errorf("an order is answered %v, money moved: %s; want UNAVAILABLE, no", code, moved)
+	}
+	// The neighbours come one by one, and the service needs no restart.
+	for _, n := range []interface{ Return() error }{shop.Cart, shop.Catalog, shop.Currency, shop.Payment, shop.Shipping} {
+		if err := n.Return(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shop.Cart.Put("ada", "OLJCESPC7Z", 1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for err != nil { // a connection is tried again by and by
+		select {
+		case <-time.After(50 * time.Millisecond):
+			_, err = s.PlaceOrder(ctx, request("ada", "USD"))
+		case <-ctx.Done():
+			t.Fatalf("no order once the neighbours are there: %v", err)
+		}
+	}
+	if got := shop.Books().Total(); got.Charges != 1 || got.Parcels != 1 {
+		t.Errorf("the books: %+v, want one charge and one parcel", got)
+	}
+}
+
+func TestHealthChecksLeaveNoTelemetry(t *testing.T) {
+	s := open(t, nil)
+	if _, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, span := range s.shop.Collector.Spans() {
+		t.Errorf("a span %q", span.GetName())
+	}
+}
+
+func TestFlagsHaveStocksVisibleEffect(t *testing.T) {
+	s := open(t, nil)
+	if err := s.shop.Flags.SetBool("paymentUnreachable", true); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var err error
+	for i := 0; err == nil; i++ { // until flagd has told
+		_, err = s.buy(ctx, fmt.Sprint("user-", i), "USD", map[string]int32{"OLJCESPC7Z": 1})
+	}
+	const want = "failed to charge card: could not charge the card: rpc error: code = Unavailable desc = "
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("the answer is %v, want %q in it", err, want)
+	}
+	if code, reason, moved := refusal(t, err); code != codes.Unavailable || reason != "PAYMENT_UNREACHABLE" || moved != "no" {
+		t.Errorf("answered %v, %s, money moved: %s; want UNAVAILABLE, PAYMENT_UNREACHABLE, no", code, reason, moved)
+	}
+}
+
+func TestAQueueOfExtraEvents(t *testing.T) {
+	shop := openShop(t)
+	if err := shop.Flags.SetInt("kafkaQueueProblems", 7); err != nil {
+		t.Fatal(err)
+	}
+	s := openIn(t, shop, map[string]string{"FLAGD_RESOLVER": "file", "FLAGD_OFFLINE_FLAG_SOURCE_PATH": shop.Flags.Path()})
+	if _, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 8})
+	if all, differing := shop.Accounting.Duplicates(); all != 7 || differing != 0 {
+		t.Errorf("%d duplicates, %d of them different; want 7 identical ones", all, differing)
+	}
+}
+
+func TestTwoServicesCannotShareARecord(t *testing.T) {
+	shop := openShop(t)
+	db := filepath.Join(t.TempDir(), "orders.db")
+	openIn(t, shop, map[string]string{"CHECKOUT_DB": db})
+	environ := shop.Environ()
+	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"] = "0", db
+	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = serve.Run(t.Context(), config, io.Discard, nil)
+	if err == nil || !strings.Contains(err.Error(), db) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("the second service says %v, want that another process has %s", err, db)
+	}
+}
+
+func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
+	shop := openShop(t)
+	environ := shop.Environ()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"] = port, "memory"
+	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.Run(t.Context(), config, io.Discard, nil); err == nil || !strings.Contains(err.Error(), "CHECKOUT_PORT="+port) {
+		t.Errorf("Run says %v, want the port that is taken", err)
+	}
+}
+
+func TestEveryProblemOfTheConfigurationIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	environ := map[string]string{
+		"CHECKOUT_PORT": "http", "CART_ADDR": "cart", "SHIPPING_ADDR": "ftp://shipping", "KAFKA_ADDR": "kafka:9092,kafka",
+		"CHECKOUT_DEADLINE": "15", "CHECKOUT_MAX_LINES": "0", "FLAGD_RESOLVER": "file", "CHECKOUT_TLS_CERT": "cert.pem",
+	}
+	_, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, io.Discard)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		`CHECKOUT_PORT="http": is not a number between 0 and 65535`,
+		`CART_ADDR="cart": is not host:port`,
+		`SHIPPING_ADDR="ftp://shipping": is neither http:// nor https://`,
+		`KAFKA_ADDR="kafka:9092,kafka": "kafka" is not host:port`,
+		`CHECKOUT_DEADLINE="15": is not a duration`,
+		`CHECKOUT_MAX_LINES="0": is not a number between 1 and 10000`,
+		`PRODUCT_CATALOG_ADDR is not set: host:port of the product catalog`,
+		`CURRENCY_ADDR is not set`, `PAYMENT_ADDR is not set`, `EMAIL_ADDR is not set`,
+		`FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set`,
+		`CHECKOUT_TLS_CERT="cert.pem", CHECKOUT_TLS_KEY="": set both or neither`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("not named: %s\nin:\n%v", want, err)
+		}
+	}
+}
+
+func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
+	t.Parallel()
+	environ := map[string]string{"CHECKOUT_PORT": "5050", "CART_ADDR": "cart:1", "PRODUCT_CATALOG_ADDR": "c:2", "CURRENCY_ADDR": "c:3", "PAYMENT_ADDR": "p:4", "SHIPPING_ADDR": "shipping:5", "EMAIL_ADDR": "https://email:6/"}
+	c, err := serve.ParseConfig([]string{"-port=6060", "-max-lines", "3"}, func(name string) string { return environ[name] }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Port != 6060 || c.Limits.Lines != 3 || c.Shipping != "http://shipping:5" || c.Email != "https://email:6" {
+		t.Errorf("the configuration is %+v", c)
+	}
+	if _, err := serve.ParseConfig([]string{"more"}, func(name string) string { return environ[name] }, io.Discard); err == nil {
+		t.Error("an argument that is no flag was accepted")
+	}
+}
+
+// The README's table is the configuration: every setting, with its default.
+func TestTheReadmeTellsEverySetting(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*?) \\|").FindAllStringSubmatch(string(readme), -1) {
+		documented[row[1]] = strings.Trim(row[2], "`")
+	}
+	var help bytes.Buffer
+	if _, err := serve.ParseConfig([]string{"-h"}, func(string) string { return "" }, &help); !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, setting := range regexp.MustCompile(`(?s)\(([A-Z_]+)\)(?: \(default "?(.*?)"?\))?\n`).FindAllStringSubmatch(help.String(), -1) {
+		name, byDefault := setting[1], setting[2]
+		got, ok := documented[name]
+		if !ok {
+			t.Errorf("the README does not tell %s", name)
+		} else if byDefault != "" && got != byDefault {
+			t.Errorf("the README says that %s is %q by default, it is %q", name, got, byDefault)
+		}
+		delete(documented, name)
+	}
+	for name := range documented {
+		if !strings.HasPrefix(name, "OTEL_") && name != "GOMEMLIMIT" {
+			t.Errorf("the README tells %s, which does not exist", name)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The kinds of settings. Each says what is wrong with a value; the caller says of which setting.
+
+type text struct{ p *string }
+
+func (v text) Set(s string) error { *v.p = s; return nil }
+func (v text) String() string     { return deref(v.p) }
+
+type choice struct {
+	p  *string
+	of []string
+}
+
+func (v choice) String() string { return deref(v.p) }
+func (v choice) Set(s string) error {
+	for _, known := range v.of {
+		if s == known {
+			*v.p = s
+			return nil
+		}
+	}
+	return fmt.Errorf("is none of %s", strings.Join(v.of, ", "))
+}
+
+type address struct{ p *string }
+
+func (v address) String() string { return deref(v.p) }
+func (v address) Set(s string) error {
+	*v.p = s
+	return checkAddress(s)
+}
+
+func checkAddress(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" {
+		return errors.New("is not host:port")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return errors.New("has no port between 1 and 65535")
+	}
+	return nil
+}
+
+type addresses struct{ p *[]string }
+
+func (v addresses) String() string { return strings.Join(deref(v.p), ",") }
+func (v addresses) Set(s string) error {
+	list := strings.Split(s, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+		if err := checkAddress(list[i]); err != nil {
+			return fmt.Errorf("%q %w", list[i], err)
+		}
+	}
+	*v.p = list
+	return nil
+}
+
+type base struct{ p *string }
+
+func (v base) String() string { return deref(v.p) }
+func (v base) Set(s string) error {
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return errors.New("is not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("is neither http:// nor https://")
+	case u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return errors.New("is not scheme://host:port")
+	}
+	*v.p = strings.TrimRight(s, "/")
+	return nil
+}
+
+type duration struct {
+	p        *time.Duration
+	min, max time.Duration
+}
+
+func (v duration) String() string { return deref(v.p).String() }
+func (v duration) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return errors.New(`is not a duration such as "2s" or "250ms"`)
+	}
+	if d < v.min || d > v.max {
+		return fmt.Errorf("is not between %v and %v", v.min, v.max)
+	}
+	*v.p = d
+	return nil
+}
+
+type number[T int | int32 | int64] struct {
+	p        *T
+	min, max T
+}
+
+type (
+	integer   = number[int]
+	integer32 = number[int32]
+	integer64 = number[int64]
+)
+
+func (v number[T]) String() string { return fmt.Sprint(deref(v.p)) }
+func (v number[T]) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < int64(v.min) || n > int64(v.max) {
+		return fmt.Errorf("is not a number between %d and %d", v.min, v.max)
+	}
+	*v.p = T(n)
+	return nil
+}
+
+// deref is what p points to; the zero value for the zero Values that package flag makes to tell defaults.
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
