@@ -7,6 +7,7 @@
 package admission
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -22,6 +23,9 @@ type Options struct {
 	Floor   int           // orders under way that are let in however slow the shop is: 8
 	Start   int           // orders under way while nothing is known of the shop: 256
 	Ceiling int           // orders under way that are never exceeded: 512
+
+	// Runnable is how many goroutines wait for a processor; nil asks the runtime.
+	Runnable func() int
 }
 
 // Stats is the state of a Limiter.
@@ -36,6 +40,7 @@ type Limiter struct {
 	target, stride        time.Duration // stride is the length of a step
 	floor, start, ceiling float64
 	born                  time.Time
+	gate                  *gate
 
 	mu       sync.Mutex
 	limit    float64
@@ -71,6 +76,7 @@ func New(o Options) *Limiter {
 		start:   float64(start),
 		ceiling: float64(ceiling),
 		born:    time.Now(),
+		gate:    newGate(o.Runnable, float64(ceiling)),
 		limit:   float64(start),
 		prompt:  1,
 	}
@@ -83,9 +89,23 @@ func positive[T int | time.Duration](x, otherwise T) T {
 	return otherwise
 }
 
-// Admit lets an order in, until release is called for the first time. When enough are under way it fails with an
-// order.ErrOverloaded that says when to ask again.
-func (l *Limiter) Admit() (release func(), err error) {
+// Admit lets an order in, until release is called for the first time. When enough are under way it fails at once with an
+// order.ErrOverloaded that says when to ask again; otherwise it waits until a processor can be spared for the order, and
+// fails when ctx ends before that.
+func (l *Limiter) Admit(ctx context.Context) (release func(), err error) {
+	finish, err := l.admit()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.gate.enter(ctx); err != nil {
+		finish()
+		return nil, &order.Error{Kind: order.ErrOverloaded, Err: err}
+	}
+	return sync.OnceFunc(func() { l.gate.leave(); finish() }), nil
+}
+
+// admit counts an order in, or turns it away.
+func (l *Limiter) admit() (finish func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
@@ -98,19 +118,14 @@ func (l *Limiter) Admit() (release func(), err error) {
 	}
 	now.open++
 	l.underWay++
-	admitted, released := l.step, false
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if !released {
-			released = true
-			l.finish(admitted)
-		}
-	}, nil
+	admitted := l.step
+	return func() { l.finish(admitted) }, nil
 }
 
 // finish notes the end of an order that was let in at a step.
 func (l *Limiter) finish(admitted int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.advance()
 	l.underWay--
 	l.done++

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"sync"
@@ -20,11 +21,11 @@ var _ order.Admission = (*Limiter)(nil)
 func TestASlowShopThatIsIdleLetsPeopleIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Options{})
+		l := New(Options{Runnable: calm})
 		for hour := range 50 {
 			var releases []func()
 			for i := range 8 {
-				release, err := l.Admit()
+				release, err := l.Admit(context.Background())
 				if err != nil {
 					t.Fatalf("visit %d, %d under way: %v", hour, i, err)
 				}
@@ -59,14 +60,14 @@ func TestTheLimitStaysBelowTheCeiling(t *testing.T) {
 func TestARefusalSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Options{Ceiling: 1})
-		release, err := l.Admit()
+		l := New(Options{Runnable: calm, Ceiling: 1})
+		release, err := l.Admit(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
 		waits := map[time.Duration]bool{}
 		for range 100 {
-			_, err := l.Admit()
+			_, err := l.Admit(context.Background())
 			var refusal *order.Error
 			if !errors.As(err, &refusal) || !errors.Is(err, order.ErrOverloaded) {
 				t.Fatalf("refused with %v, want an ErrOverloaded", err)
@@ -80,7 +81,7 @@ func TestARefusalSaysWhenToComeBack(t *testing.T) {
 			t.Errorf("100 customers were told only %d different times", len(waits))
 		}
 		release()
-		if release, err = l.Admit(); err != nil {
+		if release, err = l.Admit(context.Background()); err != nil {
 			t.Errorf("after a release: %v", err)
 		}
 		release()
@@ -94,10 +95,10 @@ func TestTheTimeToComeBackFollowsTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const crowd = 50
-		l := New(Options{Ceiling: crowd})
+		l := New(Options{Runnable: calm, Ceiling: crowd})
 		enter := func() (releases []func()) {
 			for range crowd {
-				release, err := l.Admit()
+				release, err := l.Admit(context.Background())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -116,7 +117,7 @@ func TestTheTimeToComeBackFollowsTheQueue(t *testing.T) {
 			leave(first)
 			second := enter()
 			for turned := range 10 * crowd {
-				_, err := l.Admit()
+				_, err := l.Admit(context.Background())
 				var refusal *order.Error
 				if !errors.As(err, &refusal) {
 					t.Fatalf("number %d beyond the ceiling: %v", turned+1, err)
@@ -137,12 +138,12 @@ func TestReleaseCountsOnce(t *testing.T) {
 	t.Parallel()
 	for _, after := range []time.Duration{0, time.Second, 2 * time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			l := New(Options{})
-			first, err := l.Admit()
+			l := New(Options{Runnable: calm})
+			first, err := l.Admit(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
-			second, err := l.Admit()
+			second, err := l.Admit(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,11 +184,11 @@ func TestOptionsAreBroughtIntoOrder(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := New(test.options)
 			for i := range test.want {
-				if _, err := l.Admit(); err != nil {
+				if _, err := l.admit(); err != nil {
 					t.Fatalf("%+v: order %d: %v", test.options, i+1, err)
 				}
 			}
-			if _, err := l.Admit(); !errors.Is(err, order.ErrOverloaded) {
+			if _, err := l.Admit(context.Background()); !errors.Is(err, order.ErrOverloaded) {
 				t.Errorf("%+v: order %d: %v, want ErrOverloaded", test.options, test.want+1, err)
 			}
 		})
@@ -199,14 +200,14 @@ func TestOptionsAreBroughtIntoOrder(t *testing.T) {
 func TestConcurrentOrdersAreCountedRight(t *testing.T) {
 	t.Parallel()
 	const callers, each, ceiling = 16, 500, 6
-	l := New(Options{Ceiling: ceiling, Target: time.Millisecond})
+	l := New(Options{Runnable: calm, Ceiling: ceiling, Target: time.Millisecond})
 	var mu sync.Mutex
 	var inside, refused int
 	var group sync.WaitGroup
 	for range callers {
 		group.Go(func() {
 			for range each {
-				release, err := l.Admit()
+				release, err := l.Admit(context.Background())
 				mu.Lock()
 				if err != nil {
 					refused++
@@ -232,11 +233,11 @@ func TestConcurrentOrdersAreCountedRight(t *testing.T) {
 }
 
 func BenchmarkAdmitAndRelease(b *testing.B) {
-	l := New(Options{})
+	l := New(Options{Runnable: calm})
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			release, err := l.Admit()
+			release, err := l.Admit(context.Background())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -246,13 +247,13 @@ func BenchmarkAdmitAndRelease(b *testing.B) {
 }
 
 func BenchmarkRefusal(b *testing.B) {
-	l := New(Options{Ceiling: 1})
-	if _, err := l.Admit(); err != nil {
+	l := New(Options{Runnable: calm, Ceiling: 1})
+	if _, err := l.Admit(context.Background()); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.Admit(); err == nil {
+		if _, err := l.Admit(context.Background()); err == nil {
 			b.Fatal("let in beyond the ceiling")
 		}
 	}

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -130,7 +131,7 @@ func TestQuickOrdersDoNotHideAQueue(t *testing.T) {
 					return
 				case <-every.C:
 				}
-				if release, err := s.Admit(); err == nil {
+				if release, err := s.Admit(context.Background()); err == nil {
 					time.AfterFunc(time.Millisecond, release)
 				}
 			}

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -33,7 +34,7 @@ type visit struct {
 // open opens a shop that finishes 100 orders a second, each within 130 ms.
 func open(o Options) *shop {
 	return &shop{
-		Limiter: New(o),
+		Limiter: New(calmly(o)),
 		workers: make(chan struct{}, 10),
 		service: 100 * time.Millisecond,
 		chance:  rand.New(rand.NewPCG(1, 2)),
@@ -66,7 +67,7 @@ func (s *shop) note(v visit) {
 // come is a customer who comes now. It returns whether they were let in; their order then goes on.
 func (s *shop) come() error {
 	came := time.Now()
-	release, err := s.Admit()
+	release, err := s.Admit(context.Background())
 	if err != nil {
 		s.note(visit{came: came, refused: true})
 		return err

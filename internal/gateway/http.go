@@ -39,6 +39,8 @@ func NewHTTP(conns int, config *tls.Config, wrap func(http.RoundTripper) http.Ro
 		MaxIdleConnsPerHost:    conns,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 16 << 10,
+		ReadBufferSize:         1 << 10, // a connection's own: there is one for every call under way
+		WriteBufferSize:        1 << 10,
 		DisableCompression:     true, // so that maxBody is also what comes over the wire
 	}
 	h := &HTTP{transport: transport}

@@ -42,14 +42,15 @@ func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()
 	p.flights.Go(func() {
 		ctx, cancel := p.detach(ctx)
 		defer cancel()
-		f.land(guard(func() error {
+		err := guard(func() error {
 			if err := f.forward(ctx); err != nil {
 				return err
 			}
 			f.emptyCart(ctx)
 			return nil
-		}))
-		release()
+		})
+		release() // before the answer: who has it may come again at once
+		f.land(err)
 		f.deliverIfRoom(ctx)
 	})
 	return f

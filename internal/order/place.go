@@ -50,7 +50,7 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}
-	release, err := p.Admission.Admit()
+	release, err := p.Admission.Admit(ctx)
 	if err != nil {
 		return nil, fail(ErrOverloaded, "", err)
 	}

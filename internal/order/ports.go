@@ -81,6 +81,7 @@ type Pricer interface {
 
 // Admission bounds how many orders are under way.
 type Admission interface {
-	// Admit returns what to call when the order's money and parcel are settled, or an ErrOverloaded.
-	Admit() (release func(), err error)
+	// Admit returns what to call when the order's money and parcel are settled, or an ErrOverloaded. It may wait a while,
+	// until ctx ends.
+	Admit(ctx context.Context) (release func(), err error)
 }

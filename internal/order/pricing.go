@@ -28,7 +28,7 @@ func DefaultLimits() Limits {
 
 // readsAtOnce bounds the read phase's calls over the whole process. An order alone has all it can use; many orders
 // together would only queue at the neighbours, and pay for it in memory.
-const readsAtOnce = 96
+const readsAtOnce = 128
 
 // Pricing is the read phase: cart, then products beside the quote, then conversions. It is the depth of the data's
 // dependencies and no more, however many lines there are. It implements Pricer.

@@ -85,8 +85,7 @@ func (r *Request) Validate(now time.Time) error {
 }
 
 func (c Card) validate(now time.Time, bad *violations) {
-	digits := strings.NewReplacer(" ", "", "-", "").Replace(c.number)
-	if !luhn(digits) {
+	if !luhn(c.number) {
 		bad.add("credit_card.credit_card_number", "is not a card number")
 	}
 	if c.cvv < 0 || c.cvv > 9999 {
@@ -103,26 +102,23 @@ func (c Card) validate(now time.Time, bad *violations) {
 	}
 }
 
-// luhn tells whether s is 12 to 19 digits with a right check digit (ISO/IEC 7812-1).
+// luhn tells whether s is 12 to 19 digits with a right check digit (ISO/IEC 7812-1), spaces and dashes aside.
 func luhn(s string) bool {
-	if len(s) < 12 || len(s) > 19 {
-		return false
-	}
-	sum := 0
-	for i := range len(s) {
-		d := int(s[len(s)-1-i]) - '0'
-		if d < 0 || d > 9 {
+	digits, sum := 0, 0
+	for i := len(s) - 1; i >= 0; i-- {
+		d := int(s[i]) - '0'
+		switch {
+		case s[i] == ' ' || s[i] == '-':
+			continue
+		case d < 0 || d > 9:
 			return false
-		}
-		if i%2 == 1 {
-			d *= 2
-			if d > 9 {
-				d -= 9
-			}
+		case digits%2 == 1: // every second digit, from the right, counts twice
+			d = 2*d/10 + 2*d%10
 		}
 		sum += d
+		digits++
 	}
-	return sum%10 == 0
+	return digits >= 12 && digits <= 19 && sum%10 == 0
 }
 
 type violations []Violation

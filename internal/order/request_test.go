@@ -74,3 +74,23 @@ func FuzzRequestValidate(f *testing.F) {
 		}
 	})
 }
+
+func TestLuhn(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string]bool{
+		"4432-8015-6152-0454":  true,
+		"4432 8015 6152 0454":  true,
+		"4432801561520454":     true,
+		"378282246310005":      true, // 15 digits
+		"4432801561520455":     false,
+		"4423801561520454":     false, // two digits exchanged
+		"0000 0000 000":        false, // 11 digits
+		"00000000000000000000": false, // 20 digits
+		"4432x8015615204540":   false,
+		"":                     false,
+	} {
+		if got := luhn(number); got != want {
+			t.Errorf("luhn(%q) = %v, want %v", number, got, want)
+		}
+	}
+}

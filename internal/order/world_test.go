@@ -177,7 +177,7 @@ func (s *shop) Claim(ctx context.Context, limit int, hold time.Duration) (claime
 	return claimed, err
 }
 
-func (s *shop) Admit() (func(), error) { return func() {}, nil }
+func (s *shop) Admit(context.Context) (func(), error) { return func() {}, nil }
 
 // open makes a Placer in this shop, which is closed at the test's end.
 func (s *shop) open(t *testing.T) *Placer {

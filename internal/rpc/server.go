@@ -61,7 +61,7 @@ func limits(opts Options) []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(64 << 10),
 		grpc.MaxSendMsgSize(1 << 20),
 		grpc.MaxHeaderListSize(16 << 10),
-		grpc.MaxConcurrentStreams(512),
+		grpc.MaxConcurrentStreams(128),
 		grpc.ConnectionTimeout(5 * time.Second),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),

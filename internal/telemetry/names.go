@@ -138,6 +138,7 @@ type failure struct {
 	level   slog.Level
 	callers bool // the caller asked for what cannot be: the span is not in error
 	rests   bool // the order stays where it is until a person looks at it
+	crowd   bool // it comes in masses
 }
 
 // failures are the kinds of failure.
@@ -149,7 +150,7 @@ func failures() []failure {
 		{kind: order.ErrUnknownProduct, name: "product_unknown", level: slog.LevelWarn, callers: true},
 		{kind: order.ErrImplausible, name: "answer_implausible", level: slog.LevelError},
 		{kind: order.ErrUnavailable, name: "unavailable", level: slog.LevelError},
-		{kind: order.ErrOverloaded, name: "overloaded", level: slog.LevelWarn},
+		{kind: order.ErrOverloaded, name: "overloaded", level: slog.LevelWarn, crowd: true},
 		{kind: order.ErrDeclined, name: "card_declined", level: slog.LevelWarn},
 		{kind: order.ErrPaymentUnreachable, name: "payment_unreachable", level: slog.LevelError},
 		{kind: order.ErrInDoubt, name: "payment_unknown", level: slog.LevelError, rests: true},

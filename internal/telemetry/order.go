@@ -43,15 +43,27 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	o, err := p.next.Place(ctx, req)
 	if err != nil {
 		p.fail(span, err)
-		message := exceptionMessage.String(redact(err.Error()))
-		span.AddEvent(p.names.errorEvent, trace.WithAttributes(message))
-		p.logger.LogAttrs(ctx, failureOf(err).level, "order not placed", fields(append(append(p.why(err), message), customer...)...)...)
+		span.AddEvent(p.names.errorEvent, trace.WithAttributes(exceptionMessage.String(redact(err.Error()))))
+		p.logFailure(ctx, err, customer)
 		return o, err
 	}
 	facts := p.names.placed(o)
 	span.SetAttributes(facts...)
 	p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed", fields(append(facts, customer...)...)...)
 	return o, nil
+}
+
+// logFailure logs why an order was not placed: each in a line of its own, but for those that were turned away in a crowd.
+// To tell of every one of them would cost more than to turn them away.
+func (p placer) logFailure(ctx context.Context, err error, customer []attribute.KeyValue) {
+	kind, skipped := failureOf(err), 0
+	if kind.crowd {
+		var ok bool
+		if skipped, ok = p.limited(report{name: kind.name}); !ok {
+			return
+		}
+	}
+	p.logger.LogAttrs(ctx, kind.level, "order not placed", fields(append(append(p.why(err), repeated(err, skipped)...), customer...)...)...)
 }
 
 type pricer struct {
@@ -138,9 +150,8 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	errors.As(err, &e)
 	skipped := 0
 	if !kind.rests {
-		l, _ := t.reports.LoadOrStore(report{e.Step, kind.name}, &limiter{every: noise})
 		var ok bool
-		if skipped, ok = l.(*limiter).allow(); !ok {
+		if skipped, ok = t.limited(report{e.Step, kind.name}); !ok {
 			return
 		}
 	}
@@ -155,6 +166,12 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 type report struct {
 	step order.Step
 	name string
+}
+
+// limited tells whether a report of this kind is due, and how many were not since the last.
+func (t *Telemetry) limited(r report) (skipped int, ok bool) {
+	l, _ := t.reports.LoadOrStore(r, &limiter{every: noise})
+	return l.(*limiter).allow()
 }
 
 // fail says on a span why the order was not placed. What the caller got wrong is no error of ours, as in the conventions.
