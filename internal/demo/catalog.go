@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -20,8 +21,8 @@ type Catalog struct {
 	products []*oteldemo.Product // never changed
 }
 
-func newCatalog(n *Neighbour) (*Catalog, func() error) {
-	c := &Catalog{Neighbour: n, products: products()}
+func newCatalog(n *Neighbour, size int) (*Catalog, func() error) {
+	c := &Catalog{Neighbour: n, products: padded(products(), size)}
 	return c, n.serveGRPC(func(r grpc.ServiceRegistrar) { oteldemo.RegisterProductCatalogServiceServer(r, c) })
 }
 
@@ -73,6 +74,15 @@ func products() []*oteldemo.Product {
 		product("PENCIL0015", "Star Chart Pencil, by the Gross", 15_000_000, "One and a half cents apiece.", "gifts"),
 		product("DOMEROOF01", "Observatory Dome", 249_999_990_000_000, "Five metres across, motor included.", "assembly"),
 	}
+}
+
+// padded are the products, and as many plain ones as it takes to make size of them.
+func padded(all []*oteldemo.Product, size int) []*oteldemo.Product {
+	for i := len(all); i < size; i++ {
+		name := fmt.Sprintf("Eyepiece No. %d", i)
+		all = append(all, product(fmt.Sprintf("EYEPIECE%03d", i), name, int64(i)*1_250_000_000, "One of many.", "accessories"))
+	}
+	return all
 }
 
 // product makes a product whose price is so many billionths of a dollar.

@@ -33,6 +33,8 @@ import (
 type Options struct {
 	// Host is the address that all listen on; 127.0.0.1 if empty. Ports are always chosen by the system.
 	Host string
+	// Products is how many products the catalogue has at least: beyond its own, they are plain ones.
+	Products int
 	// Folder is where the flag file goes; if empty, a temporary folder that is removed in the end.
 	Folder string
 }
@@ -58,7 +60,7 @@ type Shop struct {
 // Start opens the shop. It runs until Close, also when ctx has ended. On an error nothing is left running.
 func Start(ctx context.Context, o Options) (*Shop, error) {
 	s := &Shop{bell: newBell(), host: cmp.Or(o.Host, "127.0.0.1")}
-	if err := s.open(ctx, o.Folder); err != nil {
+	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the shop: %w", err), s.Close())
 	}
 	return s, nil
@@ -100,14 +102,14 @@ func (s *Shop) Environ() map[string]string {
 }
 
 // open starts the neighbours, and those that need others after them.
-func (s *Shop) open(ctx context.Context, folder string) error {
-	folder, err := s.folder(folder)
+func (s *Shop) open(ctx context.Context, o Options) error {
+	folder, err := s.folder(o.Folder)
 	if err != nil {
 		return err
 	}
 	return errors.Join(
 		start(ctx, s, &s.Cart, newCart),
-		start(ctx, s, &s.Catalog, newCatalog),
+		start(ctx, s, &s.Catalog, func(n *Neighbour) (*Catalog, func() error) { return newCatalog(n, o.Products) }),
 		start(ctx, s, &s.Currency, newCurrency),
 		start(ctx, s, &s.Payment, newPayment),
 		start(ctx, s, &s.Shipping, newShipping),

@@ -54,9 +54,27 @@ func TestCartOfAStrangerIsEmptyAndCanBeEmptiedTwice(t *testing.T) {
 	}
 }
 
+// theCatalog is the catalogue with its own products alone.
+func theCatalog(n *Neighbour) (*Catalog, func() error) { return newCatalog(n, 0) }
+
+func TestCatalogIsPaddedToItsSize(t *testing.T) {
+	t.Parallel()
+	catalog := open(t, func(n *Neighbour) (*Catalog, func() error) { return newCatalog(n, 100) })
+	ids := map[string]bool{}
+	for _, p := range catalog.Products() {
+		ids[p.GetId()] = true
+		if p.GetPriceUsd().GetUnits() == 0 && p.GetPriceUsd().GetNanos() == 0 {
+			t.Errorf("%s is for free", p.GetId())
+		}
+	}
+	if len(ids) != 100 {
+		t.Errorf("%d different products, want 100", len(ids))
+	}
+}
+
 func TestCatalogListsFindsAndSearches(t *testing.T) {
 	t.Parallel()
-	catalog := open(t, newCatalog)
+	catalog := open(t, theCatalog)
 	client := oteldemo.NewProductCatalogServiceClient(dial(t, catalog.Address()))
 
 	list, err := client.ListProducts(soon(t), &oteldemo.Empty{})
@@ -81,7 +99,7 @@ func TestCatalogListsFindsAndSearches(t *testing.T) {
 func TestCatalogHasThePricesThatHurt(t *testing.T) {
 	t.Parallel()
 	prices := make(map[string]string)
-	for _, p := range open(t, newCatalog).Products() {
+	for _, p := range open(t, theCatalog).Products() {
 		amount, err := money.New(money.Currency(p.GetPriceUsd().GetCurrencyCode()), p.GetPriceUsd().GetUnits(), p.GetPriceUsd().GetNanos())
 		if err != nil {
 			t.Errorf("%s: %v", p.GetId(), err)
