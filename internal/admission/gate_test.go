@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,22 +158,18 @@ func TestWhoGivesUpAtTheDoorLeavesNothingBehind(t *testing.T) {
 }
 
 func TestTheRuntimeTellsHowManyGoroutinesWait(t *testing.T) {
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	var all sync.WaitGroup
 	defer all.Wait()
-	defer close(stop)
+	defer stop.Store(true)
 	for range 100 {
 		all.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !stop.Load() {
+				runtime.Gosched()
 			}
 		})
 	}
-	for waitingForProcessor() < 50 { // more than there are processors, so that most of them wait
+	for waitingForProcessor() < 50 { // there are fewer processors than that, so most of them wait
 		runtime.Gosched()
 	}
 }
