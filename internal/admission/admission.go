@@ -99,7 +99,9 @@ func (l *Limiter) Admit(ctx context.Context) (release func(), err error) {
 	}
 	if err := l.gate.enter(ctx); err != nil {
 		finish()
-		return nil, &order.Error{Kind: order.ErrOverloaded, Err: err}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return nil, &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.retryAfter(), Err: err}
 	}
 	return sync.OnceFunc(func() { l.gate.leave(); finish() }), nil
 }

@@ -55,7 +55,7 @@ func waitingForProcessor() int {
 	return int(sample[0].Value.Uint64()) //nolint:gosec // a count of goroutines
 }
 
-// enter waits for its turn, first come, first served. It fails when ctx ends before.
+// enter waits for its turn, first come, first served. It fails when less than a quarter of the time is left that ctx has.
 func (g *gate) enter(ctx context.Context) error {
 	g.mu.Lock()
 	g.adjust()
@@ -68,6 +68,11 @@ func (g *gate) enter(ctx context.Context) error {
 	place := g.queue.PushBack(turn)
 	g.wakeLater()
 	g.mu.Unlock()
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/4))
+		defer cancel()
+	}
 	select {
 	case <-turn:
 		return nil

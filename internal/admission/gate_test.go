@@ -162,15 +162,17 @@ func TestTheRuntimeTellsHowManyGoroutinesWait(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop.Store(true)
-	for range 100 {
+	for range 50 + runtime.GOMAXPROCS(0) { // so 50 of them wait
 		all.Go(func() {
 			for !stop.Load() {
 				runtime.Gosched()
 			}
 		})
 	}
-	for waitingForProcessor() < 50 { // there are fewer processors than that, so most of them wait
-		runtime.Gosched()
+	for late := time.Now().Add(time.Minute); waitingForProcessor() < 40; runtime.Gosched() {
+		if time.Now().After(late) {
+			t.Fatal("the runtime does not see goroutines that wait for a processor")
+		}
 	}
 }
 

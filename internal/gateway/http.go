@@ -95,11 +95,12 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 }
 
 // refusal is the error of an answer with a status other than 200. Only those by which a service says that it has read
-// this very body and will not have it are for good; a 404 or a 403 is a deployment that somebody will mend.
+// this very body and will not have it are for good. A 404 or a 403 is a deployment that somebody will mend, and a 409 may
+// say that an earlier try is still under way.
 func refusal(code int) error {
 	err := fmt.Errorf("answered %d %s", code, http.StatusText(code))
 	switch code {
-	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusRequestEntityTooLarge,
+	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
 		http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
 		return fmt.Errorf("%w: %w", order.ErrRefused, err)
 	}

@@ -4,7 +4,7 @@ package money
 type Currency string
 
 // MinorUnits is the number of decimals that c is paid in: 0 for JPY, 2 for USD, 3 for KWD. ok is false when nobody can pay
-// in c: it is unknown, historic, or has no minor units, such as gold (XAU) and the code for tests (XTS).
+// in c: it is unknown, historic (but for two), or has no minor units, such as gold (XAU) and the code for tests (XTS).
 //
 // The source is list one of ISO 4217, funds included, as published on 2026-01-01 with amendment 180.
 func (c Currency) MinorUnits() (digits int, ok bool) {

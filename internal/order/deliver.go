@@ -11,25 +11,31 @@ import (
 // cartTime is how long an order may still empty the cart that it came from.
 const cartTime = time.Minute
 
-// emptyCart is the first try, while the caller waits: the shop must not show a cart that has been bought.
+// cartHaste is how soon after the cart was read it may be emptied without another look.
+const cartHaste = 3 * time.Second
+
+// emptyCart is the first try, while the caller waits: the shop must not show a cart that has been bought. After a slow
+// order the customer may have gone on shopping, and it is left to settleCart.
 func (f *flight) emptyCart(ctx context.Context) {
-	if f.order.State == Placed && f.Cart.Empty(ctx, f.order.UserID) == nil {
+	if f.order.State == Placed && time.Since(f.order.Created) < cartHaste && f.Cart.Empty(ctx, f.order.UserID) == nil {
 		f.order.Delivered |= CartSettled
 	}
 }
 
 // deliverIfRoom makes the deliveries right after the answer. Beyond the bound they are left to recovery, soon.
 func (f *flight) deliverIfRoom(ctx context.Context) {
-	if f.order.State != Placed {
+	if f.recorded.Load().State != Placed {
 		return
 	}
-	select {
-	case f.deliveries <- struct{}{}:
-		defer func() { <-f.deliveries }()
-		f.report(guard(func() error { return within(ctx, f.deliver) }))
-	default:
-		f.report(f.save(ctx, Placed, backoff(1)))
-	}
+	f.report(ctx, guard(func() error {
+		select {
+		case f.deliveries <- struct{}{}:
+			defer func() { <-f.deliveries }()
+			return within(ctx, f.deliver)
+		default:
+			return f.save(ctx, Placed, backoff(1))
+		}
+	}))
 }
 
 // deliver does what is still owed, side by side, and records how far it came. Each delivery may be done more than once.
@@ -58,7 +64,7 @@ func (f *flight) deliver(ctx context.Context) error {
 				return
 			}
 			if err != nil { // refused for good: that is told, and no longer owed
-				f.report(&Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: err})
+				f.report(ctx, &Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: err})
 			}
 			done[i] = d.is
 		})
@@ -70,7 +76,7 @@ func (f *flight) deliver(ctx context.Context) error {
 	if err := errors.Join(failures...); err != nil {
 		return f.postpone(ctx, "", err)
 	}
-	return f.record(ctx, Completed)
+	return f.record(ctx, Completed, "")
 }
 
 // publish tells the rest of the shop, if there is a broker to tell it by.

@@ -12,9 +12,9 @@ import (
 const (
 	// lease is how long an order is left to the process that works on it, counted from its last record.
 	lease = 30 * time.Second
-	// stepTime bounds what is done between two records: well within the lease, so that an order never has two masters.
-	stepTime = 25 * time.Second
-	// recordTime bounds a record's tries, which do not end with the service.
+	// stepTime bounds what is done between two records, and recordTime the tries to make a record. The lease counts from
+	// the first try of the record before, so an order never has two masters if recordTime + stepTime + recordTime < lease.
+	stepTime   = 20 * time.Second
 	recordTime = 4 * time.Second
 	// retention is how long a finished order's record is kept.
 	retention = 7 * 24 * time.Hour
@@ -25,19 +25,19 @@ const (
 // flight is one order being taken further by this process: by Place right after it was opened, or by recovery.
 type flight struct {
 	*Placer
-	order  *Order // its goroutine's own; others look at recorded
-	card   *Card  // Place's alone: it is never stored, so nobody else can charge
-	opened time.Time
+	order *Order // its goroutine's own; others look at recorded
+	card  *Card  // Place's alone: it is never stored, so nobody else can charge
 
 	recorded atomic.Pointer[Order] // a copy of the order as the store knows it
 	answered chan struct{}         // closed when answer is what the caller is told
 	answer   error
+	alone    atomic.Bool // the caller has gone without it
 }
 
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
 // parcel are settled.
 func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()) *flight {
-	f := &flight{Placer: p, order: o, card: &card, opened: time.Now(), answered: make(chan struct{})}
+	f := &flight{Placer: p, order: o, card: &card, answered: make(chan struct{})}
 	f.snapshot()
 	p.flights.Go(func() {
 		ctx, cancel := p.detach(ctx)
@@ -50,7 +50,7 @@ func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()
 			return nil
 		})
 		release() // before the answer: who has it may come again at once
-		f.land(err)
+		f.land(ctx, err)
 		f.deliverIfRoom(ctx)
 	})
 	return f
@@ -67,30 +67,41 @@ func (p *Placer) detach(ctx context.Context) (context.Context, context.CancelFun
 func (f *flight) wait(ctx context.Context) (*Order, error) {
 	select {
 	case <-f.answered:
-		return f.recorded.Load(), f.answer
 	case <-ctx.Done():
+		f.alone.Store(true)
+		switch o := f.recorded.Load(); o.State {
+		case Charging:
+			return nil, &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}
+		case Charged, Placed:
+			return o, nil
+		case Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
+			<-f.answered // it is at rest: nothing is waited for any more, and only the answer tells how it came there
+		}
 	}
-	o := f.recorded.Load()
-	if o.State == Charging {
-		return nil, &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}
-	}
-	return o, nil
+	return f.recorded.Load(), f.answer
 }
 
 // land tells the caller. An order that is paid and recorded is an answer, whatever has gone wrong since.
-func (f *flight) land(err error) {
-	if state := f.recorded.Load().State; state == Charged || state == Placed {
-		f.report(err)
-		err = nil
+func (f *flight) land(ctx context.Context, err error) {
+	switch o := f.recorded.Load(); {
+	case o.State == Charged || o.State == Placed:
+		f.report(ctx, err)
+	case errors.Is(err, ErrInternal): // a bug of ours: the card may have been charged before it showed
+		f.report(ctx, err)
+		f.answer = &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: err}
+	default:
+		f.answer = err
 	}
-	f.answer = err
 	close(f.answered)
+	if f.alone.Load() {
+		f.report(ctx, f.answer)
+	}
 }
 
 // report tells of what no caller hears.
-func (f *flight) report(err error) {
+func (f *flight) report(ctx context.Context, err error) {
 	if err != nil {
-		f.Report(f.base, f.order.ID, err)
+		f.Report(ctx, f.order.ID, err)
 	}
 }
 
@@ -126,7 +137,8 @@ func (f *flight) charge(ctx context.Context) error {
 	if card == nil {
 		return f.doubt(ctx, errors.New("the process that charged it ended before the answer came"))
 	}
-	if time.Since(f.opened) > lease-stepTime { // we slept, and the order may have been taken over
+	// We may have slept, or the store, and the order have been taken over. A machine that sleeps stops the monotonic clock.
+	if time.Since(o.Created.Round(0)) > lease-stepTime {
 		return f.refuse(ctx, ErrUnavailable, errors.New("too late to charge"))
 	}
 	transaction, err := f.Payment.Charge(ctx, o.ID, o.Total, *card)
@@ -139,23 +151,21 @@ func (f *flight) charge(ctx context.Context) error {
 		return f.doubt(ctx, err)
 	}
 	o.TransactionID = transaction
-	if err := f.record(ctx, Charged); err != nil { // nothing may follow that a crash would forget
-		return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid, and not recorded: %w", err)}
+	if err := f.record(ctx, Charged, ""); err != nil { // nothing may follow that a crash would forget
+		return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
 	}
 	return nil
 }
 
 // doubt records that nobody here knows whether the card was charged.
 func (f *flight) doubt(ctx context.Context, cause error) error {
-	f.order.Reason = brief(cause)
-	f.report(f.record(ctx, InDoubt))
+	f.report(ctx, f.record(ctx, InDoubt, brief(cause)))
 	return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: f.order.ID, Err: cause}
 }
 
 // refuse records that no money moved. Should the record fail, the order stays in Charging and will be in doubt: safe.
 func (f *flight) refuse(ctx context.Context, kind Kind, cause error) error {
-	f.order.Reason = brief(cause)
-	f.report(f.record(ctx, Declined))
+	f.report(ctx, f.record(ctx, Declined, brief(cause)))
 	return &Error{Kind: kind, Step: StepCharge, OrderID: f.order.ID, Err: cause}
 }
 
@@ -167,10 +177,9 @@ func (f *flight) ship(ctx context.Context) error {
 		switch {
 		case err == nil:
 			o.TrackingID = tracking
-			return f.record(ctx, Placed)
+			return f.record(ctx, Placed, "")
 		case errors.Is(err, ErrRefused):
-			o.Reason = brief(err)
-			f.report(f.record(ctx, Refunding))
+			f.report(ctx, f.record(ctx, Refunding, brief(err)))
 			return &Error{Kind: ErrUnshippable, Step: StepShip, OrderID: o.ID, Err: err}
 		case try == shipTries || !pause(ctx, 100*time.Millisecond<<try):
 			return f.postpone(ctx, StepShip, err)
@@ -178,10 +187,11 @@ func (f *flight) ship(ctx context.Context) error {
 	}
 }
 
-// record makes the order's new state durable. Until it has succeeded, nothing may be done on the strength of it.
-func (f *flight) record(ctx context.Context, to State) error {
+// record makes the order's new state durable, and why it came into it if that is not plain. Until it has succeeded,
+// nothing may be done on the strength of it.
+func (f *flight) record(ctx context.Context, to State, reason string) error {
 	before := *f.order
-	f.order.State, f.order.Changed, f.order.Attempts = to, time.Now(), 0
+	f.order.State, f.order.Reason, f.order.Changed, f.order.Attempts = to, reason, time.Now(), 0
 	hold := lease
 	if to.Final() {
 		hold = retention

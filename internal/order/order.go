@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -56,6 +57,9 @@ type Email string
 // String hides the address from whoever prints it.
 func (Email) String() string { return "***" }
 
+// Format hides the address from every verb of package fmt.
+func (Email) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
+
 // LogValue hides the address from logs.
 func (Email) LogValue() slog.Value { return slog.StringValue("***") }
 
@@ -76,7 +80,7 @@ type Order struct {
 	TransactionID string // the receipt of the charge; empty before Charged
 	TrackingID    string // the parcel; empty before Placed
 	Delivered     Delivery
-	Reason        string // why the order rests where it is; free of personal data
+	Reason        string // why the order is where it is, if that is not plain; it holds no card and no address
 	Attempts      int    // failed tries since the last change of state
 
 	Created time.Time

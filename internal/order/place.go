@@ -55,9 +55,9 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 		return nil, fail(ErrOverloaded, "", err)
 	}
 	// Reading and adding up: nothing has moved yet, and the caller may hang up.
-	var o *Order
-	if err := guard(func() (err error) { o, err = p.open(ctx, req); return err }); err != nil {
-		release()
+	o, err := p.open(ctx, req)
+	if err != nil {
+		p.abandon(ctx, o, release)
 		return nil, err
 	}
 	// Money and parcels move. The caller may hang up; we may not.
@@ -67,31 +67,49 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 // leastTime is what must be left to a caller for a charge to be started: less, and they would never hear of it.
 const leastTime = 100 * time.Millisecond
 
-// open prices the order and records the intent to charge it. From then on a crash is somebody's work.
-func (p *Placer) open(ctx context.Context, req Request) (*Order, error) {
-	o, err := p.Pricer.Price(ctx, req)
+// open prices the order and records the intent to charge it. From then on a crash is somebody's work. An order that
+// comes with an error may be on record, or not.
+func (p *Placer) open(ctx context.Context, req Request) (o *Order, err error) {
+	defer caught(&err)
+	o, err = p.Pricer.Price(ctx, req)
 	if err != nil {
 		return nil, fail(ErrInternal, "", err)
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < leastTime {
-		return nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: errors.New("too little time left to charge")}
+	if err := inTime(ctx); err != nil {
+		return nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
 	}
 	if err := p.Store.Open(ctx, o, lease); err != nil {
-		p.flights.Go(func() { p.abandon(ctx, o) })
-		return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
+		return o, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
+	}
+	if err := inTime(ctx); err != nil { // the store has taken long
+		return o, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	}
 	return o, nil
 }
 
-// abandon records, if it can, that an order will never be charged whose opening failed: it may be on record all the same,
-// and would look as if it had been charged.
-func (p *Placer) abandon(ctx context.Context, o *Order) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
-	defer cancel()
-	o.State, o.Reason = Declined, "never charged: it could not be recorded in time"
-	if err := p.Store.Save(ctx, o, Charging, retention); err != nil && !errors.Is(err, ErrFenced) {
-		p.Report(ctx, o.ID, &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: err})
+// inTime tells whether the caller is there, and will be for as long as it takes to hear of a charge.
+func inTime(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < leastTime {
+		return errors.New("too little time left to charge")
 	}
+	return ctx.Err()
+}
+
+// abandon gives up an order that will never be charged, and its place. If it may be on record that is recorded, so that
+// it does not look as if it had been charged.
+func (p *Placer) abandon(ctx context.Context, o *Order, release func()) {
+	if o == nil {
+		release()
+		return
+	}
+	p.flights.Go(func() {
+		defer release()
+		f := &flight{Placer: p, order: o}
+		err := guard(func() error { return f.record(ctx, Declined, "never charged: it could not be recorded in time") })
+		if !errors.Is(err, ErrFenced) { // it never was on record
+			f.report(ctx, err)
+		}
+	})
 }
 
 // Close waits for the orders under way until ctx ends; then it lets go of them, recorded as they are. Nothing may be

@@ -21,7 +21,7 @@ func TestAnOrderIsPaidShippedAndDelivered(t *testing.T) {
 		if o.State != Placed || o.TrackingID == "" || o.TransactionID == "" {
 			t.Errorf("the answer is %+v, want a placed order with its receipt and its parcel", o)
 		}
-		if want := usd("213.11"); o.Total != want || s.charges[o.ID] != want {
+		if want := usd("213.11"); o.Total != want || s.charges[o.ID][0] != want {
 			t.Errorf("answered %v and charged %v, want 2 × 101.96 + 0.20 + 8.99 = %v", o.Total, s.charges[o.ID], want)
 		}
 		synctest.Wait()
@@ -123,6 +123,7 @@ func TestWhatIsRefusedBeforeAnythingMoves(t *testing.T) {
 		"negative quote":           {shop: func(s *shop) { s.quote, _ = s.quote.Mul(-1) }, want: ErrImplausible},
 		"nothing is shipped there": {shop: func(s *shop) { s.before = failing(StepQuote, 1, ErrRefused) }, want: ErrBadCart},
 		"exchange refuses":         {shop: func(s *shop) { s.before = failing(StepConvert, 9, ErrRefused) }, req: func(r *Request) { r.Currency = "EUR" }, want: ErrInvalid},
+		"implausible cart":         {shop: func(s *shop) { s.before = failing(StepCart, 9, ErrImplausible) }, want: ErrImplausible},
 		"cart away":                {shop: func(s *shop) { s.before = failing(StepCart, 9, errAway) }, want: ErrUnavailable},
 		"catalog away":             {shop: func(s *shop) { s.before = failing(StepCatalog, 9, errAway) }, want: ErrUnavailable},
 		"store away":               {shop: func(s *shop) { s.before = failing("open", 9, errAway) }, want: ErrUnavailable},
@@ -258,15 +259,25 @@ func TestAnOrderThatWasOpenedWithoutOurHearingOfItIsNotInDoubt(t *testing.T) {
 }
 
 func TestTheAnswerComesWithinTheCallersDeadline(t *testing.T) {
-	for _, step := range []Step{StepCart, StepCatalog, StepQuote, "supported", StepCharge, StepShip, StepEmptyCart, StepEmail, StepPublish, "open"} {
+	for step, want := range map[Step]Kind{
+		StepCart: ErrUnavailable, StepCatalog: ErrUnavailable, StepQuote: ErrUnavailable, StepConvert: ErrUnavailable, "supported": ErrUnavailable,
+		"open": ErrUnavailable, StepCharge: ErrInDoubt, "save charged": ErrInDoubt, StepShip: "", "save placed": "", StepEmptyCart: "",
+		StepEmail: "", StepPublish: "", "save completed": "",
+	} {
 		t.Run(string(step), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
 				s.before = hanging(step)
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
+				req := request()
+				req.Currency = "EUR"
 				began := time.Now()
-				_, _ = s.open(t).Place(ctx, request()) // which answer is another test's matter
+				_, err := s.open(t).Place(ctx, req)
+				var failure *Error
+				if errors.As(err, &failure); want == "" && err != nil || want != "" && (failure == nil || failure.Kind != want) {
+					t.Errorf("a hanging %s is answered with %v, want %v", step, err, want)
+				}
 				if took := time.Since(began); took > 3*time.Second {
 					t.Errorf("a hanging %s made the caller wait %v, want at most 3s", step, took)
 				}

@@ -26,8 +26,8 @@ func DefaultLimits() Limits {
 	return Limits{Lines: 200, Quantity: 10_000, Pieces: 100_000, Price: 10_000_000, Total: 1_000_000}
 }
 
-// readsAtOnce bounds the read phase's calls over the whole process. An order alone has all it can use; many orders
-// together would only queue at the neighbours, and pay for it in memory.
+// readsAtOnce bounds the read phase's calls over the whole process. An order alone has all it can use, up to 126 lines;
+// many orders together would only queue at the neighbours, and pay for it in memory.
 const readsAtOnce = 128
 
 // Pricing is the read phase: cart, then products beside the quote, then conversions. It is the depth of the data's
@@ -93,7 +93,7 @@ func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 func (p *Pricing) lines(ctx context.Context, userID string) ([]Line, error) {
 	cart, err := p.cart.Lines(ctx, userID)
 	if err != nil {
-		return nil, fail(ErrUnavailable, StepCart, err)
+		return nil, asked(StepCart, err)
 	}
 	if len(cart) == 0 {
 		return nil, &Error{Kind: ErrEmptyCart, Step: StepCart}
@@ -147,7 +147,7 @@ type prices struct {
 // ask reads the listed prices beside the quote, and whether the exchange knows the customer's currency at all.
 func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, error) {
 	listed := prices{units: make([]money.Amount, len(lines))}
-	reads := p.start(ctx)
+	reads := p.start(ctx, StepCatalog)
 	reads.do(func(ctx context.Context) (err error) {
 		listed.shipping, err = p.carrier.Quote(ctx, req.Address, lines)
 		if errors.Is(err, ErrRefused) {
@@ -166,15 +166,24 @@ func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, e
 			return asked(StepCatalog, err)
 		})
 	}
-	return listed, reads.wait()
+	err := reads.wait() // before listed is read: the order of the two in one return is not defined
+	return listed, err
 }
 
 // dollar is the currency of the catalogue and of the carrier.
 const dollar money.Currency = "USD"
 
+// mapTime is how long an order in dollars waits for the exchange, which it does not need.
+const mapTime = 100 * time.Millisecond
+
 // supported asks the exchange whether it knows the currency. Dollars need no exchange, so for them its absence is no
 // failure; it is asked all the same, because the shop's map of services wants to see it in every trace.
 func (p *Pricing) supported(ctx context.Context, c money.Currency) error {
+	if c == dollar {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, mapTime)
+		defer cancel()
+	}
 	known, err := p.exchange.Supported(ctx)
 	if c == dollar {
 		return nil
@@ -217,7 +226,7 @@ func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency)
 	all := append(listed.units[:len(listed.units):len(listed.units)], listed.shipping)
 	first := make(map[money.Amount]int, len(all)) // where a price occurs first
 	converted := make([]money.Amount, len(all))
-	reads := p.start(ctx)
+	reads := p.start(ctx, StepConvert)
 	for i, price := range all {
 		if _, seen := first[price]; seen {
 			continue

@@ -11,19 +11,20 @@ import (
 // reads are calls that run side by side, as many at once as the process can afford. The first that fails ends the rest.
 type reads struct {
 	p     *Pricing
+	step  Step // what they are for
 	ctx   context.Context
 	group *errgroup.Group
 }
 
-func (p *Pricing) start(ctx context.Context) *reads {
+func (p *Pricing) start(ctx context.Context, step Step) *reads {
 	group, ctx := errgroup.WithContext(ctx)
-	return &reads{p, ctx, group}
+	return &reads{p, step, ctx, group}
 }
 
 // do runs f beside the others. It waits for a place first, so that orders in want of one hold no goroutines for it.
 func (r *reads) do(f func(ctx context.Context) error) {
 	if err := r.p.reads.Acquire(r.ctx, 1); err != nil {
-		r.group.Go(func() error { return fail(ErrUnavailable, StepCatalog, context.Cause(r.ctx)) })
+		r.group.Go(func() error { return fail(ErrUnavailable, r.step, context.Cause(r.ctx)) })
 		return
 	}
 	r.group.Go(func() error {
@@ -36,10 +37,13 @@ func (r *reads) wait() error { return r.group.Wait() }
 
 // guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
 func guard(f func() error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = &Error{Kind: ErrInternal, Err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
-		}
-	}()
+	defer caught(&err)
 	return f()
+}
+
+// caught, deferred, makes err of a panic.
+func caught(err *error) {
+	if cause := recover(); cause != nil {
+		*err = &Error{Kind: ErrInternal, Err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
+	}
 }

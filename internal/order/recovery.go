@@ -23,7 +23,8 @@ func (p *Placer) Recover(ctx context.Context) {
 		if places.Acquire(ctx, claimSize) != nil {
 			return
 		}
-		orders, err := p.Store.Claim(ctx, claimSize, lease)
+		var orders []*Order
+		err := guard(func() (err error) { orders, err = p.Store.Claim(ctx, claimSize, lease); return err })
 		places.Release(int64(claimSize - len(orders)))
 		for _, o := range orders {
 			p.flights.Go(func() {
@@ -55,7 +56,7 @@ func (p *Placer) Recover(ctx context.Context) {
 func (p *Placer) resume(o *Order) {
 	f := &flight{Placer: p, order: o}
 	f.snapshot()
-	f.report(guard(func() error {
+	f.report(p.base, guard(func() error {
 		if err := f.forward(p.base); err != nil || o.State != Placed {
 			return err
 		}
@@ -63,9 +64,9 @@ func (p *Placer) resume(o *Order) {
 	}))
 }
 
-// backoff is 1 s, 2 s, 4 s … 64 s, give or take a quarter.
+// backoff is 1 s, 2 s, 4 s … 32 s, give or take a quarter: less than a minute altogether.
 func backoff(attempts int) time.Duration {
-	return jitter(time.Second << min(max(attempts-1, 0), 6))
+	return jitter(time.Second << min(max(attempts-1, 0), 5))
 }
 
 // jitter is d, give or take a quarter, so that what failed together does not return together.

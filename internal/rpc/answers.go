@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -64,9 +63,6 @@ func answer(err error) error {
 		failure = &order.Error{Kind: order.ErrInternal, Err: err}
 	}
 	code, reason, moved := answerTo(failure.Kind)
-	if moved == unknown && failure.OrderID == "" {
-		moved = no // nothing was recorded, so nothing was charged
-	}
 	return told(code, text(failure), details(failure, reason, moved))
 }
 
@@ -126,8 +122,12 @@ func text(failure *order.Error) string {
 // The gateway says so itself; for a charge that nobody waited out, gRPC's words for a deadline stand in.
 func chargeText(cause error) string {
 	const stock = "could not charge the card: "
-	if cause != nil && strings.HasPrefix(cause.Error(), stock) {
+	words := context.DeadlineExceeded
+	switch {
+	case cause != nil && strings.HasPrefix(cause.Error(), stock):
 		return cause.Error()
+	case errors.Is(cause, context.Canceled):
+		words = context.Canceled
 	}
-	return stock + status.FromContextError(cmp.Or(cause, context.DeadlineExceeded)).Err().Error()
+	return stock + status.FromContextError(words).Err().Error()
 }

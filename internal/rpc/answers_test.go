@@ -38,8 +38,9 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{order.Error{Kind: order.ErrDeclined, OrderID: "1", Err: refused}, codes.FailedPrecondition, "failed to charge card: could not charge the card: rpc error: code = Unknown desc = Credit card info is invalid.", "CARD_DECLINED", "no"},
 		{order.Error{Kind: order.ErrPaymentUnreachable, OrderID: "1", Err: unreachable}, codes.Unavailable, "failed to charge card: could not charge the card: rpc error: code = Unavailable desc = no such host", "PAYMENT_UNREACHABLE", "no"},
 		{order.Error{Kind: order.ErrInDoubt, OrderID: "1", Err: context.DeadlineExceeded}, codes.Aborted, "failed to charge card: could not charge the card: rpc error: code = DeadlineExceeded desc = context deadline exceeded", "PAYMENT_UNKNOWN", "unknown"},
+		{order.Error{Kind: order.ErrInDoubt, OrderID: "1", Err: errors.New("paid, and not recorded: disk I/O error")}, codes.Aborted, "failed to charge card: could not charge the card: rpc error: code = DeadlineExceeded desc = context deadline exceeded", "PAYMENT_UNKNOWN", "unknown"},
 		{order.Error{Kind: order.ErrUnshippable, OrderID: "1", Err: errors.New("below")}, codes.Aborted, "shipping refused the paid order for good; the money is owed back", "SHIPPING_REFUSED", "yes"},
-		{order.Error{Kind: order.ErrInternal, Err: errors.New("below")}, codes.Internal, "internal error", "INTERNAL", "no"},
+		{order.Error{Kind: order.ErrInternal, Err: errors.New("below")}, codes.Internal, "internal error", "INTERNAL", "unknown"},
 		{order.Error{Kind: order.ErrInternal, OrderID: "1", Err: errors.New("below")}, codes.Internal, "internal error", "INTERNAL", "unknown"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {

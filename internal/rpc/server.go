@@ -35,6 +35,8 @@ type Options struct {
 	Telemetry stats.Handler
 	// Credentials are the server's TLS; nil for plaintext.
 	Credentials credentials.TransportCredentials
+	// Drained ends what would never end by itself, such as a watch of the server's health; nil for never.
+	Drained context.Context
 	// Log is told of panics.
 	Log *slog.Logger
 }
@@ -49,19 +51,21 @@ const (
 
 // NewServer makes a server that places orders with p and answers health checks from h.
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	server := grpc.NewServer(append(limits(opts), grpc.UnaryInterceptor(isolate(opts.Log)))...)
+	server := grpc.NewServer(append(limits(opts), grpc.UnaryInterceptor(isolate(opts.Log)), grpc.StreamInterceptor(untilDrained(opts.Drained)))...)
 	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
 	grpc_health_v1.RegisterHealthServer(server, h)
 	return server
 }
 
-// limits are what one peer can make the server hold: connections idle, old or silent, headers, messages and streams.
+// limits are what one connection can make the server hold: while idle, old or silent, in headers, messages and streams.
 func limits(opts Options) []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(64 << 10),
 		grpc.MaxSendMsgSize(1 << 20),
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.MaxConcurrentStreams(128),
+		grpc.ReadBufferSize(4 << 10),
+		grpc.WriteBufferSize(4 << 10),
 		grpc.ConnectionTimeout(5 * time.Second),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
@@ -98,9 +102,7 @@ func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderReque
 		return nil, answer(err)
 	}
 	if placed.State == order.Charged {
-		if err := grpc.SetTrailer(ctx, metadata.Pairs(StateTrailer, placed.State.String())); err != nil {
-			return nil, fmt.Errorf("setting the trailer: %w", err)
-		}
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(StateTrailer, placed.State.String())) // a paid order is an answer without it
 	}
 	return &oteldemo.PlaceOrderResponse{Order: wire.OrderResult(placed)}, nil
 }
@@ -142,3 +144,25 @@ func isolate(log *slog.Logger) grpc.UnaryServerInterceptor {
 		return handle(ctx, req)
 	}
 }
+
+// untilDrained ends streams when drained ends, so that they do not hold up the end of the server.
+func untilDrained(drained context.Context) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		if drained == nil {
+			return handle(srv, stream)
+		}
+		ctx, cancel := context.WithCancel(stream.Context())
+		defer cancel()
+		defer context.AfterFunc(drained, cancel)()
+		return handle(srv, bounded{stream, ctx})
+	}
+}
+
+// bounded is a stream with another context.
+type bounded struct {
+	grpc.ServerStream
+
+	ctx context.Context
+}
+
+func (b bounded) Context() context.Context { return b.ctx }

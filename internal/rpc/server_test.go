@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -131,6 +132,9 @@ func TestAPanicEndsItsCallAlone(t *testing.T) {
 	_, err := client.PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{UserId: "bug"})
 	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "a bug") {
 		t.Errorf("the call says %v, want INTERNAL and nothing of the inside", err)
+	}
+	if info, ok := status.Convert(err).Details()[0].(*errdetails.ErrorInfo); !ok || info.GetMetadata()["money_moved"] != "unknown" || info.GetMetadata()["safe_to_retry"] != "false" {
+		t.Errorf("the call tells %v, want that nobody knows whether money has moved", info)
 	}
 	if _, err := client.PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{}); err != nil {
 		t.Errorf("the next call says %v", err)

@@ -172,7 +172,7 @@ func (c Config) database() (path string, stopgap bool) {
 			return filepath.Join(folder, "orders.db"), false
 		}
 	}
-	return filepath.Join(os.TempDir(), "checkout", "orders.db"), true
+	return filepath.Join(os.TempDir(), fmt.Sprintf("checkout-%d", os.Getuid()), "orders.db"), true
 }
 
 func writable(folder string) bool {

@@ -321,7 +321,7 @@ func TestNoOrderFailsWhenTheServiceIsToldToEnd(t *testing.T) {
 		t.Errorf("the service ended with %v", err)
 	}
 	wg.Wait()
-	if !s.shop.Books().Balanced() && s.shop.Books().Total().Parcels != orders {
+	if !s.shop.Books().Balanced() || s.shop.Books().Total().Parcels != orders {
 		t.Errorf("the books: %v", s.shop.Books().Differences())
 	}
 }

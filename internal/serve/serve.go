@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -21,6 +22,9 @@ import (
 	"checkout/internal/store"
 	"checkout/internal/telemetry"
 )
+
+// maxConns bounds the connections to the service: each costs some 20 KB, even if nothing is asked over it.
+const maxConns = 256
 
 // Run serves orders until ctx ends; then it lets those under way finish, as long as the configuration allows. The log
 // goes to out. ready, unless nil, is called once with the address that is listened on.
@@ -50,6 +54,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	if err != nil {
 		return fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
 	}
+	listener = netutil.LimitListener(listener, maxConns)
 	placer := order.NewPlacer(order.World{
 		Pricer:    t.Pricer(order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)),
 		Store:     t.Store(record),
@@ -61,7 +66,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Admission: admission.New(admission.Options{Target: c.Target, Ceiling: c.MaxOrders}),
 		Report:    t.Report,
 	})
-	server, err := newServer(c, t, placer)
+	server, err := newServer(ctx, c, t, placer)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -90,7 +95,7 @@ type server struct {
 	health *health.Server
 }
 
-func newServer(c Config, t *telemetry.Telemetry, placer rpc.Placer) (*server, error) {
+func newServer(ctx context.Context, c Config, t *telemetry.Telemetry, placer rpc.Placer) (*server, error) {
 	var creds credentials.TransportCredentials
 	if c.TLSCert != "" {
 		var err error
@@ -105,6 +110,7 @@ func newServer(c Config, t *telemetry.Telemetry, placer rpc.Placer) (*server, er
 			Deadline:    c.Deadline,
 			Telemetry:   t.ServerHandler(),
 			Credentials: creds,
+			Drained:     ctx,
 			Log:         t.Logger(),
 		}),
 	}, nil

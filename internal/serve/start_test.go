@@ -73,6 +73,27 @@ func TestHealthChecksLeaveNoTelemetry(t *testing.T) {
 	}
 }
 
+func TestAWatcherOfTheHealthDoesNotHoldUpTheEnd(t *testing.T) {
+	s := open(t, map[string]string{"CHECKOUT_DRAIN": "5m"})
+	watch, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.stop() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the service waits for a watcher that waits for the service")
+	}
+}
+
 func TestFlagsHaveStocksVisibleEffect(t *testing.T) {
 	s := open(t, nil)
 	if err := s.shop.Flags.SetBool("paymentUnreachable", true); err != nil {
