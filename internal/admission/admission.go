@@ -98,16 +98,16 @@ func (l *Limiter) Admit(ctx context.Context) (release func(), err error) {
 		return nil, err
 	}
 	if err := l.gate.enter(ctx); err != nil {
-		finish()
+		finish(false)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return nil, &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.retryAfter(), Err: err}
 	}
-	return sync.OnceFunc(func() { l.gate.leave(); finish() }), nil
+	return sync.OnceFunc(func() { l.gate.leave(); finish(true) }), nil
 }
 
 // admit counts an order in, or turns it away.
-func (l *Limiter) admit() (finish func(), err error) {
+func (l *Limiter) admit() (finish func(served bool), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
@@ -121,19 +121,26 @@ func (l *Limiter) admit() (finish func(), err error) {
 	now.open++
 	l.underWay++
 	admitted := l.step
-	return func() { l.finish(admitted) }, nil
+	return func(served bool) { l.finish(admitted, served) }, nil
 }
 
-// finish notes the end of an order that was let in at a step.
-func (l *Limiter) finish(admitted int64) {
+// finish notes the end of an order that was let in at a step. One that was not served, because it gave up at the gate,
+// says nothing of what the shop can do.
+func (l *Limiter) finish(admitted int64, served bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
 	l.underWay--
+	remembered := l.step-admitted < steps // otherwise it has been noted as late, and its step forgotten
+	if remembered {
+		l.steps[admitted%steps].open--
+	}
+	if !served {
+		return
+	}
 	l.done++
 	l.steps[l.step%steps].done++
-	if l.step-admitted < steps { // otherwise it has been noted as late, and its step forgotten
-		l.steps[admitted%steps].open--
+	if remembered {
 		l.prompt += (1 - l.prompt) * weight
 	}
 }

@@ -147,6 +147,9 @@ func TestWhoGivesUpAtTheDoorLeavesNothingBehind(t *testing.T) {
 		if _, err := l.Admit(ctx); !errors.Is(err, order.ErrOverloaded) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("at the door until the deadline: %v, want overloaded", err)
 		}
+		if l.done != 0 {
+			t.Errorf("who gave up counts as %d orders finished", l.done)
+		}
 		for _, release := range releases {
 			release()
 			release()

@@ -59,7 +59,7 @@ func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()
 // detach makes a context that outlives the caller's, but not the service.
 func (p *Placer) detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(p.base, cancel)
+	stop := context.AfterFunc(p.life, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 

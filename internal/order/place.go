@@ -28,8 +28,8 @@ type Placer struct {
 	deliveries chan struct{} // a place for each order that makes its deliveries right after its answer
 
 	flights sync.WaitGroup
-	base    context.Context // ends when flights must
-	ground  context.CancelFunc
+	life    context.Context // ends when flights must
+	end     context.CancelFunc
 }
 
 // deliveriesAtOnce bounds the orders whose deliveries are under way. What does not fit is in the store anyway, and is
@@ -39,7 +39,7 @@ const deliveriesAtOnce = 256
 // NewPlacer makes a Placer. Close it.
 func NewPlacer(w World) *Placer {
 	p := &Placer{World: w, deliveries: make(chan struct{}, deliveriesAtOnce)}
-	p.base, p.ground = context.WithCancel(context.Background())
+	p.life, p.end = context.WithCancel(context.Background())
 	return p
 }
 
@@ -124,6 +124,6 @@ func (p *Placer) Close(ctx context.Context) {
 	case <-landed:
 	case <-ctx.Done():
 	}
-	p.ground()
+	p.end()
 	<-landed
 }

@@ -56,11 +56,11 @@ func (p *Placer) Recover(ctx context.Context) {
 func (p *Placer) resume(o *Order) {
 	f := &flight{Placer: p, order: o}
 	f.snapshot()
-	f.report(p.base, guard(func() error {
-		if err := f.forward(p.base); err != nil || o.State != Placed {
+	f.report(p.life, guard(func() error {
+		if err := f.forward(p.life); err != nil || o.State != Placed {
 			return err
 		}
-		return within(p.base, f.deliver)
+		return within(p.life, f.deliver)
 	}))
 }
 
