@@ -29,8 +29,9 @@ type flight struct {
 	card  *Card  // Place's alone: it is never stored, so nobody else can charge
 
 	recorded atomic.Pointer[Order] // a copy of the order as the store knows it
-	answered chan struct{}         // closed when answer is what the caller is told
-	answer   error
+	answered chan struct{}         // closed when the caller can be told: placed, or failure
+	placed   *Order
+	failure  error
 	alone    atomic.Bool // the caller has gone without it
 }
 
@@ -78,23 +79,24 @@ func (f *flight) wait(ctx context.Context) (*Order, error) {
 			<-f.answered // it is at rest: nothing is waited for any more, and only the answer tells how it came there
 		}
 	}
-	return f.recorded.Load(), f.answer
+	return f.placed, f.failure
 }
 
 // land tells the caller. An order that is paid and recorded is an answer, whatever has gone wrong since.
 func (f *flight) land(ctx context.Context, err error) {
 	switch o := f.recorded.Load(); {
 	case o.State == Charged || o.State == Placed:
+		f.placed = o
 		f.report(ctx, err)
 	case errors.Is(err, ErrInternal): // a bug of ours: the card may have been charged before it showed
+		f.failure = &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: err}
 		f.report(ctx, err)
-		f.answer = &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: err}
 	default:
-		f.answer = err
+		f.failure = err
 	}
 	close(f.answered)
 	if f.alone.Load() {
-		f.report(ctx, f.answer)
+		f.report(ctx, f.failure)
 	}
 }
 
