@@ -69,9 +69,10 @@ type Store interface {
 	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
 	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
 	Save(ctx context.Context, o *Order, from State, hold time.Duration) error
-	// Claim takes over at most limit resumable orders that nobody holds any more, oldest first, and raises their epoch.
+	// Claim takes over at most limit orders of the lane that nobody holds any more, and raises their epoch: those that
+	// have been due longest.
 	// It may return orders and an error: the error is then of others, that could not be read.
-	Claim(ctx context.Context, limit int, hold time.Duration) ([]*Order, error)
+	Claim(ctx context.Context, lane Lane, limit int, hold time.Duration) ([]*Order, error)
 }
 
 // Pricer is the read phase: it turns a request into an order that could be charged. Nothing moves.

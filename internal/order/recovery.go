@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 )
 
 const (
-	resumesAtOnce = 64          // orders that recovery works on side by side
+	resumesAtOnce = 64          // orders of a lane that recovery works on side by side
 	claimSize     = 16          // orders taken over in one go
 	sweepPause    = time.Second // between sweeps that found little
 )
@@ -18,13 +19,22 @@ const (
 // Recover takes up orders that nobody works on any more, until ctx ends: left by a crash, by a neighbour that was away,
 // or by a replica that is gone. It runs the steps that Place runs, from the recorded state on.
 func (p *Placer) Recover(ctx context.Context) {
+	var lanes sync.WaitGroup
+	for _, lane := range []Lane{Unshipped, Undelivered} {
+		lanes.Go(func() { p.recover(ctx, lane) })
+	}
+	lanes.Wait()
+}
+
+// recover takes up the orders of one lane.
+func (p *Placer) recover(ctx context.Context, lane Lane) {
 	places := semaphore.NewWeighted(resumesAtOnce)
 	for failures := 0; ; {
 		if places.Acquire(ctx, claimSize) != nil {
 			return
 		}
 		var orders []*Order
-		err := guard(func() (err error) { orders, err = p.Store.Claim(ctx, claimSize, lease); return err })
+		err := guard(func() (err error) { orders, err = p.Store.Claim(ctx, lane, claimSize, lease); return err })
 		places.Release(int64(claimSize - len(orders)))
 		for _, o := range orders {
 			p.flights.Go(func() {

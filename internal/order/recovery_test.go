@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,6 +137,30 @@ func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
 		recovering(t, p, 5*time.Second)
 		if got := s.the(t).State; got != Completed {
 			t.Errorf("after five seconds the order is %v, want completed", got)
+		}
+	})
+}
+
+func TestAPaidOrderDoesNotWaitBehindLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = func(ctx context.Context, step Step) error {
+			if step != StepEmail {
+				return nil
+			}
+			pause(ctx, 5*time.Second) // a mail service that hangs
+			return errAway
+		}
+		p := s.open(t)
+		now := time.Now()
+		for i := range 2000 {
+			id := ID(fmt.Sprint("placed ", i))
+			s.rows[id] = &row{Order{ID: id, State: Placed, UserID: "eve", Changed: now, Delivered: CartSettled | EventPublished}, now}
+		}
+		s.rows["paid"] = &row{Order{ID: "paid", State: Charged, UserID: "ada", Changed: now}, now}
+		recovering(t, p, 10*time.Second)
+		if s.parcels["paid"] != 1 {
+			t.Errorf("after ten seconds %d parcels have left, want the one that is paid for", s.parcels["paid"])
 		}
 	})
 }

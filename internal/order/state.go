@@ -75,12 +75,25 @@ func (s State) Final() bool {
 	return false
 }
 
-// Resumable tells whether recovery can take the order further by itself.
-func (s State) Resumable() bool {
+// Lane is a part of what recovery can do by itself. Each has places of its own, so that an order that is paid does not
+// wait behind letters that nobody takes.
+type Lane uint8
+
+const (
+	// Unshipped orders are charging or charged: money is at stake.
+	Unshipped Lane = iota + 1
+	// Undelivered orders are placed.
+	Undelivered
+)
+
+// Lane is the lane in which recovery takes an order of this state further; 0 when it cannot.
+func (s State) Lane() Lane {
 	switch s {
-	case Charging, Charged, Placed:
-		return true
+	case Charging, Charged:
+		return Unshipped
+	case Placed:
+		return Undelivered
 	case Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
 	}
-	return false
+	return 0
 }

@@ -159,10 +159,10 @@ func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duratio
 	})
 }
 
-func (s *shop) Claim(ctx context.Context, limit int, hold time.Duration) (claimed []*Order, err error) {
+func (s *shop) Claim(ctx context.Context, lane Lane, limit int, hold time.Duration) (claimed []*Order, err error) {
 	err = s.call(ctx, "claim", func() error {
 		for _, r := range s.rows {
-			if len(claimed) < limit && r.State.Resumable() && r.due.Before(time.Now()) {
+			if len(claimed) < limit && r.State.Lane() == lane && r.due.Before(time.Now()) {
 				r.Epoch++
 				r.due = time.Now().Add(hold)
 				o := r.Order

@@ -114,18 +114,16 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resumable := 0
+	lanes := map[order.Lane]int{}
 	for _, state := range order.States() {
 		o := storetest.Order(order.ID(state.String()))
 		o.State = state
 		if err := s.Open(t.Context(), o, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if state.Resumable() {
-			resumable++
-		}
+		lanes[state.Lane()]++
 	}
-	if claimed, err := s.Claim(t.Context(), 100, time.Hour); len(claimed) != 0 || err != nil {
+	if claimed, err := s.Claim(t.Context(), order.Unshipped, 100, time.Hour); len(claimed) != 0 || err != nil {
 		t.Fatalf("claimed %v, %v while the orders are held", claimed, err)
 	}
 	if err := s.Close(); err != nil {
@@ -133,8 +131,10 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 	}
 
 	s = open(t, path)
-	if claimed, err := s.Claim(t.Context(), 100, time.Hour); len(claimed) != resumable || err != nil {
-		t.Errorf("claimed %v, %v after a restart, want %d", claimed, err, resumable)
+	for _, lane := range []order.Lane{order.Unshipped, order.Undelivered} {
+		if claimed, err := s.Claim(t.Context(), lane, 100, time.Hour); len(claimed) != lanes[lane] || err != nil {
+			t.Errorf("claimed %v, %v of lane %d after a restart, want %d", claimed, err, lane, lanes[lane])
+		}
 	}
 	if n, err := s.Purge(t.Context(), 100); n != 0 || err != nil {
 		t.Errorf("purged %d, %v after a restart, want none", n, err)

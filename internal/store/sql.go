@@ -7,10 +7,11 @@ const (
 	// columns are those of a record, in the order of its fields.
 	columns = `id, state, epoch, due, user_id, delivered, attempts, created, changed, body`
 
-	// resumable are the states that order.State.Resumable knows, and final those of Final. The terms stand here word
-	// for word as in the indexes, or these would not be used.
-	resumable = `state IN (1, 2, 3)`
-	final     = `state IN (4, 5, 8, 9)`
+	// unshipped and undelivered are the states in the lanes of order.State.Lane, and final those of Final. The terms stand
+	// here word for word as in the indexes, or these would not be used.
+	unshipped   = `state IN (1, 2)`
+	undelivered = `state = 3`
+	final       = `state IN (4, 5, 8, 9)`
 
 	// insertOrder changes no row when there is one of that id.
 	insertOrder = `
@@ -24,19 +25,24 @@ const (
 
 	selectOrder = `SELECT ` + columns + ` FROM orders WHERE id = $1`
 
-	// claimOrders asks twice whether a row is due, for databases that look at it again after they have waited for its lock.
-	claimOrders = `
+	// A claim asks twice whether a row is due, for databases that look at it again after they have waited for its lock.
+	claimUnshipped   = claim + unshipped + claimed
+	claimUndelivered = claim + undelivered + claimed
+
+	claim = `
 		UPDATE orders SET epoch = epoch + 1, due = $1
 		WHERE due <= $2 AND id IN (
-			SELECT id FROM orders WHERE ` + resumable + ` AND due <= $2 ORDER BY due LIMIT $3)
+			SELECT id FROM orders WHERE `
+	claimed = ` AND due <= $2 ORDER BY due LIMIT $3)
 		RETURNING ` + columns
 
 	deleteOrders = `
 		DELETE FROM orders WHERE id IN (
 			SELECT id FROM orders WHERE ` + final + ` AND due <= $1 ORDER BY due LIMIT $2)`
 
-	// releaseOrders makes due what an owner that is gone has held.
-	releaseOrders = `UPDATE orders SET due = $1 WHERE ` + resumable + ` AND due > $1`
+	// A release makes due what an owner that is gone has held.
+	releaseUnshipped   = `UPDATE orders SET due = $1 WHERE ` + unshipped + ` AND due > $1`
+	releaseUndelivered = `UPDATE orders SET due = $1 WHERE ` + undelivered + ` AND due > $1`
 )
 
 // schemaVersion is what this program reads and writes; a database carries its own in PRAGMA user_version.
@@ -58,7 +64,8 @@ const schema = `
 		changed   INTEGER NOT NULL, -- when the order came into its state
 		body      BLOB    NOT NULL  -- checkout.record.v1.Order
 	) STRICT, WITHOUT ROWID;
-	CREATE INDEX orders_resumable ON orders (due) WHERE ` + resumable + `;
+	CREATE INDEX orders_unshipped ON orders (due) WHERE ` + unshipped + `;
+	CREATE INDEX orders_undelivered ON orders (due) WHERE ` + undelivered + `;
 	CREATE INDEX orders_final ON orders (due) WHERE ` + final + `;
 	PRAGMA user_version = 1;
 	COMMIT`

@@ -148,8 +148,10 @@ func (c *conn) prepare(journal string) error {
 	if err := c.probe(); err != nil {
 		return err
 	}
-	if _, err := c.exec(releaseOrders, dueIn(0)); err != nil {
-		return fmt.Errorf("release orders: %w", err)
+	for _, release := range []string{releaseUnshipped, releaseUndelivered} {
+		if _, err := c.exec(release, dueIn(0)); err != nil {
+			return fmt.Errorf("release orders: %w", err)
+		}
 	}
 	return nil
 }

@@ -41,9 +41,11 @@ func TestDueOrdersAreFoundByAnIndex(t *testing.T) {
 	t.Parallel()
 	s, _ := memory(t)
 	for statement, index := range map[string]string{
-		claimOrders:   "SEARCH orders USING INDEX orders_resumable (due<?)",
-		releaseOrders: "SEARCH orders USING INDEX orders_resumable (due>?)",
-		deleteOrders:  "SEARCH orders USING INDEX orders_final (due<?)",
+		claimUnshipped:     "SEARCH orders USING INDEX orders_unshipped (due<?)",
+		claimUndelivered:   "SEARCH orders USING COVERING INDEX orders_undelivered (due<?)",
+		releaseUnshipped:   "SEARCH orders USING INDEX orders_unshipped (due>?)",
+		releaseUndelivered: "SEARCH orders USING INDEX orders_undelivered (due>?)",
+		deleteOrders:       "SEARCH orders USING INDEX orders_final (due<?)",
 	} {
 		var plan []string
 		err := s.owner.do(t.Context(), other, func(c *conn) error {
@@ -86,7 +88,7 @@ func TestAnUnreadableOrderDoesNotKeepBackTheOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claimed, err := s.Claim(t.Context(), 10, time.Hour)
+	claimed, err := s.Claim(t.Context(), order.Unshipped, 10, time.Hour)
 	if err == nil || !strings.Contains(err.Error(), "order 2") {
 		t.Errorf("Claim says %v, want it to name order 2", err)
 	}

@@ -63,14 +63,18 @@ func (s *SQLite) Save(ctx context.Context, o *order.Order, from order.State, hol
 	return describe("save", r.id, err)
 }
 
-// Claim takes over at most limit resumable orders that nobody holds any more, those that have waited longest, and raises
+// Claim takes over at most limit orders of the lane that nobody holds any more, those that have waited longest, and raises
 // their epoch. They come in the order in which they were created. Orders that cannot be read are reported in the error,
 // and do not keep back the others: both results count. When ctx ends first, orders may be held that nobody works on;
 // they are due again after hold.
-func (s *SQLite) Claim(ctx context.Context, limit int, hold time.Duration) ([]*order.Order, error) {
+func (s *SQLite) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) ([]*order.Order, error) {
+	claim := claimUnshipped
+	if lane == order.Undelivered {
+		claim = claimUndelivered
+	}
 	var claimed []record
 	err := s.owner.do(ctx, other, func(c *conn) (err error) {
-		claimed, err = c.records(claimOrders, dueIn(hold), dueIn(0), max(limit, 0))
+		claimed, err = c.records(claim, dueIn(hold), dueIn(0), max(limit, 0))
 		return err
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func (f priceFunc) Price(ctx context.Context, r order.Request) (*order.Order, er
 }
 
 func (s brokenStore) Open(context.Context, *order.Order, time.Duration) error { return s.err }
-func (s brokenStore) Claim(context.Context, int, time.Duration) ([]*order.Order, error) {
+func (s brokenStore) Claim(context.Context, order.Lane, int, time.Duration) ([]*order.Order, error) {
 	return nil, s.err
 }
 

@@ -34,14 +34,18 @@ func names(f func(order.State) bool) []order.ID {
 
 func claimsDue(t *testing.T, s Store) {
 	openEveryState(t, s)
-	claimed := mustClaim(t, s, 100)
-
-	got := ids(claimed)
-	slices.Sort(got)
-	if diff := difference(names(order.State.Resumable), got); diff != "" {
-		t.Errorf("claimed others than are due and resumable (-want +got):\n%s", diff)
+	var all []*order.Order
+	for _, lane := range []order.Lane{order.Unshipped, order.Undelivered} {
+		claimed, err := s.Claim(t.Context(), lane, 100, held)
+		expectNoError(t, err)
+		got := ids(claimed)
+		slices.Sort(got)
+		if diff := difference(names(func(s order.State) bool { return s.Lane() == lane }), got); diff != "" {
+			t.Errorf("claimed others than are due in lane %d (-want +got):\n%s", lane, diff)
+		}
+		all = append(all, claimed...)
 	}
-	for _, o := range claimed {
+	for _, o := range all {
 		if o.Epoch != 2 {
 			t.Errorf("%s has epoch %d after the first take-over, want 2", o.ID, o.Epoch)
 		}
@@ -94,7 +98,7 @@ func claimedByOne(t *testing.T, s Store) {
 	for i := range claimers {
 		wg.Go(func() {
 			for {
-				claimed, err := s.Claim(t.Context(), 3, held)
+				claimed, err := s.Claim(t.Context(), order.Unshipped, 3, held)
 				if err != nil {
 					t.Error(err)
 				}

@@ -100,17 +100,18 @@ func (m *model) save(t *rapid.T) {
 
 func (m *model) claim(t *rapid.T) {
 	limit, hold := rapid.IntRange(0, 3).Draw(t, "limit"), drawHold(t)
-	claimed, err := m.store.Claim(m.ctx, limit, hold)
+	lane := rapid.SampledFrom([]order.Lane{order.Unshipped, order.Undelivered}).Draw(t, "lane")
+	claimed, err := m.store.Claim(m.ctx, lane, limit, hold)
 	expect(t, "Claim", err, nil)
 
-	waiting := m.count(func(e entry) bool { return e.due() && e.order.State.Resumable() })
+	waiting := m.count(func(e entry) bool { return e.due() && e.order.State.Lane() == lane })
 	if len(claimed) != min(limit, waiting) {
 		t.Fatalf("claimed %v of %d that are due, limit %d", ids(claimed), waiting, limit)
 	}
 	latest := -100 * time.Hour
 	for _, o := range claimed {
 		known := m.entries[o.ID]
-		if known.order == nil || !known.due() || !known.order.State.Resumable() {
+		if known.order == nil || !known.due() || known.order.State.Lane() != lane {
 			t.Fatalf("claimed %v, which is not to be had: %v", o, known)
 		}
 		latest = max(latest, known.hold)
@@ -121,7 +122,7 @@ func (m *model) claim(t *rapid.T) {
 		m.entries[o.ID] = entry{taken, time.Hour} // out of the way of the count below
 		defer func() { m.entries[o.ID] = entry{taken, hold} }()
 	}
-	longer := func(e entry) bool { return e.order.State.Resumable() && e.hold < latest }
+	longer := func(e entry) bool { return e.order.State.Lane() == lane && e.hold < latest }
 	if n := m.count(longer); n > 0 {
 		t.Fatalf("%d orders that have waited longer were passed over", n)
 	}
