@@ -11,12 +11,14 @@ import (
 // cartTime is how long an order may still empty the cart that it came from.
 const cartTime = time.Minute
 
-// cartHaste is how soon after the cart was read it may be emptied without another look.
+// cartHaste is how soon after the cart was read it may be emptied without another look, and how long that may take.
 const cartHaste = 3 * time.Second
 
 // emptyCart is the first try, while the caller waits: the shop must not show a cart that has been bought. After a slow
 // order the customer may have gone on shopping, and it is left to settleCart.
 func (f *flight) emptyCart(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, cartHaste)
+	defer cancel()
 	if f.order.State == Placed && time.Since(f.order.Created) < cartHaste && f.Cart.Empty(ctx, f.order.UserID) == nil {
 		f.order.Delivered |= CartSettled
 	}

@@ -13,8 +13,9 @@ const (
 	// lease is how long an order is left to the process that works on it, counted from its last record.
 	lease = 30 * time.Second
 	// stepTime bounds what is done between two records, and recordTime the tries to make a record. The lease counts from
-	// the first try of the record before, so an order never has two masters if recordTime + stepTime + recordTime < lease.
-	stepTime   = 20 * time.Second
+	// the first try of the record before, so an order never has two masters if recordTime + stepTime + recordTime < lease;
+	// before the deliveries the cart comes in between, with cartHaste.
+	stepTime   = 18 * time.Second
 	recordTime = 4 * time.Second
 	// retention is how long a finished order's record is kept.
 	retention = 7 * 24 * time.Hour
@@ -140,7 +141,7 @@ func (f *flight) charge(ctx context.Context) error {
 		return f.doubt(ctx, errors.New("the process that charged it ended before the answer came"))
 	}
 	// We may have slept, or the store, and the order have been taken over. A machine that sleeps stops the monotonic clock.
-	if time.Since(o.Created.Round(0)) > lease-stepTime {
+	if time.Since(o.Created.Round(0)) > lease-stepTime-recordTime {
 		return f.refuse(ctx, ErrUnavailable, errors.New("too late to charge"))
 	}
 	transaction, err := f.Payment.Charge(ctx, o.ID, o.Total, *card)

@@ -74,6 +74,7 @@ func TestNoChargeFollowsASlowRecord(t *testing.T) {
 	for name, test := range map[string]struct{ record, callers time.Duration }{
 		"the caller's time is over": {record: 995 * time.Millisecond, callers: time.Second},
 		"the lease is over":         {record: 29 * time.Second, callers: time.Minute},
+		"the lease would not do":    {record: lease - stepTime - recordTime + time.Millisecond, callers: time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -130,6 +131,27 @@ func TestASlowDiskDoesNotMakeTwoMasters(t *testing.T) {
 		p.flights.Wait()
 		if got := s.books()[1]; got != 1 {
 			t.Errorf("%d parcels, want one: recovery took the order while it was being shipped", got)
+		}
+	})
+}
+
+func TestTheStepsFitIntoTheLease(t *testing.T) {
+	t.Parallel()
+	if longest := recordTime + cartHaste + stepTime + recordTime; longest >= lease {
+		t.Errorf("from record to record an order may take %v, and its lease is %v", longest, lease)
+	}
+}
+
+func TestACartThatHangsDoesNotHoldTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = hanging(StepEmptyCart)
+		began := time.Now()
+		if _, err := s.open(t).Place(t.Context(), request()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > cartHaste {
+			t.Errorf("the answer came after %v, want it within %v however long the cart takes", took, cartHaste)
 		}
 	})
 }

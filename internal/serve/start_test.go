@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
 )
@@ -65,11 +66,19 @@ func TestHealthChecksLeaveNoTelemetry(t *testing.T) {
 	if _, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
 		t.Fatal(err)
 	}
+	// An order that fails at once, so that there is telemetry to look through.
+	if _, err := s.PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{}); err == nil {
+		t.Fatal("an empty request was accepted")
+	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
+	var names []string
 	for _, span := range s.shop.Collector.Spans() {
-		t.Errorf("a span %q", span.GetName())
+		names = append(names, span.GetName())
+	}
+	if len(names) != 1 || names[0] != "oteldemo.CheckoutService/PlaceOrder" {
+		t.Errorf("spans %q, want that of the order alone", names)
 	}
 }
 

@@ -36,8 +36,7 @@ func claimsDue(t *testing.T, s Store) {
 	openEveryState(t, s)
 	var all []*order.Order
 	for _, lane := range []order.Lane{order.Unshipped, order.Undelivered} {
-		claimed, err := s.Claim(t.Context(), lane, 100, held)
-		expectNoError(t, err)
+		claimed := mustClaimOf(t, s, lane, 100)
 		got := ids(claimed)
 		slices.Sort(got)
 		if diff := difference(names(func(s order.State) bool { return s.Lane() == lane }), got); diff != "" {

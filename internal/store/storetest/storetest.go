@@ -119,16 +119,15 @@ func mustSave(t *testing.T, s Store, o *order.Order, hold time.Duration) {
 	}
 }
 
-func expectNoError(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
+// mustClaim claims of the lane that new orders are in.
 func mustClaim(t *testing.T, s Store, limit int) []*order.Order {
 	t.Helper()
-	claimed, err := s.Claim(t.Context(), order.Unshipped, limit, held)
+	return mustClaimOf(t, s, order.Unshipped, limit)
+}
+
+func mustClaimOf(t *testing.T, s Store, lane order.Lane, limit int) []*order.Order {
+	t.Helper()
+	claimed, err := s.Claim(t.Context(), lane, limit, held)
 	if err != nil {
 		t.Fatal(err)
 	}
