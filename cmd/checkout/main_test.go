@@ -3,12 +3,20 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"maps"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -117,7 +125,7 @@ func TestHealthHasTheProbesExitStatuses(t *testing.T) {
 }
 
 // shopping runs the service in a shop and returns the environment of its clients.
-func shopping(t *testing.T) (*demo.Shop, map[string]string) {
+func shopping(t *testing.T, set map[string]string) (*demo.Shop, map[string]string) {
 	t.Helper()
 	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
 	if err != nil {
@@ -125,6 +133,7 @@ func shopping(t *testing.T) (*demo.Shop, map[string]string) {
 	}
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"], environ["OTEL_SDK_DISABLED"] = "0", "memory", "true"
+	maps.Copy(environ, set)
 	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -145,10 +154,49 @@ func shopping(t *testing.T) (*demo.Shop, map[string]string) {
 	return shop, environ
 }
 
+func TestHealthOfAServerWithTLS(t *testing.T) {
+	_, environ := shopping(t, certificate(t))
+	if status, stdout, stderr := call(t, environ, "", "health"); status != 0 {
+		t.Errorf("over TLS: exit status %d, %s%s; want 0", status, stdout, stderr)
+	}
+	if status, _, _ := call(t, environ, "", "health", "-tls=false"); status == 0 {
+		t.Error("in plaintext: exit status 0 from a server with a certificate")
+	}
+}
+
+// certificate makes a certificate for localhost and returns the settings that name its files.
+func certificate(t *testing.T) map[string]string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := map[string]string{}
+	for name, block := range map[string]*pem.Block{
+		"CHECKOUT_TLS_CERT": {Type: "CERTIFICATE", Bytes: der},
+		"CHECKOUT_TLS_KEY":  {Type: "PRIVATE KEY", Bytes: secret},
+	} {
+		set[name] = filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(set[name], pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return set
+}
+
 const card = `{"credit_card_number": "4432-8015-6152-0454", "credit_card_cvv": 672, "credit_card_expiration_year": 2039, "credit_card_expiration_month": 1}`
 
 func TestAnOrderFromTheTerminal(t *testing.T) {
-	shop, environ := shopping(t)
+	shop, environ := shopping(t, nil)
 	file := filepath.Join(t.TempDir(), "card.json")
 	if err := os.WriteFile(file, []byte(card), 0o600); err != nil {
 		t.Fatal(err)
