@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -35,50 +34,77 @@ func (f *flight) deliverIfRoom(ctx context.Context) {
 			defer func() { <-f.deliveries }()
 			return within(ctx, f.deliver)
 		default:
-			return f.save(ctx, Placed, backoff(1))
+			return f.save(ctx, Placed, f.backoff(1))
 		}
 	}))
+}
+
+// slow is how long deliveries take before it is put on record that the cart is settled: the user's next order waits for it.
+const slow = 200 * time.Millisecond
+
+// delivery is one of the things that are owed, and then how it went.
+type delivery struct {
+	is   Delivery
+	step Step
+	do   func(context.Context, *Order) error
+	err  error
 }
 
 // deliver does what is still owed, side by side, and records how far it came. Each delivery may be done more than once.
 func (f *flight) deliver(ctx context.Context) error {
 	o := f.order
-	deliveries := []struct {
-		is   Delivery
-		step Step
-		do   func(context.Context, *Order) error
-	}{
-		{CartSettled, StepEmptyCart, f.settleCart},
-		{EmailSent, StepEmail, f.Mail.Confirm},
-		{EventPublished, StepPublish, f.publish},
-	}
-	var wg sync.WaitGroup
-	done := make([]Delivery, len(deliveries))
-	failures := make([]error, len(deliveries))
-	for i, d := range deliveries {
-		if o.Delivered.Has(d.is) {
-			continue
+	seen := *o // by the deliveries, while the record of o changes
+	made := make(chan delivery)
+	owed := 0
+	for _, d := range []delivery{
+		{is: CartSettled, step: StepEmptyCart, do: f.settleCart},
+		{is: EmailSent, step: StepEmail, do: f.Mail.Confirm},
+		{is: EventPublished, step: StepPublish, do: f.publish},
+	} {
+		if !o.Delivered.Has(d.is) {
+			owed++
+			go func() {
+				d.err = guard(func() error { return d.do(ctx, &seen) })
+				made <- d
+			}()
 		}
-		wg.Go(func() {
-			err := guard(func() error { return d.do(ctx, o) })
-			if err != nil && !errors.Is(err, ErrRefused) {
-				failures[i] = fmt.Errorf("%s: %w", d.step, err)
-				return
+	}
+	failed := f.collect(ctx, made, owed)
+	if len(failed) == 0 {
+		return f.record(ctx, Completed, "")
+	}
+	causes := make([]error, len(failed))
+	for i, d := range failed {
+		causes[i] = fmt.Errorf("%s: %w", d.step, d.err)
+	}
+	return f.postpone(ctx, failed[0].step, errors.Join(causes...))
+}
+
+// collect waits for so many deliveries and returns those that are still owed.
+func (f *flight) collect(ctx context.Context, made <-chan delivery, owed int) (failed []delivery) {
+	o := f.order
+	late := time.NewTimer(slow)
+	defer late.Stop()
+	for owed > 0 {
+		select {
+		case d := <-made:
+			owed--
+			if d.err != nil && !errors.Is(d.err, ErrRefused) {
+				failed = append(failed, d)
+				continue
 			}
-			if err != nil { // refused for good: that is told, and no longer owed
-				f.report(ctx, &Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: err})
+			if d.err != nil { // refused for good: that is told, and no longer owed
+				o.failed(d.step, d.err)
+				f.report(ctx, &Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: d.err})
 			}
-			done[i] = d.is
-		})
+			o.Delivered |= d.is
+		case <-late.C:
+			if o.Settled() && !f.recorded.Load().Settled() {
+				f.report(ctx, f.save(ctx, Placed, lease))
+			}
+		}
 	}
-	wg.Wait()
-	for _, d := range done {
-		o.Delivered |= d
-	}
-	if err := errors.Join(failures...); err != nil {
-		return f.postpone(ctx, "", err)
-	}
-	return f.record(ctx, Completed, "")
+	return failed
 }
 
 // publish tells the rest of the shop, if there is a broker to tell it by.

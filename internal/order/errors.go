@@ -29,12 +29,18 @@ const (
 	ErrOverloaded Kind = "too many orders under way"
 	// ErrDeclined: the payment service refused the card.
 	ErrDeclined Kind = "card declined"
-	// ErrPaymentUnreachable: the charge could not be sent. No money moved.
+	// ErrPaymentUnreachable: the charge could not be sent, or is undone for ever. No money moved.
 	ErrPaymentUnreachable Kind = "payment unreachable"
 	// ErrInDoubt: the charge was sent and not answered in time. Do not pay again; ask what became of the order.
 	ErrInDoubt Kind = "payment outcome unknown"
 	// ErrUnshippable: the order was paid, and the carrier refuses it for good. The money is owed back.
 	ErrUnshippable Kind = "shipping refused"
+	// ErrRefunded: the order was paid, could not be shipped, and the money went back.
+	ErrRefunded Kind = "refunded"
+	// ErrKeyReused: the idempotency key is that of another request. Nothing was done for this one.
+	ErrKeyReused Kind = "idempotency key reused"
+	// ErrBusy: another order of the user, Error.OrderID, is under way. Nothing was done for this one; ask again later.
+	ErrBusy Kind = "another order of the user is under way"
 	// ErrInternal: a bug of ours. The order, if there is one, is left to recovery.
 	ErrInternal Kind = "internal error"
 )
@@ -47,6 +53,8 @@ var (
 	ErrUnsent = errors.New("not sent")
 	// ErrFenced: the order has been taken over by somebody else.
 	ErrFenced = errors.New("taken over")
+	// ErrNotFound: there is no such order. It never was, or its retention is over.
+	ErrNotFound = errors.New("no such order")
 )
 
 // Step names a part of placing an order, in errors and in telemetry.
@@ -59,6 +67,8 @@ const (
 	StepConvert   Step = "convert"
 	StepRecord    Step = "record"
 	StepCharge    Step = "charge"
+	StepLookup    Step = "lookup"
+	StepReverse   Step = "reverse"
 	StepShip      Step = "ship"
 	StepEmptyCart Step = "empty_cart"
 	StepEmail     Step = "email"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -17,8 +16,10 @@ const (
 	// before the deliveries the cart comes in between, with cartHaste.
 	stepTime   = 18 * time.Second
 	recordTime = 4 * time.Second
-	// retention is how long a finished order's record is kept.
+	// retention is how long a finished order's record is kept, and its key remembered.
 	retention = 7 * 24 * time.Hour
+	// patience is how long what is owed is tried by itself; then a person is asked for.
+	patience = 24 * time.Hour
 	// shipTries is how often a parcel is tried while the caller may be waiting.
 	shipTries = 3
 )
@@ -34,6 +35,8 @@ type flight struct {
 	placed   *Order
 	failure  error
 	alone    atomic.Bool // the caller has gone without it
+
+	unrecorded State // what has happened to the order and could not be recorded in time
 }
 
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
@@ -54,6 +57,7 @@ func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()
 		release() // before the answer: who has it may come again at once
 		f.land(ctx, err)
 		f.deliverIfRoom(ctx)
+		f.testify(ctx)
 	})
 	return f
 }
@@ -74,9 +78,9 @@ func (f *flight) wait(ctx context.Context) (*Order, error) {
 		switch o := f.recorded.Load(); o.State {
 		case Charging:
 			return nil, &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}
-		case Charged, Placed:
-			return o, nil
-		case Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
+		case Charged, Placed, InDoubt, Refunding:
+			return o.answer()
+		case Completed, Declined, Refunded, Cancelled, Parked:
 			<-f.answered // it is at rest: nothing is waited for any more, and only the answer tells how it came there
 		}
 	}
@@ -115,9 +119,13 @@ func (f *flight) forward(ctx context.Context) error {
 		switch f.order.State {
 		case Charging:
 			step = f.charge
+		case InDoubt:
+			step = f.inquire
 		case Charged:
 			step = f.ship
-		case Placed, Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
+		case Refunding:
+			step = f.reverse
+		case Placed, Completed, Declined, Refunded, Cancelled, Parked:
 			return nil
 		}
 		if err := within(ctx, step); err != nil {
@@ -133,7 +141,7 @@ func within(ctx context.Context, step func(context.Context) error) error {
 	return step(ctx)
 }
 
-// charge takes the money, once. Without a card (the order was found in Charging) nobody can know whether it was taken.
+// charge takes the money, once. Without a card (the order was found in Charging) nobody here can know whether it was.
 func (f *flight) charge(ctx context.Context) error {
 	o, card := f.order, f.card
 	f.card = nil
@@ -142,34 +150,60 @@ func (f *flight) charge(ctx context.Context) error {
 	}
 	// We may have slept, or the store, and the order have been taken over. A machine that sleeps stops the monotonic clock.
 	if time.Since(o.Created.Round(0)) > lease-stepTime-recordTime {
-		return f.refuse(ctx, ErrUnavailable, errors.New("too late to charge"))
+		return f.refuse(ctx, Cancelled, ErrUnavailable, errors.New("too late to charge"))
 	}
 	transaction, err := f.Payment.Charge(ctx, o.ID, o.Total, *card)
 	switch {
 	case errors.Is(err, ErrUnsent):
-		return f.refuse(ctx, ErrPaymentUnreachable, err)
+		return f.refuse(ctx, Cancelled, ErrPaymentUnreachable, err)
 	case errors.Is(err, ErrRefused):
-		return f.refuse(ctx, ErrDeclined, err)
+		return f.refuse(ctx, Declined, ErrDeclined, err)
 	case err != nil:
 		return f.doubt(ctx, err)
 	}
 	o.TransactionID = transaction
 	if err := f.record(ctx, Charged, ""); err != nil { // nothing may follow that a crash would forget
+		f.unrecorded = Charged
 		return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
 	}
 	return nil
 }
 
-// doubt records that nobody here knows whether the card was charged.
+// refuse records that no money moved. Should the record fail, the order stays in Charging and will be in doubt: safe.
+func (f *flight) refuse(ctx context.Context, to State, kind Kind, cause error) error {
+	f.report(ctx, f.record(ctx, to, brief(cause)))
+	return &Error{Kind: kind, Step: StepCharge, OrderID: f.order.ID, Err: cause}
+}
+
+// doubt records that nobody here knows whether the card was charged. The ledger may, if there is one.
 func (f *flight) doubt(ctx context.Context, cause error) error {
-	f.report(ctx, f.record(ctx, InDoubt, brief(cause)))
+	unrecorded := f.record(ctx, InDoubt, brief(cause))
+	f.report(ctx, unrecorded)
+	if f.Ledger != nil && unrecorded == nil {
+		return nil
+	}
 	return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: f.order.ID, Err: cause}
 }
 
-// refuse records that no money moved. Should the record fail, the order stays in Charging and will be in doubt: safe.
-func (f *flight) refuse(ctx context.Context, kind Kind, cause error) error {
-	f.report(ctx, f.record(ctx, Declined, brief(cause)))
-	return &Error{Kind: kind, Step: StepCharge, OrderID: f.order.ID, Err: cause}
+// inquire asks the ledger whether an order in doubt was charged. If not so far, it must never be: a charge that is still
+// on its way would find nobody who wants it.
+func (f *flight) inquire(ctx context.Context) error {
+	o := f.order
+	if f.Ledger == nil { // there was one when the order was left
+		return f.record(ctx, InDoubt, o.Reason)
+	}
+	transaction, err := f.Ledger.Lookup(ctx, o.ID)
+	switch {
+	case err != nil:
+		return &Error{Kind: ErrInDoubt, Step: StepLookup, OrderID: o.ID, Err: f.postpone(ctx, StepLookup, err)}
+	case transaction != "":
+		o.TransactionID = transaction
+		return f.record(ctx, Charged, "")
+	}
+	if err := f.Ledger.Reverse(ctx, o.ID); err != nil {
+		return &Error{Kind: ErrInDoubt, Step: StepReverse, OrderID: o.ID, Err: f.postpone(ctx, StepReverse, err)}
+	}
+	return f.refuse(ctx, Cancelled, ErrPaymentUnreachable, errors.New(o.Reason))
 }
 
 // ship sends the parcel. What may pass is tried again a little, and then left to recovery.
@@ -180,24 +214,64 @@ func (f *flight) ship(ctx context.Context) error {
 		switch {
 		case err == nil:
 			o.TrackingID = tracking
-			return f.record(ctx, Placed, "")
+			return f.shipped(ctx)
 		case errors.Is(err, ErrRefused):
-			f.report(ctx, f.record(ctx, Refunding, brief(err)))
-			return &Error{Kind: ErrUnshippable, Step: StepShip, OrderID: o.ID, Err: err}
+			return f.unshippable(ctx, err)
 		case try == shipTries || !pause(ctx, 100*time.Millisecond<<try):
 			return f.postpone(ctx, StepShip, err)
 		}
+		o.failed(StepShip, err)
 	}
+}
+
+// shipped records the parcel.
+func (f *flight) shipped(ctx context.Context) error {
+	err := f.record(ctx, Placed, "")
+	if err != nil {
+		f.unrecorded = Placed
+	}
+	return err
+}
+
+// unshippable records that the carrier will not have the order. If there is a ledger the money goes back at once.
+func (f *flight) unshippable(ctx context.Context, cause error) error {
+	if f.Ledger != nil {
+		return f.record(ctx, Refunding, brief(cause))
+	}
+	f.report(ctx, f.record(ctx, Parked, brief(cause)))
+	return &Error{Kind: ErrUnshippable, Step: StepShip, OrderID: f.order.ID, Err: cause}
+}
+
+// reverse gives the money back for what cannot be shipped.
+func (f *flight) reverse(ctx context.Context) error {
+	o := f.order
+	if f.Ledger == nil { // there was one when the order was left
+		return f.record(ctx, Parked, o.Reason)
+	}
+	cause := errors.New(o.Reason)
+	if err := f.Ledger.Reverse(ctx, o.ID); err != nil {
+		return &Error{Kind: ErrUnshippable, Step: StepReverse, OrderID: o.ID, Err: f.postpone(ctx, StepReverse, err)}
+	}
+	if err := f.record(ctx, Refunded, o.Reason); err != nil {
+		return err
+	}
+	return &Error{Kind: ErrRefunded, Step: StepShip, OrderID: o.ID, Err: cause}
 }
 
 // record makes the order's new state durable, and why it came into it if that is not plain. Until it has succeeded,
 // nothing may be done on the strength of it.
 func (f *flight) record(ctx context.Context, to State, reason string) error {
+	return f.recordFor(ctx, to, reason, f.hold(to))
+}
+
+// recordFor is record with the order left alone for as long as hold says.
+func (f *flight) recordFor(ctx context.Context, to State, reason string, hold time.Duration) error {
 	before := *f.order
-	f.order.State, f.order.Reason, f.order.Changed, f.order.Attempts = to, reason, time.Now(), 0
-	hold := lease
-	if to.Final() {
-		hold = retention
+	o := f.order
+	o.State, o.Reason, o.Changed, o.Attempts = to, reason, time.Now(), 0
+	o.tell(Event{At: o.Changed, State: to, Problem: reason})
+	if to == Cancelled {
+		o.Key = "" // it is free for another try
 	}
 	if err := f.save(ctx, before.State, hold); err != nil {
 		*f.order = before
@@ -206,13 +280,34 @@ func (f *flight) record(ctx context.Context, to State, reason string) error {
 	return nil
 }
 
-// postpone leaves the order to recovery for a while, longer with each failure, and returns the failure.
+// hold is how long an order is left alone that has come into this state.
+func (p *Placer) hold(s State) time.Duration {
+	switch {
+	case s.Final():
+		return retention
+	case p.rests(s):
+		return AtRest
+	}
+	return lease
+}
+
+// postpone leaves the order to recovery for a while, longer with each failure, or to a person when there have been enough.
+// It returns the failure.
 func (f *flight) postpone(ctx context.Context, step Step, cause error) error {
 	o := f.order
-	o.Attempts++
-	o.Reason = brief(cause)
+	o.failed(step, cause)
 	failure := &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: cause}
-	if err := f.save(ctx, o.State, backoff(o.Attempts)); err != nil {
+	if time.Since(o.Changed) > patience && o.State != Placed {
+		if err := f.record(ctx, Parked, brief(cause)); err != nil {
+			failure.Err = errors.Join(cause, err)
+		}
+		return failure
+	}
+	o.Attempts++
+	if o.State != InDoubt && o.State != Refunding { // their reason is how they came there
+		o.Reason = brief(cause)
+	}
+	if err := f.save(ctx, o.State, f.backoff(o.Attempts)); err != nil {
 		failure.Err = errors.Join(cause, err)
 	}
 	return failure
@@ -234,17 +329,41 @@ func (f *flight) save(ctx context.Context, from State, hold time.Duration) error
 	}
 }
 
+// testify goes on trying to record what has happened and could not be recorded in time: nobody else knows of it. It lasts
+// until it is recorded or the service ends. Whoever has taken the order over meanwhile could only put it in doubt.
+func (f *flight) testify(ctx context.Context) {
+	for tries := 1; f.unrecorded != 0 && pause(ctx, f.backoff(min(tries, 3))); tries++ {
+		err := f.recordFor(ctx, f.unrecorded, "", 0) // and let recovery take it from there, at once
+		if errors.Is(err, ErrFenced) && f.unrecorded == Charged {
+			err = f.contradict(ctx)
+		}
+		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
+			f.report(ctx, err)
+			return
+		}
+	}
+}
+
+// contradict takes back the order that was put in doubt because its receipt was here, and records the receipt.
+func (f *flight) contradict(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recordTime)
+	defer cancel()
+	o, err := f.Store.Take(ctx, f.order.ID, AtRest)
+	if err != nil {
+		return err
+	}
+	if o.State != InDoubt {
+		return ErrFenced
+	}
+	o.TransactionID = f.order.TransactionID
+	f.order = o
+	return f.recordFor(ctx, Charged, "its receipt could not be recorded before", 0)
+}
+
 // snapshot keeps a copy of the order as it is on record, for callers who cannot wait.
 func (f *flight) snapshot() {
 	o := *f.order
 	f.recorded.Store(&o)
-}
-
-// brief is the text of a cause, short enough for a record.
-func brief(cause error) string {
-	const most = 500
-	text := cause.Error()
-	return strings.ToValidUTF8(text[:min(len(text), most)], "�")
 }
 
 // pause waits, and tells whether it could.

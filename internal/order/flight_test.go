@@ -17,7 +17,7 @@ func TestTheAnswerGoesBeforeTheDeadline(t *testing.T) {
 	p := s.open(t)
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())
-		o, err := p.open(ctx, request())
+		o, _, err := p.open(ctx, request())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestABugInTheStoreIsThatOrdersAlone(t *testing.T) {
 			switch step {
 			case "open":
 				return errAway
-			case "save declined":
+			case "save cancelled":
 				panic("bug")
 			}
 			return nil
@@ -93,8 +93,8 @@ func TestNoChargeFollowsASlowRecord(t *testing.T) {
 				if !errors.Is(err, ErrUnavailable) || s.books()[0] != 0 {
 					t.Errorf("Place says %v after %d charges, want unavailable and none", err, s.books()[0])
 				}
-				if got := s.the(t).State; got != Declined {
-					t.Errorf("on record it is %v, want declined", got)
+				if got := s.the(t).State; got != Cancelled {
+					t.Errorf("on record it is %v, want cancelled", got)
 				}
 			})
 		})

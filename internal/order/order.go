@@ -70,6 +70,7 @@ type Order struct {
 	State State
 
 	UserID   string
+	Key      string // the caller's idempotency key; empty when there was none, or it is free for another try
 	Currency money.Currency
 	Email    Email
 	Address  Address
@@ -80,13 +81,18 @@ type Order struct {
 	TransactionID string // the receipt of the charge; empty before Charged
 	TrackingID    string // the parcel; empty before Placed
 	Delivered     Delivery
+	Failure       Kind   // what callers are told of an order that was not placed
 	Reason        string // why the order is where it is, if that is not plain; it holds no card and no address
 	Attempts      int    // failed tries since the last change of state
+	Story         []Event
 
 	Created time.Time
 	Changed time.Time         // when it came into its state
 	Trace   map[string]string // W3C trace context and baggage of the call that placed it
 }
+
+// Settled tells whether the order lays no claim on the user's cart any more: the cart was dealt with, or never will be.
+func (o *Order) Settled() bool { return o.State.Final() || o.Delivered.Has(CartSettled) }
 
 // Lines are the order's items without their prices.
 func (o *Order) Lines() []Line {

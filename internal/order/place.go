@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -12,6 +13,7 @@ type World struct {
 	Pricer    Pricer
 	Store     Store
 	Payment   Payment
+	Ledger    Ledger // nil when the payment service cannot be asked, and does not honour keys
 	Carrier   Carrier
 	Cart      Cart
 	Mail      Mail
@@ -20,6 +22,9 @@ type World struct {
 
 	// Report is told of failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
+	// Random returns a number of at least 0 and less than n, so that what failed together does not return together. Nil
+	// is math/rand.
+	Random func(n int64) int64
 }
 
 // Placer places orders, and sees them through.
@@ -38,30 +43,59 @@ const deliveriesAtOnce = 256
 
 // NewPlacer makes a Placer. Close it.
 func NewPlacer(w World) *Placer {
+	if w.Random == nil {
+		w.Random = rand.Int64N
+	}
 	p := &Placer{World: w, deliveries: make(chan struct{}, deliveriesAtOnce)}
 	p.life, p.end = context.WithCancel(context.Background())
 	return p
 }
 
-// Place turns the customer's cart into a paid order that is on its way. Its error is an *Error.
+// Place turns the customer's cart into a paid order that is on its way. Asked again for the same order it gives the same
+// answer. Its error is an *Error.
 //
 // An order whose parcel could not be sent in time is returned as it is, in state Charged: it is safe, and goes on.
 func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}
+	switch before, err := p.before(ctx, req); {
+	case err != nil:
+		return nil, err
+	case before != nil:
+		return p.join(ctx, before, req)
+	}
+	for {
+		placed, rival, err := p.try(ctx, req)
+		switch {
+		case errors.Is(err, ErrEmptyCart):
+			return p.replay(ctx, req, err)
+		case rival == nil:
+			return placed, err
+		}
+		// An order of the same user stands in the way. It is the answer, or it is waited for.
+		if answer, err := p.yield(ctx, rival, req); answer != nil || err != nil {
+			return answer, err
+		}
+		pause(ctx, tick)
+	}
+}
+
+// try places the order, unless a rival stands in its way.
+func (p *Placer) try(ctx context.Context, req Request) (placed, rival *Order, err error) {
 	release, err := p.Admission.Admit(ctx)
 	if err != nil {
-		return nil, fail(ErrOverloaded, "", err)
+		return nil, nil, fail(ErrOverloaded, "", err)
 	}
 	// Reading and adding up: nothing has moved yet, and the caller may hang up.
-	o, err := p.open(ctx, req)
-	if err != nil {
+	o, rival, err := p.open(ctx, req)
+	if rival != nil || err != nil {
 		p.abandon(ctx, o, release)
-		return nil, err
+		return nil, rival, err
 	}
 	// Money and parcels move. The caller may hang up; we may not.
-	return p.depart(ctx, o, req.Card, release).wait(ctx)
+	placed, err = p.depart(ctx, o, req.Card, release).wait(ctx)
+	return placed, nil, err
 }
 
 // leastTime is what must be left to a caller for a charge to be started: less, and they would never hear of it.
@@ -69,22 +103,32 @@ const leastTime = 100 * time.Millisecond
 
 // open prices the order and records the intent to charge it. From then on a crash is somebody's work. An order that
 // comes with an error may be on record, or not.
-func (p *Placer) open(ctx context.Context, req Request) (o *Order, err error) {
+func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err error) {
 	defer caught(&err)
+	asked := time.Now() // the cart may be emptied on behalf of another order from here on
 	o, err = p.Pricer.Price(ctx, req)
 	if err != nil {
-		return nil, fail(ErrInternal, "", err)
+		return nil, nil, fail(ErrInternal, "", err)
 	}
 	if err := inTime(ctx); err != nil {
-		return nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
+		return nil, nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
 	}
-	if err := p.Store.Open(ctx, o, lease); err != nil {
-		return o, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
+	o.Key = req.Key
+	o.tell(Event{At: o.Created, State: o.State})
+	rival, err = p.Store.Open(ctx, o, lease, time.Since(asked), "")
+	if rival != nil && rival.givesWay(o, req) {
+		rival, err = p.Store.Open(ctx, o, lease, time.Since(asked), rival.ID)
+	}
+	switch {
+	case err != nil:
+		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
+	case rival != nil:
+		return nil, rival, nil
 	}
 	if err := inTime(ctx); err != nil { // the store has taken long
-		return o, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
+		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	}
-	return o, nil
+	return o, nil, nil
 }
 
 // inTime tells whether the caller is there, and will be for as long as it takes to hear of a charge.
@@ -105,7 +149,7 @@ func (p *Placer) abandon(ctx context.Context, o *Order, release func()) {
 	p.flights.Go(func() {
 		defer release()
 		f := &flight{Placer: p, order: o}
-		err := guard(func() error { return f.record(ctx, Declined, "never charged: it could not be recorded in time") })
+		err := guard(func() error { return f.record(ctx, Cancelled, "never charged: it could not be recorded in time") })
 		if !errors.Is(err, ErrFenced) { // it never was on record
 			f.report(ctx, err)
 		}

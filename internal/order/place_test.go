@@ -176,21 +176,21 @@ func TestFailuresAfterTheIntentIsOnRecord(t *testing.T) {
 		books         [4]int
 	}{
 		"card refused":                    {before: failing(StepCharge, 1, ErrRefused), answer: ErrDeclined, state: Declined},
-		"payment not reached":             {before: failing(StepCharge, 1, ErrUnsent), answer: ErrPaymentUnreachable, state: Declined},
+		"payment not reached":             {before: failing(StepCharge, 1, ErrUnsent), answer: ErrPaymentUnreachable, state: Cancelled},
 		"charge fails, unknown how":       {before: failing(StepCharge, 1, away), answer: ErrInDoubt, state: InDoubt},
 		"answer to the charge lost":       {after: failing(StepCharge, 1, away), answer: ErrInDoubt, state: InDoubt, books: [4]int{1, 0, 0, 0}},
 		"charge hangs":                    {before: hanging(StepCharge), answer: ErrInDoubt, state: InDoubt},
-		"shipping refused for good":       {before: failing(StepShip, 1, ErrRefused), answer: ErrUnshippable, state: Refunding, books: [4]int{1, 0, 0, 0}},
+		"shipping refused for good":       {before: failing(StepShip, 1, ErrRefused), answer: ErrUnshippable, state: Parked, books: [4]int{1, 0, 0, 0}},
 		"shipping fails twice":            {before: failing(StepShip, 2, away), state: Completed, books: [4]int{1, 1, 1, 1}},
 		"shipping hangs":                  {before: hanging(StepShip), state: Charged, books: [4]int{1, 0, 0, 0}},
 		"cart cannot be emptied at first": {before: failing(StepEmptyCart, 1, away), state: Completed, books: [4]int{1, 1, 1, 1}},
 		"e-mail away":                     {before: failing(StepEmail, 99, away), state: Placed, books: [4]int{1, 1, 0, 1}},
 		"e-mail refused for good":         {before: failing(StepEmail, 1, ErrRefused), state: Completed, books: [4]int{1, 1, 0, 1}},
 		"broker hangs":                    {before: hanging(StepPublish), state: Placed, books: [4]int{1, 1, 1, 0}},
-		"charged fails to be recorded":    {before: failing("save charged", 1000, away), answer: ErrInDoubt, state: Charging, books: [4]int{1, 0, 0, 0}},
+		"charged fails to be recorded":    {before: failing("save charged", 1000, away), answer: ErrInDoubt, state: Charged, books: [4]int{1, 0, 0, 0}},
 		"recorded at the second try":      {before: failing("save charged", 1, away), state: Completed, books: [4]int{1, 1, 1, 1}},
-		"taken over meanwhile":            {before: failing("save charged", 1, ErrFenced), answer: ErrInDoubt, state: Charging, books: [4]int{1, 0, 0, 0}},
-		"placed fails to be recorded":     {before: failing("save placed", 1000, away), state: Charged, books: [4]int{1, 1, 0, 0}},
+		"taken over meanwhile":            {before: failing("save charged", 1000, ErrFenced), answer: ErrInDoubt, state: Charging, books: [4]int{1, 0, 0, 0}},
+		"placed fails to be recorded":     {before: failing("save placed", 1000, away), state: Placed, books: [4]int{1, 1, 0, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -252,8 +252,8 @@ func TestAnOrderThatWasOpenedWithoutOurHearingOfItIsNotInDoubt(t *testing.T) {
 			t.Errorf("Place says %v, want unavailable", err)
 		}
 		recovering(t, p, time.Minute)
-		if got := s.the(t).State; got != Declined {
-			t.Errorf("on record it is %v, want declined: it was never charged", got)
+		if got := s.the(t).State; got != Cancelled {
+			t.Errorf("on record it is %v, want cancelled: it was never charged", got)
 		}
 	})
 }

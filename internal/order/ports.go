@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"checkout/internal/money"
@@ -60,11 +61,25 @@ type Events interface {
 	Publish(ctx context.Context, o *Order) error
 }
 
+// Ledger is what a payment service can also be asked that knows each charge by the order's id: that honours keys.
+type Ledger interface {
+	// Lookup returns the transaction of the order's charge, or "" when there is none so far.
+	Lookup(ctx context.Context, id ID) (transactionID string, err error)
+	// Reverse sees to it that the order's net charge is zero for ever, also when a delayed charge arrives later. Doing it
+	// twice does no harm.
+	Reverse(ctx context.Context, id ID) error
+}
+
 // Store keeps the record of orders. What it has accepted survives a crash of the process and of the machine. After an
 // error that is not named here the write may have been made or not; making it again does no harm.
+//
+// The store's clock decides when an order is due and which came first, so that replicas need not agree on the time.
 type Store interface {
-	// Open records a new order in its state, held for as long as given.
-	Open(ctx context.Context, o *Order, hold time.Duration) error
+	// Open records a new order as its user's latest, held for as long as given. age is how long ago its cart was asked for.
+	//
+	// When another order of the user stands in its way, that one is returned and nothing is recorded: the one that has the
+	// same key, or else the latest, unless that was settled (Order.Settled) before the cart was asked for, or is over.
+	Open(ctx context.Context, o *Order, hold, age time.Duration, over ID) (rival *Order, err error)
 	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
 	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
 	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
@@ -73,7 +88,17 @@ type Store interface {
 	// have been due longest.
 	// It may return orders and an error: the error is then of others, that could not be read.
 	Claim(ctx context.Context, lane Lane, limit int, hold time.Duration) ([]*Order, error)
+	// Take takes over one order that rests (was last saved with hold AtRest), and raises its epoch. It returns ErrFenced
+	// when the order does not rest, and ErrNotFound when there is none.
+	Take(ctx context.Context, id ID, hold time.Duration) (*Order, error)
+	// Get returns the order as it is on record, or ErrNotFound.
+	Get(ctx context.Context, id ID) (*Order, error)
+	// Find returns the user's order of that key or, without a key, the user's latest; or ErrNotFound.
+	Find(ctx context.Context, userID, key string) (*Order, error)
 }
+
+// AtRest is how long an order is held that nobody shall take up by themselves: it waits for a person.
+const AtRest time.Duration = math.MaxInt64
 
 // Pricer is the read phase: it turns a request into an order that could be charged. Nothing moves.
 type Pricer interface {

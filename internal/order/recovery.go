@@ -3,7 +3,6 @@ package order
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -54,9 +53,9 @@ func (p *Placer) recover(ctx context.Context, lane Lane) {
 		}
 		wait := sweepPause
 		if failures > 0 {
-			wait = backoff(failures)
+			wait = p.backoff(failures)
 		}
-		if !pause(ctx, jitter(wait)) {
+		if !pause(ctx, p.jitter(wait)) {
 			return
 		}
 	}
@@ -66,20 +65,24 @@ func (p *Placer) recover(ctx context.Context, lane Lane) {
 func (p *Placer) resume(o *Order) {
 	f := &flight{Placer: p, order: o}
 	f.snapshot()
+	if o.Attempts == 0 {
+		o.tell(Event{At: time.Now(), State: o.State, Problem: "left behind by who worked on it", By: "recovery"})
+	}
 	f.report(p.life, guard(func() error {
 		if err := f.forward(p.life); err != nil || o.State != Placed {
 			return err
 		}
 		return within(p.life, f.deliver)
 	}))
+	f.testify(p.life)
 }
 
 // backoff is 1 s, 2 s, 4 s … 32 s, give or take a quarter: less than a minute altogether.
-func backoff(attempts int) time.Duration {
-	return jitter(time.Second << min(max(attempts-1, 0), 5))
+func (p *Placer) backoff(attempts int) time.Duration {
+	return p.jitter(time.Second << min(max(attempts-1, 0), 5))
 }
 
 // jitter is d, give or take a quarter, so that what failed together does not return together.
-func jitter(d time.Duration) time.Duration {
-	return d*3/4 + rand.N(d/2) //nolint:gosec // luck, not a secret
+func (p *Placer) jitter(d time.Duration) time.Duration {
+	return d*3/4 + time.Duration(p.Random(int64(d/2)))
 }

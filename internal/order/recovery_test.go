@@ -23,7 +23,7 @@ func TestRecoveryFinishesWhatIsOwed(t *testing.T) {
 		t.Run(state.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
-				s.before = failing(Step("save "+Placed.String()), 1000, errAway)
+				s.before = failing(StepShip, shipTries, errAway)
 				if state == Placed {
 					s.before = failing(StepPublish, 1, errAway)
 				}
@@ -52,7 +52,7 @@ func TestAnOrderFoundInChargingIsInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		p := s.open(t)
-		if _, err := p.open(t.Context(), request()); err != nil { // and here the process dies
+		if _, _, err := p.open(t.Context(), request()); err != nil { // and here the process dies
 			t.Fatal(err)
 		}
 		recovering(t, p, time.Minute)
@@ -113,7 +113,7 @@ func TestRecoveryLeavesALaterCartAlone(t *testing.T) {
 func TestBackOffGrowsAndIsBounded(t *testing.T) {
 	for attempts, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 4: 8 * time.Second, 6: 32 * time.Second, 1000: 32 * time.Second} {
 		for range 100 {
-			if d := backoff(attempts); d < want*3/4 || d > want*5/4 {
+			if d := NewPlacer(World{}).backoff(attempts); d < want*3/4 || d > want*5/4 {
 				t.Errorf("backoff(%d) = %v, want %v give or take a quarter", attempts, d, want)
 			}
 		}
@@ -155,9 +155,9 @@ func TestAPaidOrderDoesNotWaitBehindLetters(t *testing.T) {
 		now := time.Now()
 		for i := range 2000 {
 			id := ID(fmt.Sprint("placed ", i))
-			s.rows[id] = &row{Order{ID: id, State: Placed, UserID: "eve", Changed: now, Delivered: CartSettled | EventPublished}, now}
+			s.rows[id] = &row{Order: Order{ID: id, State: Placed, UserID: "eve", Changed: now, Delivered: CartSettled | EventPublished}, due: now}
 		}
-		s.rows["paid"] = &row{Order{ID: "paid", State: Charged, UserID: "ada", Changed: now}, now}
+		s.rows["paid"] = &row{Order: Order{ID: "paid", State: Charged, UserID: "ada", Changed: now}, due: now}
 		recovering(t, p, 10*time.Second)
 		if s.parcels["paid"] != 1 {
 			t.Errorf("after ten seconds %d parcels have left, want the one that is paid for", s.parcels["paid"])

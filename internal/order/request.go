@@ -13,6 +13,7 @@ import (
 // Request is what a customer asks for: the contents of their cart, paid with this card, sent to this address.
 type Request struct {
 	UserID   string
+	Key      string // idempotency key: what asks for the same order has the same; may be empty
 	Currency money.Currency
 	Address  Address
 	Email    Email
@@ -54,6 +55,7 @@ func (Card) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 // The sizes that a request is held to.
 const (
 	maxUserID  = 128
+	maxKey     = 255
 	maxEmail   = 254 // RFC 5321, §4.5.3.1.3 less the brackets
 	maxAddress = 256 // a field
 )
@@ -62,6 +64,9 @@ const (
 func (r *Request) Validate(now time.Time) error {
 	var bad violations
 	bad.text("user_id", r.UserID, 1, maxUserID)
+	if len(r.Key) > maxKey || strings.ContainsFunc(r.Key, func(c rune) bool { return c < ' ' || c > '~' }) {
+		bad.add("idempotency-key", fmt.Sprintf("is not up to %d printable ASCII characters", maxKey))
+	}
 	if _, ok := r.Currency.MinorUnits(); !ok {
 		bad.add("user_currency", "is not a currency of ISO 4217")
 	}

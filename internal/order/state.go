@@ -5,9 +5,13 @@ import "fmt"
 // State is how far an order has come. The numbers are stored: they never change their meaning.
 //
 //	charging ──paid──► charged ──shipped──► placed ──cart, e-mail, event──► completed
-//	   │                  └─refused for good─► refunding ──► refunded | parked
+//	   │                  └─refused for good─► refunding ──► refunded
 //	   ├─refused─► declined
-//	   └─no answer─► in_doubt ──► charged | refunded | cancelled (look-up, or a person)
+//	   ├─never sent─► cancelled
+//	   └─no answer─► in_doubt ──► charged | cancelled | refunded (look-up, or a person)
+//
+// What is owed for longer than a day, or cannot be paid back by us, is parked: a person takes it to charged, refunded or
+// cancelled.
 type State uint8
 
 const (
@@ -19,7 +23,7 @@ const (
 	Placed State = 3
 	// Completed: nothing is owed any more.
 	Completed State = 4
-	// Declined: the card was refused, or never asked. No money moved.
+	// Declined: the card was refused. No money moved.
 	Declined State = 5
 	// InDoubt: the payment service was asked and did not answer.
 	InDoubt State = 6
@@ -27,7 +31,7 @@ const (
 	Refunding State = 7
 	// Refunded: the money went back.
 	Refunded State = 8
-	// Cancelled: in doubt once, and found not to have been charged.
+	// Cancelled: never charged, or undone for ever. No money moved, and the card is not to blame: its key is free.
 	Cancelled State = 9
 	// Parked: needs a person.
 	Parked State = 10
@@ -80,20 +84,20 @@ func (s State) Final() bool {
 type Lane uint8
 
 const (
-	// Unshipped orders are charging or charged: money is at stake.
+	// Unshipped orders are charging, charged, in doubt or being refunded: money is at stake.
 	Unshipped Lane = iota + 1
 	// Undelivered orders are placed.
 	Undelivered
 )
 
-// Lane is the lane in which recovery takes an order of this state further; 0 when it cannot.
+// Lane is the lane in which recovery takes an order of this state further, unless it rests; 0 when it cannot.
 func (s State) Lane() Lane {
 	switch s {
-	case Charging, Charged:
+	case Charging, Charged, InDoubt, Refunding:
 		return Unshipped
 	case Placed:
 		return Undelivered
-	case Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
+	case Completed, Declined, Refunded, Cancelled, Parked:
 	}
 	return 0
 }

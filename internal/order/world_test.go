@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ type shop struct {
 	mails   map[ID]int
 	events  map[ID]int
 	rows    map[ID]*row
+	keyed   bool        // payment serves a ledger
+	undone  map[ID]bool // reversed
 	reports []error
 	calls   map[Step]int
 
@@ -36,7 +39,9 @@ type shop struct {
 type row struct {
 	Order
 
-	due time.Time
+	due     time.Time // zero: the order rests
+	latest  bool      // of its user
+	settled time.Time
 }
 
 func newShop() *shop {
@@ -46,7 +51,7 @@ func newShop() *shop {
 		quote:   usd("8.99"),
 		rates:   map[money.Currency]int32{"USD": 1, "EUR": 2, "JPY": 150},
 		charges: map[ID][]money.Amount{}, parcels: map[ID]int{}, mails: map[ID]int{}, events: map[ID]int{},
-		rows: map[ID]*row{}, calls: map[Step]int{},
+		rows: map[ID]*row{}, calls: map[Step]int{}, undone: map[ID]bool{},
 	}
 }
 
@@ -70,6 +75,13 @@ func (s *shop) call(ctx context.Context, step Step, act func() error) error {
 		err = s.after(ctx, step)
 	}
 	return err
+}
+
+// count is how often a step was called.
+func (s *shop) count(step Step) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[step]
 }
 
 func (s *shop) Lines(ctx context.Context, user string) (lines []Line, err error) {
@@ -126,11 +138,32 @@ func (s *shop) Ship(ctx context.Context, id ID, _ Address, _ []Line) (tracking s
 
 func (s *shop) Charge(ctx context.Context, id ID, amount money.Amount, _ Card) (tx string, err error) {
 	err = s.call(ctx, StepCharge, func() error {
+		if s.undone[id] {
+			return ErrRefused
+		}
 		s.charges[id] = append(s.charges[id], amount)
 		tx = "tx " + string(id)
 		return nil
 	})
 	return tx, err
+}
+
+func (s *shop) Lookup(ctx context.Context, id ID) (tx string, err error) {
+	err = s.call(ctx, StepLookup, func() error {
+		if len(s.charges[id]) > 0 {
+			tx = "tx " + string(id)
+		}
+		return nil
+	})
+	return tx, err
+}
+
+func (s *shop) Reverse(ctx context.Context, id ID) error {
+	return s.call(ctx, StepReverse, func() error {
+		s.undone[id] = true
+		delete(s.charges, id)
+		return nil
+	})
 }
 
 func (s *shop) Confirm(ctx context.Context, o *Order) error {
@@ -141,11 +174,34 @@ func (s *shop) Publish(ctx context.Context, o *Order) error {
 	return s.call(ctx, StepPublish, func() error { s.events[o.ID]++; return nil })
 }
 
-func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration) error {
-	return s.call(ctx, "open", func() error {
-		s.rows[o.ID] = &row{*o, time.Now().Add(hold)}
+func (s *shop) Open(ctx context.Context, o *Order, hold, age time.Duration, over ID) (rival *Order, err error) {
+	err = s.call(ctx, "open", func() error {
+		if _, again := s.rows[o.ID]; again {
+			return nil
+		}
+		for _, r := range s.rows {
+			same := r.UserID == o.UserID
+			late := r.settled.IsZero() || !r.settled.Before(time.Now().Add(-age))
+			if same && (o.Key != "" && r.Key == o.Key || r.latest && late && r.ID != over) {
+				copied := r.Order
+				rival = &copied
+				return nil
+			}
+		}
+		for _, r := range s.rows {
+			r.latest = r.latest && r.UserID != o.UserID
+		}
+		s.rows[o.ID] = &row{Order: *o, due: dueIn(hold), latest: true}
 		return nil
 	})
+	return rival, err
+}
+
+func dueIn(hold time.Duration) time.Time {
+	if hold == AtRest {
+		return time.Time{}
+	}
+	return time.Now().Add(hold)
 }
 
 func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duration) error {
@@ -154,7 +210,10 @@ func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duratio
 		if !ok || r.State != from || r.Epoch != o.Epoch {
 			return ErrFenced
 		}
-		*r = row{*o, time.Now().Add(hold)}
+		r.Order, r.due = *o, dueIn(hold)
+		if r.settled.IsZero() && o.Settled() {
+			r.settled = time.Now()
+		}
 		return nil
 	})
 }
@@ -162,7 +221,7 @@ func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duratio
 func (s *shop) Claim(ctx context.Context, lane Lane, limit int, hold time.Duration) (claimed []*Order, err error) {
 	err = s.call(ctx, "claim", func() error {
 		for _, r := range s.rows {
-			if len(claimed) < limit && r.State.Lane() == lane && r.due.Before(time.Now()) {
+			if len(claimed) < limit && r.State.Lane() == lane && !r.due.IsZero() && r.due.Before(time.Now()) {
 				r.Epoch++
 				r.due = time.Now().Add(hold)
 				o := r.Order
@@ -174,11 +233,53 @@ func (s *shop) Claim(ctx context.Context, lane Lane, limit int, hold time.Durati
 	return claimed, err
 }
 
+func (s *shop) Take(ctx context.Context, id ID, hold time.Duration) (taken *Order, err error) {
+	err = s.call(ctx, "take", func() error {
+		r, ok := s.rows[id]
+		switch {
+		case !ok:
+			return ErrNotFound
+		case !r.due.IsZero():
+			return ErrFenced
+		}
+		r.Epoch++
+		r.due = dueIn(hold)
+		o := r.Order
+		taken = &o
+		return nil
+	})
+	return taken, err
+}
+
+func (s *shop) Get(ctx context.Context, id ID) (*Order, error) {
+	return s.look(ctx, func(r *row) bool { return r.ID == id })
+}
+
+func (s *shop) Find(ctx context.Context, user, key string) (*Order, error) {
+	return s.look(ctx, func(r *row) bool {
+		return r.UserID == user && (key != "" && r.Key == key || key == "" && r.latest)
+	})
+}
+
+func (s *shop) look(ctx context.Context, is func(*row) bool) (found *Order, err error) {
+	err = s.call(ctx, "look", func() error {
+		for _, r := range s.rows {
+			if is(r) {
+				o := r.Order
+				found = &o
+				return nil
+			}
+		}
+		return ErrNotFound
+	})
+	return found, err
+}
+
 func (s *shop) Admit(context.Context) (func(), error) { return func() {}, nil }
 
 // open makes a Placer in this shop, which is closed at the test's end.
 func (s *shop) open(t *testing.T) *Placer {
-	p := NewPlacer(World{
+	w := World{
 		Pricer: NewPricing(s, s, s, s, DefaultLimits()),
 		Store:  s, Payment: s, Carrier: s, Cart: s, Mail: s, Events: s, Admission: s,
 		Report: func(_ context.Context, _ ID, err error) {
@@ -186,7 +287,11 @@ func (s *shop) open(t *testing.T) *Placer {
 			defer s.mu.Unlock()
 			s.reports = append(s.reports, err)
 		},
-	})
+	}
+	if s.keyed {
+		w.Ledger = s
+	}
+	p := NewPlacer(w)
 	t.Cleanup(func() { p.Close(t.Context()) })
 	return p
 }
@@ -244,6 +349,21 @@ func hanging(step Step) func(context.Context, Step) error {
 		}
 		return nil
 	}
+}
+
+// both makes steps fail as either says.
+func both(one, other func(context.Context, Step) error) func(context.Context, Step) error {
+	return func(ctx context.Context, s Step) error {
+		if err := one(ctx, s); err != nil {
+			return err
+		}
+		return other(ctx, s)
+	}
+}
+
+// recordSteps tells whether a step is one of the store's.
+func recordSteps(s Step) bool {
+	return s == "open" || s == "claim" || s == "take" || s == "look" || strings.HasPrefix(string(s), "save ")
 }
 
 var errAway = errors.New("connection refused")

@@ -155,6 +155,9 @@ func failures() []failure {
 		{kind: order.ErrPaymentUnreachable, name: "payment_unreachable", level: slog.LevelError},
 		{kind: order.ErrInDoubt, name: "payment_unknown", level: slog.LevelError, rests: true},
 		{kind: order.ErrUnshippable, name: "shipping_refused", level: slog.LevelError, rests: true},
+		{kind: order.ErrRefunded, name: "refunded", level: slog.LevelWarn},
+		{kind: order.ErrKeyReused, name: "idempotency_key_reused", level: slog.LevelWarn, callers: true},
+		{kind: order.ErrBusy, name: "order_under_way", level: slog.LevelWarn, callers: true},
 		{kind: context.Canceled, name: "canceled", level: slog.LevelWarn},
 		{kind: context.DeadlineExceeded, name: "timeout", level: slog.LevelError},
 	}

@@ -100,10 +100,10 @@ func (t *Telemetry) Store(next order.Store) order.Store {
 }
 
 // Open implements order.Store.
-func (s store) Open(ctx context.Context, o *order.Order, hold time.Duration) error {
-	err := s.Store.Open(ctx, o, hold)
+func (s store) Open(ctx context.Context, o *order.Order, hold, age time.Duration, over order.ID) (*order.Order, error) {
+	rival, err := s.Store.Open(ctx, o, hold, age, over)
 	s.check(ctx, o, err)
-	return err
+	return rival, err
 }
 
 // Save implements order.Store.
@@ -149,7 +149,7 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	e := new(order.Error)
 	errors.As(err, &e)
 	skipped := 0
-	if !kind.rests {
+	if asked := e.Step == order.StepLookup || e.Step == order.StepReverse; !kind.rests || asked { // it is asked again
 		var ok bool
 		if skipped, ok = t.limited(report{e.Step, kind.name}); !ok {
 			return

@@ -20,7 +20,11 @@ import (
 type (
 	placeFunc   func(context.Context, order.Request) (*order.Order, error)
 	priceFunc   func(context.Context, order.Request) (*order.Order, error)
-	brokenStore struct{ err error }
+	brokenStore struct {
+		order.Store // what is not asked here
+
+		err error
+	}
 )
 
 func (f placeFunc) Place(ctx context.Context, r order.Request) (*order.Order, error) {
@@ -31,7 +35,10 @@ func (f priceFunc) Price(ctx context.Context, r order.Request) (*order.Order, er
 	return f(ctx, r)
 }
 
-func (s brokenStore) Open(context.Context, *order.Order, time.Duration) error { return s.err }
+func (s brokenStore) Open(context.Context, *order.Order, time.Duration, time.Duration, order.ID) (*order.Order, error) {
+	return nil, s.err
+}
+
 func (s brokenStore) Claim(context.Context, order.Lane, int, time.Duration) ([]*order.Order, error) {
 	return nil, s.err
 }
@@ -71,7 +78,7 @@ func request() order.Request {
 func TestAnOrderIsToldByItsSpansAndOneLine(t *testing.T) {
 	t.Parallel()
 	r := record(t)
-	store := r.Store(brokenStore{nil})
+	store := r.Store(brokenStore{})
 	pricer := r.Pricer(priceFunc(func(context.Context, order.Request) (*order.Order, error) { return sample(t), nil }))
 	var asked order.Request
 	placer := r.Placer(placeFunc(func(ctx context.Context, req order.Request) (*order.Order, error) {
@@ -233,12 +240,12 @@ func TestWhatCallersTypeIntoTheWrongFieldIsHidden(t *testing.T) {
 func TestEveryFailedWriteIsLogged(t *testing.T) {
 	t.Parallel()
 	r := record(t)
-	full := r.Store(brokenStore{errors.New("disk full")})
-	taken := r.Store(brokenStore{fmt.Errorf("epoch 3: %w", order.ErrFenced)})
+	full := r.Store(brokenStore{err: errors.New("disk full")})
+	taken := r.Store(brokenStore{err: fmt.Errorf("epoch 3: %w", order.ErrFenced)})
 	o := sample(t)
 	o.State = order.Charged
 	for _, write := range []func() error{
-		func() error { return full.Open(t.Context(), o, time.Minute) },
+		func() error { _, err := full.Open(t.Context(), o, time.Minute, 0, ""); return err },
 		func() error { return full.Save(t.Context(), o, order.Charging, time.Minute) },
 		func() error { return taken.Save(t.Context(), o, order.Charging, time.Minute) },
 	} {

@@ -37,7 +37,10 @@ type Order struct {
 	// Why the order is where it is, when that is not plain: the last refusal or error, free of personal data.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// W3C trace context and baggage of the call that placed the order.
-	Trace         map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Trace map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What callers are told of an order that was not placed: order.Kind.
+	Failure       string   `protobuf:"bytes,11,opt,name=failure,proto3" json:"failure,omitempty"`
+	Story         []*Event `protobuf:"bytes,12,rep,name=story,proto3" json:"story,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,6 +145,113 @@ func (x *Order) GetTrace() map[string]string {
 	return nil
 }
 
+func (x *Order) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *Order) GetStory() []*Event {
+	if x != nil {
+		return x.Story
+	}
+	return nil
+}
+
+// Event is a line of the order's story.
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"` // Unix milliseconds
+	State         int32                  `protobuf:"varint,2,opt,name=state,proto3" json:"state,omitempty"`
+	Step          string                 `protobuf:"bytes,3,opt,name=step,proto3" json:"step,omitempty"`
+	Problem       string                 `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	Times         int32                  `protobuf:"varint,5,opt,name=times,proto3" json:"times,omitempty"`
+	Last          int64                  `protobuf:"varint,6,opt,name=last,proto3" json:"last,omitempty"` // Unix milliseconds; 0 when it happened once
+	By            string                 `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_checkout_record_v1_record_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_record_v1_record_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Event) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Event) GetState() int32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Event) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Event) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Event) GetTimes() int32 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *Event) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Event) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 type Money struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Currency      string                 `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
@@ -153,7 +263,7 @@ type Money struct {
 
 func (x *Money) Reset() {
 	*x = Money{}
-	mi := &file_checkout_record_v1_record_proto_msgTypes[1]
+	mi := &file_checkout_record_v1_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -165,7 +275,7 @@ func (x *Money) String() string {
 func (*Money) ProtoMessage() {}
 
 func (x *Money) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_record_v1_record_proto_msgTypes[1]
+	mi := &file_checkout_record_v1_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -178,7 +288,7 @@ func (x *Money) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Money.ProtoReflect.Descriptor instead.
 func (*Money) Descriptor() ([]byte, []int) {
-	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{1}
+	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Money) GetCurrency() string {
@@ -215,7 +325,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_checkout_record_v1_record_proto_msgTypes[2]
+	mi := &file_checkout_record_v1_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -227,7 +337,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_record_v1_record_proto_msgTypes[2]
+	mi := &file_checkout_record_v1_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -240,7 +350,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{2}
+	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Address) GetStreet() string {
@@ -289,7 +399,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_checkout_record_v1_record_proto_msgTypes[3]
+	mi := &file_checkout_record_v1_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +411,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_record_v1_record_proto_msgTypes[3]
+	mi := &file_checkout_record_v1_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,7 +424,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{3}
+	return file_checkout_record_v1_record_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Item) GetProductId() string {
@@ -342,7 +452,7 @@ var File_checkout_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xde\x03\n" +
+	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xa9\x04\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x125\n" +
@@ -355,11 +465,21 @@ const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"trackingId\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12:\n" +
 	"\x05trace\x18\n" +
-	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x1a8\n" +
+	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x12\x18\n" +
+	"\afailure\x18\v \x01(\tR\afailure\x12/\n" +
+	"\x05story\x18\f \x03(\v2\x19.checkout.record.v1.EventR\x05story\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"O\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x01\n" +
+	"\x05Event\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\x05R\x05state\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\tR\x04step\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x14\n" +
+	"\x05times\x18\x05 \x01(\x05R\x05times\x12\x12\n" +
+	"\x04last\x18\x06 \x01(\x03R\x04last\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\"O\n" +
 	"\x05Money\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x14\n" +
 	"\x05units\x18\x02 \x01(\x03R\x05units\x12\x14\n" +
@@ -388,26 +508,28 @@ func file_checkout_record_v1_record_proto_rawDescGZIP() []byte {
 	return file_checkout_record_v1_record_proto_rawDescData
 }
 
-var file_checkout_record_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_checkout_record_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_checkout_record_v1_record_proto_goTypes = []any{
 	(*Order)(nil),   // 0: checkout.record.v1.Order
-	(*Money)(nil),   // 1: checkout.record.v1.Money
-	(*Address)(nil), // 2: checkout.record.v1.Address
-	(*Item)(nil),    // 3: checkout.record.v1.Item
-	nil,             // 4: checkout.record.v1.Order.TraceEntry
+	(*Event)(nil),   // 1: checkout.record.v1.Event
+	(*Money)(nil),   // 2: checkout.record.v1.Money
+	(*Address)(nil), // 3: checkout.record.v1.Address
+	(*Item)(nil),    // 4: checkout.record.v1.Item
+	nil,             // 5: checkout.record.v1.Order.TraceEntry
 }
 var file_checkout_record_v1_record_proto_depIdxs = []int32{
-	2, // 0: checkout.record.v1.Order.address:type_name -> checkout.record.v1.Address
-	3, // 1: checkout.record.v1.Order.items:type_name -> checkout.record.v1.Item
-	1, // 2: checkout.record.v1.Order.shipping:type_name -> checkout.record.v1.Money
-	1, // 3: checkout.record.v1.Order.total:type_name -> checkout.record.v1.Money
-	4, // 4: checkout.record.v1.Order.trace:type_name -> checkout.record.v1.Order.TraceEntry
-	1, // 5: checkout.record.v1.Item.cost:type_name -> checkout.record.v1.Money
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	3, // 0: checkout.record.v1.Order.address:type_name -> checkout.record.v1.Address
+	4, // 1: checkout.record.v1.Order.items:type_name -> checkout.record.v1.Item
+	2, // 2: checkout.record.v1.Order.shipping:type_name -> checkout.record.v1.Money
+	2, // 3: checkout.record.v1.Order.total:type_name -> checkout.record.v1.Money
+	5, // 4: checkout.record.v1.Order.trace:type_name -> checkout.record.v1.Order.TraceEntry
+	1, // 5: checkout.record.v1.Order.story:type_name -> checkout.record.v1.Event
+	2, // 6: checkout.record.v1.Item.cost:type_name -> checkout.record.v1.Money
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_checkout_record_v1_record_proto_init() }
@@ -421,7 +543,7 @@ func file_checkout_record_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkout_record_v1_record_proto_rawDesc), len(file_checkout_record_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,303 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func keyed(key string) Request {
+	req := request()
+	req.Key = key
+	return req
+}
+
+// ask places an order with a caller's usual patience.
+func ask(t *testing.T, p *Placer, req Request) (*Order, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	return p.Place(ctx, req)
+}
+
+func TestTheSameKeyHasTheSameAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		first, err := ask(t, p, keyed("k1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.flights.Wait()
+		s.carts["ada"] = []Line{{"lens", 1}} // the next purchase has begun
+		time.Sleep(6 * 24 * time.Hour)
+		for name, p := range map[string]*Placer{"the same replica": p, "another replica": s.open(t)} {
+			again, err := ask(t, p, keyed("k1"))
+			if err != nil || again.ID != first.ID || again.TrackingID != first.TrackingID {
+				t.Errorf("asked again on %s: %v, %v; want order %s", name, again, err, first.ID)
+			}
+		}
+		if got := s.books(); got != [4]int{1, 1, 1, 1} {
+			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
+		}
+	})
+}
+
+func TestAKeyBelongsToOneRequestOfOneUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		first, err := ask(t, p, keyed("k1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := keyed("k1")
+		other.Address.City = "Paris"
+		_, err = ask(t, p, other)
+		var failure *Error
+		if !errors.As(err, &failure) || failure.Kind != ErrKeyReused || failure.OrderID != first.ID {
+			t.Errorf("the key with another address: %v, want that it was reused, and by which order", err)
+		}
+		s.carts["eve"] = []Line{{"lens", 1}}
+		eve := keyed("k1")
+		eve.UserID = "eve"
+		if o, err := ask(t, p, eve); err != nil || o.ID == first.ID {
+			t.Errorf("another user's key of the same name: %v, %v; want an order of their own", o, err)
+		}
+	})
+}
+
+// Whatever becomes of an order, and whoever asks at the same time, with or without a key: it is one order with one answer.
+func TestAskingTwiceAtOnceIsOneOrder(t *testing.T) {
+	for name, test := range map[string]struct {
+		step  Step
+		times int
+		err   error
+		kind  Kind
+	}{
+		"placed":   {},
+		"declined": {StepCharge, 1, ErrRefused, ErrDeclined},
+		"in doubt": {StepCharge, 1, errAway, ErrInDoubt},
+		"parked":   {StepShip, 1, ErrRefused, ErrUnshippable},
+		"charged":  {StepShip, shipTries, errAway, ""},
+	} {
+		for _, key := range []string{"", "k1"} {
+			t.Run(name+" "+key, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newShop()
+					fail := failing(test.step, test.times, test.err)
+					s.before = func(ctx context.Context, step Step) error {
+						time.Sleep(10 * time.Millisecond)
+						return fail(ctx, step)
+					}
+					replicas := []*Placer{s.open(t), s.open(t)}
+					ids := make([]ID, 4)
+					var clicks sync.WaitGroup
+					for i := range ids {
+						clicks.Go(func() {
+							time.Sleep(time.Duration(i) * 13 * time.Millisecond)
+							o, err := ask(t, replicas[i%2], keyed(key))
+							var failure *Error
+							switch {
+							case err == nil && test.kind == "":
+								ids[i] = o.ID
+							case errors.As(err, &failure) && failure.Kind == test.kind:
+								ids[i] = failure.OrderID
+							default:
+								t.Errorf("click %d: %v, %v; want %q", i, o, err, test.kind)
+							}
+						})
+					}
+					clicks.Wait()
+					for _, id := range ids {
+						if id != ids[0] || id == "" {
+							t.Errorf("the clicks made the orders %v, want one", ids)
+						}
+					}
+					if got := s.count(StepCharge); got != 1 {
+						t.Errorf("payment was asked %d times, want once", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAnEmptyCartIsALostAnswerForADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		first, err := ask(t, p, request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(23 * time.Hour)
+		if o, err := ask(t, p, request()); err != nil || o.ID != first.ID {
+			t.Errorf("the same request with an empty cart: %v, %v; want order %s", o, err, first.ID)
+		}
+		other := request()
+		other.Address.Street = "2 Main"
+		if _, err := ask(t, p, other); !errors.Is(err, ErrEmptyCart) {
+			t.Errorf("another request with an empty cart: %v, want that it is empty", err)
+		}
+		time.Sleep(2 * time.Hour)
+		if _, err := ask(t, p, request()); !errors.Is(err, ErrEmptyCart) {
+			t.Errorf("a day later: %v, want that the cart is empty", err)
+		}
+	})
+}
+
+func TestAFullCartIsANewOrderHoweverSoon(t *testing.T) {
+	for name, mail := range map[string]time.Duration{"right away": 0, "while the letter takes its time": 4 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.before = func(_ context.Context, step Step) error {
+					if step == StepEmail {
+						time.Sleep(mail)
+					}
+					return nil
+				}
+				p := s.open(t)
+				for i := range 3 {
+					s.mu.Lock()
+					s.carts["ada"] = []Line{{"lens", 1}}
+					s.mu.Unlock()
+					began := time.Now()
+					if _, err := ask(t, p, request()); err != nil {
+						t.Fatal(err)
+					}
+					if took := time.Since(began); took > time.Second {
+						t.Errorf("order %d took %v, want it not to wait for the letter of the one before", i+1, took)
+					}
+				}
+				if got := s.books()[0]; got != 3 || len(s.rows) != 3 {
+					t.Errorf("%d charges for %d orders, want three", got, len(s.rows))
+				}
+			})
+		})
+	}
+}
+
+func TestAnotherOrderWaitsForTheOneUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepShip {
+				time.Sleep(2 * time.Second)
+			}
+			return nil
+		}
+		p := s.open(t)
+		var tabs sync.WaitGroup
+		tabs.Go(func() {
+			if _, err := ask(t, p, keyed("k1")); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(time.Second)
+		tabs.Go(func() {
+			if _, err := ask(t, p, keyed("k2")); !errors.Is(err, ErrEmptyCart) {
+				t.Errorf("the other tab: %v, want that the first has bought the cart", err)
+			}
+		})
+		tabs.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			if _, err := p.Place(ctx, keyed("k3")); !errors.Is(err, ErrBusy) {
+				t.Errorf("the impatient tab: %v, want that another order is under way", err)
+			}
+		})
+		tabs.Wait()
+		if got := s.books()[0]; got != 1 {
+			t.Errorf("%d charges, want one", got)
+		}
+	})
+}
+
+func TestAnOrderThatWaitsForAPersonGivesWayToAnotherCart(t *testing.T) {
+	for name, test := range map[string]struct {
+		step   Step
+		err    error
+		change func(*shop, *Request)
+		want   Kind
+	}{
+		"in doubt, the same":              {StepCharge, errAway, func(*shop, *Request) {}, ErrInDoubt},
+		"in doubt, to another address":    {StepCharge, errAway, func(_ *shop, r *Request) { r.Address.City = "Paris" }, ErrBusy},
+		"in doubt, another cart":          {StepCharge, errAway, func(s *shop, _ *Request) { s.carts["ada"] = []Line{{"lens", 1}} }, ""},
+		"unshippable, the same":           {StepShip, ErrRefused, func(*shop, *Request) {}, ErrUnshippable},
+		"unshippable, to another address": {StepShip, ErrRefused, func(_ *shop, r *Request) { r.Address.City = "Paris" }, ""},
+		"unshippable, another cart":       {StepShip, ErrRefused, func(s *shop, _ *Request) { s.carts["ada"] = []Line{{"lens", 1}} }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.before = failing(test.step, 1, test.err)
+				p := s.open(t)
+				if _, err := ask(t, p, request()); err == nil {
+					t.Fatal("the first order was placed")
+				}
+				next := request()
+				test.change(s, &next)
+				_, err := ask(t, p, next)
+				var failure *Error
+				if test.want == "" && err != nil || test.want != "" && (!errors.As(err, &failure) || failure.Kind != test.want) {
+					t.Errorf("the next order: %v, want %q", err, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAKeyWhoseOrderWasNeverChargedIsFreeForAnotherTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing(StepCharge, 1, ErrUnsent)
+		p := s.open(t)
+		if _, err := ask(t, p, keyed("k1")); !errors.Is(err, ErrPaymentUnreachable) {
+			t.Fatalf("the first try: %v, want payment unreachable", err)
+		}
+		if o, err := ask(t, p, keyed("k1")); err != nil || o.Key != "k1" {
+			t.Errorf("the second try: %v, %v; want an order", o, err)
+		}
+		if got := s.books()[0]; got != 1 {
+			t.Errorf("%d charges, want one", got)
+		}
+	})
+}
+
+func TestADeclinedCardIsTheAnswerToItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing(StepCharge, 1, ErrRefused)
+		p := s.open(t)
+		for range 2 {
+			if _, err := ask(t, p, keyed("k1")); !errors.Is(err, ErrDeclined) {
+				t.Errorf("%v, want declined", err)
+			}
+		}
+		if _, err := ask(t, p, keyed("k2")); err != nil { // another card
+			t.Errorf("with another key: %v", err)
+		}
+	})
+}
+
+func TestWhileTheRecordCannotBeReadNothingIsPlaced(t *testing.T) {
+	for name, req := range map[string]Request{"with a key": keyed("k1"), "with an empty cart": request()} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				if req.Key == "" {
+					delete(s.carts, "ada")
+				}
+				s.before = failing("look", 1, errAway)
+				if _, err := ask(t, s.open(t), req); !errors.Is(err, ErrUnavailable) {
+					t.Errorf("%v, want unavailable", err)
+				}
+			})
+		})
+	}
+}

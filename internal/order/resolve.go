@@ -1,0 +1,113 @@
+package order
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// What people do about orders that wait for them.
+
+// Note is who had something done to an order, and why. It becomes part of the order's story.
+type Note struct {
+	By, Why string
+}
+
+// Verdict is what a person has found out about an order's money.
+type Verdict string
+
+const (
+	// Paid: the money was taken, and is kept. The order is shipped.
+	Paid Verdict = "paid"
+	// NotPaid: no money was taken, and none will be. The order is cancelled.
+	NotPaid Verdict = "not paid"
+	// PaidBack: the money was taken, and given back. The order is over.
+	PaidBack Verdict = "paid back"
+)
+
+// Retry sends an order that rests on its way again, from where it stopped. It returns the order as it is then, or
+// ErrNotFound, ErrFenced when the order does not rest, or ErrRefused when it cannot go on without a resolution.
+func (p *Placer) Retry(ctx context.Context, id ID, note Note) (*Order, error) {
+	return p.settle(ctx, id, note, func(o *Order) (State, error) {
+		switch {
+		case o.TransactionID != "" && o.State != Refunding:
+			return Charged, nil
+		case p.Ledger != nil && o.State == Refunding:
+			return Refunding, nil
+		case p.Ledger != nil:
+			return InDoubt, nil
+		case o.State == Refunding:
+			return 0, fmt.Errorf("%w: the payment service cannot give money back by itself", ErrRefused)
+		}
+		return 0, fmt.Errorf("%w: nobody knows whether it was paid", ErrRefused)
+	})
+}
+
+// Resolve records what a person has found out about the money of an order that rests. transactionID is the receipt, with
+// Paid and where there is none on record. It returns the order as it is then, or ErrNotFound, ErrFenced when the order
+// does not rest, or ErrRefused when the verdict contradicts what is on record.
+func (p *Placer) Resolve(ctx context.Context, id ID, verdict Verdict, transactionID string, note Note) (*Order, error) {
+	return p.settle(ctx, id, note, func(o *Order) (State, error) {
+		switch known := o.TransactionID; {
+		case verdict == NotPaid && known != "":
+			return 0, fmt.Errorf("%w: it was paid, by transaction %s", ErrRefused, known)
+		case verdict == NotPaid:
+			return Cancelled, nil
+		case verdict == PaidBack:
+			return Refunded, nil
+		case verdict != Paid:
+			return 0, fmt.Errorf("%w: no such verdict: %q", ErrRefused, verdict)
+		case known == "" && transactionID == "":
+			return 0, fmt.Errorf("%w: the transaction is missing", ErrRefused)
+		case known != "" && transactionID != "" && known != transactionID:
+			return 0, fmt.Errorf("%w: it was paid by transaction %s", ErrRefused, known)
+		case known == "":
+			o.TransactionID = transactionID
+		}
+		return Charged, nil
+	})
+}
+
+// settle takes over an order that rests and records the state that decide finds for it. From there on it is recovery's.
+func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Order) (State, error)) (*Order, error) {
+	o, err := p.Store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !p.rests(o.State) {
+		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
+	}
+	if _, err := decide(o); err != nil { // before it is taken over: what is not done shall leave no trace
+		return nil, err
+	}
+	if o, err = p.Store.Take(ctx, id, AtRest); err != nil {
+		return nil, err
+	}
+	to, err := decide(o)
+	if err != nil {
+		return nil, err
+	}
+	from := o.State
+	o.State, o.Reason, o.Changed, o.Attempts = to, note.Why, time.Now(), 0
+	o.tell(Event{At: o.Changed, State: to, Problem: note.Why, By: note.By})
+	if to == Cancelled {
+		o.Key = ""
+	}
+	hold := time.Duration(0) // for recovery to take up at once
+	if to.Final() {
+		hold = retention
+	}
+	return o, p.Store.Save(ctx, o, from, hold)
+}
+
+// rests tells whether an order of this state waits for a person: no program can take it further.
+func (p *Placer) rests(s State) bool {
+	switch s {
+	case Parked:
+		return true
+	case InDoubt, Refunding:
+		return p.Ledger == nil
+	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
+	}
+	return false
+}

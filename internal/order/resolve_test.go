@@ -1,0 +1,234 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAPersonResolvesAnOrder(t *testing.T) {
+	for name, test := range map[string]struct {
+		step        Step
+		err         error
+		act         func(*Placer, ID) (*Order, error)
+		state       State // a minute later
+		refused     error
+		wantParcels int
+	}{
+		"in doubt, paid":                    {StepCharge, errAway, resolve(Paid, "tx 1"), Completed, nil, 1},
+		"in doubt, paid, without a receipt": {StepCharge, errAway, resolve(Paid, ""), InDoubt, ErrRefused, 0},
+		"in doubt, not paid":                {StepCharge, errAway, resolve(NotPaid, ""), Cancelled, nil, 0},
+		"in doubt, paid back":               {StepCharge, errAway, resolve(PaidBack, ""), Refunded, nil, 0},
+		"in doubt, once more":               {StepCharge, errAway, (*Placer).retry, InDoubt, ErrRefused, 0},
+		"unshippable, paid back":            {StepShip, ErrRefused, resolve(PaidBack, ""), Refunded, nil, 0},
+		"unshippable, once more":            {StepShip, ErrRefused, (*Placer).retry, Completed, nil, 1},
+		"unshippable, not paid":             {StepShip, ErrRefused, resolve(NotPaid, ""), Parked, ErrRefused, 0},
+		"unshippable, paid by another":      {StepShip, ErrRefused, resolve(Paid, "tx 1"), Parked, ErrRefused, 0},
+		"unshippable, no such verdict":      {StepShip, ErrRefused, resolve("perhaps", ""), Parked, ErrRefused, 0},
+		"completed":                         {"nothing", nil, resolve(PaidBack, ""), Completed, ErrFenced, 1},
+		"declined":                          {StepCharge, ErrRefused, resolve(Paid, "tx 1"), Declined, ErrFenced, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.before = failing(test.step, 1, test.err)
+				p := s.open(t)
+				_, _ = ask(t, p, request())
+				p.flights.Wait()
+				id := s.the(t).ID
+				o, err := test.act(p, id)
+				if !errors.Is(err, test.refused) {
+					t.Errorf("%v, want %v", err, test.refused)
+				}
+				if err == nil && o.Story[len(o.Story)-1].By != "grace" {
+					t.Errorf("the story is %v, want it to end with who did it", o.Story)
+				}
+				recovering(t, p, time.Minute)
+				if got := s.the(t); got.State != test.state || s.parcels[id] != test.wantParcels {
+					t.Errorf("a minute later the order is %v with %d parcels, want %v with %d", got.State, s.parcels[id], test.state, test.wantParcels)
+				}
+			})
+		})
+	}
+}
+
+func resolve(v Verdict, tx string) func(*Placer, ID) (*Order, error) {
+	return func(p *Placer, id ID) (*Order, error) {
+		return p.Resolve(p.life, id, v, tx, Note{By: "grace", Why: "asked the bank"})
+	}
+}
+
+func (p *Placer) retry(id ID) (*Order, error) {
+	return p.Retry(p.life, id, Note{By: "grace", Why: "the carrier is back"})
+}
+
+func TestAResolutionThatIsInterruptedLeavesTheOrderToBeResolved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing(StepShip, 1, ErrRefused)
+		p := s.open(t)
+		_, _ = ask(t, p, request())
+		id := s.the(t).ID
+		s.before = failing("save refunded", 1, errAway)
+		if _, err := resolve(PaidBack, "")(p, id); !errors.Is(err, errAway) {
+			t.Errorf("%v, want that the record is away", err)
+		}
+		if o, err := resolve(PaidBack, "")(p, id); err != nil || o.State != Refunded {
+			t.Errorf("once more: %v, %v; want it refunded", o, err)
+		}
+	})
+}
+
+func TestNobodyKnowsAnOrderThatNeverWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := resolve(Paid, "tx")(newShop().open(t), "none"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%v, want not found", err)
+		}
+	})
+}
+
+func TestAReceiptOutlivesAnOutageOfTheRecord(t *testing.T) {
+	for name, outage := range map[string]time.Duration{"shorter than the lease": 10 * time.Second, "longer than the lease": 5 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				back := time.Now().Add(outage)
+				s.before = func(_ context.Context, step Step) error {
+					if step != "open" && recordSteps(step) && time.Now().Before(back) {
+						return errAway
+					}
+					return nil
+				}
+				p := s.open(t)
+				if _, err := ask(t, p, request()); !errors.Is(err, ErrInDoubt) {
+					t.Errorf("the caller is told %v, want in doubt", err)
+				}
+				recovering(t, p, outage+time.Minute)
+				if got := s.the(t).State; got != Completed {
+					t.Errorf("once the record is back the order is %v, want completed", got)
+				}
+				if got := s.books(); got != [4]int{1, 1, 1, 1} {
+					t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
+				}
+			})
+		})
+	}
+}
+
+// The keyed payment service can be asked, and can take back.
+func TestNothingIsInDoubtForLongWhenTheLedgerCanBeAsked(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, after func(context.Context, Step) error
+		answer        Kind
+		state         State
+		books         [4]int // a minute later
+	}{
+		"charged, the answer lost":       {after: failing(StepCharge, 1, errAway), state: Completed, books: [4]int{1, 1, 1, 1}},
+		"not charged":                    {before: failing(StepCharge, 1, errAway), answer: ErrPaymentUnreachable, state: Cancelled},
+		"the ledger is away for a while": {after: failing(StepCharge, 1, errAway), before: failing(StepLookup, 3, errAway), answer: ErrInDoubt, state: Completed, books: [4]int{1, 1, 1, 1}},
+		"the reversal fails at first":    {before: both(failing(StepCharge, 1, errAway), failing(StepReverse, 2, errAway)), answer: ErrInDoubt, state: Cancelled},
+		"shipping refused for good":      {before: failing(StepShip, 1, ErrRefused), answer: ErrRefunded, state: Refunded},
+		"and the refund fails at first":  {before: both(failing(StepShip, 1, ErrRefused), failing(StepReverse, 2, errAway)), answer: ErrUnshippable, state: Refunded},
+		"the card is refused":            {before: failing(StepCharge, 1, ErrRefused), answer: ErrDeclined, state: Declined},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.keyed, s.before, s.after = true, test.before, test.after
+				p := s.open(t)
+				_, err := ask(t, p, request())
+				var failure *Error
+				if test.answer == "" && err != nil || test.answer != "" && (!errors.As(err, &failure) || failure.Kind != test.answer) {
+					t.Errorf("Place says %v, want %q", err, test.answer)
+				}
+				recovering(t, p, time.Minute)
+				if got := s.the(t); got.State != test.state {
+					t.Errorf("a minute later the order is %v (%q), want %v", got.State, got.Reason, test.state)
+				}
+				if got := s.books(); got != test.books {
+					t.Errorf("charges, parcels, mails, events: %v, want %v", got, test.books)
+				}
+			})
+		})
+	}
+}
+
+func TestACrashAroundTheChargeIsLookedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.keyed = true
+		p := s.open(t)
+		o, _, err := p.open(t.Context(), request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Charge(t.Context(), o.ID, o.Total, request().Card); err != nil { // and here the process dies
+			t.Fatal(err)
+		}
+		recovering(t, p, time.Minute)
+		if got := s.the(t).State; got != Completed {
+			t.Errorf("the order is %v, want completed", got)
+		}
+	})
+}
+
+func TestWhatIsOwedForLongerThanADayWaitsForAPerson(t *testing.T) {
+	for _, step := range []Step{StepShip, StepLookup} {
+		t.Run(string(step), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.keyed = true
+				s.before = failing(step, 1<<30, errAway)
+				if step == StepLookup {
+					s.after = failing(StepCharge, 1, errAway)
+				}
+				p := s.open(t)
+				_, _ = ask(t, p, request())
+				recovering(t, p, 25*time.Hour)
+				got := s.the(t)
+				if got.State != Parked || got.Reason == "" {
+					t.Fatalf("a day later the order is %v (%q), want parked, and why", got.State, got.Reason)
+				}
+				if len(got.Story) > storyLength || got.Story[0].State != Charging {
+					t.Errorf("its story has %d lines from %v on, want at most %d from the beginning", len(got.Story), got.Story[0], storyLength)
+				}
+				s.before = nil
+				if _, err := p.retry(got.ID); err != nil {
+					t.Fatal(err)
+				}
+				recovering(t, p, time.Minute)
+				if got := s.the(t).State; got != Completed {
+					t.Errorf("sent on its way again the order is %v, want completed", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAnOrderTellsItsStory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing(StepPublish, 3, errAway)
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		recovering(t, p, time.Minute)
+		var got []string
+		for _, e := range s.the(t).Story {
+			got = append(got, fmt.Sprintf("%s %s %s ×%d", e.State, e.Step, e.Problem, max(e.Times, 1)))
+		}
+		want := []string{
+			"charging   ×1", "charged   ×1", "placed   ×1",
+			"placed publish publish: connection refused ×3", "completed   ×1",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the story is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}

@@ -1,0 +1,50 @@
+package order
+
+import (
+	"strings"
+	"time"
+)
+
+// Event is a line of an order's story: a change of state, a try that failed, or what a person did.
+type Event struct {
+	At      time.Time
+	State   State  // after it
+	Step    Step   // of a try that failed
+	Problem string // why it failed, or why the state is what it is; free of personal data
+	Times   int    // how often, when the same happened again and again; the last time at Last
+	Last    time.Time
+	By      string // the person or the process whose doing it was, if not the order's own course
+}
+
+// storyLength is how many lines of a story are kept: the first half and the last. In between lie failures.
+const storyLength = 48
+
+// tell adds a line to the order's story. A failure just like the last one is counted with it.
+func (o *Order) tell(e Event) {
+	story := o.Story[:len(o.Story):len(o.Story)] // copies of the order share what has been told
+	if n := len(story); n > 0 {
+		last := story[n-1]
+		if e.Step != "" && last.State == e.State && last.Step == e.Step && last.Problem == e.Problem && last.By == e.By {
+			last.Times, last.Last = max(last.Times, 1)+1, e.At
+			o.Story = append(story[:n-1:n-1], last)
+			return
+		}
+	}
+	if len(story) >= storyLength {
+		const half = storyLength / 2
+		story = append(story[:half:half], story[half+1:]...)
+	}
+	o.Story = append(story, e)
+}
+
+// failed tells of a try that failed.
+func (o *Order) failed(step Step, cause error) {
+	o.tell(Event{At: time.Now(), State: o.State, Step: step, Problem: brief(cause)})
+}
+
+// brief is the text of a cause, short enough for a record.
+func brief(cause error) string {
+	const most = 500
+	text := cause.Error()
+	return strings.ToValidUTF8(text[:min(len(text), most)], "�")
+}
