@@ -21,22 +21,28 @@ func BenchmarkOrder(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { _ = s.Close() })
-			b.ReportAllocs()
-			var next atomic.Int64
-			var wg sync.WaitGroup
-			b.ResetTimer()
-			for range customers {
-				wg.Go(func() {
-					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
-						o := storetest.Order(order.ID(fmt.Sprintf("01890a5d-ac96-774b-bcce-%012d", i)))
-						if err := live(b.Context(), s, o, func(*order.Order) {}); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			wg.Wait()
+			serve(b, s, customers)
 		})
 	}
+}
+
+// serve lets so many customers order until the benchmark has enough.
+func serve(b *testing.B, s order.Store, customers int) {
+	b.Helper()
+	b.ReportAllocs()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range customers {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				o := storetest.Order(order.ID(fmt.Sprintf("01890a5d-ac96-774b-bcce-%012d", i)))
+				if err := live(b.Context(), s, o, func(*order.Order) {}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

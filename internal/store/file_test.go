@@ -62,13 +62,13 @@ func TestWhatCannotBeOpenedIsNamedWithTheReason(t *testing.T) {
 		return path
 	}
 	newer := filepath.Join(folder, "newer.db")
-	storeOfVersion(t, newer, 2)
+	storeOfVersion(t, newer, 3)
 
 	for path, reason := range map[string]string{
 		folder: "is not a file",
 		file("text.db", strings.Repeat("not a database\n", 100)): "it is not a database of SQLite",
 		filepath.Join(file("file", ""), "orders.db"):             "not a directory",
-		newer:                      "its schema has version 2, and this program knows none above 1",
+		newer:                      "its schema has version 3, and this program knows none above 2",
 		"/proc/checkout/orders.db": "/proc/checkout: ",
 		file("torn.db", "SQLite format 3\x00"+strings.Repeat("x", 4096)): "it is",
 	} {
@@ -118,7 +118,7 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 	for _, state := range order.States() {
 		o := storetest.Order(order.ID(state.String()))
 		o.State = state
-		if err := s.Open(t.Context(), o, time.Hour); err != nil {
+		if err := enter(t.Context(), s, o, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		lanes[state.Lane()]++
@@ -192,14 +192,14 @@ func TestATornLastWriteIsDroppedAndNothingElse(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "orders.db")
 	s := open(t, path)
-	if err := s.Open(t.Context(), storetest.Order("1"), time.Hour); err != nil {
+	if err := enter(t.Context(), s, storetest.Order("1"), time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.Stat(path + "-wal")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Open(t.Context(), storetest.Order("2"), time.Hour); err != nil {
+	if err := enter(t.Context(), s, storetest.Order("2"), time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.Stat(path + "-wal")
@@ -216,7 +216,7 @@ func TestATornLastWriteIsDroppedAndNothingElse(t *testing.T) {
 			t.Errorf("the log cut to %d of %d bytes: %v", size, after.Size(), err)
 		}
 		_, err := s.Get(t.Context(), "2")
-		if whole := size == after.Size(); (err == nil) != whole || err != nil && !errors.Is(err, store.ErrNotFound) {
+		if whole := size == after.Size(); (err == nil) != whole || err != nil && !errors.Is(err, order.ErrNotFound) {
 			t.Errorf("the log cut to %d of %d bytes: %v", size, after.Size(), err)
 		}
 	}

@@ -39,8 +39,8 @@ const (
 type request struct {
 	ctx  context.Context
 	kind kind
-	work func(*conn) error // by the owner's goroutine; once more when the transaction failed for another's fault
-	done chan error        // holds one, so that nobody waits for a caller who has left
+	work func(context.Context, session) error // by the owner's goroutine; once more when the transaction failed for another's fault
+	done chan error                           // holds one, so that nobody waits for a caller who has left
 }
 
 func own(c *conn) *owner {
@@ -57,7 +57,7 @@ func (o *owner) stop() {
 
 // do has work done and waits until the disk has it. It may leave work behind, to be done later, when ctx ends: what work
 // sets may be read after nil only.
-func (o *owner) do(ctx context.Context, k kind, work func(*conn) error) error {
+func (o *owner) do(ctx context.Context, k kind, work func(context.Context, session) error) error {
 	r := &request{ctx, k, work, make(chan error, 1)}
 	select {
 	case o.requests <- r:
@@ -145,15 +145,15 @@ func (o *owner) transact(batch []*request) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	_, err := o.conn.exec("BEGIN IMMEDIATE")
+	err := o.conn.run("BEGIN IMMEDIATE")
 	for i := 0; err == nil && i < len(batch); i++ {
-		err = batch[i].work(o.conn)
+		err = batch[i].work(batch[i].ctx, o.conn)
 	}
 	if err == nil {
-		_, err = o.conn.exec("COMMIT")
+		err = o.conn.run("COMMIT")
 	}
 	if err != nil {
-		_, _ = o.conn.exec("ROLLBACK") // fails when SQLite has rolled back by itself, as it does when the disk fails
+		_ = o.conn.run("ROLLBACK") // fails when SQLite has rolled back by itself, as it does when the disk fails
 	}
 	if failed(err) {
 		o.failure, o.probed = err, time.Now()

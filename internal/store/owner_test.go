@@ -42,14 +42,25 @@ func memory(t *testing.T) (s *SQLite, commits *int) {
 }
 
 // opened is a new order, as far as these tests care.
-func opened(id order.ID) *order.Order { return &order.Order{ID: id, State: order.Charging} }
+func opened(id order.ID) *order.Order {
+	return &order.Order{ID: id, UserID: string(id), State: order.Charging}
+}
+
+// enter opens an order that nothing stands in the way of.
+func enter(ctx context.Context, s *SQLite, o *order.Order, hold time.Duration) error {
+	rival, err := s.Open(ctx, o, hold, 0, "")
+	if rival != nil {
+		return fmt.Errorf("order %s is in the way", rival.ID)
+	}
+	return err
+}
 
 // occupy keeps the store busy until it is freed.
 func occupy(t *testing.T, s *SQLite) (free func()) {
 	t.Helper()
 	busy := make(chan struct{})
 	done := make(chan error)
-	go func() { done <- s.owner.do(t.Context(), other, func(*conn) error { <-busy; return nil }) }()
+	go func() { done <- s.do(t.Context(), other, func(context.Context, session) error { <-busy; return nil }) }()
 	synctest.Wait()
 	return func() {
 		close(busy)
@@ -66,7 +77,7 @@ func openAtOnce(t *testing.T, s *SQLite, ids ...order.ID) []error {
 	errs := make([]error, len(ids))
 	var wg sync.WaitGroup
 	for i, id := range ids {
-		wg.Go(func() { errs[i] = s.Open(t.Context(), opened(id), time.Hour) })
+		wg.Go(func() { errs[i] = enter(t.Context(), s, opened(id), time.Hour) })
 	}
 	synctest.Wait()
 	free()
@@ -107,7 +118,7 @@ func TestARequestThatFailsDoesNotFailThoseBesideIt(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := s.Open(t.Context(), opened("5"), time.Hour); err != nil {
+		if err := enter(t.Context(), s, opened("5"), time.Hour); err != nil {
 			t.Errorf("Open after a bad request = %v", err)
 		}
 	})
@@ -116,9 +127,8 @@ func TestARequestThatFailsDoesNotFailThoseBesideIt(t *testing.T) {
 // fill sets how many pages the database may have: 0 for no more than it has.
 func fill(t *testing.T, s *SQLite, pages int) {
 	t.Helper()
-	err := s.owner.do(t.Context(), other, func(c *conn) error {
-		_, err := c.sql.ExecContext(context.Background(), fmt.Sprintf("PRAGMA max_page_count = %d", max(pages, 1)))
-		return err
+	err := s.do(t.Context(), other, func(context.Context, session) error {
+		return s.owner.conn.run(fmt.Sprintf("PRAGMA max_page_count = %d", max(pages, 1)))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -130,19 +140,19 @@ func TestNoNewOrderIsTakenAfterAFailedWriteUntilTheDatabaseWorksAgain(t *testing
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := memory(t)
 		first := opened("first")
-		if err := s.Open(t.Context(), first, time.Hour); err != nil {
+		if err := enter(t.Context(), s, first, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		fill(t, s, 0)
 		large := opened("large")
 		large.Reason = strings.Repeat("x", 1<<16)
-		if err := s.Open(t.Context(), large, time.Hour); err == nil {
+		if err := enter(t.Context(), s, large, time.Hour); err == nil {
 			t.Fatal("Open of more than there is room for = nil")
 		}
 		fill(t, s, 1000)
 
 		const refusal = "no new orders since a write failed"
-		if err := s.Open(t.Context(), opened("second"), time.Hour); err == nil || !strings.Contains(err.Error(), refusal) {
+		if err := enter(t.Context(), s, opened("second"), time.Hour); err == nil || !strings.Contains(err.Error(), refusal) {
 			t.Errorf("Open right after a failure = %v, want %q", err, refusal)
 		}
 		charged := opened("first")
@@ -151,11 +161,11 @@ func TestNoNewOrderIsTakenAfterAFailedWriteUntilTheDatabaseWorksAgain(t *testing
 			t.Errorf("Save of an order under way after a failure = %v", err)
 		}
 		time.Sleep(probeEvery)
-		if err := s.Open(t.Context(), opened("second"), time.Hour); err != nil {
+		if err := enter(t.Context(), s, opened("second"), time.Hour); err != nil {
 			t.Errorf("Open when there is room again = %v", err)
 		}
-		if _, err := s.Get(t.Context(), "large"); !errors.Is(err, ErrNotFound) {
-			t.Errorf("Get of the order that was not taken = %v, want %v", err, ErrNotFound)
+		if _, err := s.Get(t.Context(), "large"); !errors.Is(err, order.ErrNotFound) {
+			t.Errorf("Get of the order that was not taken = %v, want %v", err, order.ErrNotFound)
 		}
 	})
 }
@@ -167,12 +177,12 @@ func TestACallerMayLeaveWhileTheStoreIsBusy(t *testing.T) {
 		free := occupy(t, s)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := s.Open(ctx, opened("1"), time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+		if err := enter(ctx, s, opened("1"), time.Hour); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Open = %v, want %v", err, context.DeadlineExceeded)
 		}
 		free()
-		if _, err := s.Get(t.Context(), "1"); !errors.Is(err, ErrNotFound) {
-			t.Errorf("Get of what nobody waited for = %v, want %v", err, ErrNotFound)
+		if _, err := s.Get(t.Context(), "1"); !errors.Is(err, order.ErrNotFound) {
+			t.Errorf("Get of what nobody waited for = %v, want %v", err, order.ErrNotFound)
 		}
 	})
 }
@@ -184,12 +194,12 @@ func TestACallerMayLeaveWhileItsRequestIsCarriedOut(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		busy := make(chan struct{})
-		err := s.owner.do(ctx, other, func(*conn) error { <-busy; return nil })
+		err := s.do(ctx, other, func(context.Context, session) error { <-busy; return nil })
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("do = %v, want %v", err, context.DeadlineExceeded)
 		}
 		close(busy)
-		if err := s.Open(t.Context(), opened("1"), time.Hour); err != nil {
+		if err := enter(t.Context(), s, opened("1"), time.Hour); err != nil {
 			t.Errorf("Open after a caller has left = %v", err)
 		}
 	})
@@ -201,7 +211,7 @@ func TestCloseWaitsForWhatIsUnderWayAndRefusesTheRest(t *testing.T) {
 		s, _ := memory(t)
 		free := occupy(t, s)
 		waiting, closing := make(chan error), make(chan error)
-		go func() { waiting <- s.Open(t.Context(), opened("1"), time.Hour) }()
+		go func() { waiting <- enter(t.Context(), s, opened("1"), time.Hour) }()
 		go func() { closing <- s.Close() }()
 		if err := <-waiting; !errors.Is(err, errClosed) {
 			t.Errorf("Open while closing = %v, want %v", err, errClosed)

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,17 +21,27 @@ type record struct {
 	id        order.ID
 	state     order.State
 	epoch     int64
-	due       int64 // Unix milliseconds, as all times
 	userID    string
+	key       string
+	settled   int64 // when it first was, in Unix milliseconds, as all times; 0: it is not
 	delivered order.Delivery
 	attempts  int
 	created   int64
 	changed   int64
 	body      []byte
+	read      int64 // when the store read it
 }
 
-// encode makes the record of o, due when hold is over. What is a column is not repeated in the body.
-func encode(o *order.Order, hold time.Duration) (*record, error) {
+// fields are what a row is scanned into.
+func (r *record) fields() []any {
+	return []any{
+		&r.id, &r.state, &r.epoch, &r.userID, &r.key, &r.settled,
+		&r.delivered, &r.attempts, &r.created, &r.changed, &r.body, &r.read,
+	}
+}
+
+// encode makes the record of o. What is a column is not repeated in the body.
+func encode(o *order.Order) (*record, error) {
 	body, err := proto.Marshal(&recordv1.Order{
 		Currency: string(o.Currency),
 		Email:    string(o.Email),
@@ -46,6 +59,8 @@ func encode(o *order.Order, hold time.Duration) (*record, error) {
 		TrackingId:    o.TrackingID,
 		Reason:        text(o.Reason),
 		Trace:         texts(o.Trace),
+		Failure:       text(string(o.Failure)),
+		Story:         encodeStory(o.Story),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
@@ -54,8 +69,8 @@ func encode(o *order.Order, hold time.Duration) (*record, error) {
 		id:        o.ID,
 		state:     o.State,
 		epoch:     o.Epoch,
-		due:       dueIn(hold),
 		userID:    o.UserID,
+		key:       o.Key,
 		delivered: o.Delivered,
 		attempts:  o.Attempts,
 		created:   o.Created.UnixMilli(),
@@ -64,8 +79,43 @@ func encode(o *order.Order, hold time.Duration) (*record, error) {
 	}, nil
 }
 
-// dueIn is the time when hold is over, in Unix milliseconds.
-func dueIn(hold time.Duration) int64 { return time.Now().Add(hold).UnixMilli() }
+// scan reads rows to their end, and closes them.
+func scan(rows *sql.Rows) (records []record, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		records = append(records, record{})
+		if err := rows.Scan(records[len(records)-1].fields()...); err != nil {
+			return nil, err
+		}
+	}
+	return records, rows.Err()
+}
+
+// millis is hold in milliseconds, and atRest for order.AtRest.
+func millis(hold time.Duration) int64 {
+	if hold == order.AtRest {
+		return math.MaxInt64
+	}
+	return hold.Milliseconds()
+}
+
+func encodeStory(story []order.Event) []*recordv1.Event {
+	encoded := make([]*recordv1.Event, len(story))
+	for i, e := range story {
+		encoded[i] = &recordv1.Event{
+			At:      e.At.UnixMilli(),
+			State:   int32(e.State),
+			Step:    text(string(e.Step)),
+			Problem: text(e.Problem),
+			Times:   int32(min(e.Times, math.MaxInt32)), //nolint:gosec // it is not negative
+			By:      text(e.By),
+		}
+		if !e.Last.IsZero() {
+			encoded[i].Last = e.Last.UnixMilli()
+		}
+	}
+	return encoded
+}
 
 func encodeItems(items []order.Item) []*recordv1.Item {
 	// Two allocations, however many items there are.
@@ -112,14 +162,30 @@ func texts(m map[string]string) map[string]string {
 // must not go unrecorded for that.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// same tells whether r and other record the same order in the same condition, whatever the time that they are due.
+// same tells whether r and other record the same order in the same condition, whatever the times that are the store's.
 func (r *record) same(other *record) bool {
 	var body, otherBody recordv1.Order
-	return r.id == other.id && r.state == other.state && r.epoch == other.epoch && r.userID == other.userID &&
+	return r.id == other.id && r.state == other.state && r.epoch == other.epoch &&
+		r.userID == other.userID && r.key == other.key &&
 		r.delivered == other.delivered && r.attempts == other.attempts &&
 		r.created == other.created && r.changed == other.changed &&
 		proto.Unmarshal(r.body, &body) == nil && proto.Unmarshal(other.body, &otherBody) == nil &&
 		proto.Equal(&body, &otherBody) // the bytes of equal messages may differ
+}
+
+// decodeAll are the orders that can be read, and of the others an error.
+func decodeAll(records []record) ([]*order.Order, error) {
+	orders := make([]*order.Order, 0, len(records))
+	var unreadable []error
+	for i := range records {
+		o, err := records[i].decode()
+		if err != nil {
+			unreadable = append(unreadable, err)
+			continue
+		}
+		orders = append(orders, o)
+	}
+	return orders, errors.Join(unreadable...)
 }
 
 // decode is the order that r records. Its times are in UTC, to the millisecond.
@@ -133,6 +199,7 @@ func (r *record) decode() (*order.Order, error) {
 		Epoch:    r.epoch,
 		State:    r.state,
 		UserID:   r.userID,
+		Key:      r.key,
 		Currency: money.Currency(body.GetCurrency()),
 		Email:    order.Email(body.GetEmail()),
 		Address: order.Address{
@@ -145,8 +212,10 @@ func (r *record) decode() (*order.Order, error) {
 		TransactionID: body.GetTransactionId(),
 		TrackingID:    body.GetTrackingId(),
 		Delivered:     r.delivered,
+		Failure:       order.Kind(body.GetFailure()),
 		Reason:        body.GetReason(),
 		Attempts:      r.attempts,
+		Story:         decodeStory(body.GetStory()),
 		Created:       time.UnixMilli(r.created).UTC(),
 		Changed:       time.UnixMilli(r.changed).UTC(),
 		Trace:         body.GetTrace(),
@@ -155,6 +224,24 @@ func (r *record) decode() (*order.Order, error) {
 		return nil, fmt.Errorf("decode order %s: %w", r.id, err)
 	}
 	return o, nil
+}
+
+func decodeStory(encoded []*recordv1.Event) []order.Event {
+	story := make([]order.Event, len(encoded))
+	for i, e := range encoded {
+		story[i] = order.Event{
+			At:      time.UnixMilli(e.GetAt()).UTC(),
+			State:   order.State(e.GetState()), //nolint:gosec // as it was encoded
+			Step:    order.Step(e.GetStep()),
+			Problem: e.GetProblem(),
+			Times:   int(e.GetTimes()),
+			By:      e.GetBy(),
+		}
+		if e.GetLast() != 0 {
+			story[i].Last = time.UnixMilli(e.GetLast()).UTC()
+		}
+	}
+	return story
 }
 
 func decodeAmounts(o *order.Order, body *recordv1.Order) (err error) {

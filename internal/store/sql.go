@@ -1,71 +1,115 @@
 package store
 
-// The statements, in the SQL that SQLite and PostgreSQL have in common. Each touches the rows of one table, finds them
-// by its key or by an index on due, and takes the time as a parameter: when a row is due is for the database's clock to
-// say, and SQLite's clock is the one of its process.
+import (
+	"strings"
+
+	"checkout/internal/order"
+)
+
+// The statements, in the SQL that SQLite, PostgreSQL, CockroachDB and YugabyteDB have in common. Each is atomic by
+// itself, touches one table, and finds its rows by a key or an index.
+//
+// Two names stand for the time by the store's clock, in Unix milliseconds: @now, rounded down, and @late, rounded up.
+// SQLite is given them, because its clock is the one of its process; in PostgreSQL they are expressions. What stands in
+// comments is for PostgreSQL alone.
 const (
 	// columns are those of a record, in the order of its fields.
-	columns = `id, state, epoch, due, user_id, delivered, attempts, created, changed, body`
+	columns = `id, state, epoch, user_id, COALESCE(key, ''), COALESCE(settled, 0), delivered, attempts, created, changed, body, @now`
+
+	// atRest is the due of an order that nobody takes up by themselves: math.MaxInt64.
+	atRest = `9223372036854775807`
 
 	// unshipped and undelivered are the states in the lanes of order.State.Lane, and final those of Final. The terms stand
 	// here word for word as in the indexes, or these would not be used.
-	unshipped   = `state IN (1, 2)`
+	unshipped   = `state IN (1, 2, 6, 7)`
 	undelivered = `state = 3`
+	parked      = `state = 10`
 	final       = `state IN (4, 5, 8, 9)`
 
-	// insertOrder changes no row when there is one of that id.
+	// insertOrder changes no row when there is one of that id, one of that user and key, or one that is the user's latest.
 	insertOrder = `
-		INSERT INTO orders (` + columns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-		ON CONFLICT (id) DO NOTHING`
+		INSERT INTO orders (id, state, epoch, due, user_id, key, latest_of, settled, delivered, attempts, created, changed, body)
+		VALUES ($1, $2, $3, ` + dueIn4 + `, $5, NULLIF($6, ''), $5, CASE WHEN $7 THEN @late END, $8, $9, $10, $11, $12)
+		ON CONFLICT DO NOTHING`
+	dueIn4 = `CASE WHEN $4 = ` + atRest + ` THEN ` + atRest + ` ELSE @now + $4 END`
+
+	// selectObstacles are the rows that may have kept an order out: that of its id, that of its key, its user's latest.
+	selectObstacles = `
+		SELECT ` + columns + ` FROM orders
+		WHERE id = $1 OR latest_of = $2 OR (user_id = $2 AND key = NULLIF($3, ''))`
+
+	// supersede makes room for a later order.
+	supersede = `UPDATE orders SET latest_of = NULL WHERE id = $1 AND latest_of = $2`
 
 	// updateOrder is the compare-and-set: it changes no row of another state or epoch.
 	updateOrder = `
-		UPDATE orders SET state = $1, due = $2, delivered = $3, attempts = $4, changed = $5, body = $6
-		WHERE id = $7 AND epoch = $8 AND state = $9`
+		UPDATE orders SET state = $1, key = NULLIF($2, ''), delivered = $3, due = ` + dueIn4 + `,
+			settled = CASE WHEN $5 THEN COALESCE(settled, @late) ELSE settled END, attempts = $6, changed = $7, body = $8
+		WHERE id = $9 AND epoch = $10 AND state = $11`
 
-	selectOrder = `SELECT ` + columns + ` FROM orders WHERE id = $1`
+	selectOrder  = `SELECT ` + columns + ` FROM orders WHERE id = $1`
+	selectKey    = `SELECT ` + columns + ` FROM orders WHERE user_id = $1 AND key = $2`
+	selectLatest = `SELECT ` + columns + ` FROM orders WHERE latest_of = $1`
 
-	// A claim asks twice whether a row is due, for databases that look at it again after they have waited for its lock.
+	// A claim asks twice whether a row is due, for databases that look at it again after they have waited for its lock. Its
+	// rows are chosen in a part of their own that is carried out once, so that they are not more than the limit.
 	claimUnshipped   = claim + unshipped + claimed
 	claimUndelivered = claim + undelivered + claimed
 
 	claim = `
-		UPDATE orders SET epoch = epoch + 1, due = $1
-		WHERE due <= $2 AND id IN (
+		WITH chosen AS MATERIALIZED (
 			SELECT id FROM orders WHERE `
-	claimed = ` AND due <= $2 ORDER BY due LIMIT $3)
+	claimed = ` AND due <= @now ORDER BY due LIMIT $1 /* FOR UPDATE SKIP LOCKED */)
+		UPDATE orders SET epoch = epoch + 1, due = ` + dueIn2 + `
+		WHERE due <= @now AND id IN (SELECT id FROM chosen)
+		RETURNING ` + columns
+	dueIn2 = `CASE WHEN $2 = ` + atRest + ` THEN ` + atRest + ` ELSE @now + $2 END`
+
+	takeOrder = `
+		UPDATE orders SET epoch = epoch + 1, due = ` + dueIn2 + `
+		WHERE id = $1 AND due = ` + atRest + `
 		RETURNING ` + columns
 
 	deleteOrders = `
-		DELETE FROM orders WHERE id IN (
-			SELECT id FROM orders WHERE ` + final + ` AND due <= $1 ORDER BY due LIMIT $2)`
+		WITH chosen AS MATERIALIZED (
+			SELECT id FROM orders WHERE ` + final + ` AND due <= @now ORDER BY due LIMIT $1 /* FOR UPDATE SKIP LOCKED */)
+		DELETE FROM orders WHERE id IN (SELECT id FROM chosen)`
 
-	// A release makes due what an owner that is gone has held.
-	releaseUnshipped   = `UPDATE orders SET due = $1 WHERE ` + unshipped + ` AND due > $1`
-	releaseUndelivered = `UPDATE orders SET due = $1 WHERE ` + undelivered + ` AND due > $1`
+	// A release makes due what an owner that is gone has held. What rests is not held by anybody.
+	releaseUnshipped   = `UPDATE orders SET due = @now WHERE ` + unshipped + ` AND due > @now AND due < ` + atRest
+	releaseUndelivered = `UPDATE orders SET due = @now WHERE ` + undelivered + ` AND due > @now`
 )
 
-// schemaVersion is what this program reads and writes; a database carries its own in PRAGMA user_version.
-const schemaVersion = 1
+// listOrders is the statement for a query of these states, as a set of bits: newest first, which is by id, because an id
+// begins with its time. Unfinished orders are few among many, and there are indexes of them.
+func listOrders(states int64, paged bool) string {
+	var few []string
+	for _, part := range []struct {
+		term   string
+		states int64
+	}{
+		{unshipped, bits(order.Charging, order.Charged, order.InDoubt, order.Refunding)},
+		{undelivered, bits(order.Placed)},
+		{parked, bits(order.Parked)},
+	} {
+		if states&part.states != 0 {
+			few = append(few, `SELECT id FROM orders WHERE `+part.term)
+		}
+	}
+	text := `SELECT ` + columns + ` FROM orders WHERE (1 << state) & $1 <> 0 AND created >= $2 AND created < $3`
+	if paged {
+		text += ` AND id < $5`
+	}
+	if len(few) > 0 && states&bits(order.Completed, order.Declined, order.Refunded, order.Cancelled) == 0 {
+		text += ` AND id IN (` + strings.Join(few, ` UNION ALL `) + `)`
+	}
+	return text + ` ORDER BY id DESC LIMIT $4`
+}
 
-// schema makes an empty database one of schemaVersion. All times are Unix milliseconds. WITHOUT ROWID, because the id
-// is the only way to a row and grows with time, so that there is one tree to write and its end is where writes go.
-const schema = `
-	BEGIN IMMEDIATE;
-	CREATE TABLE orders (
-		id        TEXT    NOT NULL PRIMARY KEY CHECK (id <> ''),
-		state     INTEGER NOT NULL, -- order.State
-		epoch     INTEGER NOT NULL, -- fencing token, raised by every take-over
-		due       INTEGER NOT NULL, -- when somebody else may take the order; once it is final, when the row may be deleted
-		user_id   TEXT    NOT NULL,
-		delivered INTEGER NOT NULL, -- order.Delivery
-		attempts  INTEGER NOT NULL, -- failed tries since the last change of state
-		created   INTEGER NOT NULL,
-		changed   INTEGER NOT NULL, -- when the order came into its state
-		body      BLOB    NOT NULL  -- checkout.record.v1.Order
-	) STRICT, WITHOUT ROWID;
-	CREATE INDEX orders_unshipped ON orders (due) WHERE ` + unshipped + `;
-	CREATE INDEX orders_undelivered ON orders (due) WHERE ` + undelivered + `;
-	CREATE INDEX orders_final ON orders (due) WHERE ` + final + `;
-	PRAGMA user_version = 1;
-	COMMIT`
+// bits is a set of states: bit n for the state of number n.
+func bits(states ...order.State) (set int64) {
+	for _, state := range states {
+		set |= 1 << state
+	}
+	return set
+}

@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -19,6 +21,7 @@ var errReadOnly = errors.New("it cannot be written to")
 
 // SQLite is the record of orders in a database of SQLite. It is safe for concurrent use.
 type SQLite struct {
+	orders
 	owner *owner
 	close func() error
 }
@@ -40,6 +43,11 @@ func OpenMemory() (*SQLite, error) {
 		return nil, fmt.Errorf("open a store in memory: %w", err)
 	}
 	return s, nil
+}
+
+// Ready is nil when new orders can be recorded, as far as is known.
+func (s *SQLite) Ready(ctx context.Context) error {
+	return s.do(ctx, opening, func(context.Context, session) error { return nil })
 }
 
 // Close waits for the write under way, fails the others and closes the database. To close it again does nothing.
@@ -90,7 +98,7 @@ func connect(dsn, journal string) (*SQLite, error) {
 		return nil, errors.Join(err, c.close(), db.Close())
 	}
 	o := own(c)
-	return &SQLite{o, sync.OnceValue(func() error {
+	return &SQLite{orders{o.do}, o, sync.OnceValue(func() error {
 		o.stop()
 		return errors.Join(c.close(), db.Close())
 	})}, nil
@@ -149,7 +157,7 @@ func (c *conn) prepare(journal string) error {
 		return err
 	}
 	for _, release := range []string{releaseUnshipped, releaseUndelivered} {
-		if _, err := c.exec(release, dueIn(0)); err != nil {
+		if _, err := c.exec(context.Background(), release); err != nil {
 			return fmt.Errorf("release orders: %w", err)
 		}
 	}
@@ -173,76 +181,88 @@ func (c *conn) writable() error {
 	})
 }
 
+// migrate takes the schema from the version that it has to the one that this program knows, step by step.
 func (c *conn) migrate() error {
 	var version int
 	if err := c.sql.QueryRowContext(context.Background(), "PRAGMA user_version").Scan(&version); err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
-	switch version {
-	case schemaVersion:
-		return nil
-	case 0:
-		if _, err := c.sql.ExecContext(context.Background(), schema); err != nil {
-			return fmt.Errorf("make the schema: %w", err)
-		}
-		return nil
+	steps := sqliteSchema()
+	if version > len(steps) {
+		return tooNew(version, len(steps))
 	}
-	return fmt.Errorf("its schema has version %d, and this program knows none above %d", version, schemaVersion)
+	for ; version < len(steps); version++ {
+		step := fmt.Sprintf("BEGIN IMMEDIATE;\n%s;\nPRAGMA user_version = %d;\nCOMMIT", steps[version], version+1)
+		if _, err := c.sql.ExecContext(context.Background(), step); err != nil {
+			return fmt.Errorf("bring the schema to version %d: %w", version+1, err)
+		}
+	}
+	return nil
 }
 
 // probe is nil when the database takes writes. It moves what is in the log to where it belongs, which also makes room
 // and rids the log of what a failed write has left there, and then writes to the log.
 func (c *conn) probe() error {
-	if _, err := c.exec("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+	if err := c.run("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	if _, err := c.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
+	if err := c.run(fmt.Sprintf("PRAGMA user_version = %d", len(sqliteSchema()))); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
 }
 
-// exec carries out a statement and returns how many rows it changed.
-func (c *conn) exec(query string, args ...any) (int64, error) {
-	statement, err := c.statement(query) //nolint:sqlclosecheck // kept until close
+// run carries out a statement without parameters.
+func (c *conn) run(query string) error {
+	statement, err := c.statement(query, 0) //nolint:sqlclosecheck // kept until close
+	if err == nil {
+		_, err = statement.ExecContext(context.Background())
+	}
+	return err
+}
+
+// exec implements session.
+func (c *conn) exec(_ context.Context, query string, args ...any) (int64, error) {
+	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close
 	if err != nil {
 		return 0, err
 	}
-	result, err := statement.ExecContext(context.Background(), args...)
+	result, err := statement.ExecContext(context.Background(), clocked(args)...)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-// records are the rows that a statement returns.
-func (c *conn) records(query string, args ...any) ([]record, error) {
-	statement, err := c.statement(query) //nolint:sqlclosecheck // kept until close
+// records implements session.
+func (c *conn) records(_ context.Context, query string, args ...any) ([]record, error) {
+	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close
 	if err != nil {
 		return nil, err
 	}
-	rows, err := statement.QueryContext(context.Background(), args...)
+	rows, err := statement.QueryContext(context.Background(), clocked(args)...)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var records []record
-	for rows.Next() {
-		var r record
-		if err := rows.Scan(&r.id, &r.state, &r.epoch, &r.due, &r.userID,
-			&r.delivered, &r.attempts, &r.created, &r.changed, &r.body); err != nil {
-			return nil, err
-		}
-		records = append(records, r)
-	}
-	return records, rows.Err()
+	return scan(rows)
 }
 
-func (c *conn) statement(query string) (*sql.Stmt, error) {
+// clocked are args, and the time as @now and @late.
+func clocked(args []any) []any {
+	now := time.Now()
+	return append(args, now.UnixMilli(), now.Add(time.Millisecond-1).UnixMilli())
+}
+
+// statement is that of query, which has so many parameters, and after them the time.
+func (c *conn) statement(query string, parameters int) (*sql.Stmt, error) {
 	if statement, ok := c.statements[query]; ok {
 		return statement, nil
 	}
-	statement, err := c.sql.PrepareContext(context.Background(), query)
+	text := strings.NewReplacer(
+		"@now", fmt.Sprintf("$%d", parameters+1),
+		"@late", fmt.Sprintf("$%d", parameters+2),
+	).Replace(query)
+	statement, err := c.sql.PrepareContext(context.Background(), text)
 	if err != nil {
 		return nil, err
 	}

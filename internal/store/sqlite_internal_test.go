@@ -25,11 +25,11 @@ func TestAFileIsSetUpToLoseNothing(t *testing.T) {
 		"journal_mode": "wal",
 		"synchronous":  "2", // FULL
 		"locking_mode": "exclusive",
-		"user_version": "1",
+		"user_version": "2",
 	} {
 		var got string
-		err := s.owner.do(t.Context(), other, func(c *conn) error {
-			return c.sql.QueryRowContext(context.Background(), "PRAGMA "+pragma).Scan(&got)
+		err := s.do(t.Context(), other, func(context.Context, session) error {
+			return s.owner.conn.sql.QueryRowContext(context.Background(), "PRAGMA "+pragma).Scan(&got)
 		})
 		if err != nil || got != want {
 			t.Errorf("PRAGMA %s = %q, %v, want %q", pragma, got, err, want)
@@ -37,52 +37,83 @@ func TestAFileIsSetUpToLoseNothing(t *testing.T) {
 	}
 }
 
-func TestDueOrdersAreFoundByAnIndex(t *testing.T) {
+func TestOrdersAreFoundByAnIndex(t *testing.T) {
 	t.Parallel()
 	s, _ := memory(t)
-	for statement, index := range map[string]string{
-		claimUnshipped:     "SEARCH orders USING INDEX orders_unshipped (due<?)",
-		claimUndelivered:   "SEARCH orders USING COVERING INDEX orders_undelivered (due<?)",
-		releaseUnshipped:   "SEARCH orders USING INDEX orders_unshipped (due>?)",
-		releaseUndelivered: "SEARCH orders USING INDEX orders_undelivered (due>?)",
-		deleteOrders:       "SEARCH orders USING INDEX orders_final (due<?)",
+	everything := bits(order.States()...)
+	for statement, plan := range map[string][]string{
+		claimUnshipped:     {"SEARCH orders USING INDEX orders_unshipped (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
+		claimUndelivered:   {"SEARCH orders USING COVERING INDEX orders_undelivered (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
+		releaseUnshipped:   {"SEARCH orders USING INDEX orders_unshipped (due>? AND due<?)"},
+		releaseUndelivered: {"SEARCH orders USING INDEX orders_undelivered (due>?)"},
+		deleteOrders:       {"SEARCH orders USING INDEX orders_final (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
+		selectLatest:       {"SEARCH orders USING INDEX orders_latest (latest_of=?)"},
+		selectKey:          {"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)"},
+		selectObstacles: {
+			"SEARCH orders USING PRIMARY KEY (id=?)",
+			"SEARCH orders USING INDEX orders_latest (latest_of=?)",
+			"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)",
+		},
+		listOrders(everything, true): {"SEARCH orders USING PRIMARY KEY (id<?)"},
+		listOrders(bits(order.InDoubt, order.Placed, order.Parked), false): {
+			"SEARCH orders USING PRIMARY KEY (id=?)",
+			"SCAN orders USING INDEX orders_unshipped",
+			"SCAN orders USING COVERING INDEX orders_undelivered",
+			"SCAN orders USING COVERING INDEX orders_parked",
+		},
 	} {
-		var plan []string
-		err := s.owner.do(t.Context(), other, func(c *conn) error {
-			rows, err := c.sql.QueryContext(context.Background(), "EXPLAIN QUERY PLAN "+statement, 0, 0, 0)
-			if err != nil {
-				return err
+		got := explained(t, s, statement)
+		for _, step := range plan {
+			if !strings.Contains(got, step) {
+				t.Errorf("the plan of %s\nis\n%s\nwant %s", statement, got, step)
 			}
-			defer rows.Close()
-			for rows.Next() {
-				var id, parent, unused int
-				var step string
-				if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
-					return err
-				}
-				plan = append(plan, step)
-			}
-			return rows.Err()
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
-		if got := strings.Join(plan, "\n"); !strings.Contains(got, index) || strings.Contains(got, "SCAN orders") {
-			t.Errorf("the plan of %s\nis\n%s\nwant %s", statement, got, index)
+		if strings.Contains(got, "SCAN orders\n") {
+			t.Errorf("the plan of %s\nis\n%s\nand goes through all orders", statement, got)
 		}
 	}
+}
+
+// explained is the plan that SQLite has for a statement, a step a line.
+func explained(t *testing.T, s *SQLite, statement string) string {
+	t.Helper()
+	var plan strings.Builder
+	err := s.do(t.Context(), other, func(ctx context.Context, _ session) error {
+		explain, err := s.owner.conn.statement("EXPLAIN QUERY PLAN "+statement, 0) //nolint:sqlclosecheck // kept until close
+		if err != nil {
+			return err
+		}
+		rows, err := explain.QueryContext(ctx, 0, 0, 0, 0, 0)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				return err
+			}
+			plan.WriteString(step + "\n")
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
 }
 
 func TestAnUnreadableOrderDoesNotKeepBackTheOthers(t *testing.T) {
 	t.Parallel()
 	s, _ := memory(t)
 	for _, id := range []order.ID{"1", "2", "3"} {
-		if err := s.Open(t.Context(), opened(id), -time.Minute); err != nil {
+		if err := enter(t.Context(), s, opened(id), -time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
-	err := s.owner.do(t.Context(), other, func(c *conn) error {
-		_, err := c.exec("UPDATE orders SET body = $1 WHERE id = '2'", []byte("no record"))
+	err := s.do(t.Context(), other, func(ctx context.Context, c session) error {
+		_, err := c.exec(ctx, "UPDATE orders SET body = $1 WHERE id = '2'", []byte("no record"))
 		return err
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 // Package store keeps the record of orders in SQL: one table, one row an order, every transition one compare-and-set on
-// the row's state and epoch. The row is the order's journal, the outbox of what it owes and the lease of who works on
-// it. SQLite does it, in a file that one process has to itself; the statements are those of PostgreSQL too.
+// the row's state and epoch. The row is the order's journal, the outbox of what it owes, the lease of who works on it and
+// what its idempotency key leads to. SQLite does it, in a file that one process has to itself, and PostgreSQL, for any
+// number of replicas; the statements are the same.
 //
 // What a method has returned nil for is on the disk. An error that is none of those named here says that the outcome is
 // not known: a disk may fail after it has taken the write. Asking again is safe, because a write that turns out to be
@@ -12,54 +13,79 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"checkout/internal/order"
 )
 
+// ErrExists: there is an order of that id, and it is another one.
+var ErrExists = errors.New("the order exists already")
+
 var (
-	// ErrNotFound: there is no order of that id. It never was, or it has been purged.
-	ErrNotFound = errors.New("no such order")
-	// ErrExists: there is an order of that id, and it is another one.
-	ErrExists = errors.New("the order exists already")
+	_ order.Store = (*SQLite)(nil)
+	_ order.Store = (*Postgres)(nil)
 )
 
-var _ order.Store = (*SQLite)(nil)
+// session carries out statements, each atomic by itself at least.
+type session interface {
+	// exec returns how many rows the statement changed.
+	exec(ctx context.Context, query string, args ...any) (int64, error)
+	// records are the rows that the statement returns.
+	records(ctx context.Context, query string, args ...any) ([]record, error)
+}
 
-// Open records a new order, held for as long as given. It returns ErrExists when the id is taken. After a write of any
-// order has failed, no new one is taken until the disk has been seen to work again.
-func (s *SQLite) Open(ctx context.Context, o *order.Order, hold time.Duration) error {
-	r, err := encode(o, hold)
+// orders is the table of orders, wherever it lies.
+//
+// do has work done by a session. It may do it more than once, and may leave it behind when ctx ends: what work sets may be
+// read after nil only.
+type orders struct {
+	do func(ctx context.Context, k kind, work func(context.Context, session) error) error
+}
+
+// Open records a new order as its user's latest, held for as long as given; its cart was asked for age ago. If another
+// order of the user stands in its way, that one is returned and nothing is recorded: the one that has the same key, or
+// else the latest, unless that was settled before the cart was asked for, or is over. It returns ErrExists when the id is
+// taken. While the store is known not to take writes, it fails at once.
+func (s orders) Open(ctx context.Context, o *order.Order, hold, age time.Duration, over order.ID) (*order.Order, error) {
+	r, err := encode(o)
 	if err != nil {
-		return fmt.Errorf("open order %s: %w", o.ID, err)
+		return nil, describe("open", o.ID, err)
 	}
-	var done bool
-	err = s.owner.do(ctx, opening, func(c *conn) (err error) {
-		done, err = c.insert(r)
+	n := newcomer{r, o.Settled(), millis(hold), time.Now().Add(-age), over}
+	var rival *record
+	err = s.do(ctx, opening, func(ctx context.Context, t session) (err error) {
+		rival, err = n.enter(ctx, t)
 		return err
 	})
-	if err == nil && !done {
-		err = ErrExists
+	if err != nil || rival == nil {
+		return nil, describe("open", r.id, err)
 	}
-	return describe("open", r.id, err)
+	return rival.decode()
 }
 
 // Save records o, which was in state from, and leaves it alone for as long as hold says. It returns order.ErrFenced when
 // the record is of another state or epoch. When ctx ends first, the write may still be made.
-func (s *SQLite) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) error {
-	r, err := encode(o, hold)
+func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) error {
+	r, err := encode(o)
 	if err != nil {
-		return fmt.Errorf("save order %s: %w", o.ID, err)
+		return describe("save", o.ID, err)
 	}
-	var done bool
-	err = s.owner.do(ctx, other, func(c *conn) (err error) {
-		done, err = c.update(r, from)
+	err = s.do(ctx, other, func(ctx context.Context, t session) error {
+		n, err := t.exec(ctx, updateOrder, r.state, r.key, r.delivered, millis(hold), o.Settled(),
+			r.attempts, r.changed, r.body, r.id, r.epoch, from)
+		if n > 0 || err != nil {
+			return err
+		}
+		// Whoever takes an order over raises its epoch, so a row of this epoch that says what r says was written by the
+		// caller, and the answer was lost.
+		found, err := t.records(ctx, selectOrder, r.id)
+		if err == nil && (len(found) == 0 || !found[0].same(r)) {
+			err = order.ErrFenced
+		}
 		return err
 	})
-	if err == nil && !done {
-		err = order.ErrFenced
-	}
 	return describe("save", r.id, err)
 }
 
@@ -67,57 +93,98 @@ func (s *SQLite) Save(ctx context.Context, o *order.Order, from order.State, hol
 // their epoch. They come in the order in which they were created. Orders that cannot be read are reported in the error,
 // and do not keep back the others: both results count. When ctx ends first, orders may be held that nobody works on;
 // they are due again after hold.
-func (s *SQLite) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) ([]*order.Order, error) {
+func (s orders) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) ([]*order.Order, error) {
 	claim := claimUnshipped
 	if lane == order.Undelivered {
 		claim = claimUndelivered
 	}
-	var claimed []record
-	err := s.owner.do(ctx, other, func(c *conn) (err error) {
-		claimed, err = c.records(claim, dueIn(hold), dueIn(0), max(limit, 0))
-		return err
-	})
+	claimed, err := s.find(ctx, claim, max(limit, 0), millis(hold))
 	if err != nil {
 		return nil, fmt.Errorf("claim orders: %w", err)
 	}
 	slices.SortFunc(claimed, func(a, b record) int {
 		return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id))
 	})
-	orders := make([]*order.Order, 0, len(claimed))
-	var unreadable []error
-	for i := range claimed {
-		o, err := claimed[i].decode()
-		if err != nil {
-			unreadable = append(unreadable, err)
-			continue
-		}
-		orders = append(orders, o)
-	}
-	return orders, errors.Join(unreadable...)
+	return decodeAll(claimed)
 }
 
-// Get is the order of that id as it is recorded now, or ErrNotFound.
-func (s *SQLite) Get(ctx context.Context, id order.ID) (*order.Order, error) {
-	var found []record
-	err := s.owner.do(ctx, other, func(c *conn) (err error) {
-		found, err = c.records(selectOrder, id)
-		return err
+// Take takes over one order that rests, and raises its epoch. It returns order.ErrFenced when the order does not rest, and
+// order.ErrNotFound when there is none. When its answer was lost, or ctx ends first, the order may be held.
+func (s orders) Take(ctx context.Context, id order.ID, hold time.Duration) (*order.Order, error) {
+	var taken []record
+	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+		taken, err = t.records(ctx, takeOrder, id, millis(hold))
+		if len(taken) > 0 || err != nil {
+			return err
+		}
+		found, err := t.records(ctx, selectOrder, id)
+		switch {
+		case err != nil:
+			return err
+		case len(found) == 0:
+			return order.ErrNotFound
+		}
+		return order.ErrFenced
 	})
-	switch {
-	case err != nil:
-		return nil, describe("get", id, err)
-	case len(found) == 0:
-		return nil, describe("get", id, ErrNotFound)
+	if err != nil {
+		return nil, describe("take", id, err)
 	}
-	return found[0].decode()
+	return taken[0].decode()
+}
+
+// Get is the order of that id as it is recorded now, or order.ErrNotFound.
+func (s orders) Get(ctx context.Context, id order.ID) (*order.Order, error) {
+	found, err := s.one(ctx, selectOrder, id)
+	if err != nil {
+		return nil, describe("get", id, err)
+	}
+	return found.decode()
+}
+
+// Find is the user's order of that key or, without a key, the user's latest, or order.ErrNotFound.
+func (s orders) Find(ctx context.Context, userID, key string) (*order.Order, error) {
+	query, args := selectLatest, []any{userID}
+	if key != "" {
+		query, args = selectKey, []any{userID, key}
+	}
+	found, err := s.one(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("find the order of a user: %w", err)
+	}
+	return found.decode()
+}
+
+// List are the orders that q selects, newest first: the largest id. Orders that cannot be read are reported in the error,
+// and do not keep back the others: both results count.
+func (s orders) List(ctx context.Context, q order.Query) ([]*order.Order, error) {
+	states := bits(q.States...)
+	if len(q.States) == 0 {
+		states = bits(order.States()...)
+	}
+	from, until := int64(math.MinInt64), int64(math.MaxInt64)
+	if !q.From.IsZero() {
+		from = q.From.UnixMilli()
+	}
+	if !q.Until.IsZero() {
+		until = q.Until.UnixMilli()
+	}
+	args := []any{states, from, until, max(q.Limit, 0)}
+	if q.Before != "" {
+		args = append(args, q.Before)
+	}
+	found, err := s.find(ctx, listOrders(states, q.Before != ""), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list orders: %w", err)
+	}
+	return decodeAll(found)
 }
 
 // Purge deletes at most limit orders that are final and have been kept for as long as their last Save said. It returns
 // how many there were.
-func (s *SQLite) Purge(ctx context.Context, limit int) (int, error) {
+func (s orders) Purge(ctx context.Context, limit int) (int, error) {
 	var deleted int64
-	err := s.owner.do(ctx, other, func(c *conn) (err error) {
-		deleted, err = c.exec(deleteOrders, dueIn(0), max(limit, 0))
+	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+		deleted, err = t.exec(ctx, deleteOrders, max(limit, 0))
 		return err
 	})
 	if err != nil {
@@ -126,9 +193,28 @@ func (s *SQLite) Purge(ctx context.Context, limit int) (int, error) {
 	return int(deleted), nil
 }
 
-// Ready is nil when new orders can be recorded, as far as is known.
-func (s *SQLite) Ready(ctx context.Context) error {
-	return s.owner.do(ctx, opening, func(*conn) error { return nil })
+// find are the rows that one statement returns.
+func (s orders) find(ctx context.Context, query string, args ...any) (found []record, err error) {
+	err = s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+		found, err = t.records(ctx, query, args...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// one is the row that one statement returns, or order.ErrNotFound.
+func (s orders) one(ctx context.Context, query string, args ...any) (*record, error) {
+	found, err := s.find(ctx, query, args...)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, order.ErrNotFound
+	}
+	return &found[0], nil
 }
 
 func describe(verb string, id order.ID, err error) error {
@@ -136,28 +222,4 @@ func describe(verb string, id order.ID, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s order %s: %w", verb, id, err)
-}
-
-// insert tells whether r is recorded, by this call or by an earlier one whose answer was lost.
-func (c *conn) insert(r *record) (done bool, err error) {
-	n, err := c.exec(insertOrder, r.id, r.state, r.epoch, r.due, r.userID, r.delivered, r.attempts, r.created, r.changed, r.body)
-	if n > 0 || err != nil {
-		return n > 0, err
-	}
-	return c.holds(r)
-}
-
-// update tells whether r is recorded, by this call or by an earlier one whose answer was lost: whoever takes an order
-// over raises its epoch, so a row of this epoch that says what r says was written by the caller.
-func (c *conn) update(r *record, from order.State) (done bool, err error) {
-	n, err := c.exec(updateOrder, r.state, r.due, r.delivered, r.attempts, r.changed, r.body, r.id, r.epoch, from)
-	if n > 0 || err != nil {
-		return n > 0, err
-	}
-	return c.holds(r)
-}
-
-func (c *conn) holds(r *record) (bool, error) {
-	found, err := c.records(selectOrder, r.id)
-	return len(found) > 0 && found[0].same(r), err
 }

@@ -3,25 +3,29 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"checkout/internal/order"
-	"checkout/internal/store"
 )
 
 // likeMap does what comes to its mind with a few orders, in the store and in a map, and wants both to agree throughout.
 func likeMap(t *testing.T, s Store) {
 	ctx := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
-		m := model{ctx, s, make(map[order.ID]entry)}
+		m := model{ctx, s, make(map[order.ID]entry), make(map[string]order.ID)}
 		defer m.forget(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"open":  m.open,
 			"save":  m.save,
 			"claim": m.claim,
+			"take":  m.take,
+			"find":  m.find,
+			"list":  m.list,
 			"purge": m.purge,
 			"":      m.agree,
 		})
@@ -33,12 +37,14 @@ type model struct {
 	ctx     context.Context // of the test
 	store   Store
 	entries map[order.ID]entry
+	latest  map[string]order.ID // by user
 }
 
 // entry is a record, with the time when it is due as the distance from now: holds are so long that the test is a moment.
 type entry struct {
-	order *order.Order
-	hold  time.Duration
+	order   *order.Order
+	hold    time.Duration
+	settled bool // ever
 }
 
 func (e entry) due() bool { return e.hold < 0 }
@@ -46,7 +52,15 @@ func (e entry) due() bool { return e.hold < 0 }
 func (e entry) same(o *order.Order) bool { return difference(e.order, o) == "" }
 
 func drawID(t *rapid.T) order.ID {
-	return rapid.SampledFrom([]order.ID{"a", "b", "c", "d", "e"}).Draw(t, "id")
+	return rapid.SampledFrom([]order.ID{"a", "b", "c", "d", "e", "f"}).Draw(t, "id")
+}
+
+// userOf is the user to whom the orders of that id belong.
+func userOf(id order.ID) string {
+	if id < "d" {
+		return "first"
+	}
+	return "second"
 }
 
 func drawState(t *rapid.T, label string) order.State {
@@ -54,30 +68,64 @@ func drawState(t *rapid.T, label string) order.State {
 }
 
 func drawHold(t *rapid.T) time.Duration {
-	return rapid.SampledFrom([]time.Duration{-4, -3, -2, -1, 1}).Draw(t, "hold") * time.Hour
+	hours := rapid.SampledFrom([]time.Duration{-4, -3, -2, -1, 1, 0}).Draw(t, "hold")
+	if hours == 0 {
+		return order.AtRest
+	}
+	return hours * time.Hour
 }
 
 // drawOrder is an order that may differ from what is recorded under its id, or not.
 func drawOrder(t *rapid.T, id order.ID) *order.Order {
-	o := in(Order(id), drawState(t, "state"))
+	o := of(in(Order(id), drawState(t, "state")), userOf(id), rapid.SampledFrom([]string{"", "k", "l"}).Draw(t, "key"))
 	o.Epoch = rapid.Int64Range(1, 3).Draw(t, "epoch")
+	o.Delivered = rapid.SampledFrom([]order.Delivery{0, order.CartSettled, order.EmailSent}).Draw(t, "delivered")
 	o.Attempts = rapid.IntRange(0, 1).Draw(t, "attempts")
 	return o
 }
 
 func (m *model) open(t *rapid.T) {
 	o, hold := drawOrder(t, drawID(t)), drawHold(t)
-	err := m.store.Open(m.ctx, o, hold)
-	known, exists := m.entries[o.ID]
-	switch {
-	case !exists:
-		expect(t, "Open", err, nil)
-		m.entries[o.ID] = entry{o, hold}
-	case known.same(o):
-		expect(t, "Open again", err, nil)
-	default:
-		expect(t, "Open under a known id", err, store.ErrExists)
+	age := rapid.SampledFrom([]time.Duration{before, after}).Draw(t, "age")
+	over := rapid.SampledFrom([]order.ID{"", drawID(t)}).Draw(t, "over")
+	rival, err := m.store.Open(m.ctx, o, hold, age, over)
+	if known, exists := m.entries[o.ID]; exists {
+		if (err == nil) != known.same(o) || rival != nil {
+			t.Fatalf("Open of a known id = %v, %v", rival, err)
+		}
+		return
 	}
+	expect(t, "Open", err, nil)
+	if want := m.rival(o, age, over); want != nil || rival != nil {
+		if diff := difference(want, rival); diff != "" {
+			t.Fatalf("the rival differs (-want +got):\n%s", diff)
+		}
+		return
+	}
+	m.entries[o.ID] = entry{o, hold, o.Settled()}
+	m.latest[o.UserID] = o.ID
+}
+
+// rival is the order that stands in the way of o, or nil.
+func (m *model) rival(o *order.Order, age time.Duration, over order.ID) *order.Order {
+	if known := m.keyed(o.UserID, o.Key); known != nil {
+		return known
+	}
+	latest, exists := m.entries[m.latest[o.UserID]]
+	if !exists || latest.order.ID == over || latest.settled && age == after {
+		return nil
+	}
+	return latest.order
+}
+
+// keyed is the user's order of that key, or nil.
+func (m *model) keyed(user, key string) *order.Order {
+	for _, known := range m.entries {
+		if key != "" && known.order.UserID == user && known.order.Key == key {
+			return known.order
+		}
+	}
+	return nil
 }
 
 func (m *model) save(t *rapid.T) {
@@ -86,11 +134,14 @@ func (m *model) save(t *rapid.T) {
 	if exists && rapid.Bool().Draw(t, "by the owner") {
 		o.Epoch, from = known.order.Epoch, known.order.State
 	}
+	if exists && o.Key != "" {
+		o.Key = known.order.Key // it can be cleared, and nothing else
+	}
 	err := m.store.Save(m.ctx, o, from, hold)
 	switch {
 	case exists && known.order.Epoch == o.Epoch && known.order.State == from:
 		expect(t, "Save", err, nil)
-		m.entries[o.ID] = entry{o, hold}
+		m.entries[o.ID] = entry{o, hold, known.settled || o.Settled()}
 	case exists && known.same(o):
 		expect(t, "Save again", err, nil)
 	default:
@@ -115,16 +166,72 @@ func (m *model) claim(t *rapid.T) {
 			t.Fatalf("claimed %v, which is not to be had: %v", o, known)
 		}
 		latest = max(latest, known.hold)
-		taken := with(known.order, func(o *order.Order) { o.Epoch++ })
-		if diff := difference(taken, o); diff != "" {
-			t.Fatalf("the claimed order differs (-want +got):\n%s", diff)
-		}
-		m.entries[o.ID] = entry{taken, time.Hour} // out of the way of the count below
-		defer func() { m.entries[o.ID] = entry{taken, hold} }()
+		taken := m.taken(t, known, o)
+		m.entries[o.ID] = entry{taken, time.Hour, known.settled} // out of the way of the count below
+		defer func() { m.entries[o.ID] = entry{taken, hold, known.settled} }()
 	}
 	longer := func(e entry) bool { return e.order.State.Lane() == lane && e.hold < latest }
 	if n := m.count(longer); n > 0 {
 		t.Fatalf("%d orders that have waited longer were passed over", n)
+	}
+}
+
+// taken is what the order should be after a take-over, as which o was returned.
+func (m *model) taken(t *rapid.T, known entry, o *order.Order) *order.Order {
+	taken := with(known.order, func(o *order.Order) { o.Epoch++ })
+	if diff := difference(taken, o); diff != "" {
+		t.Fatalf("the order that was taken over differs (-want +got):\n%s", diff)
+	}
+	return taken
+}
+
+func (m *model) take(t *rapid.T) {
+	id, hold := drawID(t), drawHold(t)
+	o, err := m.store.Take(m.ctx, id, hold)
+	known, exists := m.entries[id]
+	switch {
+	case !exists:
+		expect(t, "Take of nothing", err, order.ErrNotFound)
+	case known.hold != order.AtRest:
+		expect(t, "Take of what does not rest", err, order.ErrFenced)
+	default:
+		expect(t, "Take", err, nil)
+		m.entries[id] = entry{m.taken(t, known, o), hold, known.settled}
+	}
+}
+
+func (m *model) find(t *rapid.T) {
+	user, key := userOf(drawID(t)), rapid.SampledFrom([]string{"", "k", "l"}).Draw(t, "key")
+	want := m.keyed(user, key)
+	if key == "" {
+		want = m.entries[m.latest[user]].order
+	}
+	got, err := m.store.Find(m.ctx, user, key)
+	if want == nil {
+		expect(t, "Find", err, order.ErrNotFound)
+		return
+	}
+	expect(t, "Find", err, nil)
+	if diff := difference(want, got); diff != "" {
+		t.Fatalf("the order of user %q and key %q differs (-want +got):\n%s", user, key, diff)
+	}
+}
+
+func (m *model) list(t *rapid.T) {
+	q := order.Query{
+		States: rapid.SliceOfNDistinct(rapid.SampledFrom(order.States()), 0, 3, rapid.ID).Draw(t, "states"),
+		Before: rapid.SampledFrom([]order.ID{"", "b", "d"}).Draw(t, "before"),
+		Limit:  rapid.IntRange(0, 6).Draw(t, "limit"),
+	}
+	var all []*order.Order
+	for _, known := range m.entries {
+		all = append(all, known.order)
+	}
+	slices.SortFunc(all, func(a, b *order.Order) int { return strings.Compare(string(b.ID), string(a.ID)) })
+	got, err := m.store.List(m.ctx, q)
+	expect(t, "List", err, nil)
+	if diff := difference(selected(all, q), got); diff != "" {
+		t.Fatalf("the list of %+v differs (-want +got):\n%s", q, diff)
 	}
 }
 
@@ -137,7 +244,7 @@ func (m *model) purge(t *rapid.T) {
 		t.Fatalf("purged %d, want %d", n, want)
 	}
 	for id, known := range m.entries {
-		if _, err := m.store.Get(m.ctx, id); done(known) && errors.Is(err, store.ErrNotFound) {
+		if _, err := m.store.Get(m.ctx, id); done(known) && errors.Is(err, order.ErrNotFound) {
 			delete(m.entries, id)
 			n--
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"checkout/internal/order"
-	"checkout/internal/store"
 )
 
 func comesBack(t *testing.T, s Store) {
@@ -23,13 +22,18 @@ func comesBack(t *testing.T, s Store) {
 		o.TrackingID = "77e0"
 		o.Delivered = order.CartSettled | order.EventPublished
 		o.Reason = "mail: unavailable"
+		o.Failure = order.ErrUnshippable
+		o.Story = []order.Event{
+			{At: o.Changed, State: order.Charging, By: "somebody"},
+			{At: o.Changed, State: order.Placed, Step: order.StepEmail, Problem: "unavailable", Times: 3, Last: o.Changed.Add(time.Second)},
+		}
 		o.Attempts = 3
 		o.Changed = o.Changed.Add(time.Second)
 	})
 	mustSave(t, s, placed, held)
 	mustHold(t, s, placed)
 
-	bare := &order.Order{ID: "2", State: order.Charging, Created: opened.Created, Changed: opened.Changed}
+	bare := &order.Order{ID: "2", UserID: "2", State: order.Charging, Created: opened.Created, Changed: opened.Changed}
 	mustOpen(t, s, bare, held)
 	mustHold(t, s, bare)
 }
@@ -46,19 +50,29 @@ func strangeText(t *testing.T, s Store) {
 	o := Order("1")
 	o.Reason = "payment said \xff"
 	o.Trace = map[string]string{"baggage": "a=\xc3"}
+	o.Story = []order.Event{{Problem: "payment said \xff"}}
 	mustOpen(t, s, o, held)
 	mustHold(t, s, with(o, func(o *order.Order) {
 		o.Reason = "payment said \uFFFD"
 		o.Trace = map[string]string{"baggage": "a=\uFFFD"}
+		o.Story = []order.Event{{Problem: "payment said \uFFFD"}}
 	}))
 }
 
 func notFound(t *testing.T, s Store) {
-	if _, err := s.Get(t.Context(), "1"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Get = %v, want %v", err, store.ErrNotFound)
+	if _, err := s.Get(t.Context(), "1"); !errors.Is(err, order.ErrNotFound) {
+		t.Errorf("Get = %v, want %v", err, order.ErrNotFound)
 	}
 	if err := s.Save(t.Context(), Order("1"), order.Charging, held); !errors.Is(err, order.ErrFenced) {
 		t.Errorf("Save = %v, want %v", err, order.ErrFenced)
+	}
+	if _, err := s.Take(t.Context(), "1", held); !errors.Is(err, order.ErrNotFound) {
+		t.Errorf("Take = %v, want %v", err, order.ErrNotFound)
+	}
+	for _, key := range []string{"", "key"} {
+		if _, err := s.Find(t.Context(), "user", key); !errors.Is(err, order.ErrNotFound) {
+			t.Errorf("Find with the key %q = %v, want %v", key, err, order.ErrNotFound)
+		}
 	}
 }
 
@@ -68,8 +82,8 @@ func openedOnce(t *testing.T, s Store) {
 	mustOpen(t, s, first, held) // its answer may have been lost
 
 	another := with(first, func(o *order.Order) { o.UserID = "2026" })
-	if err := s.Open(t.Context(), another, held); !errors.Is(err, store.ErrExists) {
-		t.Errorf("Open of another order under the same id = %v, want %v", err, store.ErrExists)
+	if rival, err := s.Open(t.Context(), another, held, after, ""); err == nil {
+		t.Errorf("Open of another order under the same id = %v, nil, want an error", rival)
 	}
 	mustHold(t, s, first)
 }
@@ -161,11 +175,11 @@ func callerLeft(t *testing.T, s Store) {
 	cancel()
 	for i := range 32 { // who looks first, the caller or the store, is chance
 		id := order.ID(strconv.Itoa(i))
-		if err := s.Open(left, Order(id), held); !errors.Is(err, context.Canceled) {
+		if _, err := s.Open(left, Order(id), held, after, ""); !errors.Is(err, context.Canceled) {
 			t.Errorf("Open = %v, want %v", err, context.Canceled)
 		}
-		if _, err := s.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("then Get = %v, want %v", err, store.ErrNotFound)
+		if _, err := s.Get(t.Context(), id); !errors.Is(err, order.ErrNotFound) {
+			t.Errorf("then Get = %v, want %v", err, order.ErrNotFound)
 		}
 	}
 }
@@ -175,7 +189,7 @@ func closed(t *testing.T, s Store) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Open(t.Context(), Order("2"), held); err == nil {
+	if _, err := s.Open(t.Context(), Order("2"), held, after, ""); err == nil {
 		t.Error("Open of a closed store = nil")
 	}
 	if o, err := s.Get(t.Context(), "1"); err == nil {

@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -16,7 +17,10 @@ import (
 // Store is what the tests ask for.
 type Store interface {
 	order.Store
-	Get(ctx context.Context, id order.ID) (*order.Order, error)
+	// List are the orders that q selects, newest first: the largest id.
+	List(ctx context.Context, q order.Query) ([]*order.Order, error)
+	// Purge deletes at most limit orders that are final and have been held for as long as their last Save said. It returns
+	// how many there were.
 	Purge(ctx context.Context, limit int) (int, error)
 	Close() error
 }
@@ -25,24 +29,36 @@ type Store interface {
 // any: an order that is held for less than no time is due.
 func Run(t *testing.T, open func() (Store, error)) {
 	for name, test := range map[string]func(*testing.T, Store){
-		"an order comes back as it was recorded":           comesBack,
-		"every state can be recorded":                      everyState,
-		"text that is not UTF-8 keeps no order out":        strangeText,
-		"an unknown order is not found":                    notFound,
-		"an order is opened once":                          openedOnce,
-		"a save needs the order's state and epoch":         needsStateAndEpoch,
-		"a save can be repeated when its answer was lost":  repeated,
-		"a save after a take-over is fenced":               fencedByClaim,
-		"of many who save from one state, one does":        oneSaves,
-		"a claim takes what is due in its lane":            claimsDue,
-		"a claim takes those that have waited longest":     claimsLongest,
-		"an order is claimed once until it is due again":   claimedOnce,
-		"many who claim at a time never get the same":      claimedByOne,
-		"a purge deletes what is final and has been kept":  purgesFinal,
-		"a purge deletes no more than it is told":          purgesSome,
-		"nothing is done for a caller who has left":        callerLeft,
-		"a closed store refuses":                           closed,
-		"whatever is done, it holds what a map would hold": likeMap,
+		"an order comes back as it was recorded":               comesBack,
+		"every state can be recorded":                          everyState,
+		"text that is not UTF-8 keeps no order out":            strangeText,
+		"an unknown order is not found":                        notFound,
+		"an order is opened once":                              openedOnce,
+		"an order keeps out the next of its user":              keepsOutTheNext,
+		"a settled order makes room for the next":              makesRoom,
+		"a settled order has its place until it is asked":      settledForGood,
+		"an order gives way to one that is said to be over it": givesWay,
+		"an order keeps out others of its key":                 keepsOutItsKey,
+		"an order whose key is cleared frees it":               freesItsKey,
+		"the order of the same key comes before the latest":    keyBeforeLatest,
+		"of many who open an order for one user, one does":     oneOpens,
+		"an order is found by its user":                        found,
+		"an order that rests is taken by hand alone":           takenByHand,
+		"of many who take an order, one does":                  oneTakes,
+		"orders are listed by state, time and page":            lists,
+		"a save needs the order's state and epoch":             needsStateAndEpoch,
+		"a save can be repeated when its answer was lost":      repeated,
+		"a save after a take-over is fenced":                   fencedByClaim,
+		"of many who save from one state, one does":            oneSaves,
+		"a claim takes what is due in its lane":                claimsDue,
+		"a claim takes those that have waited longest":         claimsLongest,
+		"an order is claimed once until it is due again":       claimedOnce,
+		"many who claim at a time never get the same":          claimedByOne,
+		"a purge deletes what is final and has been kept":      purgesFinal,
+		"a purge deletes no more than it is told":              purgesSome,
+		"nothing is done for a caller who has left":            callerLeft,
+		"a closed store refuses":                               closed,
+		"whatever is done, it holds what a map would hold":     likeMap,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -60,13 +76,15 @@ func Run(t *testing.T, open func() (Store, error)) {
 	}
 }
 
-// Order is an order of that id in the state Charging, with something in every field that it can have by then.
+// Order is an order of that id in the state Charging, with something in every field that it can have by then. It is the
+// only one of its user.
 func Order(id order.ID) *order.Order {
 	return &order.Order{
 		ID:       id,
 		Epoch:    1,
 		State:    order.Charging,
-		UserID:   "1997",
+		UserID:   "user of " + string(id),
+		Key:      "key of " + string(id),
 		Currency: "CHF",
 		Email:    "someone@example.com",
 		Address:  order.Address{Street: "Bahnhofstraße 1", City: "Zürich", State: "ZH", Country: "Switzerland", ZipCode: "8001"},
@@ -76,6 +94,7 @@ func Order(id order.ID) *order.Order {
 		},
 		Shipping: amount(8, 990_000_000),
 		Total:    amount(212, 960_000_000),
+		Story:    []order.Event{{At: time.UnixMilli(1_750_000_000_456).UTC(), State: order.Charging}},
 		Created:  time.UnixMilli(1_750_000_000_123).UTC(),
 		Changed:  time.UnixMilli(1_750_000_000_456).UTC(),
 		Trace:    map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "baggage": "session.id=1"},
@@ -99,15 +118,57 @@ func in(o *order.Order, s order.State) *order.Order {
 	return with(o, func(o *order.Order) { o.State = s })
 }
 
+// of is a copy of o that belongs to a user, and has a key.
+func of(o *order.Order, user, key string) *order.Order {
+	return with(o, func(o *order.Order) { o.UserID, o.Key = user, key })
+}
+
+// How long orders are held.
 const (
 	held = time.Hour    // not due while the tests run
 	due  = -time.Minute // due at once
 )
 
+// How long ago a cart was asked for: before all that happens in a test, or after it.
+const (
+	before = time.Hour
+	after  = -time.Hour
+)
+
 func mustOpen(t *testing.T, s Store, o *order.Order, hold time.Duration) {
 	t.Helper()
-	if err := s.Open(t.Context(), o, hold); err != nil {
+	switch rival, err := s.Open(t.Context(), o, hold, after, ""); {
+	case err != nil:
 		t.Fatal(err)
+	case rival != nil:
+		t.Fatalf("Open of %s: %s is in the way", o.ID, rival.ID)
+	}
+}
+
+// mustMeet fails unless rival stands in the way of o.
+func mustMeet(t *testing.T, s Store, o *order.Order, age time.Duration, over order.ID, rival *order.Order) {
+	t.Helper()
+	got, err := s.Open(t.Context(), o, held, age, over)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := difference(rival, got); diff != "" {
+		t.Fatalf("what stands in the way of %s differs (-want +got):\n%s", o.ID, diff)
+	}
+	if _, err := s.Get(t.Context(), o.ID); !errors.Is(err, order.ErrNotFound) {
+		t.Fatalf("Get of an order that was not recorded = %v, want %v", err, order.ErrNotFound)
+	}
+}
+
+// mustFind fails unless want is the user's order of that key or, without one, the latest.
+func mustFind(t *testing.T, s Store, user, key string, want order.ID) {
+	t.Helper()
+	got, err := s.Find(t.Context(), user, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ID != want {
+		t.Errorf("the order of user %q and key %q is %s, want %s", user, key, got.ID, want)
 	}
 }
 

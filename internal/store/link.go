@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// connector opens links to a database of PostgreSQL.
+type connector struct{ config pq.Config }
+
+// Driver implements driver.Connector.
+func (connector) Driver() driver.Driver { return &pq.Driver{} }
+
+// Connect implements driver.Connector. It takes no longer than ctx or the configuration allow.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	w := new(wire)
+	stop := context.AfterFunc(ctx, w.cut)
+	defer stop()
+	dialled, err := pq.NewConnectorConfig(c.config)
+	if err != nil {
+		return nil, err
+	}
+	dialled.Dialer(w)
+	conn, err := dialled.Connect(ctx)
+	switch {
+	case err == nil:
+		return &link{Conn: conn, wire: w, statements: make(map[string]driver.Stmt)}, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, err
+}
+
+// wire is what a link goes over. To cut it is the only way to end a call at once when the server does not answer: the
+// driver itself would ask that very server to end it, and wait.
+type wire struct {
+	mu   sync.Mutex
+	conn net.Conn
+	gone bool
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = true
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+}
+
+// DialContext implements pq.DialerContext.
+func (w *wire) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone {
+		return nil, errors.Join(net.ErrClosed, conn.Close())
+	}
+	w.conn = conn
+	return conn, nil
+}
+
+// Dial implements pq.Dialer.
+func (w *wire) Dial(network, address string) (net.Conn, error) {
+	return w.DialContext(context.Background(), network, address)
+}
+
+// DialTimeout implements pq.Dialer.
+func (w *wire) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return w.DialContext(ctx, network, address)
+}
+
+// link is a connection to PostgreSQL with its prepared statements. Its calls end with their contexts. When it fails before
+// it has brought an answer, it asks to have the statement repeated over another link, even if that may be for the second
+// time: all statements of this package bear it.
+type link struct {
+	driver.Conn
+	wire       *wire
+	statements map[string]driver.Stmt
+	broken     bool
+}
+
+// within cuts the wire when ctx ends before done is called.
+func (l *link) within(ctx context.Context) (done func()) {
+	stop := context.AfterFunc(ctx, l.wire.cut)
+	return func() {
+		if !stop() {
+			l.broken = true
+		}
+	}
+}
+
+// failure is what to make of an error of the driver.
+func (l *link) failure(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	_, network := errors.AsType[net.Error](err)
+	lost := network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn)
+	// A server that has become a replica keeps its connections, and refuses all writes.
+	demoted := pq.As(err, pqerror.ReadOnlySQLTransaction) != nil
+	l.broken = l.broken || lost || demoted
+	switch {
+	case lost && ctx.Err() != nil:
+		return ctx.Err()
+	case lost:
+		return driver.ErrBadConn
+	}
+	return err
+}
+
+// IsValid implements driver.Validator.
+func (l *link) IsValid() bool {
+	conn, ok := l.Conn.(driver.Validator)
+	return !l.broken && ok && conn.IsValid()
+}
+
+// ResetSession implements driver.SessionResetter.
+func (l *link) ResetSession(context.Context) error {
+	if !l.IsValid() {
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+// ExecContext implements driver.ExecerContext. Without arguments, query may consist of several statements, which are
+// carried out in one transaction.
+func (l *link) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	defer l.within(ctx)()
+	if len(args) == 0 {
+		result, err := l.Conn.(driver.ExecerContext).ExecContext(context.Background(), query, nil)
+		return result, l.failure(ctx, err)
+	}
+	statement, err := l.prepared(query)
+	if err != nil {
+		return nil, l.failure(ctx, err)
+	}
+	result, err := statement.(driver.StmtExecContext).ExecContext(context.Background(), args)
+	return result, l.failure(ctx, err)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (l *link) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	done := l.within(ctx)
+	statement, err := l.prepared(query)
+	if err != nil {
+		done()
+		return nil, l.failure(ctx, err)
+	}
+	found, err := statement.(driver.StmtQueryContext).QueryContext(context.Background(), args)
+	if err != nil {
+		done()
+		return nil, l.failure(ctx, err)
+	}
+	return rows{found, done}, nil
+}
+
+// prepared is the statement of query as PostgreSQL reads it.
+func (l *link) prepared(query string) (driver.Stmt, error) {
+	if statement, ok := l.statements[query]; ok {
+		return statement, nil
+	}
+	statement, err := l.Prepare(postgresText(query))
+	if err != nil {
+		return nil, err
+	}
+	l.statements[query] = statement
+	return statement, nil
+}
+
+// postgresText is a statement in the words of PostgreSQL. The time is that at which the statement began, which does not
+// change while it is carried out, so that an index on due is of use.
+func postgresText(query string) string {
+	return strings.NewReplacer(
+		"@now", "CAST(FLOOR(EXTRACT(EPOCH FROM now()) * 1000) AS BIGINT)",
+		"@late", "CAST(CEIL(EXTRACT(EPOCH FROM now()) * 1000) AS BIGINT)",
+		"/*", "", "*/", "",
+	).Replace(query)
+}
+
+// rows are what a query returns, and may be read for as long as its context lasts.
+type rows struct {
+	driver.Rows
+	done func()
+}
+
+// Close implements driver.Rows.
+func (r rows) Close() error {
+	defer r.done()
+	return r.Rows.Close()
+}

@@ -1,0 +1,123 @@
+//go:build unix
+
+// Package pgtest runs a real server of PostgreSQL, for tests, from the programs that are installed on this machine.
+package pgtest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/lib/pq" // the driver "postgres"
+)
+
+// Start is the server that all tests of this process share. It runs until the last test that has asked for it ends. When
+// PostgreSQL is not installed the test is skipped or, with CHECKOUT_TEST_POSTGRES=required in the environment, it fails.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	if _, err := programs(); err != nil {
+		if os.Getenv("CHECKOUT_TEST_POSTGRES") == "required" { //nolint:forbidigo // tests have no main that could read it
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	s, err := shared.acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shared.release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// StartOwn is a server that the test has to itself, and may stop, pause and kill.
+func StartOwn(t testing.TB) *Server {
+	t.Helper()
+	Start(t) // or skip
+	s, err := runTemporary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Fresh makes an empty database and returns its URL.
+func (s *Server) Fresh(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test%d", s.databases.Add(1))
+	db, err := sql.Open("postgres", s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatalf("create the database %s: %v", name, err)
+	}
+	return s.url(name)
+}
+
+// shared is the one server, and how many tests use it.
+var shared server //nolint:gochecknoglobals // to start a server takes longer than most tests
+
+type server struct {
+	mu    sync.Mutex
+	users int
+	*Server
+}
+
+func (s *server) acquire() (_ *Server, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == 0 {
+		if s.Server, err = runTemporary(); err != nil {
+			return nil, err
+		}
+	}
+	s.users++
+	return s.Server, nil
+}
+
+func (s *server) release() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users > 0 {
+		return nil
+	}
+	return s.remove()
+}
+
+// runTemporary runs a server in a temporary folder; a test's own would not do, because its path may be too long for a
+// socket and closed to the server's user.
+func runTemporary() (*Server, error) {
+	folder, err := os.MkdirTemp("", "pgtest")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s, err := Run(ctx, folder)
+	if err != nil {
+		_ = os.RemoveAll(folder)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) remove() error {
+	if err := s.Kill(); err != nil { // nobody needs what it holds
+		return err
+	}
+	return os.RemoveAll(s.folder)
+}

@@ -1,0 +1,237 @@
+//go:build unix
+
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// superuser is the name of the one who may do anything in the server, and of the operating system's user that runs it when
+// we are root, which PostgreSQL refuses to be run by.
+const superuser = "postgres"
+
+// Server is a server of PostgreSQL with its data in a folder. Its methods must not be called concurrently, but for URL and
+// Fresh.
+type Server struct {
+	folder    string // holds data, the log and the socket
+	programs  string // the folder of initdb and postgres
+	port      int
+	password  string
+	account   *syscall.Credential // who runs the server; nil: we do
+	process   *exec.Cmd           // nil: it does not run
+	databases atomic.Int64        // made by Fresh
+}
+
+// Run makes a server in the folder, which is to be empty and is given to the server's user, and starts it. The server ends
+// with this process at the latest, where the system allows to arrange that. It writes to the disk like any other: what it
+// has committed survives Kill.
+func Run(ctx context.Context, folder string) (*Server, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	account, err := unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{folder: folder, programs: bin, port: port, password: rand.Text(), account: account}
+	if err := s.create(ctx); err != nil {
+		return nil, fmt.Errorf("make a database cluster in %s: %w", folder, err)
+	}
+	if err := s.Start(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// programs is the folder of the newest PostgreSQL that is installed.
+func programs() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) == 0 {
+		return "", errors.New("PostgreSQL is not installed: initdb is neither in the path nor in /usr/lib/postgresql")
+	}
+	version := func(path string) int {
+		n, _ := strconv.Atoi(strings.Split(path, "/")[4])
+		return n
+	}
+	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
+}
+
+// unprivileged is the account to run the server with, if it cannot be ours.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup(superuser)
+	if err != nil {
+		return nil, fmt.Errorf("root cannot run PostgreSQL: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
+
+// freePort is a port of the loopback interface that nobody listens on.
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close() //nolint:errcheck,forcetypeassert // it is what was asked for
+}
+
+func (s *Server) create(ctx context.Context) error {
+	secret := filepath.Join(s.folder, "password")
+	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
+		return err
+	}
+	if s.account != nil {
+		for _, path := range []string{s.folder, secret} {
+			if err := os.Chown(path, int(s.account.Uid), int(s.account.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	initdb := s.command(ctx, "initdb", "--pgdata="+s.data(), "--username="+superuser, "--pwfile="+secret,
+		"--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return os.Remove(secret)
+}
+
+func (s *Server) data() string { return filepath.Join(s.folder, "data") }
+
+func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, filepath.Join(s.programs, program), args...)
+	c.Dir = s.folder
+	c.Env = []string{"LC_ALL=C", "PATH=" + s.programs}
+	c.SysProcAttr = attributes(s.account)
+	return c
+}
+
+// URL is that of the superuser's database.
+func (s *Server) URL() string { return s.url(superuser) }
+
+func (s *Server) url(database string) string {
+	return (&url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(superuser, s.password),
+		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}).String()
+}
+
+// Start starts the server after Stop or Kill, at the same address and with the same data, and waits until it answers.
+func (s *Server) Start(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(s.folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.process = s.command(context.WithoutCancel(ctx), "postgres", "-D", s.data(), "-p", strconv.Itoa(s.port), "-k", s.folder,
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400", "-c", "shared_buffers=32MB")
+	s.process.Stdout, s.process.Stderr = log, log
+	if err := s.process.Start(); err != nil {
+		return err
+	}
+	if err := s.answers(ctx); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return errors.Join(fmt.Errorf("start PostgreSQL: %w\n%s", err, text), s.Kill())
+	}
+	return nil
+}
+
+// answers waits until the server can be used.
+func (s *Server) answers(ctx context.Context) error {
+	db, err := sql.Open("postgres", s.URL())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := db.PingContext(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// Stop ends the server in good order, and waits for it. Its clients are cut off.
+func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
+
+// Kill ends the server as a crash would, in the middle of what it does, and waits for it.
+func (s *Server) Kill() error { return s.end(syscall.SIGQUIT) }
+
+func (s *Server) end(how syscall.Signal) error {
+	if s.process == nil {
+		return nil
+	}
+	if err := s.process.Process.Signal(how); err != nil {
+		return err
+	}
+	_ = s.process.Wait() // it says how it was ended
+	s.process = nil
+	return nil
+}
+
+// Pause stops the server's processes where they are, as an overloaded or half-dead machine would: it can be connected to,
+// and does not answer. Resume lets them go on.
+func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
+
+// Resume is the end of Pause.
+func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) error {
+	main := s.process.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", main))
+	if err != nil {
+		return err
+	}
+	errs := []error{syscall.Kill(main, sig)} // first, so that there will be no more of them
+	for _, child := range strings.Fields(string(children)) {
+		pid, err := strconv.Atoi(child)
+		if err == nil {
+			err = syscall.Kill(pid, sig)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

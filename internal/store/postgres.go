@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+const (
+	// poolSize is how many statements are under way at most. More would only wait in the database.
+	poolSize = 8
+	// patience is how long a call takes at most, whatever its context allows; connectPatience is how long it takes to
+	// connect.
+	patience        = 10 * time.Second
+	connectPatience = 2 * time.Second
+	// idleTime is how long a connection is kept that nobody needs, and lifeTime how long any is: then a new one follows the
+	// database's name to where it lives now.
+	idleTime = 5 * time.Minute
+	lifeTime = 30 * time.Minute
+)
+
+// Postgres is the record of orders in a database of PostgreSQL, or of another that speaks its protocol and knows FOR
+// UPDATE SKIP LOCKED, such as CockroachDB and YugabyteDB. Any number of processes may share it, at the same time. It is
+// safe for concurrent use.
+type Postgres struct {
+	orders
+	db *sql.DB
+}
+
+// OpenPostgres opens the database that url names, as in postgres://user:password@host:5432/name?sslmode=verify-full, and
+// makes the tables in it if need be. The parameters are those of libpq, and so are the variables of the environment and
+// the password file that are consulted for what url leaves open. Without sslmode the connection is encrypted, and who is
+// at its other end is not verified: sslmode=require. The errors never tell the password.
+func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
+	config, err := pq.NewConfig(url)
+	if err != nil {
+		return nil, errors.New("open the store: the URL of the database cannot be understood") // its error may repeat a password
+	}
+	if config.SSLMode == "" {
+		config.SSLMode = pq.SSLModeRequire
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectPatience
+	}
+	if config.ApplicationName == "" {
+		config.ApplicationName = "checkout"
+	}
+	db := sql.OpenDB(connector{config})
+	db.SetMaxOpenConns(poolSize)
+	db.SetMaxIdleConns(poolSize)
+	db.SetConnMaxIdleTime(idleTime)
+	db.SetConnMaxLifetime(lifeTime)
+	p := &Postgres{db: db}
+	p.orders = orders{p.do}
+	if err := p.migrate(ctx); err != nil {
+		address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+		return nil, errors.Join(fmt.Errorf("open the store %s on %s: %w", config.Database, address, err), db.Close())
+	}
+	return p, nil
+}
+
+// Ready is nil when the database can be reached and takes writes.
+func (p *Postgres) Ready(ctx context.Context) error {
+	return p.do(ctx, other, func(ctx context.Context, _ session) error {
+		var readOnly string
+		err := p.db.QueryRowContext(ctx, "SELECT current_setting('transaction_read_only')").Scan(&readOnly)
+		if err == nil && readOnly != "off" {
+			err = errReadOnly
+		}
+		return err
+	})
+}
+
+// Close closes the connections. Calls that are under way finish. To close it again does nothing.
+func (p *Postgres) Close() error { return p.db.Close() }
+
+// do has work done, again if the database asks for that.
+func (p *Postgres) do(ctx context.Context, _ kind, work func(context.Context, session) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	const tries = 3
+	for range tries {
+		if err = work(ctx, p); !again(err) {
+			break
+		}
+	}
+	return err
+}
+
+// again tells whether the database has undone a statement for the sake of another's.
+func again(err error) bool {
+	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected) != nil
+}
+
+// exec implements session.
+func (p *Postgres) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	result, err := p.db.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// records implements session.
+func (p *Postgres) records(ctx context.Context, query string, args ...any) ([]record, error) {
+	found, err := p.db.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // scan closes them
+	if err != nil {
+		return nil, err
+	}
+	return scan(found)
+}
+
+// migrate takes the schema to the version that this program knows. Replicas that do so at the same time wait for each
+// other at the one row that holds the version.
+func (p *Postgres) migrate(ctx context.Context) error {
+	steps := postgresSchema()
+	const makeVersion = `
+		CREATE TABLE IF NOT EXISTS orders_schema (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL);
+		INSERT INTO orders_schema VALUES (1, 0) ON CONFLICT DO NOTHING`
+	version, err := p.version(ctx)
+	for tries := 5; pq.As(err, pqerror.UndefinedTable) != nil && tries > 0; tries-- {
+		// Of two who make the table at the same moment one may fail.
+		if _, failure := p.exec(ctx, makeVersion); failure != nil && tries == 1 {
+			return fmt.Errorf("make the schema: %w", failure)
+		}
+		version, err = p.version(ctx)
+	}
+	switch {
+	case err != nil:
+		return err
+	case version > len(steps):
+		return tooNew(version, len(steps))
+	}
+	for ; version < len(steps); version++ {
+		step := fmt.Sprintf("UPDATE orders_schema SET version = version;\n%s;\nUPDATE orders_schema SET version = %d WHERE version < %[2]d",
+			steps[version], version+1)
+		if _, err := p.exec(ctx, step); err != nil {
+			return fmt.Errorf("bring the schema to version %d: %w", version+1, err)
+		}
+	}
+	return nil
+}
+
+func (p *Postgres) version(ctx context.Context) (version int, err error) {
+	err = p.db.QueryRowContext(ctx, "SELECT version FROM orders_schema").Scan(&version)
+	return version, err
+}

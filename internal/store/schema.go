@@ -1,0 +1,78 @@
+package store
+
+import "fmt"
+
+// A schema is a list of steps: a database of version n has been through the first n of them. Steps that have been
+// released are never changed. All times are Unix milliseconds.
+
+// sqliteSchema is the schema of SQLite.
+func sqliteSchema() []string { return []string{sqliteOrders, sqliteLatest} }
+
+// sqliteOrders: WITHOUT ROWID, because the id is the only way to a row and grows with time, so that there is one tree to
+// write and its end is where writes go.
+const sqliteOrders = `
+	CREATE TABLE orders (
+		id        TEXT    NOT NULL PRIMARY KEY CHECK (id <> ''),
+		state     INTEGER NOT NULL, -- order.State
+		epoch     INTEGER NOT NULL, -- fencing token, raised by every take-over
+		due       INTEGER NOT NULL, -- when somebody else may take the order; once it is final, when the row may be deleted
+		user_id   TEXT    NOT NULL,
+		delivered INTEGER NOT NULL, -- order.Delivery
+		attempts  INTEGER NOT NULL, -- failed tries since the last change of state
+		created   INTEGER NOT NULL,
+		changed   INTEGER NOT NULL, -- when the order came into its state
+		body      BLOB    NOT NULL  -- checkout.record.v1.Order
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX orders_unshipped ON orders (due) WHERE state IN (1, 2);
+	CREATE INDEX orders_undelivered ON orders (due) WHERE ` + undelivered + `;
+	CREATE INDEX orders_final ON orders (due) WHERE ` + final
+
+// sqliteLatest: keys, and one latest order a user. What was in doubt or to be refunded waited for a person, and parked did
+// too, though nothing said so.
+const sqliteLatest = `
+	ALTER TABLE orders ADD COLUMN key TEXT;        -- order.Order.Key; NULL: none
+	ALTER TABLE orders ADD COLUMN latest_of TEXT;  -- the user whose latest order this is; NULL: there is a later one
+	ALTER TABLE orders ADD COLUMN settled INTEGER; -- when it was first saved as settled; NULL: it is not
+	UPDATE orders SET latest_of = user_id WHERE id IN (
+		SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY created DESC, id DESC) AS age FROM orders)
+		WHERE age = 1);
+	UPDATE orders SET settled = changed WHERE ` + final + ` OR delivered & 1 = 1;
+	UPDATE orders SET due = ` + atRest + ` WHERE state IN (6, 7, 10);
+	DROP INDEX orders_unshipped;
+	CREATE INDEX orders_unshipped ON orders (due) WHERE ` + unshipped + `;
+	CREATE INDEX orders_parked ON orders (due) WHERE ` + parked + `;
+	CREATE UNIQUE INDEX orders_latest ON orders (latest_of) WHERE latest_of IS NOT NULL;
+	CREATE UNIQUE INDEX orders_key ON orders (user_id, key) WHERE key IS NOT NULL`
+
+// postgresSchema is the schema of PostgreSQL. As its steps are carried out by whichever replica comes first, and there is
+// no lock that all databases of this kind know, doing one twice must do no harm.
+func postgresSchema() []string { return []string{postgresOrders} }
+
+// postgresOrders: ids are ordered alike by all collations, because they are UUIDs.
+const postgresOrders = `
+	CREATE TABLE IF NOT EXISTS orders (
+		id        TEXT    NOT NULL PRIMARY KEY CHECK (id <> ''),
+		state     INTEGER NOT NULL, -- order.State
+		epoch     BIGINT  NOT NULL, -- fencing token, raised by every take-over
+		due       BIGINT  NOT NULL, -- when somebody else may take the order; once it is final, when the row may be deleted
+		user_id   TEXT    NOT NULL,
+		key       TEXT,             -- order.Order.Key; NULL: none
+		latest_of TEXT,             -- the user whose latest order this is; NULL: there is a later one
+		settled   BIGINT,           -- when it was first saved as settled; NULL: it is not
+		delivered INTEGER NOT NULL, -- order.Delivery
+		attempts  INTEGER NOT NULL, -- failed tries since the last change of state
+		created   BIGINT  NOT NULL,
+		changed   BIGINT  NOT NULL, -- when the order came into its state
+		body      BYTEA   NOT NULL  -- checkout.record.v1.Order
+	);
+	CREATE INDEX IF NOT EXISTS orders_unshipped ON orders (due) WHERE ` + unshipped + `;
+	CREATE INDEX IF NOT EXISTS orders_undelivered ON orders (due) WHERE ` + undelivered + `;
+	CREATE INDEX IF NOT EXISTS orders_parked ON orders (due) WHERE ` + parked + `;
+	CREATE INDEX IF NOT EXISTS orders_final ON orders (due) WHERE ` + final + `;
+	CREATE UNIQUE INDEX IF NOT EXISTS orders_latest ON orders (latest_of) WHERE latest_of IS NOT NULL;
+	CREATE UNIQUE INDEX IF NOT EXISTS orders_key ON orders (user_id, key) WHERE key IS NOT NULL`
+
+// tooNew says that a later release has used the database.
+func tooNew(version, known int) error {
+	return fmt.Errorf("its schema has version %d, and this program knows none above %d", version, known)
+}
