@@ -10,6 +10,12 @@ import (
 	"time"
 )
 
+// The values of -payment, and of checkout's PAYMENT_MODE.
+const (
+	stock = "stock"
+	keyed = "keyed"
+)
+
 // options are what the command line says.
 type options struct {
 	orders      int
@@ -19,7 +25,8 @@ type options struct {
 	latency     time.Duration
 	fail, lose  chances
 	away        names
-	keyed       bool
+	unshippable float64
+	payment     string // stock or keyed
 	port        int
 	db          string
 	keep        bool
@@ -33,14 +40,15 @@ const usage = `Usage: shop [flags]
 Opens a whole shop in one process: checkout, the six services that it calls, a Kafka broker, accounting, feature flags
 and an OpenTelemetry collector. Without -orders it places one order, shows everything that came of it, and serves until
 Ctrl-C. With -orders it places that many and tells how fast, and whether the books balance; its exit status is then 0
-only if every order that was charged was shipped, confirmed and booked exactly once.
+only if every order that was charged was shipped, confirmed and booked exactly once, or its money given back.
 
-  shop                                          look at one order
-  shop -currency JPY -lines 6                   … with more products, in yen
-  shop -orders 1000 -concurrency 16             measure
-  shop -orders 1000 -fail payment=0.1           a tenth of the cards is refused
-  shop -orders 1000 -away kafka,email           no broker and no mail while the orders are placed
-  shop -orders 200 -lose shipping=0.05 -keyed   some answers get lost
+  shop                                              look at one order
+  shop -currency JPY -lines 6                       … with more products, in yen
+  shop -orders 1000 -concurrency 16                 measure
+  shop -orders 1000 -fail payment=0.1               a tenth of the cards is refused
+  shop -orders 1000 -away kafka,email               no broker and no mail while the orders are placed
+  shop -orders 200 -payment keyed -lose payment=0.1 answers get lost, and charges are looked up
+  shop -orders 200 -payment keyed -unshippable 0.1  what is paid and cannot be shipped is paid back
 
 Neighbours: cart catalog currency payment shipping email, and for -away also kafka flagd collector.
 
@@ -60,7 +68,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Var(o.fail, "fail", "`neighbour=chance,…`: with that chance a call is refused, and nothing done")
 	flags.Var(o.lose, "lose", "`neighbour=chance,…`: with that chance a call is done, and its answer lost")
 	flags.Var(&o.away, "away", "`neighbour,…` that take no calls while the orders are placed, and return afterwards")
-	flags.BoolVar(&o.keyed, "keyed", false, "payment and shipping honour idempotency keys; the stock shop's do not")
+	flags.Float64Var(&o.unshippable, "unshippable", 0, "the `chance` that a paid order is refused by shipping, for good")
+	flags.StringVar(&o.payment, "payment", stock, "`stock|keyed`: whether payment and shipping honour idempotency keys, and payment can look charges up and reverse them")
 	flags.IntVar(&o.port, "port", 0, "`port` of checkout; 0: any")
 	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory; default: a file that is removed in the end")
 	flags.BoolVar(&o.keep, "keep", false, "after -orders, go on serving until Ctrl-C")
@@ -90,6 +99,10 @@ func (o options) check() error {
 		return wrong("-lines=%d: must be between 1 and %d", o.lines, maxLines)
 	case o.latency < 0:
 		return wrong("-latency=%v: must not be negative", o.latency)
+	case !(o.unshippable >= 0 && o.unshippable <= 1):
+		return wrong("-unshippable=%v: must be between 0 and 1", o.unshippable)
+	case o.payment != stock && o.payment != keyed:
+		return wrong("-payment=%s: must be %s or %s", o.payment, stock, keyed)
 	case o.port < 0 || o.port > 65535:
 		return wrong("-port=%d: is no port", o.port)
 	}

@@ -43,8 +43,13 @@ func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 		"a": {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
 		"b": {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
 		"c": {Charges: 1},
+		"d": {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
+		"e": {Charges: 1, Refunds: 1},
 	}}
-	got := differences(books, map[string]bool{"a": true, "z": true})
+	r := newResults()
+	r.placed = map[string]bool{"a": true, "e": true, "z": true}
+	r.told = map[string]bool{"c": true, "d": true}
+	got := differences(books, r)
 	want := []string{
 		"order c: charged, not shipped",
 		"order z: answered, not charged",
@@ -68,5 +73,39 @@ func TestProgressIsForTerminalsAlone(t *testing.T) {
 	terminal.progress(5, 10, "50 a second")
 	if got := out.String(); !strings.Contains(got, strings.Repeat("█", 20)+strings.Repeat("░", 20)+" 5/10  50 a second") || strings.Contains(got, "\n") {
 		t.Errorf("on a terminal: %q", got)
+	}
+}
+
+func TestAnOrderIsOverWhenItHasAllOrItsMoneyBack(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		tally demo.Tally
+		over  bool
+	}{
+		"nothing yet":    {demo.Tally{}, false},
+		"charged":        {demo.Tally{Charges: 1}, false},
+		"shipped":        {demo.Tally{Charges: 1, Parcels: 1, Letters: 1}, false},
+		"all":            {demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}, true},
+		"refunded":       {demo.Tally{Charges: 1, Refunds: 1}, true},
+		"half refunded":  {demo.Tally{Charges: 2, Refunds: 1}, false},
+		"events and all": {demo.Tally{Charges: 1, Parcels: 1, Letters: 2, Events: 3}, true},
+	} {
+		if over(test.tally) != test.over {
+			t.Errorf("%s: over is %t, want %t", name, !test.over, test.over)
+		}
+	}
+}
+
+func TestTheVerdictTellsOfRefunds(t *testing.T) {
+	t.Parallel()
+	for want, total := range map[string]demo.Tally{
+		"Nobody was charged, and nothing was shipped.":                                  {},
+		"Everybody who was charged has the money back, and nothing was shipped.":        {Charges: 2, Refunds: 2},
+		"charges = shipments = e-mails = events: the same orders, each once.":           {Charges: 2, Parcels: 2, Letters: 2, Events: 2},
+		"charges - refunds = shipments = e-mails = events: the same orders, each once.": {Charges: 3, Refunds: 1, Parcels: 2, Letters: 2, Events: 2},
+	} {
+		if got := verdict(total, nil); got != want {
+			t.Errorf("%+v: %q, want %q", total, got, want)
+		}
 	}
 }

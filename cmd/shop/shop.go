@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -99,6 +100,7 @@ func (s *shop) startCheckout(ctx context.Context, getenv func(string) string) er
 func (s *shop) environ() map[string]string {
 	env := s.Environ()
 	env["CHECKOUT_PORT"] = strconv.Itoa(s.options.port)
+	env["PAYMENT_MODE"] = s.options.payment
 	env["CHECKOUT_DB"] = s.options.db
 	if s.options.db == "" {
 		env["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")
@@ -203,8 +205,8 @@ func (s *shop) introduce() {
 
 // makeTrouble brings the neighbours into the state that the options ask for.
 func (s *shop) makeTrouble() {
-	s.Payment.HonourKeys(s.options.keyed)
-	s.Shipping.HonourKeys(s.options.keyed)
+	s.Payment.HonourKeys(s.options.payment == keyed)
+	s.Shipping.HonourKeys(s.options.payment == keyed)
 	for _, p := range s.places() {
 		if p.troubled == nil {
 			continue
@@ -221,6 +223,11 @@ func (s *shop) makeTrouble() {
 		}
 		p.troubled.Trouble(t)
 	}
+	if chance := s.options.unshippable; chance > 0 {
+		s.Shipping.Trouble(demo.Trouble{
+			Latency: s.options.latency, Fault: demo.Refuse, Chance: chance, Status: http.StatusUnprocessableEntity,
+		}, shipOrder)
+	}
 	s.eachAway(func(p place) error { p.door.Leave(); return nil }) //nolint:errcheck // leaving cannot fail
 }
 
@@ -231,6 +238,7 @@ func (s *shop) endTrouble() error {
 			p.troubled.Trouble(demo.Trouble{})
 		}
 	}
+	s.Shipping.Trouble(demo.Trouble{}, shipOrder)
 	if len(s.options.away) > 0 {
 		s.page.say("\nBack again: %s.\n", strings.Join(s.options.away, ", "))
 	}
@@ -249,5 +257,9 @@ func (s *shop) eachAway(do func(place) error) error {
 	return errors.Join(failures...)
 }
 
-// orderTime is how long a customer waits for an answer.
-const orderTime = 15 * time.Second
+const (
+	// orderTime is how long a customer waits for an answer.
+	orderTime = 15 * time.Second
+	// shipOrder is the method of shipping that only paid orders come to.
+	shipOrder = "ship-order"
+)

@@ -101,7 +101,7 @@ func TestTheFirstOrderIsShownUntilCtrlC(t *testing.T) {
 func TestManyOrdersBalance(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "60", "-concurrency", "6", "-db", "memory")
-	if status != 0 || !strings.Contains(said, balanced) || !regexp.MustCompile(`(?m)^  60 +60 +60 +60 +60 +60$`).MatchString(said) {
+	if status != 0 || !strings.Contains(said, balanced) || !regexp.MustCompile(`(?m)^  60 +60 +0 +60 +60 +60 +60$`).MatchString(said) {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }
@@ -130,6 +130,30 @@ func TestChargesWhoseAnswerIsLostAreTold(t *testing.T) {
 	}
 }
 
+func TestChargesWhoseAnswerIsLostAreLookedUpWithKeyedPayment(t *testing.T) {
+	t.Parallel()
+	status, said := exitOf(t, "-orders", "12", "-lose", "payment=1", "-payment", "keyed")
+	if status != 0 || !strings.Contains(said, balanced) || !regexp.MustCompile(`(?m)^  \d+ +12 +0 +12 +12 +12 +12$`).MatchString(said) {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
+func TestWhatCannotBeShippedIsPaidBackWithKeyedPayment(t *testing.T) {
+	t.Parallel()
+	status, said := exitOf(t, "-orders", "12", "-unshippable", "1", "-payment", "keyed")
+	if status != 0 || !strings.Contains(said, "has the money back") || !regexp.MustCompile(`(?m)^  0 +12 +12 +0 +0 +0 +0$`).MatchString(said) {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
+func TestWhatCannotBeShippedIsOwedWithStockPayment(t *testing.T) {
+	t.Parallel()
+	status, said := exitOf(t, "-orders", "2", "-unshippable", "1")
+	if status != 1 || strings.Count(said, "charged, not shipped") != 2 {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
 func TestWhoCallsItWronglyIsToldWhy(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
@@ -139,6 +163,8 @@ func TestWhoCallsItWronglyIsToldWhy(t *testing.T) {
 		"-lines 13":          "-lines=13: must be between 1 and 12",
 		"-latency -1s":       "-latency=-1s",
 		"-port 70000":        "-port=70000",
+		"-payment cash":      "-payment=cash: must be stock or keyed",
+		"-unshippable 1.1":   "-unshippable=1.1: must be between 0 and 1",
 		"-away moon":         `no neighbour "moon"`,
 		"-fail kafka=1":      `no neighbour "kafka"`,
 		"-fail cart":         `"cart" is not neighbour=chance`,
@@ -162,7 +188,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if !errors.Is(err, flag.ErrHelp) || exitStatus(err, &said) != 0 {
 		t.Errorf("error %v", err)
 	}
-	for _, name := range strings.Fields("orders concurrency lines currency latency fail lose away keyed port db keep") {
+	for _, name := range strings.Fields("orders concurrency lines currency latency fail lose away unshippable payment port db keep") {
 		if !strings.Contains(said.String(), "  -"+name) {
 			t.Errorf("-%s is not explained", name)
 		}

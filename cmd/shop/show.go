@@ -35,28 +35,30 @@ func (s *shop) show(ctx context.Context) error {
 		s.page.say("  %d × %s\n", item.GetQuantity(), s.name(item.GetProductId()))
 	}
 	s.makeTrouble()
-	order, trace := s.order(ctx, request)
+	order, refused, trace := s.order(ctx, request)
 	s.showTrace(ctx, trace, order != nil)
 	if err := s.endTrouble(); err != nil {
 		return err
 	}
 	if order == nil {
+		s.showOutcome(ctx, refused)
 		return nil // a refusal is as good a thing to look at as any
 	}
 	return s.showDeliveries(ctx, order)
 }
 
-// order places an order and prints the answer. The order is nil when it was refused.
-func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (*oteldemo.OrderResult, string) {
+// order places an order and prints the answer. When that is a refusal, it returns the id of what is on record instead, if
+// there is one.
+func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (order *oteldemo.OrderResult, refused, trace string) {
 	ctx, cancel := context.WithTimeout(ctx, orderTime)
 	defer cancel()
-	ctx, trace := traced(ctx)
+	ctx, trace = traced(ctx)
 	start := time.Now()
 	answer, err := s.checkout.PlaceOrder(ctx, request)
 	s.page.title("The answer, after %.1f ms", millis(time.Since(start)))
 	if err != nil {
 		s.showRefusal(err)
-		return nil, trace
+		return nil, failureOf(err).GetMetadata()["order_id"], trace
 	}
 	o := answer.GetOrder()
 	rows := [][]string{{"order", o.GetOrderId()}, {"tracking", o.GetShippingTrackingId()}}
@@ -66,17 +68,37 @@ func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (
 		})
 	}
 	s.page.table(append(rows, []string{"shipping", price(o.GetShippingCost())}))
-	return o, trace
+	return o, "", trace
 }
 
 func (s *shop) showRefusal(err error) {
 	told := status.Convert(err)
 	s.page.say("  %s: %s\n", told.Code(), told.Message())
-	for _, detail := range told.Details() {
+	if info := failureOf(err); info != nil {
+		s.page.say("  reason %s, money moved: %s\n", info.GetReason(), info.GetMetadata()["money_moved"])
+	}
+}
+
+// failureOf is what checkout says of a failure besides its status, or nil.
+func failureOf(err error) *errdetails.ErrorInfo {
+	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			s.page.say("  reason %s, money moved: %s\n", info.GetReason(), info.GetMetadata()["money_moved"])
+			return info
 		}
 	}
+	return nil
+}
+
+// showOutcome waits for what becomes of an order that was charged and not placed, if a program can settle it, and prints
+// the ledgers.
+func (s *shop) showOutcome(ctx context.Context, id string) {
+	if t := s.Books().Orders[id]; id == "" || t.Charges == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
+	defer cancel()
+	_ = s.Await(ctx, func() bool { return s.options.payment == stock || over(s.Books().Orders[id]) }) // the ledgers tell
+	s.showLedgers(ctx, id)
 }
 
 func (s *shop) showTrace(ctx context.Context, id string, placed bool) {
@@ -141,6 +163,9 @@ func (s *shop) showLedgers(ctx context.Context, id string) {
 	for _, c := range s.Payment.Charges() {
 		if c.Key == id {
 			rows = append(rows, []string{"charged", price(c.Amount), "transaction " + c.TransactionID})
+			if !c.Reversed.IsZero() {
+				rows = append(rows, []string{"refunded", price(c.Amount), "transaction " + c.TransactionID})
+			}
 		}
 	}
 	for _, p := range s.Shipping.Parcels() {
@@ -152,15 +177,19 @@ func (s *shop) showLedgers(ctx context.Context, id string) {
 		rows = append(rows, []string{"booked", fmt.Sprintf("%d lines", len(entry.Items)), "parcel " + entry.TrackingID})
 	}
 	s.page.table(rows)
-	s.page.say("\n  %s\n", verdict(1, s.Books().Differences()))
+	s.page.say("\n  %s\n", verdict(s.Books().Total(), s.Books().Differences()))
 }
 
-func verdict(orders int, differences []string) string {
+func verdict(total demo.Tally, differences []string) string {
 	switch {
 	case len(differences) > 0:
 		return "The books do not balance:\n    " + strings.Join(differences, "\n    ")
-	case orders == 0:
+	case total == demo.Tally{}:
 		return "Nobody was charged, and nothing was shipped."
+	case total.Net() == 0:
+		return "Everybody who was charged has the money back, and nothing was shipped."
+	case total.Refunds > 0:
+		return "charges - refunds = shipments = e-mails = events: the same orders, each once."
 	}
 	return "charges = shipments = e-mails = events: the same orders, each once."
 }

@@ -8,8 +8,11 @@ import (
 
 // Tally is how often each thing happened to one order.
 type Tally struct {
-	Charges, Parcels, Letters, Events int
+	Charges, Refunds, Parcels, Letters, Events int
 }
+
+// Net is how many charges stand: those that were not given back.
+func (t Tally) Net() int { return t.Charges - t.Refunds }
 
 // Books are the neighbours' ledgers laid side by side. They owe nothing to what checkout believes.
 type Books struct {
@@ -28,6 +31,9 @@ func (s *Shop) Books() Books {
 	}
 	for _, c := range s.Payment.Charges() {
 		count(c.Key, func(t *Tally) *int { return &t.Charges }, 1)
+		if !c.Reversed.IsZero() {
+			count(c.Key, func(t *Tally) *int { return &t.Refunds }, 1)
+		}
 	}
 	for _, p := range s.Shipping.Parcels() {
 		count(p.Key, func(t *Tally) *int { return &t.Parcels }, 1)
@@ -46,6 +52,7 @@ func (b Books) Total() Tally {
 	var sum Tally
 	for _, t := range b.Orders {
 		sum.Charges += t.Charges
+		sum.Refunds += t.Refunds
 		sum.Parcels += t.Parcels
 		sum.Letters += t.Letters
 		sum.Events += t.Events
@@ -53,7 +60,7 @@ func (b Books) Total() Tally {
 	return sum
 }
 
-// Balanced tells whether charges, parcels, letters and events are the same orders, each once.
+// Balanced tells whether charges that stand, parcels, letters and events are the same orders, each once.
 func (b Books) Balanced() bool { return len(b.Differences()) == 0 }
 
 // Differences are what is wrong with the books, in words, ordered by order. After a failure a letter or an event may
@@ -79,12 +86,13 @@ func (t Tally) problems() []string {
 			found = append(found, fmt.Sprintf(format, args...))
 		}
 	}
-	note(t.Charges > 1, "charged %d times", t.Charges)
+	note(t.Net() > 1, "charged %d times", t.Net())
 	note(t.Parcels > 1, "shipped %d times", t.Parcels)
 	note(t.Letters > 1, "%d letters", t.Letters)
 	note(t.Events > 1, "%d events", t.Events)
-	note(t.Charges > 0 && t.Parcels == 0, "charged, not shipped")
+	note(t.Net() > 0 && t.Parcels == 0, "charged, not shipped")
 	note(t.Charges == 0 && t.Parcels > 0, "shipped, not charged")
+	note(t.Refunds > 0 && t.Net() == 0 && t.Parcels > 0, "shipped and refunded")
 	note(t.Parcels > 0 && t.Letters == 0, "shipped, no letter")
 	note(t.Parcels > 0 && t.Events == 0, "shipped, no event")
 	note(t.Parcels == 0 && t.Letters > 0, "a letter, not shipped")

@@ -33,7 +33,7 @@ func TestBooksOfAnOrderThatWentWellBalance(t *testing.T) {
 	if err := shop.Await(ctx, func() bool { return shop.Books().Balanced() }); err != nil {
 		t.Errorf("%v: %v", shop.Books().Differences(), err)
 	}
-	if got, want := shop.Books().Total(), (Tally{1, 1, 1, 1}); got != want {
+	if got, want := shop.Books().Total(), (Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}); got != want {
 		t.Errorf("total %+v, want %+v", got, want)
 	}
 }
@@ -44,14 +44,18 @@ func TestBooksSayWhatIsWrong(t *testing.T) {
 		tally Tally
 		want  []string
 	}{
-		"in order":       {Tally{1, 1, 1, 1}, nil},
-		"charged twice":  {Tally{2, 1, 1, 1}, []string{"order 7: charged 2 times"}},
-		"shipped twice":  {Tally{1, 2, 1, 1}, []string{"order 7: shipped 2 times"}},
-		"told twice":     {Tally{1, 1, 2, 3}, []string{"order 7: 2 letters", "order 7: 3 events"}},
-		"not shipped":    {Tally{1, 0, 0, 0}, []string{"order 7: charged, not shipped"}},
-		"not charged":    {Tally{0, 1, 1, 1}, []string{"order 7: shipped, not charged"}},
-		"told of nobody": {Tally{1, 1, 0, 0}, []string{"order 7: shipped, no letter", "order 7: shipped, no event"}},
-		"false promises": {Tally{0, 0, 1, 1}, []string{"order 7: a letter, not shipped", "order 7: an event, not shipped"}},
+		"in order":       {Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}, nil},
+		"charged twice":  {Tally{Charges: 2, Parcels: 1, Letters: 1, Events: 1}, []string{"order 7: charged 2 times"}},
+		"shipped twice":  {Tally{Charges: 1, Parcels: 2, Letters: 1, Events: 1}, []string{"order 7: shipped 2 times"}},
+		"told twice":     {Tally{Charges: 1, Parcels: 1, Letters: 2, Events: 3}, []string{"order 7: 2 letters", "order 7: 3 events"}},
+		"not shipped":    {Tally{Charges: 1}, []string{"order 7: charged, not shipped"}},
+		"not charged":    {Tally{Parcels: 1, Letters: 1, Events: 1}, []string{"order 7: shipped, not charged"}},
+		"told of nobody": {Tally{Charges: 1, Parcels: 1}, []string{"order 7: shipped, no letter", "order 7: shipped, no event"}},
+		"given back":     {Tally{Charges: 1, Refunds: 1}, nil},
+		"charged anew":   {Tally{Charges: 2, Refunds: 1, Parcels: 1, Letters: 1, Events: 1}, nil},
+		"one too many":   {Tally{Charges: 2, Refunds: 1}, []string{"order 7: charged, not shipped"}},
+		"for nothing":    {Tally{Charges: 1, Refunds: 1, Parcels: 1, Letters: 1, Events: 1}, []string{"order 7: shipped and refunded"}},
+		"false promises": {Tally{Letters: 1, Events: 1}, []string{"order 7: a letter, not shipped", "order 7: an event, not shipped"}},
 	} {
 		got := Books{map[string]Tally{"7": test.tally}}.Differences()
 		if diff := cmp.Diff(test.want, got); diff != "" {
@@ -61,5 +65,23 @@ func TestBooksSayWhatIsWrong(t *testing.T) {
 	keyless := Books{map[string]Tally{"": {Charges: 2}}}.Differences()
 	if diff := cmp.Diff([]string{"without a key: charged 2 times", "without a key: charged, not shipped"}, keyless); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestBooksTellWhatWasChargedAndWhatOfItStands(t *testing.T) {
+	t.Parallel()
+	shop := openShop(t)
+	counter := counterOf(t, shop.Payment)
+	counter.charge("order-1")
+	counter.charge("order-2")
+	counter.reverse("order-2")
+	counter.reverse("order-3") // never charged
+
+	want := map[string]Tally{"order-1": {Charges: 1}, "order-2": {Charges: 1, Refunds: 1}}
+	if diff := cmp.Diff(want, shop.Books().Orders); diff != "" {
+		t.Error(diff)
+	}
+	if total := shop.Books().Total(); total != (Tally{Charges: 2, Refunds: 1}) || total.Net() != 1 {
+		t.Errorf("total %+v, of which %d stand, want 2 charges and 1 refund", total, total.Net())
 	}
 }

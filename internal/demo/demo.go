@@ -4,7 +4,7 @@
 //	Cart        gRPC   what users want to buy
 //	Catalog     gRPC   thirteen products, some with prices that hurt naive code
 //	Currency    gRPC   34 currencies at fixed rates; right, or as wrong as the stock shop's
-//	Payment     gRPC   the stock shop's checks and words, and a ledger of charges
+//	Payment     gRPC   the stock shop's checks and words, and a ledger of charges; keyed payment on request
 //	Shipping    HTTP   quotes, parcels, and a ledger of them
 //	Email       HTTP   confirmations, kept in a mailbox
 //	Broker      Kafka  the topic "orders"
@@ -12,9 +12,9 @@
 //	Flags       gRPC   a flagd, and the flag file for one of your own
 //	Collector   OTLP   traces, metrics and logs; Waterfall draws a trace as text
 //
-// Every server can be brought into Trouble at any time (slow, refusing, hanging, losing its answer), can Leave and
-// Return, and remembers what exactly was asked of it. Books compares the ledgers: what was charged, shipped, confirmed
-// and told must be the same orders, each once.
+// Every server can be brought into Trouble at any time (slow, refusing, hanging, losing its answer, acting too late), can
+// Leave and Return, and remembers what exactly was asked of it. Books compares the ledgers: what was charged and not
+// given back, shipped, confirmed and told must be the same orders, each once.
 //
 // Nothing here is fit for real customers: there is no security, and memory grows with the number of orders.
 package demo

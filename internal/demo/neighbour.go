@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -40,7 +41,9 @@ type Call struct {
 type Neighbour struct {
 	*door
 	bell    *bell
-	discard bool // messages are not kept
+	discard bool            // messages are not kept
+	life    context.Context // ends when the neighbour closes
+	end     context.CancelFunc
 
 	mu       sync.Mutex
 	troubles map[string]Trouble
@@ -51,9 +54,12 @@ type Neighbour struct {
 }
 
 func newNeighbour(d *door, b *bell) *Neighbour {
+	life, end := context.WithCancel(context.Background())
 	return &Neighbour{
 		door:     d,
 		bell:     b,
+		life:     life,
+		end:      end,
 		troubles: make(map[string]Trouble),
 		counts:   make(map[string]int),
 		calls:    tail[Call]{limit: maxCalls},
@@ -63,6 +69,7 @@ func newNeighbour(d *door, b *bell) *Neighbour {
 // Trouble replaces what is wrong with the given methods, or, when none is given, with all that have no trouble of
 // their own. Trouble{} ends it.
 func (n *Neighbour) Trouble(t Trouble, methods ...string) {
+	defer n.bell.ring()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(methods) == 0 {
@@ -100,7 +107,7 @@ func (n *Neighbour) Peak() int {
 	return n.peak
 }
 
-// begin remembers a call and tells what is wrong with it. Every begin needs an end.
+// begin remembers a call and tells what is wrong with it. Every begin needs a done.
 func (n *Neighbour) begin(call Call) Trouble {
 	defer n.bell.ring()
 	n.mu.Lock()
@@ -110,15 +117,32 @@ func (n *Neighbour) begin(call Call) Trouble {
 	n.counts[call.Method]++
 	n.active++
 	n.peak = max(n.peak, n.active)
-	t, own := n.troubles[call.Method]
-	if !own || t == (Trouble{}) {
-		t = n.troubles[""]
-	}
+	t := n.trouble(call.Method)
 	t.Fault = t.meet(n.counts[call.Method])
 	return t
 }
 
-func (n *Neighbour) end() {
+// trouble is what is wrong with a method. The caller holds mu.
+func (n *Neighbour) trouble(method string) Trouble {
+	if t := n.troubles[method]; t != (Trouble{}) {
+		return t
+	}
+	return n.troubles[""]
+}
+
+// delay keeps a Late call of a method back, and tells whether it is to be done: not when the neighbour closes first.
+func (n *Neighbour) delay(method string, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(n.life, d)
+	defer cancel()
+	_ = n.bell.await(ctx, func() bool { // its time is up, or its trouble is over: the same to the call
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.trouble(method).Fault != Late
+	})
+	return n.life.Err() == nil
+}
+
+func (n *Neighbour) done() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.active--
@@ -137,14 +161,12 @@ func (n *Neighbour) serveGRPC(register func(grpc.ServiceRegistrar)) (stop func()
 
 // serveHTTP serves a handler until the returned function is called, which waits for all calls to end.
 func (n *Neighbour) serveHTTP(handler http.Handler) (stop func() error) {
-	ctx, cancel := context.WithCancel(context.Background())
 	server := &http.Server{
 		Handler:           n.wrap(handler),
 		ReadHeaderTimeout: 5 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return n.life },
 	}
 	return n.serve(server.Serve, func() error {
-		cancel()
 		n.Leave() // breaks what is under way, so that there is nothing to wait for but the handlers
 		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -160,7 +182,7 @@ func (n *Neighbour) intercept(ctx context.Context, req any, info *grpc.UnaryServ
 		call.Message = message
 	}
 	trouble := n.begin(call)
-	defer n.end()
+	defer n.done()
 
 	if !pause(ctx, trouble.Latency) {
 		return nil, status.FromContextError(ctx.Err()).Err()
@@ -171,6 +193,11 @@ func (n *Neighbour) intercept(ctx context.Context, req any, info *grpc.UnaryServ
 	case Hang:
 		<-ctx.Done()
 		return nil, status.FromContextError(ctx.Err()).Err()
+	case Late:
+		if !n.delay(call.Method, trouble.Delay) {
+			return nil, status.Error(codes.Unavailable, "the shop has closed")
+		}
+		ctx = context.WithoutCancel(ctx)
 	case None, LoseAnswer, HangAfter:
 	}
 	answer, err := handler(ctx, req)
@@ -180,7 +207,7 @@ func (n *Neighbour) intercept(ctx context.Context, req any, info *grpc.UnaryServ
 	case HangAfter:
 		<-ctx.Done()
 		return nil, status.FromContextError(ctx.Err()).Err()
-	case None, Refuse, Hang:
+	case None, Refuse, Hang, Late:
 	}
 	return answer, err
 }
@@ -194,8 +221,9 @@ func (n *Neighbour) wrap(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		trouble := n.begin(Call{Method: path.Base(r.URL.Path), Header: r.Header.Clone(), Body: body})
-		defer n.end()
+		method := path.Base(r.URL.Path)
+		trouble := n.begin(Call{Method: method, Header: r.Header.Clone(), Body: body})
+		defer n.done()
 
 		if !pause(r.Context(), trouble.Latency) {
 			return
@@ -213,6 +241,10 @@ func (n *Neighbour) wrap(next http.Handler) http.Handler {
 		case HangAfter:
 			next.ServeHTTP(nowhere{}, r)
 			<-r.Context().Done()
+		case Late:
+			if n.delay(method, trouble.Delay) {
+				next.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+			}
 		}
 	})
 }
@@ -246,6 +278,7 @@ func (n *Neighbour) serve(run func(l net.Listener) error, end func() error, stop
 	result := make(chan error, 1)
 	go func() { result <- run(n.door) }()
 	return func() error {
+		n.end()
 		err := errors.Join(end(), n.Close())
 		if ran := <-result; !errors.Is(ran, stopped) && !errors.Is(ran, net.ErrClosed) {
 			err = errors.Join(err, ran)

@@ -33,6 +33,8 @@ func TestAGRPCNeighbourInTrouble(t *testing.T) {
 		"hangs":            {trouble: Trouble{Fault: Hang}, code: codes.DeadlineExceeded},
 		"loses its answer": {trouble: Trouble{Fault: LoseAnswer}, code: codes.Unavailable, done: true},
 		"hangs after":      {trouble: Trouble{Fault: HangAfter}, code: codes.DeadlineExceeded, done: true},
+		"is late":          {trouble: Trouble{Fault: Late, Delay: time.Millisecond}, code: codes.OK, done: true},
+		"is too late":      {trouble: Trouble{Fault: Late, Delay: time.Hour}, code: codes.DeadlineExceeded},
 		"too slow":         {trouble: Trouble{Latency: time.Hour}, code: codes.DeadlineExceeded},
 		"never by chance":  {trouble: Trouble{Fault: Refuse, Chance: 1e-300}, code: codes.OK, done: true},
 		"always by chance": {trouble: Trouble{Fault: Refuse, Chance: 1}, code: codes.Unavailable},
@@ -73,6 +75,8 @@ func TestAnHTTPNeighbourInTrouble(t *testing.T) {
 		"hangs":            {trouble: Trouble{Fault: Hang}},
 		"loses its answer": {trouble: Trouble{Fault: LoseAnswer}, done: true},
 		"hangs after":      {trouble: Trouble{Fault: HangAfter}, done: true},
+		"is late":          {trouble: Trouble{Fault: Late, Delay: time.Millisecond}, status: 200, done: true},
+		"is too late":      {trouble: Trouble{Fault: Late, Delay: time.Hour}},
 		"too slow":         {trouble: Trouble{Latency: time.Hour}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,6 +99,90 @@ func TestAnHTTPNeighbourInTrouble(t *testing.T) {
 				t.Errorf("shipped: %t, want %t", done, test.done)
 			}
 		})
+	}
+}
+
+// giveUp asks for something, gives up as soon as it has arrived, and returns once the caller is gone.
+func giveUp(t *testing.T, n *Neighbour, ask func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(soon(t))
+	defer cancel()
+	var caller sync.WaitGroup
+	caller.Go(func() {
+		if ask(ctx) == nil {
+			t.Error("there is an answer before it is done")
+		}
+	})
+	if err := n.bell.await(ctx, func() bool { return n.Count("") == 1 }); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	caller.Wait()
+}
+
+func TestALateCallIsDoneAfterItsCallerHasGivenUp(t *testing.T) {
+	t.Parallel()
+	const delay = time.Second
+	for name, end := range map[string]func(*Neighbour){
+		"when its time has come":    func(*Neighbour) {},
+		"when the trouble is ended": func(n *Neighbour) { n.Trouble(Trouble{}) },
+	} {
+		trouble := Trouble{Fault: Late, Delay: delay}
+		if strings.Contains(name, "ended") {
+			trouble.Delay = time.Hour
+		}
+		t.Run("gRPC, "+name, func(t *testing.T) {
+			t.Parallel()
+			payment := open(t, newPayment)
+			payment.Trouble(trouble)
+			client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+			start := time.Now()
+			giveUp(t, payment.Neighbour, func(ctx context.Context) error {
+				_, err := client.Charge(ctx, visa())
+				return err
+			})
+			end(payment.Neighbour)
+			if err := payment.bell.await(soon(t), func() bool { return len(payment.Charges()) == 1 }); err != nil {
+				t.Fatal(err)
+			}
+			if waited := payment.Charges()[0].At.Sub(start); trouble.Delay == delay && waited < delay {
+				t.Errorf("charged after %v, want %v at least", waited, delay)
+			}
+		})
+		t.Run("HTTP, "+name, func(t *testing.T) {
+			t.Parallel()
+			shipping := open(t, newShipping)
+			shipping.Trouble(trouble)
+			giveUp(t, shipping.Neighbour, func(ctx context.Context) error {
+				_, _, err := post(ctx, shipping.Address(), "/ship-order", parcelBody)
+				return err
+			})
+			end(shipping.Neighbour)
+			if err := shipping.bell.await(soon(t), func() bool { return len(shipping.Parcels()) == 1 }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestALateCallIsNeverDoneOnceTheNeighbourHasClosed(t *testing.T) {
+	t.Parallel()
+	d, err := newDoor(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	payment, stop := newPayment(newNeighbour(d, newBell()))
+	payment.Trouble(Trouble{Fault: Late, Delay: time.Hour})
+	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+	giveUp(t, payment.Neighbour, func(ctx context.Context) error {
+		_, err := client.Charge(ctx, visa())
+		return err
+	})
+	if err := stop(); err != nil { // waits for the call, so it must not wait for an hour
+		t.Error(err)
+	}
+	if n := len(payment.Charges()); n != 0 {
+		t.Errorf("%d charges, want none", n)
 	}
 }
 

@@ -100,6 +100,38 @@ func TestShippingThatHonoursKeysShipsOnce(t *testing.T) {
 	}
 }
 
+func TestShippingThatBeginsToHonourKeysAnswersLikeTheFirstTime(t *testing.T) {
+	t.Parallel()
+	shipping := open(t, newShipping)
+	ship := func() string {
+		_, _, body, err := exchange(soon(t), http.MethodPost, shipping.Address(), "/ship-order", "application/json", parcelBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	first, second := ship(), ship()
+	shipping.HonourKeys(true)
+	if third := ship(); third != first || third == second {
+		t.Errorf("it answers %q, want %q as at first", third, first)
+	}
+}
+
+func TestShippingCanRefuseAParcelForGoodThatItHasQuoted(t *testing.T) {
+	t.Parallel()
+	shipping := open(t, newShipping)
+	shipping.Trouble(Trouble{Fault: Refuse, Status: http.StatusUnprocessableEntity, Text: "no lorry goes there"}, "ship-order")
+	if status, _, err := post(soon(t), shipping.Address(), "/get-quote", parcelBody); status != 200 || err != nil {
+		t.Errorf("the quote: status %d, error %v, want 200", status, err)
+	}
+	if status, _, err := post(soon(t), shipping.Address(), "/ship-order", parcelBody); status != 422 || err != nil {
+		t.Errorf("the parcel: status %d, error %v, want 422", status, err)
+	}
+	if n := len(shipping.Parcels()); n != 0 {
+		t.Errorf("%d parcels, want none", n)
+	}
+}
+
 const orderBody = `{"email":"ann@example.com","order":{"order_id":"order-1","shipping_tracking_id":"track-1",` +
 	`"shipping_cost":{"currency_code":"USD","units":8,"nanos":90000000},` +
 	`"shipping_address":{"street_address":"1 Main","city":"SF","state":"CA","country":"US","zip_code":"94102"},` +

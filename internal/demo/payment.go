@@ -2,8 +2,6 @@ package demo
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 )
 
@@ -26,123 +25,145 @@ type Charge struct {
 	LastFour      string // of the card's number; the rest is not kept
 	Synthetic     bool   // the load generator's: no bank was asked
 	At            time.Time
+	Reversed      time.Time // when the money was given back; zero while it was not
 }
 
 // Payment charges cards that pass the stock shop's checks: a right check digit (Luhn), VISA or MasterCard, not expired.
 // It refuses the others with stock's texts, always with status UNKNOWN. Like stock it charges again when asked again,
 // unless HonourKeys.
+//
+// Beside it, at the same address, it serves checkout.v1.PaymentLedger.
 type Payment struct {
 	*Neighbour
 	oteldemo.UnimplementedPaymentServiceServer
+	checkoutv1.UnimplementedPaymentLedgerServer
 
 	mu      sync.Mutex
-	charges []Charge
-	byKey   map[string]string // transaction by key, once keys are honoured
 	keyed   bool
+	charges []*Charge
+	byKey   map[string][]*Charge // of one key: at most one while keys are honoured
+	closed  map[string]bool      // the keys that Reverse was asked for
 }
 
 func newPayment(n *Neighbour) (*Payment, func() error) {
 	n.discard = true
-	p := &Payment{Neighbour: n, byKey: make(map[string]string)}
-	return p, n.serveGRPC(func(r grpc.ServiceRegistrar) { oteldemo.RegisterPaymentServiceServer(r, p) })
+	p := &Payment{Neighbour: n, byKey: make(map[string][]*Charge), closed: make(map[string]bool)}
+	return p, n.serveGRPC(func(r grpc.ServiceRegistrar) {
+		oteldemo.RegisterPaymentServiceServer(r, p)
+		checkoutv1.RegisterPaymentLedgerServer(r, p)
+	})
 }
 
-// HonourKeys makes a second charge with the same idempotency-key answer like the first, and charge nothing.
+// HonourKeys makes a second charge with the same idempotency-key answer like the first, and charge nothing; and a charge
+// whose key was reversed be refused with FAILED_PRECONDITION. Without it keys are only written down: what was charged
+// under one can be looked up and given back, and charged again.
 func (p *Payment) HonourKeys(keyed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keyed = keyed
 }
 
-// Charges is the ledger, oldest entry first.
+// Charges is the ledger, oldest entry first. What was given back stays in it.
 func (p *Payment) Charges() []Charge {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.charges)
+	charges := make([]Charge, len(p.charges))
+	for i, charge := range p.charges {
+		charges[i] = *charge
+	}
+	return charges
 }
 
 // Charge implements oteldemo.PaymentServiceServer.
 func (p *Payment) Charge(ctx context.Context, req *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 	card := req.GetCreditCard()
 	number := strings.NewReplacer("-", "", " ", "").Replace(card.GetCreditCardNumber())
-	if refusal := check(number, card, time.Now()); refusal != "" {
-		return nil, status.Error(codes.Unknown, refusal)
-	}
-	charge := Charge{
+	transaction, err := p.book(&Charge{
 		TransactionID: uuid.NewString(),
 		Key:           first(ctx, "idempotency-key"),
 		Amount:        proto.CloneOf(req.GetAmount()),
-		LastFour:      number[len(number)-4:],
+		LastFour:      number[max(0, len(number)-4):],
 		Synthetic:     strings.Contains(first(ctx, "baggage"), "synthetic_request=true"),
 		At:            time.Now(),
+	}, check(number, card, time.Now()))
+	if err != nil {
+		return nil, err
 	}
-	return &oteldemo.ChargeResponse{TransactionId: p.book(charge)}, nil
+	return &oteldemo.ChargeResponse{TransactionId: transaction}, nil
 }
 
-// book writes a charge down and returns its transaction, or the one that stands for its key.
-func (p *Payment) book(charge Charge) string {
+// book writes a charge down and returns its transaction, or the one that stands for its key. refusal is why the card
+// cannot be charged; what became of the key goes before it. All this is decided in one moment, the same that Reverse
+// waits for: a charge that was on its way meets the reversal that has overtaken it.
+func (p *Payment) book(charge *Charge, refusal string) (string, error) {
 	defer p.bell.ring()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if before, known := p.byKey[charge.Key]; known && p.keyed && charge.Key != "" {
-		return before
+	before := p.byKey[charge.Key]
+	switch keyed := p.keyed && charge.Key != ""; {
+	case keyed && p.closed[charge.Key]:
+		return "", status.Error(codes.FailedPrecondition, "The idempotency key was reversed.")
+	case keyed && len(before) > 0:
+		return before[0].TransactionID, nil
+	case refusal != "":
+		return "", status.Error(codes.Unknown, refusal)
 	}
-	p.byKey[charge.Key] = charge.TransactionID
 	p.charges = append(p.charges, charge)
-	return charge.TransactionID
+	p.byKey[charge.Key] = append(before, charge)
+	return charge.TransactionID, nil
 }
 
-// check returns the words that a card is refused with, or none.
-func check(number string, card *oteldemo.CreditCardInfo, now time.Time) string {
-	if !luhn(number) {
-		return "Credit card info is invalid."
+// Lookup implements checkoutv1.PaymentLedgerServer.
+func (p *Payment) Lookup(_ context.Context, req *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {
+	key := req.GetIdempotencyKey()
+	if key == "" {
+		return nil, errNoKey()
 	}
-	if brand := brandOf(number); brand != "visa" && brand != "mastercard" {
-		return fmt.Sprintf("Sorry, we cannot process %s credit cards. Only VISA or MasterCard is accepted.", brand)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, charge := range p.byKey[key] {
+		if charge.Reversed.IsZero() {
+			return &checkoutv1.LookupResponse{
+				State:         checkoutv1.LookupResponse_CHARGED,
+				TransactionId: charge.TransactionID,
+				Amount:        proto.CloneOf(charge.Amount),
+			}, nil
+		}
 	}
-	year, month := int(card.GetCreditCardExpirationYear()), int(card.GetCreditCardExpirationMonth())
-	if 12*now.Year()+int(now.Month()) > 12*year+month {
-		return fmt.Sprintf("The credit card (ending %s) expired on %d/%d.", number[len(number)-4:], month, year)
+	if p.closed[key] {
+		return &checkoutv1.LookupResponse{State: checkoutv1.LookupResponse_REVERSED, TransactionId: p.firstOf(key)}, nil
+	}
+	return &checkoutv1.LookupResponse{State: checkoutv1.LookupResponse_NONE}, nil
+}
+
+// Reverse implements checkoutv1.PaymentLedgerServer.
+func (p *Payment) Reverse(_ context.Context, req *checkoutv1.ReverseRequest) (*checkoutv1.ReverseResponse, error) {
+	key := req.GetIdempotencyKey()
+	if key == "" {
+		return nil, errNoKey()
+	}
+	defer p.bell.ring()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed[key] = true
+	for _, charge := range p.byKey[key] {
+		if charge.Reversed.IsZero() {
+			charge.Reversed = time.Now()
+		}
+	}
+	return &checkoutv1.ReverseResponse{TransactionId: p.firstOf(key)}, nil
+}
+
+// firstOf is the first transaction under a key, or "". The caller holds mu.
+func (p *Payment) firstOf(key string) string {
+	if charges := p.byKey[key]; len(charges) > 0 {
+		return charges[0].TransactionID
 	}
 	return ""
 }
 
-// luhn tells whether number is 12 to 19 digits of which the last is the right check digit (ISO/IEC 7812-1).
-func luhn(number string) bool {
-	sum, double := 0, false
-	for _, digit := range slices.Backward([]byte(number)) {
-		if digit < '0' || digit > '9' {
-			return false
-		}
-		d := int(digit - '0')
-		if double {
-			d = 2*d/10 + 2*d%10
-		}
-		sum, double = sum+d, !double
-	}
-	return len(number) >= 12 && len(number) <= 19 && sum%10 == 0
-}
-
-// brandOf tells who issued a card, by how its number begins. The number has at least four digits.
-func brandOf(number string) string {
-	prefix := number[:4]
-	in := func(low, high string) bool { return low <= prefix && prefix <= high }
-	switch {
-	case number[0] == '4':
-		return "visa"
-	case in("2221", "2720"), in("5100", "5599"):
-		return "mastercard"
-	case in("3400", "3499"), in("3700", "3799"):
-		return "amex"
-	case in("3528", "3589"):
-		return "jcb"
-	case in("6011", "6011"), in("6440", "6599"):
-		return "discover"
-	case in("3000", "3059"), in("3600", "3699"), in("3800", "3999"):
-		return "diners"
-	}
-	return "unknown"
-}
+// errNoKey refuses to look up or reverse all that came without a key.
+func errNoKey() error { return status.Error(codes.InvalidArgument, "idempotency_key is empty") }
 
 // first is the first value of a call's metadata under name, or "".
 func first(ctx context.Context, name string) string {

@@ -33,7 +33,7 @@ type Shipping struct {
 
 	mu      sync.Mutex
 	parcels []Parcel
-	byKey   map[string]string // tracking id by key, once keys are honoured
+	byKey   map[string]string // a key's first tracking id
 	keyed   bool
 }
 
@@ -87,10 +87,13 @@ func (s *Shipping) book(parcel Parcel) string {
 	defer s.bell.ring()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before, known := s.byKey[parcel.Key]; known && s.keyed && parcel.Key != "" {
+	before, known := s.byKey[parcel.Key]
+	if known && s.keyed && parcel.Key != "" {
 		return before
 	}
-	s.byKey[parcel.Key] = parcel.TrackingID
+	if !known {
+		s.byKey[parcel.Key] = parcel.TrackingID
+	}
 	s.parcels = append(s.parcels, parcel)
 	return parcel.TrackingID
 }

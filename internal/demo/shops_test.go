@@ -278,21 +278,3 @@ func TestPaymentWritesEveryChargeDownAndNoCardNumber(t *testing.T) {
 		}
 	}
 }
-
-func TestPaymentThatHonoursKeysChargesOnce(t *testing.T) {
-	t.Parallel()
-	payment := open(t, newPayment)
-	payment.HonourKeys(true)
-	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
-	transactions := make(map[string]bool)
-	for _, key := range []string{"order-1", "order-1", "order-2", "", ""} {
-		answer, err := client.Charge(metadata.AppendToOutgoingContext(soon(t), "idempotency-key", key), visa())
-		if err != nil {
-			t.Fatal(err)
-		}
-		transactions[answer.GetTransactionId()] = true
-	}
-	if len(transactions) != 4 || len(payment.Charges()) != 4 { // order-1, order-2, and two without a key
-		t.Errorf("%d transactions, %d charges, want 4", len(transactions), len(payment.Charges()))
-	}
-}

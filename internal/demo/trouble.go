@@ -24,6 +24,9 @@ const (
 	LoseAnswer
 	// HangAfter: it was done, and there is no answer for as long as the caller waits.
 	HangAfter
+	// Late: it is done after Delay, or when the trouble is over if that is sooner, even if the caller has given up by then.
+	// One who still waits is answered.
+	Late
 )
 
 // Trouble is what is wrong with a neighbour. The zero value is a healthy neighbour.
@@ -38,9 +41,12 @@ type Trouble struct {
 	// Chance is the probability with which a call goes wrong. Every goes before it.
 	Chance float64
 
+	// Delay is how much later than asked a Late call is done.
+	Delay time.Duration
 	// Code is what a gRPC neighbour refuses with; UNAVAILABLE if it is zero.
 	Code codes.Code
-	// Status is what an HTTP neighbour refuses with; 503 if it is zero. With 200, Text is a wrong answer.
+	// Status is what an HTTP neighbour refuses with; 503 if it is zero. With 422 it refuses for good; with 200, Text is a
+	// wrong answer.
 	Status int
 	// Text is the refusal's message, or its body.
 	Text string

@@ -23,7 +23,7 @@ import (
 // field is its default. A caller's earlier deadline wins.
 type Timeouts struct {
 	Read    time.Duration // everything read, and the emptying of the cart; 2 s
-	Charge  time.Duration // 8 s
+	Charge  time.Duration // a charge, or its reversal; 8 s
 	Ship    time.Duration // 12 s: longer than a carrier that dawdles abroad for 10 s, so that it is not asked twice
 	Email   time.Duration // 5 s
 	Publish time.Duration // an event, until the broker holds it durably; 5 s, at least 1 s
@@ -42,7 +42,7 @@ func (t Timeouts) withDefaults() Timeouts {
 // Flags are the faults that the shop's operator can switch on. An implementation that cannot tell answers false and 0,
 // without delay.
 type Flags interface {
-	// PaymentUnreachable sends charges to an address that does not exist (flag paymentUnreachable).
+	// PaymentUnreachable sends charges, look-ups and reversals to an address that does not exist (flag paymentUnreachable).
 	PaymentUnreachable(ctx context.Context) bool
 	// ExtraEvents is how many copies follow every event (flag kafkaQueueProblems).
 	ExtraEvents(ctx context.Context) int

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
@@ -199,3 +200,19 @@ func (s paymentService) Charge(ctx context.Context, r *oteldemo.ChargeRequest) (
 }
 
 func (s paymentService) register(r *grpc.Server) { oteldemo.RegisterPaymentServiceServer(r, s) }
+
+type ledgerService struct {
+	checkoutv1.UnimplementedPaymentLedgerServer
+	lookup  func(context.Context, *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error)
+	reverse func(context.Context, *checkoutv1.ReverseRequest) (*checkoutv1.ReverseResponse, error)
+}
+
+func (s ledgerService) Lookup(ctx context.Context, r *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {
+	return s.lookup(ctx, r)
+}
+
+func (s ledgerService) Reverse(ctx context.Context, r *checkoutv1.ReverseRequest) (*checkoutv1.ReverseResponse, error) {
+	return s.reverse(ctx, r)
+}
+
+func (s ledgerService) register(r *grpc.Server) { checkoutv1.RegisterPaymentLedgerServer(r, s) }

@@ -24,7 +24,8 @@ const serviceConfig = `{
 			{"service": "oteldemo.CartService", "method": "GetCart"},
 			{"service": "oteldemo.ProductCatalogService", "method": "GetProduct"},
 			{"service": "oteldemo.CurrencyService", "method": "GetSupportedCurrencies"},
-			{"service": "oteldemo.CurrencyService", "method": "Convert"}
+			{"service": "oteldemo.CurrencyService", "method": "Convert"},
+			{"service": "checkout.v1.PaymentLedger", "method": "Lookup"}
 		],
 		"retryPolicy": {
 			"maxAttempts": 3,

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 )
 
@@ -39,6 +40,10 @@ func flaky(t *testing.T, failures int32) (addr string, calls *atomic.Int32) {
 			return &oteldemo.Money{CurrencyCode: "CAD", Units: 1}, nil
 		case oteldemo.PaymentService_Charge_FullMethodName:
 			return &oteldemo.ChargeResponse{TransactionId: "T"}, nil
+		case checkoutv1.PaymentLedger_Lookup_FullMethodName:
+			return &checkoutv1.LookupResponse{State: checkoutv1.LookupResponse_NONE}, nil
+		case checkoutv1.PaymentLedger_Reverse_FullMethodName:
+			return &checkoutv1.ReverseResponse{}, nil
 		}
 		return handle(ctx, req)
 	}
@@ -47,6 +52,7 @@ func flaky(t *testing.T, failures int32) (addr string, calls *atomic.Int32) {
 		catalogService{}.register(s)
 		currencyService{}.register(s)
 		paymentService{}.register(s)
+		ledgerService{}.register(s)
 	}, grpc.UnaryInterceptor(fail))
 	return addr, calls
 }
@@ -81,6 +87,13 @@ func TestReadsAreTriedThreeTimesAndWritesOnce(t *testing.T) {
 		{"charge", func(ctx context.Context, _ grpc.ClientConnInterface, p *Payment) error {
 			_, err := p.Charge(ctx, "1", usd, visa)
 			return err
+		}, 1},
+		{"look a charge up", func(ctx context.Context, _ grpc.ClientConnInterface, p *Payment) error {
+			_, err := p.Lookup(ctx, "1")
+			return err
+		}, 3},
+		{"reverse a charge", func(ctx context.Context, _ grpc.ClientConnInterface, p *Payment) error {
+			return p.Reverse(ctx, "1")
 		}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -21,11 +21,12 @@ import (
 	"checkout/internal/wire"
 )
 
-// nowhere is where the charge goes while the flag paymentUnreachable is on. As passthrough, its name is looked up by the
-// dialler, within dialTimeout, so that a name server that is silent makes the call no slower.
+// nowhere is where payment is looked for while the flag paymentUnreachable is on. As passthrough, its name is looked up
+// by the dialler, within dialTimeout, so that a name server that is silent makes the call no slower.
 const nowhere = "passthrough:///badAddress:50051"
 
-// Payment is order.Payment over the shop's payment service.
+// Payment is order.Payment over the shop's payment service, and order.Ledger if that serves checkout.v1.PaymentLedger at
+// the same address.
 //
 // A charge is sent once. No retry policy covers it; what gRPC repeats by itself (gRFC A6, transparent retries) is a call
 // that never left, or that the server has said it did not look at, by REFUSED_STREAM or by a GOAWAY with a lower stream
@@ -33,13 +34,14 @@ const nowhere = "passthrough:///badAddress:50051"
 type Payment struct {
 	conn, nowhere *grpc.ClientConn
 	flags         Flags
-	timeout       time.Duration
+	charge, read  time.Duration
 }
 
 var _ order.Payment = (*Payment)(nil)
 
-// NewPayment makes a Payment that charges at target, host:port; t.Charge bounds a charge. It dials by itself, with opts
-// as Dial takes them, because it has to see whether a charge has left. Close it after use.
+// NewPayment makes a Payment of the service at target, host:port; t.Charge bounds a charge and its reversal, t.Read a
+// look-up. It dials by itself, with opts as Dial takes them, because it has to see whether a charge has left. Close it
+// after use.
 func NewPayment(target string, flags Flags, t Timeouts, opts ...grpc.DialOption) (*Payment, error) {
 	opts = append(slices.Clip(opts), grpc.WithStatsHandler(departures{}))
 	conn, err := Dial(target, opts...)
@@ -51,7 +53,8 @@ func NewPayment(target string, flags Flags, t Timeouts, opts ...grpc.DialOption)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("payment: %w", err), conn.Close())
 	}
-	return &Payment{conn, bad, flags, t.withDefaults().Charge}, nil
+	t = t.withDefaults()
+	return &Payment{conn: conn, nowhere: bad, flags: flags, charge: t.Charge, read: t.Read}, nil
 }
 
 // Close closes the connections. A charge under way then ends without an answer.
@@ -61,7 +64,7 @@ func (p *Payment) Close() error { return errors.Join(p.conn.Close(), p.nowhere.C
 // shop's, byte by byte, as its frontend reads it: "could not charge the card: rpc error: code = X desc = Y", less any
 // card data. order.ErrUnsent and order.ErrRefused in it say that no money moved.
 func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, card order.Card) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.charge)
 	defer cancel()
 	number, cvv, year, month := card.Reveal()
 	request := &oteldemo.ChargeRequest{
@@ -73,10 +76,7 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 			CreditCardExpirationMonth: month,
 		},
 	}
-	conn := p.conn
-	if p.flags.PaymentUnreachable(ctx) {
-		conn = p.nowhere
-	}
+	conn := p.reach(ctx)
 	var left atomic.Bool
 	ctx = context.WithValue(ctx, departed{}, &left)
 	ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", string(id))
@@ -90,6 +90,14 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 		return "", &chargeError{status: status.Error(codes.Internal, "the payment service answered without a transaction id")}
 	}
 	return transaction, nil
+}
+
+// reach is the connection to ask: the payment service's, or that to nowhere while the flag is on.
+func (p *Payment) reach(ctx context.Context) *grpc.ClientConn {
+	if p.flags.PaymentUnreachable(ctx) {
+		return p.nowhere
+	}
+	return p.conn
 }
 
 // failedCharge is the error of a charge that failed with s. left tells whether it was sent.

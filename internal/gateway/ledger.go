@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/order"
+)
+
+var _ order.Ledger = (*Payment)(nil)
+
+// Lookup asks checkout.v1.PaymentLedger for the transaction of the order's charge: "" when there is none so far, or when
+// it was reversed, because then no money is with the shop. It returns order.ErrImplausible for an answer that is neither.
+// t.Read bounds it, and gRPC repeats it like any read.
+func (p *Payment) Lookup(ctx context.Context, id order.ID) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.read)
+	defer cancel()
+	ledger := checkoutv1.NewPaymentLedgerClient(p.reach(ctx))
+	reply, err := ledger.Lookup(ctx, &checkoutv1.LookupRequest{IdempotencyKey: string(id)})
+	if err != nil {
+		return "", fmt.Errorf("payment: look up the charge of order %s: %w", id, ledgerError(err))
+	}
+	transaction, err := standing(reply)
+	if err != nil {
+		return "", fmt.Errorf("payment: look up the charge of order %s: %w", id, err)
+	}
+	return transaction, nil
+}
+
+// Reverse asks checkout.v1.PaymentLedger to make the order's net charge zero for ever. t.Charge bounds it. It is sent
+// once: after an error it may have been made or not, and the order asks again.
+func (p *Payment) Reverse(ctx context.Context, id order.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, p.charge)
+	defer cancel()
+	ledger := checkoutv1.NewPaymentLedgerClient(p.reach(ctx))
+	if _, err := ledger.Reverse(ctx, &checkoutv1.ReverseRequest{IdempotencyKey: string(id)}); err != nil {
+		return fmt.Errorf("payment: reverse the charge of order %s: %w", id, ledgerError(err))
+	}
+	return nil
+}
+
+// standing is the transaction that a look-up has found and that was not given back, or "".
+func standing(reply *checkoutv1.LookupResponse) (string, error) {
+	switch reply.GetState() {
+	case checkoutv1.LookupResponse_NONE, checkoutv1.LookupResponse_REVERSED:
+		return "", nil
+	case checkoutv1.LookupResponse_CHARGED:
+		return reply.GetTransactionId(), checkID("transaction id", reply.GetTransactionId())
+	case checkoutv1.LookupResponse_STATE_UNSPECIFIED:
+	}
+	return "", fmt.Errorf("%w: charge in state %v", order.ErrImplausible, reply.GetState())
+}
+
+// ledgerError is a failure of the ledger with its status, less any card: what the ledger says is kept in the order's
+// story, and it is the one neighbour that knows cards.
+func ledgerError(err error) error {
+	s := status.Convert(err)
+	err = status.Error(s.Code(), mask(strings.ToValidUTF8(s.Message(), "\uFFFD")))
+	if s.Code() == codes.Unimplemented {
+		return fmt.Errorf("the payment service does not serve checkout.v1.PaymentLedger, which PAYMENT_MODE=keyed needs: %w", err)
+	}
+	return err
+}
