@@ -51,6 +51,12 @@ func answerTo(kind order.Kind) (code codes.Code, reason, moved string) {
 		return codes.Aborted, "PAYMENT_UNKNOWN", unknown
 	case order.ErrUnshippable:
 		return codes.Aborted, "SHIPPING_REFUSED", yes
+	case order.ErrRefunded:
+		return codes.Aborted, "ORDER_REFUNDED", no
+	case order.ErrKeyReused:
+		return codes.FailedPrecondition, "IDEMPOTENCY_KEY_REUSED", no
+	case order.ErrBusy:
+		return codes.Aborted, "ORDER_UNDER_WAY", no
 	case order.ErrInternal:
 	}
 	return codes.Internal, "INTERNAL", unknown
@@ -64,6 +70,19 @@ func answer(err error) error {
 	}
 	code, reason, moved := answerTo(failure.Kind)
 	return told(code, text(failure), details(failure, reason, moved))
+}
+
+// refusal is the status error of a call that looks at orders or resolves them. It says nothing of money: it moves none.
+func refusal(code codes.Code, reason, text string, id order.ID, bad ...order.Violation) error {
+	info := &errdetails.ErrorInfo{Reason: reason, Domain: domain}
+	if id != "" {
+		info.Metadata = map[string]string{"order_id": string(id)}
+	}
+	details := []protoadapt.MessageV1{info}
+	if len(bad) > 0 {
+		details = append(details, badRequest(bad))
+	}
+	return told(code, text, details)
 }
 
 func told(code codes.Code, text string, details []protoadapt.MessageV1) error {
@@ -85,16 +104,20 @@ func details(failure *order.Error, reason, moved string) []protoadapt.MessageV1 
 	}
 	told := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: reason, Domain: domain, Metadata: info}}
 	if len(failure.Violations) > 0 {
-		bad := &errdetails.BadRequest{}
-		for _, v := range failure.Violations {
-			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: v.Field, Description: v.Problem})
-		}
-		told = append(told, bad)
+		told = append(told, badRequest(failure.Violations))
 	}
 	if failure.RetryAfter > 0 {
 		told = append(told, &errdetails.RetryInfo{RetryDelay: durationpb.New(failure.RetryAfter)})
 	}
 	return told
+}
+
+func badRequest(violations []order.Violation) *errdetails.BadRequest {
+	bad := &errdetails.BadRequest{}
+	for _, v := range violations {
+		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: v.Field, Description: v.Problem})
+	}
+	return bad
 }
 
 // text is what a person reads. Causes from below stay below, but for the charge's: the shop's frontend parses the text
@@ -107,11 +130,13 @@ func text(failure *order.Error) string {
 		return order.ErrInternal.Error()
 	case order.ErrUnshippable:
 		return "shipping refused the paid order for good; the money is owed back"
+	case order.ErrRefunded:
+		return "shipping refused the order for good; the charge was reversed"
 	case order.ErrUnavailable, order.ErrImplausible:
 		if failure.Step != "" {
 			return string(failure.Step) + ": " + failure.Kind.Error()
 		}
-	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrOverloaded:
+	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrOverloaded, order.ErrKeyReused, order.ErrBusy:
 	}
 	plain := *failure
 	plain.Err = nil

@@ -1,5 +1,6 @@
-// Package rpc is the service's gRPC face: oteldemo.CheckoutService and grpc.health.v1.Health. It turns messages into
-// requests and orders and failures into answers; answers.go is the one table of status codes.
+// Package rpc is the service's gRPC face: oteldemo.CheckoutService, checkout.v1.OrderService and grpc.health.v1.Health for
+// the shop, and checkout.v1.OrderAdmin for the people who run it. It turns messages into requests and orders and failures
+// into answers; answers.go is the one table of PlaceOrder's.
 package rpc
 
 import (
@@ -7,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
@@ -37,8 +40,12 @@ type Options struct {
 	Credentials credentials.TransportCredentials
 	// Drained ends what would never end by itself, such as a watch of the server's health; nil for never.
 	Drained context.Context
-	// Log is told of panics.
+	// Log is told of panics, and why the record could not be read.
 	Log *slog.Logger
+	// Orders is the record that checkout.v1.OrderService tells of; nil for no such service.
+	Orders Record
+	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
+	Keyed bool
 }
 
 const (
@@ -47,13 +54,35 @@ const (
 	answerTime = 20 * time.Millisecond
 	// StateTrailer tells the state of an order that was accepted and is not on its way yet.
 	StateTrailer = "checkout-order-state"
+	// KeyHeader is the metadata that makes the same order of what is asked for twice: up to 255 printable ASCII characters.
+	KeyHeader = "idempotency-key"
 )
 
-// NewServer makes a server that places orders with p and answers health checks from h.
+// NewServer makes a server for the shop: it places orders with p and answers health checks from h.
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	server := grpc.NewServer(append(limits(opts), grpc.UnaryInterceptor(isolate(opts.Log)), grpc.StreamInterceptor(untilDrained(opts.Drained)))...)
+	server := newServer(h, opts)
 	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
+	return server
+}
+
+// NewAdminServer makes a server for the people who run the shop: what they decide about orders is done by r. Everybody
+// who reaches it is one of them.
+func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
+	server := newServer(h, opts)
+	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, view: view{opts.Keyed}, log: opts.Log})
+	return server
+}
+
+// newServer makes a server of what both have.
+func newServer(h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
+	server := grpc.NewServer(append(limits(opts),
+		grpc.UnaryInterceptor(isolate(opts.Log)),
+		grpc.ChainStreamInterceptor(isolateStream(opts.Log), untilDrained(opts.Drained)),
+	)...)
 	grpc_health_v1.RegisterHealthServer(server, h)
+	if opts.Orders != nil {
+		checkoutv1.RegisterOrderServiceServer(server, newOrders(opts))
+	}
 	return server
 }
 
@@ -97,7 +126,11 @@ type checkout struct {
 func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderRequest) (*oteldemo.PlaceOrderResponse, error) {
 	ctx, cancel := c.inTime(ctx)
 	defer cancel()
-	placed, err := c.placer.Place(ctx, request(req))
+	asked, err := request(ctx, req)
+	if err != nil {
+		return nil, answer(err)
+	}
+	placed, err := c.placer.Place(ctx, asked)
 	if err != nil {
 		return nil, answer(err)
 	}
@@ -120,28 +153,45 @@ func (c *checkout) inTime(ctx context.Context) (context.Context, context.CancelF
 	return context.WithDeadline(ctx, deadline.Add(-answerTime))
 }
 
-func request(req *oteldemo.PlaceOrderRequest) order.Request {
+// request is what the call asks for. It fails with an ErrInvalid when that is not plain.
+func request(ctx context.Context, req *oteldemo.PlaceOrderRequest) (order.Request, error) {
+	keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
+	if len(keys) > 1 {
+		return order.Request{}, &order.Error{Kind: order.ErrInvalid, Violations: []order.Violation{{Field: KeyHeader, Problem: "is given more than once"}}}
+	}
 	card := req.GetCreditCard()
 	return order.Request{
 		UserID:   req.GetUserId(),
+		Key:      strings.Join(keys, ""),
 		Currency: money.Currency(req.GetUserCurrency()),
 		Address:  wire.Address(req.GetAddress()),
 		Email:    order.Email(req.GetEmail()),
 		Card: order.NewCard(card.GetCreditCardNumber(), card.GetCreditCardCvv(),
 			card.GetCreditCardExpirationYear(), card.GetCreditCardExpirationMonth()),
-	}
+	}, nil
 }
 
 // isolate keeps a bug met by one call from ending the others.
 func isolate(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
-		defer func() {
-			if cause := recover(); cause != nil {
-				log.ErrorContext(ctx, "panic in a call", "method", info.FullMethod, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-				err = answer(&order.Error{Kind: order.ErrInternal})
-			}
-		}()
+		defer caught(ctx, log, info.FullMethod, &err)
 		return handle(ctx, req)
+	}
+}
+
+// isolateStream is isolate for calls that are answered with a stream.
+func isolateStream(log *slog.Logger) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+		defer caught(stream.Context(), log, info.FullMethod, &err)
+		return handle(srv, stream)
+	}
+}
+
+// caught makes an answer of a panic. It has to be deferred.
+func caught(ctx context.Context, log *slog.Logger, method string, err *error) {
+	if cause := recover(); cause != nil {
+		log.ErrorContext(ctx, "panic in a call", "method", method, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		*err = answer(&order.Error{Kind: order.ErrInternal})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,6 +26,8 @@ import (
 	"checkout/internal/order"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 // placing is a Placer that is one function.
 type placing func(ctx context.Context, req order.Request) (*order.Order, error)
 
@@ -36,11 +39,22 @@ func (p placing) Place(ctx context.Context, req order.Request) (*order.Order, er
 func serve(t *testing.T, p placing, deadline time.Duration) (*grpc.ClientConn, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	server := NewServer(p, health.NewServer(), Options{Deadline: deadline, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	return reach(t, NewServer(p, health.NewServer(), Options{Deadline: deadline, Log: slog.New(slog.NewTextHandler(&log, nil))})), &log
+}
+
+// reach runs a server on loopback until the test ends, and returns a connection to it.
+func reach(t *testing.T, server *grpc.Server) *grpc.ClientConn {
+	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dial(t, server, listener, grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
+// dial runs a server on the listener until the test ends, and returns a connection to it.
+func dial(t *testing.T, server *grpc.Server, listener net.Listener, opts ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
 	served := make(chan error)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -49,12 +63,12 @@ func serve(t *testing.T, p placing, deadline time.Duration) (*grpc.ClientConn, *
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return conn, &log
+	return conn
 }
 
 func usd(units int64, nanos int32) money.Amount {
@@ -102,6 +116,32 @@ func TestARequestComesInAndAnOrderGoesOut(t *testing.T) {
 	}}
 	if diff := cmp.Diff(wantResp, resp, protocmp.Transform()); diff != "" {
 		t.Errorf("response (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheKeyOfARequestIsInItsMetadata(t *testing.T) {
+	t.Parallel()
+	var got []string
+	conn, _ := serve(t, func(_ context.Context, req order.Request) (*order.Order, error) {
+		got = append(got, req.Key)
+		return &order.Order{}, nil
+	}, time.Minute)
+	place := func(keys ...string) error {
+		ctx := t.Context()
+		for _, key := range keys {
+			ctx = metadata.AppendToOutgoingContext(ctx, "Idempotency-Key", key)
+		}
+		_, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &oteldemo.PlaceOrderRequest{})
+		return err
+	}
+	for _, keys := range [][]string{nil, {"a key"}} {
+		if err := place(keys...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantRefusal(t, place("one", "another"), codes.InvalidArgument, "INVALID_REQUEST", "idempotency-key")
+	if diff := cmp.Diff([]string{"", "a key"}, got); diff != "" {
+		t.Errorf("keys of the orders placed (-want +got):\n%s", diff)
 	}
 }
 

@@ -1,0 +1,263 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/order"
+	"checkout/internal/wire"
+)
+
+// Record is the record of orders, as far as it is looked at.
+type Record interface {
+	// Get returns the order as it is on record, or order.ErrNotFound.
+	Get(ctx context.Context, id order.ID) (*order.Order, error)
+	// Find returns the user's order of that key, or order.ErrNotFound.
+	Find(ctx context.Context, userID, key string) (*order.Order, error)
+	// List returns the orders that q selects, the largest id first, which is the newest. It may return orders and an error:
+	// the error is then of others, that cannot be read.
+	List(ctx context.Context, q order.Query) ([]*order.Order, error)
+}
+
+const (
+	// readTime is how long the record may take to answer.
+	readTime = 2 * time.Second
+	// listsAtOnce bounds the lists that are held in memory: an order of many lines has some 10 KB.
+	listsAtOnce = 4
+	// defaultPage and maxPage are how many orders a page has, and pageBytes about how large it is: less than what is sent.
+	defaultPage, maxPage = 50, 500
+	pageBytes            = 512 << 10
+)
+
+// orders is checkout.v1.OrderService.
+type orders struct {
+	checkoutv1.UnimplementedOrderServiceServer
+	view
+
+	record   Record
+	log      *slog.Logger
+	lists    *semaphore.Weighted
+	watchers *semaphore.Weighted
+}
+
+func newOrders(opts Options) *orders {
+	return &orders{
+		view:     view{opts.Keyed},
+		record:   opts.Orders,
+		log:      opts.Log,
+		lists:    semaphore.NewWeighted(listsAtOnce),
+		watchers: semaphore.NewWeighted(maxWatchers),
+	}
+}
+
+// GetOrder is one order, with its story.
+func (s *orders) GetOrder(ctx context.Context, req *checkoutv1.GetOrderRequest) (*checkoutv1.Order, error) {
+	var bad violations
+	var id order.ID
+	if req.GetOrderId() != "" {
+		id = bad.id(req.GetOrderId())
+		bad.absent("user_id", req.GetUserId(), "goes without order_id")
+		bad.absent("idempotency_key", req.GetIdempotencyKey(), "goes without order_id")
+	} else {
+		bad.text("user_id", req.GetUserId(), required)
+		bad.text("idempotency_key", req.GetIdempotencyKey(), required)
+	}
+	if bad != nil {
+		return nil, bad.refuse()
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	read := func() (*order.Order, error) { return s.record.Get(ctx, id) }
+	if id == "" {
+		read = func() (*order.Order, error) { return s.record.Find(ctx, req.GetUserId(), req.GetIdempotencyKey()) }
+	}
+	o, err := read()
+	if err != nil {
+		return nil, s.unread(ctx, err, id)
+	}
+	return s.message(o), nil
+}
+
+// ListOrders are orders, newest first, a page at a time. A page of large orders has fewer than were asked for.
+func (s *orders) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
+	q, size, err := query(req)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	q.Limit = size + 1 // one more tells whether there is another page
+	found, ragged, err := s.list(ctx, q)
+	if err != nil {
+		return nil, s.unread(ctx, err, "")
+	}
+	resp := &checkoutv1.ListOrdersResponse{}
+	bytes := 0
+	for i, o := range found {
+		m := s.message(o)
+		m.Story = nil
+		bytes += proto.Size(m)
+		if i == size || i > 0 && bytes > pageBytes {
+			resp.NextPageToken = pageToken(q, found[i-1].ID)
+			break
+		}
+		resp.Orders = append(resp.Orders, m)
+	}
+	if ragged && resp.GetNextPageToken() == "" {
+		resp.NextPageToken = pageToken(q, found[len(found)-1].ID)
+	}
+	return resp, nil
+}
+
+// list reads a list when it is its turn. A ragged one lacks orders that cannot be read.
+func (s *orders) list(ctx context.Context, q order.Query) (found []*order.Order, ragged bool, err error) {
+	if err := s.lists.Acquire(ctx, 1); err != nil {
+		return nil, false, err
+	}
+	defer s.lists.Release(1)
+	found, err = s.record.List(ctx, q)
+	if len(found) > 0 {
+		return found, err != nil, nil
+	}
+	return nil, false, err
+}
+
+// query is what the request selects, and the size of its page. Its error is an answer.
+func query(req *checkoutv1.ListOrdersRequest) (q order.Query, size int, err error) {
+	var bad violations
+	q = order.Query{
+		States: bad.states("states", req.GetStates()),
+		From:   bad.time("created_after", req.GetCreatedAfter()),
+		Until:  bad.time("created_before", req.GetCreatedBefore()),
+	}
+	if !q.From.IsZero() && !q.Until.IsZero() && !q.From.Before(q.Until) {
+		bad.add("created_before", "is not after created_after")
+	}
+	size = int(req.GetPageSize())
+	switch {
+	case size < 0:
+		bad.add("page_size", "is negative")
+	case size == 0:
+		size = defaultPage
+	}
+	if token := req.GetPageToken(); token != "" && bad == nil {
+		if q.Before, err = afterPage(q, token); err != nil {
+			bad.add("page_token", err.Error())
+		}
+	}
+	if bad != nil {
+		return order.Query{}, 0, bad.refuse()
+	}
+	return q, min(size, maxPage), nil
+}
+
+// unread is the answer when the record has none.
+func (s *orders) unread(ctx context.Context, err error, id order.ID) error {
+	if errors.Is(err, order.ErrNotFound) {
+		return notFound(id)
+	}
+	if !errors.Is(err, context.Canceled) { // the caller has gone
+		s.log.WarnContext(ctx, "the record of orders was not read", "error", err)
+	}
+	return refusal(codes.Unavailable, "UNAVAILABLE", "the record of orders cannot be read", id)
+}
+
+func notFound(id order.ID) error {
+	return refusal(codes.NotFound, "ORDER_NOT_FOUND", "there is no such order on record", id)
+}
+
+// view is how orders are told.
+type view struct {
+	keyed bool // Options.Keyed
+}
+
+// message is an order as it is told: without its address, its e-mail and its baggage.
+func (v view) message(o *order.Order) *checkoutv1.Order {
+	result := wire.OrderResult(o)
+	m := &checkoutv1.Order{
+		OrderId:        string(o.ID),
+		State:          checkoutv1.OrderState(o.State),
+		UserId:         o.UserID,
+		IdempotencyKey: o.Key,
+		Items:          result.GetItems(),
+		Shipping:       result.GetShippingCost(),
+		Total:          wire.Money(o.Total),
+		TransactionId:  o.TransactionID,
+		TrackingId:     o.TrackingID,
+		Owed:           owed(o),
+		Reason:         o.Reason,
+		Attempts:       count(o.Attempts),
+		Created:        timestamppb.New(o.Created),
+		Changed:        timestamppb.New(o.Changed),
+		TraceId:        traceID(o.Trace["traceparent"]),
+		NeedsPerson:    v.needsPerson(o.State),
+	}
+	for _, e := range o.Story {
+		m.Story = append(m.Story, event(e))
+	}
+	return m
+}
+
+// needsPerson tells whether no program will take an order of this state further.
+func (v view) needsPerson(s order.State) bool {
+	switch s {
+	case order.Parked:
+		return true
+	case order.InDoubt, order.Refunding:
+		return !v.keyed
+	case order.Charging, order.Charged, order.Placed, order.Completed, order.Declined, order.Refunded, order.Cancelled:
+	}
+	return false
+}
+
+func event(e order.Event) *checkoutv1.Event {
+	m := &checkoutv1.Event{
+		At:      timestamppb.New(e.At),
+		State:   checkoutv1.OrderState(e.State),
+		Step:    string(e.Step),
+		Problem: e.Problem,
+		Times:   count(e.Times),
+		By:      e.By,
+	}
+	if !e.Last.IsZero() {
+		m.Last = timestamppb.New(e.Last)
+	}
+	return m
+}
+
+func count(n int) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // it is bounded on the spot
+
+// owed names what a placed order is still owed.
+func owed(o *order.Order) (names []string) {
+	if o.State != order.Placed {
+		return nil
+	}
+	for _, d := range []struct {
+		is   order.Delivery
+		name string
+	}{{order.CartSettled, "cart"}, {order.EmailSent, "email"}, {order.EventPublished, "event"}} {
+		if !o.Delivered.Has(d.is) {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}
+
+// traceID is the trace id in a traceparent (W3C Trace Context, §3.2), or "".
+func traceID(traceparent string) string {
+	parts := strings.Split(traceparent, "-")
+	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" || strings.Trim(parts[1], "0") == "" {
+		return ""
+	}
+	return parts[1]
+}
