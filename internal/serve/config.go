@@ -20,6 +20,7 @@ type Config struct {
 
 	Cart, Catalog, Currency, Payment string // host:port
 	Shipping, Email                  string // base URLs
+	PaymentMode                      string // stock, or keyed: the payment service honours keys and can be asked
 
 	Kafka      []string // brokers, host:port; none: no event is owed
 	KafkaTopic string
@@ -27,7 +28,9 @@ type Config struct {
 	FlagdHost, FlagResolver, FlagsPath string
 	FlagdPort                          int
 
-	DB string // a path, or "memory"; empty: the default place
+	DB string // a path, "memory", or the URL of a PostgreSQL database; empty: the default place
+
+	Admin string // host:port for operators; empty: none
 
 	ReadTimeout, ChargeTimeout, ShipTimeout, EmailTimeout, PublishTimeout time.Duration
 
@@ -53,7 +56,7 @@ type setting struct {
 // settings are all of c's, with their defaults, in the order of the documentation.
 func (c *Config) settings() []setting {
 	*c = Config{
-		KafkaTopic: "orders", FlagdPort: 8013, FlagResolver: "rpc",
+		PaymentMode: "stock", KafkaTopic: "orders", FlagdPort: 8013, FlagResolver: "rpc",
 		ReadTimeout: 2 * time.Second, ChargeTimeout: 8 * time.Second, ShipTimeout: 12 * time.Second,
 		EmailTimeout: 5 * time.Second, PublishTimeout: 5 * time.Second,
 		Deadline: 15 * time.Second, Drain: 8 * time.Second,
@@ -69,13 +72,15 @@ func (c *Config) settings() []setting {
 		{"PAYMENT_ADDR", address{&c.Payment}, must, "`host:port` of the payment service"},
 		{"SHIPPING_ADDR", base{&c.Shipping}, must, "base `URL` of the shipping service; http:// may be left out"},
 		{"EMAIL_ADDR", base{&c.Email}, must, "base `URL` of the e-mail service; http:// may be left out"},
+		{"PAYMENT_MODE", choice{&c.PaymentMode, []string{"stock", "keyed"}}, may, "what the payment service can do: `stock|keyed`; keyed honours idempotency keys and serves checkout.v1.PaymentLedger"},
 		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: orders make no events"},
 		{"KAFKA_TOPIC", text{&c.KafkaTopic}, may, "`topic` of the orders' events"},
 		{"FLAGD_HOST", text{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
 		{"FLAGD_PORT", integer{&c.FlagdPort, 1, 65535}, may, "`port` of flagd's evaluation service"},
 		{"FLAGD_RESOLVER", choice{&c.FlagResolver, []string{"rpc", "file"}}, may, "where flags come from: `rpc|file`"},
 		{"FLAGD_OFFLINE_FLAG_SOURCE_PATH", text{&c.FlagsPath}, may, "flag `file` in flagd's format, for the resolver file"},
-		{"CHECKOUT_DB", text{&c.DB}, may, "the record of orders: a `path`, or memory for one that ends with the process; default: checkout/orders.db in the user's state folder"},
+		{"CHECKOUT_DB", database{&c.DB}, may, "the record of orders: a `path`, or postgres://…, or memory for one that ends with the process; default: checkout/orders.db in the user's state folder"},
+		{"CHECKOUT_ADMIN_ADDR", listen{&c.Admin}, may, "`host:port` to serve operators on, who may retry and resolve orders; none: nobody may"},
 		{"CHECKOUT_DEADLINE", duration{&c.Deadline, time.Second, 30 * time.Second}, may, "`time` that an order gets when the caller names none"},
 		{"CHECKOUT_READ_TIMEOUT", duration{&c.ReadTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for a call that only reads"},
 		{"CHECKOUT_CHARGE_TIMEOUT", duration{&c.ChargeTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for a charge; after it the outcome is unknown"},
@@ -155,10 +160,10 @@ func (c Config) effective() []any {
 	return attrs
 }
 
-// database is where the record lies, and whether that is only a stopgap. Without CHECKOUT_DB it is the user's state
+// file is where the record lies, and whether that is only a stopgap. Without CHECKOUT_DB it is the user's state
 // folder (XDG Base Directory Specification); where that cannot be written, as in a read-only container, it is the folder
 // for temporary files: it outlives the process, which is what a restart needs, though not the container.
-func (c Config) database() (path string, stopgap bool) {
+func (c Config) file() (path string, stopgap bool) {
 	if c.DB != "" {
 		return c.DB, false
 	}

@@ -212,18 +212,6 @@ func TestAnAddressWithoutStateIsAccepted(t *testing.T) {
 	}
 }
 
-func TestARetryAfterALostAnswerIsNotChargedAgain(t *testing.T) {
-	s := open(t, nil)
-	if _, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
-		t.Fatal(err)
-	}
-	_, err := s.PlaceOrder(t.Context(), request("ada", "USD"))
-	if code, reason, _ := refusal(t, err); code != codes.FailedPrecondition || reason != "CART_EMPTY" {
-		t.Errorf("the retry is answered %v, %s; want the empty cart", code, reason)
-	}
-	s.charged(t)
-}
-
 func TestThePaymentHangsAndTheAnswerIsHonest(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_CHARGE_TIMEOUT": "2s"})
 	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter})

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/internal/order"
-	"checkout/internal/store"
 )
 
 const (
@@ -24,7 +23,7 @@ const (
 
 // keep runs what orders need beside themselves: recovery, the clean-up of the record, and word of whether it works. It
 // returns how to end them.
-func keep(ctx context.Context, placer *order.Placer, record *store.SQLite, h *health.Server, log *slog.Logger) (stop func()) {
+func keep(ctx context.Context, placer *order.Placer, record record, h *health.Server, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { placer.Recover(ctx) })
@@ -50,7 +49,7 @@ func every(ctx context.Context, d time.Duration, act func()) {
 	}
 }
 
-func purge(ctx context.Context, record *store.SQLite, log *slog.Logger) {
+func purge(ctx context.Context, record record, log *slog.Logger) {
 	for {
 		n, err := record.Purge(ctx, purgeSize)
 		if err != nil && ctx.Err() == nil {
@@ -63,7 +62,7 @@ func purge(ctx context.Context, record *store.SQLite, log *slog.Logger) {
 }
 
 // readiness is whether orders can be placed: whether they can be recorded. Neighbours may come and go.
-func readiness(ctx context.Context, record *store.SQLite) grpc_health_v1.HealthCheckResponse_ServingStatus {
+func readiness(ctx context.Context, record record) grpc_health_v1.HealthCheckResponse_ServingStatus {
 	ctx, cancel := context.WithTimeout(ctx, readyEvery)
 	defer cancel()
 	if record.Ready(ctx) != nil {

@@ -3,18 +3,10 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"strconv"
-	"time"
-
-	"golang.org/x/net/netutil"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/health"
 
 	"checkout/internal/admission"
 	"checkout/internal/order"
@@ -23,8 +15,14 @@ import (
 	"checkout/internal/telemetry"
 )
 
-// maxConns bounds the connections to the service: each costs some 20 KB, even if nothing is asked over it.
-const maxConns = 256
+// record is the record of orders, in whichever database.
+type record interface {
+	order.Store
+	rpc.Record
+	Purge(ctx context.Context, limit int) (int, error)
+	Ready(ctx context.Context) error
+	Close() error
+}
 
 // Run serves orders until ctx ends; then it lets those under way finish, as long as the configuration allows. The log
 // goes to out. ready, unless nil, is called once with the address that is listened on.
@@ -50,15 +48,11 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		return err
 	}
 	defer shop.close(log)
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(c.Port))
-	if err != nil {
-		return fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
-	}
-	listener = netutil.LimitListener(listener, maxConns)
 	placer := order.NewPlacer(order.World{
 		Pricer:    t.Pricer(order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)),
 		Store:     t.Store(record),
 		Payment:   shop.payment,
+		Ledger:    shop.ledger,
 		Carrier:   shop.carrier,
 		Cart:      shop.cart,
 		Mail:      shop.mail,
@@ -66,22 +60,23 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Admission: admission.New(admission.Options{Target: c.Target, Ceiling: c.MaxOrders}),
 		Report:    t.Report,
 	})
-	server, err := newServer(ctx, c, t, placer)
+	servers, err := newServers(ctx, c, t, placer, record)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	stopKeeping := keep(ctx, placer, record, server.health, log)
-	served := make(chan error, 1)
-	go func() { served <- server.grpc.Serve(listener) }()
-	log.InfoContext(ctx, "serving", "address", listener.Addr().String())
+	stopKeeping := keep(ctx, placer, record, servers.health, log)
+	served := servers.serve()
+	for _, s := range servers.all {
+		log.InfoContext(ctx, "serving", "for", s.whom, "address", s.listener.Addr().String())
+	}
 	if ready != nil {
-		ready(listener.Addr())
+		ready(servers.all[0].listener.Addr())
 	}
 	select {
 	case <-ctx.Done():
-	case err = <-served: // the listener broke
+	case err = <-served: // a listener broke
 	}
-	server.drain(context.WithoutCancel(ctx), c.Drain, func(patience context.Context) {
+	servers.drain(context.WithoutCancel(ctx), c.Drain, func(patience context.Context) {
 		stopKeeping()
 		placer.Close(patience)
 	})
@@ -89,47 +84,17 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	return err
 }
 
-// server is the gRPC server and what it says of its health.
-type server struct {
-	grpc   *grpc.Server
-	health *health.Server
-}
-
-func newServer(ctx context.Context, c Config, t *telemetry.Telemetry, placer rpc.Placer) (*server, error) {
-	var creds credentials.TransportCredentials
-	if c.TLSCert != "" {
-		var err error
-		if creds, err = credentials.NewServerTLSFromFile(c.TLSCert, c.TLSKey); err != nil {
-			return nil, fmt.Errorf("CHECKOUT_TLS_CERT=%q, CHECKOUT_TLS_KEY=%q: %w", c.TLSCert, c.TLSKey, err)
-		}
-	}
-	h := health.NewServer()
-	return &server{
-		health: h,
-		grpc: rpc.NewServer(t.Placer(placer), h, rpc.Options{
-			Deadline:    c.Deadline,
-			Telemetry:   t.ServerHandler(),
-			Credentials: creds,
-			Drained:     ctx,
-			Log:         t.Logger(),
-		}),
-	}, nil
-}
-
-// drain says NOT_SERVING, lets calls finish, then what they have left under way: all within the same patience.
-func (s *server) drain(ctx context.Context, patience time.Duration, finish func(context.Context)) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	s.health.Shutdown()
-	impatient := context.AfterFunc(ctx, s.grpc.Stop)
-	s.grpc.GracefulStop()
-	impatient()
-	finish(ctx)
-}
-
 // openStore opens the record of orders where the configuration says.
-func openStore(ctx context.Context, c Config, log *slog.Logger) (*store.SQLite, error) {
-	path, stopgap := c.database()
+func openStore(ctx context.Context, c Config, log *slog.Logger) (record, error) {
+	if isURL(c.DB) {
+		r, err := store.OpenPostgres(ctx, c.DB)
+		if err != nil {
+			return nil, fmt.Errorf("CHECKOUT_DB: %w", err)
+		}
+		log.InfoContext(ctx, "the record of orders is open", "url", database{&c.DB}.String())
+		return r, nil
+	}
+	path, stopgap := c.file()
 	if path == "memory" {
 		log.WarnContext(ctx, "the record of orders ends with this process", "CHECKOUT_DB", path)
 		return store.OpenMemory()
@@ -137,10 +102,10 @@ func openStore(ctx context.Context, c Config, log *slog.Logger) (*store.SQLite, 
 	if stopgap {
 		log.WarnContext(ctx, "no state folder can be written to: the record of orders lies among temporary files and ends with this container", "path", path)
 	}
-	record, err := store.Open(path)
+	r, err := store.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("CHECKOUT_DB=%q: %w", c.DB, err)
 	}
 	log.InfoContext(ctx, "the record of orders is open", "path", path)
-	return record, nil
+	return r, nil
 }

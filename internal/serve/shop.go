@@ -28,6 +28,7 @@ type shop struct {
 	payment  *gateway.Payment
 	carrier  *gateway.Carrier
 	mail     *gateway.Mail
+	ledger   order.Ledger // nil when the payment service cannot be asked
 	events   order.Events // nil without a broker
 
 	closers []func() error
@@ -67,6 +68,9 @@ func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
 		return nil, fmt.Errorf("PAYMENT_ADDR=%q: %w", c.Payment, err)
 	}
 	s.closers = append(s.closers, s.payment.Close)
+	if c.PaymentMode == "keyed" {
+		s.ledger = s.payment
+	}
 	http := gateway.NewHTTP(c.MaxOrders, nil, t.Transport)
 	s.closers = append(s.closers, func() error { http.Close(); return nil })
 	if s.carrier, err = gateway.NewCarrier(c.Shipping, http, timeouts); err != nil {

@@ -52,6 +52,42 @@ func checkAddress(s string) error {
 	return nil
 }
 
+type listen struct{ p *string }
+
+func (v listen) String() string { return deref(v.p) }
+func (v listen) Set(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" {
+		return errors.New("is not host:port; localhost:port is for this machine alone, and 0.0.0.0:port for everybody")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return errors.New("has no port between 0 and 65535")
+	}
+	*v.p = s
+	return nil
+}
+
+// database is a path or a URL; a URL is shown without what may be secret in it.
+type database struct{ p *string }
+
+func (v database) Set(s string) error { *v.p = s; return nil }
+func (v database) String() string {
+	s := deref(v.p)
+	if !isURL(s) {
+		return s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "postgres://…"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// isURL tells whether the record lies in a database of PostgreSQL.
+func isURL(db string) bool {
+	return strings.HasPrefix(db, "postgres://") || strings.HasPrefix(db, "postgresql://")
+}
+
 type addresses struct{ p *[]string }
 
 func (v addresses) String() string { return strings.Join(deref(v.p), ",") }

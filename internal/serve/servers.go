@@ -1,0 +1,99 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+
+	"checkout/internal/order"
+	"checkout/internal/rpc"
+	"checkout/internal/telemetry"
+)
+
+// maxConns bounds the connections to a server: each costs some 20 KB, even if nothing is asked over it.
+const maxConns = 256
+
+// servers are the gRPC servers, for the shop and perhaps for operators, and what they say of their health.
+type servers struct {
+	health *health.Server
+	all    []server
+}
+
+type server struct {
+	whom     string
+	grpc     *grpc.Server
+	listener net.Listener
+}
+
+// newServers makes the servers and listens, but does not serve yet.
+func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record) (*servers, error) {
+	s := &servers{health: health.NewServer()}
+	opts := rpc.Options{
+		Deadline:  c.Deadline,
+		Telemetry: t.ServerHandler(),
+		Drained:   ctx,
+		Log:       t.Logger(),
+		Orders:    record,
+		Keyed:     c.PaymentMode == "keyed",
+	}
+	if c.TLSCert != "" {
+		var err error
+		if opts.Credentials, err = credentials.NewServerTLSFromFile(c.TLSCert, c.TLSKey); err != nil {
+			return nil, fmt.Errorf("CHECKOUT_TLS_CERT=%q, CHECKOUT_TLS_KEY=%q: %w", c.TLSCert, c.TLSKey, err)
+		}
+	}
+	if err := s.listen(ctx, "the shop", ":"+strconv.Itoa(c.Port), rpc.NewServer(t.Placer(placer), s.health, opts)); err != nil {
+		return nil, fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
+	}
+	if c.Admin == "" {
+		return s, nil
+	}
+	if err := s.listen(ctx, "operators", c.Admin, rpc.NewAdminServer(placer, s.health, opts)); err != nil {
+		return nil, errors.Join(fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: %w", c.Admin, err), s.all[0].listener.Close())
+	}
+	return s, nil
+}
+
+func (s *servers) listen(ctx context.Context, whom, address string, g *grpc.Server) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	s.all = append(s.all, server{whom, g, netutil.LimitListener(listener, maxConns)})
+	return nil
+}
+
+// serve serves until drain. What it returns tells of listeners that broke, and takes all that they may tell.
+func (s *servers) serve() <-chan error {
+	broken := make(chan error, len(s.all))
+	for _, one := range s.all {
+		go func() { broken <- one.grpc.Serve(one.listener) }()
+	}
+	return broken
+}
+
+// drain says NOT_SERVING, lets calls finish, then what they have left under way: all within the same patience.
+func (s *servers) drain(ctx context.Context, patience time.Duration, finish func(context.Context)) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s.health.Shutdown()
+	var all sync.WaitGroup
+	for _, one := range s.all {
+		all.Go(func() {
+			impatient := context.AfterFunc(ctx, one.grpc.Stop)
+			one.grpc.GracefulStop()
+			impatient()
+		})
+	}
+	all.Wait()
+	finish(ctx)
+}
