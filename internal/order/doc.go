@@ -14,7 +14,12 @@
 // From the charge on the order is a flight (flight.go): it belongs to the Placer and not to the caller, who may hang up.
 // Between any two acts on the world lies a durable record (State, Store). So after a crash Recover (recovery.go) runs the
 // same steps from the recorded state on. An order found in Charging may have been charged; as the card is never stored,
-// nobody can ask again, and the order is in doubt: it is said so, and shown.
+// nobody can charge it again, and the order is in doubt. A Ledger can be asked what became of it, and can take it back;
+// without one the order rests until a person resolves it (resolve.go).
+//
+// Who asks twice gets one order (again.go): by an idempotency key or, without one, because a user has one latest order,
+// which gives way to the next only once its cart has been dealt with. The store decides that as it opens an order, so it
+// holds between replicas as well.
 //
 // Whoever takes an order over raises its Epoch; a write with an older one fails with ErrFenced. Safety rests on that and
 // on the state compared with every write, never on clocks; leases only say when somebody else may try.

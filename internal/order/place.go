@@ -22,6 +22,9 @@ type World struct {
 
 	// Report is told of failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
+	// Resumed is told of every order that recovery takes up, and then how that went. What it returns is the context of the
+	// attempt. Nil: nobody wants to know.
+	Resumed func(ctx context.Context, o *Order) (context.Context, func(error))
 	// Random returns a number of at least 0 and less than n, so that what failed together does not return together. Nil
 	// is math/rand.
 	Random func(n int64) int64
@@ -46,6 +49,9 @@ func NewPlacer(w World) *Placer {
 	if w.Random == nil {
 		w.Random = rand.Int64N
 	}
+	if w.Resumed == nil {
+		w.Resumed = func(ctx context.Context, _ *Order) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
 	p := &Placer{World: w, deliveries: make(chan struct{}, deliveriesAtOnce)}
 	p.life, p.end = context.WithCancel(context.Background())
 	return p
@@ -59,12 +65,6 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}
-	switch before, err := p.before(ctx, req); {
-	case err != nil:
-		return nil, err
-	case before != nil:
-		return p.join(ctx, before, req)
-	}
 	for {
 		placed, rival, err := p.try(ctx, req)
 		switch {
@@ -73,7 +73,7 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 		case rival == nil:
 			return placed, err
 		}
-		// An order of the same user stands in the way. It is the answer, or it is waited for.
+		// Another order of the user stands in the way. It is the answer, or it is waited for.
 		if answer, err := p.yield(ctx, rival, req); answer != nil || err != nil {
 			return answer, err
 		}
@@ -101,10 +101,13 @@ func (p *Placer) try(ctx context.Context, req Request) (placed, rival *Order, er
 // leastTime is what must be left to a caller for a charge to be started: less, and they would never hear of it.
 const leastTime = 100 * time.Millisecond
 
-// open prices the order and records the intent to charge it. From then on a crash is somebody's work. An order that
-// comes with an error may be on record, or not.
+// open prices the order and records the intent to charge it, unless a rival stands in the way. From then on a crash is
+// somebody's work. An order that comes with an error may be on record, or not.
 func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err error) {
 	defer caught(&err)
+	if before, err := p.before(ctx, req); before != nil || err != nil {
+		return nil, before, err
+	}
 	asked := time.Now() // the cart may be emptied on behalf of another order from here on
 	o, err = p.Pricer.Price(ctx, req)
 	if err != nil {

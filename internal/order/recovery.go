@@ -68,13 +68,16 @@ func (p *Placer) resume(o *Order) {
 	if o.Attempts == 0 {
 		o.tell(Event{At: time.Now(), State: o.State, Problem: "left behind by who worked on it", By: "recovery"})
 	}
-	f.report(p.life, guard(func() error {
-		if err := f.forward(p.life); err != nil || o.State != Placed {
+	ctx, ended := p.Resumed(p.life, o)
+	err := guard(func() error {
+		if err := f.forward(ctx); err != nil || o.State != Placed {
 			return err
 		}
-		return within(p.life, f.deliver)
-	}))
-	f.testify(p.life)
+		return within(ctx, f.deliver)
+	})
+	ended(err)
+	f.report(ctx, err)
+	f.testify(ctx)
 }
 
 // backoff is 1 s, 2 s, 4 s … 32 s, give or take a quarter: less than a minute altogether.
