@@ -1,8 +1,13 @@
 // Command checkout places orders.
 //
-//	checkout [serve] [flags]   serve oteldemo.CheckoutService
-//	checkout health            ask a server whether it serves
-//	checkout order place       place an order
+//	checkout [serve] [flags]     serve oteldemo.CheckoutService
+//	checkout health              ask a server whether it serves
+//	checkout order place         place an order
+//	checkout order list          list orders, newest first
+//	checkout order show ID       show an order and its story
+//	checkout order watch [ID]    tell what becomes of orders, as it happens
+//	checkout order retry ID      send an order that waits for a person on its way again
+//	checkout order resolve ID    tell what has become of such an order's money
 //
 // Called by the name grpc_health_probe it is `checkout health`. Its exit status is 0, or 1 when what was asked for failed,
 // or 2 when it was asked for wrongly; `checkout health` has those of grpc_health_probe.
@@ -40,9 +45,14 @@ type process struct {
 }
 
 const usage = `Usage:
-  checkout [serve] [flags]      serve oteldemo.CheckoutService
-  checkout health [flags]       ask a server whether it serves
-  checkout order place [flags]  place an order
+  checkout [serve] [flags]            serve oteldemo.CheckoutService
+  checkout health [flags]             ask a server whether it serves
+  checkout order place [flags]        place an order
+  checkout order list [flags]         list orders, newest first
+  checkout order show [flags] ID      show an order and its story
+  checkout order watch [flags] [ID]   tell what becomes of orders, as it happens
+  checkout order retry [flags] ID     send an order that waits for a person on its way again
+  checkout order resolve [flags] ID   tell what has become of such an order's money
 
 checkout COMMAND -h tells a command's flags.
 `
@@ -67,15 +77,27 @@ func (p process) run(ctx context.Context, args []string) int {
 		return p.serve(ctx, args[1:])
 	case args[0] == "health":
 		return p.health(ctx, args[1:])
-	case command == "order place":
-		return p.place(ctx, args[2:])
-	case asksForHelp(args[0]):
+	case args[0] == "order" && len(args) > 1 && p.orderCommand(args[1]) != nil:
+		return p.orderCommand(args[1])(ctx, args[2:])
+	case asksForHelp(args[min(len(args), 2)-1]):
 		_, _ = io.WriteString(p.stdout, usage)
 		return ok
 	default:
 		_, _ = fmt.Fprintf(p.stderr, "checkout: no command %q\n%s", command, usage)
 		return misuse
 	}
+}
+
+// orderCommand is the command about orders of that name, or nil.
+func (p process) orderCommand(name string) func(context.Context, []string) int {
+	return map[string]func(context.Context, []string) int{
+		"place":   p.place,
+		"list":    p.list,
+		"show":    p.show,
+		"watch":   p.watch,
+		"retry":   p.retry,
+		"resolve": p.resolve,
+	}[name]
 }
 
 func asksForHelp(arg string) bool {
@@ -104,16 +126,31 @@ func (p process) fail(status int, format string, args ...any) int {
 	return status
 }
 
-// parse reads a client command's flags. done says that the command ends here, with status.
-func (p process) parse(flags *flag.FlagSet, args []string) (status int, done bool) {
-	flags.SetOutput(p.stderr)
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return ok, true
-	case err != nil:
-		return misuse, true
-	case flags.NArg() > 0:
-		return p.fail(misuse, "%s: argument %q: only flags are taken", flags.Name(), flags.Arg(0)), true
+// newFlags makes the flags of a client command, with the operands that it takes beside them.
+func newFlags(command, operands string) *flag.FlagSet {
+	flags := flag.NewFlagSet("checkout "+command, flag.ContinueOnError)
+	flags.Usage = func() {
+		_, _ = fmt.Fprintf(flags.Output(), "Usage: checkout %s\n", strings.TrimSpace(command+" [flags] "+operands))
+		flags.PrintDefaults()
 	}
-	return ok, false
+	return flags
+}
+
+// parse reads a client command's arguments: flags, and before, between and after them at most as many operands as there
+// are places for. done says that the command ends here, with status.
+func (p process) parse(flags *flag.FlagSet, args []string, operands ...*string) (status int, done bool) {
+	flags.SetOutput(p.stderr)
+	for {
+		switch err := flags.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return ok, true
+		case err != nil:
+			return misuse, true
+		case flags.NArg() == 0:
+			return ok, false
+		case len(operands) == 0:
+			return p.fail(misuse, "%s: argument %q: it is one too many", flags.Name(), flags.Arg(0)), true
+		}
+		*operands[0], operands, args = flags.Arg(0), operands[1:], flags.Args()[1:]
+	}
 }

@@ -61,6 +61,9 @@ func TestUsage(t *testing.T) {
 		stderr string
 	}{
 		{args: []string{"help"}, status: 0, stdout: "checkout order place"},
+		{args: []string{"order", "-h"}, status: 0, stdout: "checkout order resolve"},
+		{args: []string{"order", "resolve", "-h"}, status: 0, stderr: "Usage: checkout order resolve [flags] ID -paid|-not-paid|-refunded"},
+		{args: []string{"order"}, status: 2, stderr: `no command "order"`},
 		{args: []string{"serve", "-h"}, status: 0, stderr: "CHECKOUT_PORT"},
 		{args: []string{"order", "place", "-h"}, status: 0, stderr: "credit_card_number"},
 		{args: []string{"buy"}, status: 2, stderr: `no command "buy"`},
@@ -222,5 +225,25 @@ func TestAnOrderFromTheTerminal(t *testing.T) {
 	status, stdout, _ = call(t, environ, card, append(place, "-json")...)
 	if status != 1 || !strings.Contains(stdout, "CART_EMPTY") {
 		t.Errorf("exit status %d, stdout %q; want the refusal as JSON", status, stdout)
+	}
+}
+
+func TestTheSameKeyIsTheSameOrder(t *testing.T) {
+	shop, environ := shopping(t, nil)
+	place := []string{"order", "place", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-city", "London", "-country", "UK", "-zip", "N1", "-item", "LS4PSXUNUM"}
+	first, again := "", ""
+	for _, receipt := range []*string{&first, &again} {
+		var status int
+		var stderr string
+		if status, *receipt, stderr = call(t, environ, card, append(place, "-key", "a key")...); status != 0 {
+			t.Fatalf("exit status %d, stderr %q", status, stderr)
+		}
+	}
+	if first != again || len(shop.Payment.Charges()) != 1 {
+		t.Errorf("the receipts are %q and %q, of %d charges; want the same one twice, of one", first, again, len(shop.Payment.Charges()))
+	}
+	status, _, stderr := call(t, environ, card, append(place, "-key", "a key", "-city", "Paris")...)
+	if status != 1 || !strings.Contains(stderr, "IDEMPOTENCY_KEY_REUSED, money moved: no") {
+		t.Errorf("another order by the same key: exit status %d, stderr %q; want that it is refused", status, stderr)
 	}
 }

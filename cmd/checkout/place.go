@@ -11,38 +11,36 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/rpc"
-	"checkout/internal/wire"
 )
 
 // purchase is what the flags of `checkout order place` say.
 type purchase struct {
-	addr, cartAddr string
-	items          items
-	cardFile       string
-	timeout        time.Duration
-	json           bool
-	req            oteldemo.PlaceOrderRequest
+	remote
+
+	cartAddr string
+	items    items
+	cardFile string
+	key      string
+	json     bool
+	req      oteldemo.PlaceOrderRequest
 }
 
 func (b *purchase) flags(getenv func(string) string) *flag.FlagSet {
-	flags := flag.NewFlagSet("checkout order place", flag.ContinueOnError)
+	flags := newFlags("order place", "")
 	b.req.Address = &oteldemo.Address{}
-	flags.StringVar(&b.addr, "addr", "localhost:"+cmp.Or(getenv("CHECKOUT_PORT"), "5050"), "`host:port` of the checkout service")
+	b.shop(flags, getenv)
 	flags.StringVar(&b.cartAddr, "cart-addr", getenv("CART_ADDR"), "`host:port` of the cart service, for -item (CART_ADDR)")
 	flags.Var(&b.items, "item", "put `product=quantity` into the cart first; may be repeated")
 	flags.StringVar(&b.cardFile, "card", "-", "`file` with the card as JSON, - for standard input: {\"credit_card_number\": …, \"credit_card_cvv\": …, \"credit_card_expiration_year\": …, \"credit_card_expiration_month\": …}")
-	flags.DurationVar(&b.timeout, "timeout", 15*time.Second, "`time` to wait for the answer")
+	flags.StringVar(&b.key, "key", "", "idempotency `key`: asked again with the same one, the answer is the same, and nothing is charged twice")
 	flags.BoolVar(&b.json, "json", false, "print the answer as JSON")
 	flags.StringVar(&b.req.UserId, "user", "", "`id` of the user")
 	flags.StringVar(&b.req.UserCurrency, "currency", "USD", "ISO 4217 `code` to pay in")
@@ -72,15 +70,18 @@ func (p process) place(ctx context.Context, args []string) int {
 	if err := buy.fillCart(ctx); err != nil {
 		return p.fail(failed, "order place: %w", err)
 	}
-	conn, err := dial(buy.addr)
+	conn, err := buy.dial()
 	if err != nil {
-		return p.fail(misuse, "order place: -addr=%q: %w", buy.addr, err)
+		return p.fail(misuse, "order place: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
+	if buy.key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, rpc.KeyHeader, buy.key)
+	}
 	var trailer metadata.MD
 	resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &buy.req, grpc.Trailer(&trailer))
 	if err != nil {
-		return p.refused(err, buy.json)
+		return p.refused("order place", err, buy.json)
 	}
 	if buy.json {
 		_, _ = fmt.Fprintln(p.stdout, protojson.Format(resp))
@@ -88,10 +89,6 @@ func (p process) place(ctx context.Context, args []string) int {
 	}
 	p.receipt(resp.GetOrder(), trailer)
 	return ok
-}
-
-func dial(addr string) (*grpc.ClientConn, error) {
-	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 }
 
 // fillCart puts the items of the command line into the user's cart.
@@ -102,7 +99,7 @@ func (b *purchase) fillCart(ctx context.Context) error {
 	if b.cartAddr == "" {
 		return errors.New("-item needs -cart-addr or CART_ADDR")
 	}
-	conn, err := dial(b.cartAddr)
+	conn, err := dial(b.cartAddr, insecure.NewCredentials())
 	if err != nil {
 		return fmt.Errorf("-cart-addr=%q: %w", b.cartAddr, err)
 	}
@@ -147,46 +144,8 @@ func (p process) receipt(o *oteldemo.OrderResult, trailer metadata.MD) {
 		_, _ = fmt.Fprintf(p.stdout, "tracking  %s\n", o.GetShippingTrackingId())
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, item := range o.GetItems() {
-		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t\n", item.GetItem().GetQuantity(), item.GetItem().GetProductId(), price(item.GetCost()))
-	}
-	_, _ = fmt.Fprintf(table, "\tshipping\t%s\t\n", price(o.GetShippingCost()))
+	itemize(table, o.GetItems(), o.GetShippingCost())
 	_ = table.Flush()
-}
-
-func price(m *oteldemo.Money) string {
-	a, err := wire.Amount(m)
-	if err != nil {
-		return "?"
-	}
-	return a.String()
-}
-
-// refused prints why there is no order: to people in words, to programs as the google.rpc.Status.
-func (p process) refused(err error, asJSON bool) int {
-	told := status.Convert(err)
-	if asJSON {
-		_, _ = fmt.Fprintln(p.stdout, protojson.Format(told.Proto()))
-		return failed
-	}
-	_ = p.fail(failed, "order place: %s: %s", told.Code(), told.Message())
-	for _, detail := range told.Details() {
-		switch d := detail.(type) {
-		case *errdetails.ErrorInfo:
-			_, _ = fmt.Fprintf(p.stderr, "  reason %s, money moved: %s", d.GetReason(), d.GetMetadata()["money_moved"])
-			if id := d.GetMetadata()["order_id"]; id != "" {
-				_, _ = fmt.Fprintf(p.stderr, ", order %s", id)
-			}
-			_, _ = fmt.Fprintln(p.stderr)
-		case *errdetails.BadRequest:
-			for _, v := range d.GetFieldViolations() {
-				_, _ = fmt.Fprintf(p.stderr, "  %s %s\n", v.GetField(), v.GetDescription())
-			}
-		case *errdetails.RetryInfo:
-			_, _ = fmt.Fprintf(p.stderr, "  try again in %v\n", d.GetRetryDelay().AsDuration())
-		}
-	}
-	return failed
 }
 
 // items are product=quantity pairs.

@@ -2,13 +2,11 @@ package rpc
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,75 +23,6 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
 )
-
-// shelf is a Record in memory.
-type shelf struct {
-	mu     sync.Mutex
-	orders map[order.ID]order.Order
-	away   error             // what every call returns, unless nil
-	torn   map[order.ID]bool // what cannot be read
-}
-
-func (s *shelf) put(orders ...order.Order) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.orders == nil {
-		s.orders = map[order.ID]order.Order{}
-	}
-	for _, o := range orders {
-		s.orders[o.ID] = o
-	}
-}
-
-func (s *shelf) fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.away = err
-}
-
-func (s *shelf) Get(_ context.Context, id order.ID) (*order.Order, error) {
-	return s.first(func(o order.Order) bool { return o.ID == id })
-}
-
-func (s *shelf) Find(_ context.Context, userID, key string) (*order.Order, error) {
-	return s.first(func(o order.Order) bool { return o.UserID == userID && o.Key == key })
-}
-
-func (s *shelf) first(is func(order.Order) bool) (*order.Order, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.away != nil {
-		return nil, s.away
-	}
-	for _, o := range s.orders {
-		if is(o) {
-			return &o, nil
-		}
-	}
-	return nil, fmt.Errorf("looking: %w", order.ErrNotFound)
-}
-
-func (s *shelf) List(_ context.Context, q order.Query) (found []*order.Order, _ error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.away != nil {
-		return nil, s.away
-	}
-	for _, o := range s.orders {
-		if (len(q.States) == 0 || slices.Contains(q.States, o.State)) &&
-			!o.Created.Before(q.From) && (q.Until.IsZero() || o.Created.Before(q.Until)) &&
-			(q.Before == "" || o.ID < q.Before) {
-			found = append(found, &o)
-		}
-	}
-	slices.SortFunc(found, func(a, b *order.Order) int { return -strings.Compare(string(a.ID), string(b.ID)) })
-	found = found[:min(len(found), q.Limit)]
-	whole := slices.DeleteFunc(slices.Clone(found), func(o *order.Order) bool { return s.torn[o.ID] })
-	if len(whole) < len(found) {
-		return whole, errors.New("some orders cannot be read")
-	}
-	return found, nil
-}
 
 // id is the id of the nth order.
 func id(n int) order.ID { return order.ID(fmt.Sprintf("01890a5d-ac96-774b-bcce-%012d", n)) }
@@ -222,6 +151,24 @@ func TestWhichOrdersNeedAPerson(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("keyed %t (-want +got):\n%s", test.keyed, diff)
+		}
+	}
+}
+
+func TestWhatIsOwed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		state     order.State
+		delivered order.Delivery
+		want      []string
+	}{
+		{order.Charged, 0, nil}, // a parcel comes first
+		{order.Placed, 0, []string{"cart", "email", "event"}},
+		{order.Placed, order.EmailSent, []string{"cart", "event"}},
+		{order.Completed, order.CartSettled | order.EmailSent | order.EventPublished, nil},
+	} {
+		if diff := cmp.Diff(test.want, owed(&order.Order{State: test.state, Delivered: test.delivered})); diff != "" {
+			t.Errorf("%v, with %b delivered, is owed (-want +got):\n%s", test.state, test.delivered, diff)
 		}
 	}
 }

@@ -39,6 +39,9 @@ func (s *orders) WatchOrders(req *checkoutv1.WatchOrdersRequest, stream grpc.Ser
 		return refusal(codes.ResourceExhausted, "OVERLOADED", "too many watches", "")
 	}
 	defer s.watchers.Release(1)
+	if err := stream.SendHeader(nil); err != nil { // so that the caller knows that somebody watches
+		return err
+	}
 	ctx := stream.Context()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()

@@ -99,15 +99,18 @@ func TestAWatchTellsOfWhatIsNewAndWhatHasChanged(t *testing.T) {
 		so := follow(t, watching(t, record, Options{}), &checkoutv1.WatchOrdersRequest{})
 		so.want(t, "what there is", "1 parked", "2 completed", "3 charging")
 		so.want(t, "nothing happens")
-		record.put(fresh(3, order.Charged), fresh(4, order.Declined))
-		so.want(t, "an order goes on and another one comes", "3 charged", "4 declined")
-		tried := fresh(3, order.Charged)
-		tried.Attempts = 1
-		record.put(tried)
-		so.want(t, "a try has failed", "3 charged")
-		tried.Epoch = 1
-		record.put(tried)
-		so.want(t, "it was taken over", "3 charged")
+		third := fresh(3, order.Placed)
+		record.put(third, fresh(4, order.Declined))
+		so.want(t, "an order goes on and another one comes", "3 placed", "4 declined")
+		third.Attempts = 1
+		record.put(third)
+		so.want(t, "a try has failed", "3 placed")
+		third.Epoch = 1
+		record.put(third)
+		so.want(t, "it was taken over", "3 placed")
+		third.Delivered = order.EmailSent
+		record.put(third)
+		so.want(t, "something was delivered", "3 placed")
 		old.State = order.Refunded
 		record.put(old)
 		so.want(t, "an old order comes to its end", "1 refunded")
@@ -151,6 +154,28 @@ func TestAWatchDoesNotTellTwiceOfWhatComesBackIntoItsWindow(t *testing.T) {
 		so.want(t, "and ends", "1000 completed")
 		record.put(order.Order{ID: id(1), State: order.Completed, Created: created})
 		so.want(t, "the oldest ends", "1 completed")
+	})
+}
+
+func TestAWatchOfAQuietRecordReadsLittle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		record := &shelf{}
+		for n := range watchWindow {
+			record.put(fresh(n, order.Completed), fresh(1000+n, order.Placed))
+		}
+		so := follow(t, watching(t, record, Options{}), &checkoutv1.WatchOrdersRequest{})
+		so.since(t)
+		for n := range watchWindow { // the unfinished ones are more than it looks at
+			record.put(fresh(2000+n, order.Placed))
+		}
+		time.Sleep(watchOverlap)
+		so.since(t)
+		before := record.reads()
+		time.Sleep(10 * watchEvery)
+		if got := record.reads() - before; got > 11*watchWindow {
+			t.Errorf("10 looks have read %d orders, want one window each", got)
+		}
 	})
 }
 
@@ -211,6 +236,7 @@ func TestAWatchOutlivesAShortOutageOfTheRecord(t *testing.T) {
 		all, one := follow(t, client, &checkoutv1.WatchOrdersRequest{}), follow(t, client, &checkoutv1.WatchOrdersRequest{OrderId: string(id(1))})
 		all.want(t, "before", "1 charged")
 		one.want(t, "before", "1 charged")
+		time.Sleep(2 * watchPatience)
 		record.fail(errors.New("disk I/O error"))
 		time.Sleep(watchPatience / 2)
 		record.put(fresh(1, order.Placed))

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"checkout/gen/checkout/checkoutv1"
+)
+
+// decision is what the flags of `checkout order retry` and `checkout order resolve` say.
+type decision struct {
+	remote
+
+	id, by, why            string
+	paid, notPaid, payback bool
+	transaction            string
+	json                   bool
+}
+
+func (d *decision) flags(command, operands string, getenv func(string) string) *flag.FlagSet {
+	flags := newFlags(command, operands)
+	d.admin(flags, getenv)
+	flags.StringVar(&d.by, "by", "", "`name` of who decides, for the order's story; required")
+	flags.StringVar(&d.why, "why", "", "`reason`, for the order's story")
+	flags.BoolVar(&d.json, "json", false, "print the order as JSON")
+	return flags
+}
+
+// retry sends an order that rests on its way again.
+func (p process) retry(ctx context.Context, args []string) int {
+	const command = "order retry"
+	var d decision
+	if status, done := p.parse(d.flags(command, "ID -by NAME", p.getenv), args, &d.id); done {
+		return status
+	}
+	return p.decide(ctx, command, d, func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
+		return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{OrderId: d.id, By: d.by, Why: d.why})
+	})
+}
+
+// resolve records what a person has found out about an order's money.
+func (p process) resolve(ctx context.Context, args []string) int {
+	const command = "order resolve"
+	var d decision
+	flags := d.flags(command, "ID -paid|-not-paid|-refunded -by NAME -why TEXT", p.getenv)
+	flags.BoolVar(&d.paid, "paid", false, "the money was taken, and is kept: the order is shipped")
+	flags.BoolVar(&d.notPaid, "not-paid", false, "no money was taken, and none will be: the order is cancelled")
+	flags.BoolVar(&d.payback, "refunded", false, "the money was given back: the order is over")
+	flags.StringVar(&d.transaction, "transaction", "", "`id` of the charge, with -paid, unless it is on record")
+	if status, done := p.parse(flags, args, &d.id); done {
+		return status
+	}
+	resolution, err := d.resolution()
+	if err != nil {
+		return p.fail(misuse, "%s: %w", command, err)
+	}
+	return p.decide(ctx, command, d, func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
+		return admin.ResolveOrder(ctx, &checkoutv1.ResolveOrderRequest{
+			OrderId: d.id, Resolution: resolution, TransactionId: d.transaction, By: d.by, Why: d.why,
+		})
+	})
+}
+
+// resolution is the one that was chosen.
+func (d *decision) resolution() (chosen checkoutv1.ResolveOrderRequest_Resolution, err error) {
+	n := 0
+	for _, r := range []struct {
+		given bool
+		is    checkoutv1.ResolveOrderRequest_Resolution
+	}{
+		{d.paid, checkoutv1.ResolveOrderRequest_PAID},
+		{d.notPaid, checkoutv1.ResolveOrderRequest_NOT_PAID},
+		{d.payback, checkoutv1.ResolveOrderRequest_REFUNDED},
+	} {
+		if r.given {
+			n++
+			chosen = r.is
+		}
+	}
+	switch {
+	case n != 1:
+		return 0, errors.New("it takes one of -paid, -not-paid and -refunded")
+	case d.transaction != "" && !d.paid:
+		return 0, errors.New("-transaction goes with -paid only")
+	case d.why == "":
+		return 0, errors.New("-why is missing: how is it known?")
+	}
+	return chosen, nil
+}
+
+// decide has the decision done, and prints what it has made of the order.
+func (p process) decide(ctx context.Context, command string, d decision, act func(context.Context, checkoutv1.OrderAdminClient) (*checkoutv1.Order, error)) int {
+	switch {
+	case d.id == "":
+		return p.fail(misuse, "%s: the order's ID is missing", command)
+	case d.by == "":
+		return p.fail(misuse, "%s: -by is missing: who decides?", command)
+	case d.addr == "":
+		return p.fail(misuse, "%s: -admin-addr is missing, and CHECKOUT_ADMIN_ADDR is not set: decisions have a listener of their own", command)
+	}
+	conn, err := d.dial()
+	if err != nil {
+		return p.fail(misuse, "%s: %w", command, err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	o, err := act(ctx, checkoutv1.NewOrderAdminClient(conn))
+	switch {
+	case err != nil:
+		return p.refused(command, err, d.json)
+	case d.json:
+		_, _ = fmt.Fprintln(p.stdout, protojson.Format(o))
+	default:
+		_, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), stateName(o.GetState()))
+	}
+	return ok
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"checkout/internal/demo"
+	"checkout/internal/order"
+)
+
+func TestAPersonDecides(t *testing.T) {
+	t.Parallel()
+	off := openOffice(t, nil)
+	who := []string{"-by", "grace", "-why", "asked the bank"}
+	paid := func(o *order.Order) { o.TransactionID = "tx 1" }
+	for n, test := range []struct {
+		from   order.State
+		change func(*order.Order)
+		args   []string
+		status int
+		says   string
+		to     order.State
+	}{
+		{order.InDoubt, nil, []string{"resolve", "-paid", "-transaction", "tx 1"}, 0, "is charged", order.Charged},
+		{order.InDoubt, nil, []string{"resolve", "-paid"}, 1, "the transaction is missing", order.InDoubt},
+		{order.InDoubt, nil, []string{"resolve", "-not-paid"}, 0, "is cancelled", order.Cancelled},
+		{order.InDoubt, nil, []string{"retry"}, 1, "nobody knows whether it was paid", order.InDoubt},
+		{order.Parked, paid, []string{"resolve", "-refunded"}, 0, "is refunded", order.Refunded},
+		{order.Parked, paid, []string{"resolve", "-not-paid"}, 1, "DECISION_REFUSED", order.Parked},
+		{order.Parked, paid, []string{"retry"}, 0, "is charged", order.Charged},
+		{order.Parked, paid, []string{"retry", "-json"}, 0, `"CHARGED"`, order.Charged},
+		{order.Completed, paid, []string{"resolve", "-refunded"}, 1, "it is completed", order.Completed},
+	} {
+		t.Run(fmt.Sprint(test.from, test.args), func(t *testing.T) {
+			t.Parallel()
+			if test.change == nil {
+				test.change = func(*order.Order) {}
+			}
+			off.put(t, n, test.from, test.change)
+			args := slices.Concat([]string{"order"}, test.args[:1], []string{id(n)}, test.args[1:], who)
+			status, stdout, stderr := call(t, off.environ, "", args...)
+			if status != test.status || !strings.Contains(stdout+stderr, test.says) {
+				t.Errorf("exit status %d, stdout %q, stderr %q; want %d and %q", status, stdout, stderr, test.status, test.says)
+			}
+			if got := off.state(t, n); got != test.to {
+				t.Errorf("the order is %v, want %v", got, test.to)
+			}
+		})
+	}
+}
+
+func TestTheStoryTellsWhoDecided(t *testing.T) {
+	t.Parallel()
+	off := openOffice(t, nil)
+	off.put(t, 1, order.InDoubt)
+	call(t, off.environ, "", "order", "resolve", id(1), "-not-paid", "-by", "grace", "-why", "the bank says no")
+	if _, stdout, _ := call(t, off.environ, "", "order", "show", id(1)); !strings.Contains(stdout, "cancelled  by grace: the bank says no") {
+		t.Errorf("the order is shown as %q, want that grace has cancelled it", stdout)
+	}
+}
+
+func TestCommandsAboutOrdersAreCheckedBeforeAnybodyIsAsked(t *testing.T) {
+	t.Parallel()
+	decide := []string{"-paid", "-by", "grace", "-why", "so", "-admin-addr", "localhost:1"}
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"list", "now"}, `argument "now"`},
+		{[]string{"list", "-state", "paid"}, `"paid" is none of charging, charged`},
+		{[]string{"list", "-limit", "0"}, "-limit=0"},
+		{[]string{"list", "-older", "-1h"}, "not negative"},
+		{[]string{"list", "-older", "2h", "-newer", "1h"}, "no order is both"},
+		{[]string{"list", "-ca", "ca.pem"}, "goes with -tls"},
+		{[]string{"list", "-tls", "-ca", "/no/such/file"}, "/no/such/file"},
+		{[]string{"show"}, "either an order's ID, or -user and -key"},
+		{[]string{"show", "-user", "ada"}, "either an order's ID, or -user and -key"},
+		{[]string{"show", id(1), "-user", "ada", "-key", "k"}, "either an order's ID, or -user and -key"},
+		{[]string{"show", id(1), id(2)}, "one too many"},
+		{[]string{"watch", id(1), "-state", "parked"}, "-state goes without"},
+		{[]string{"retry", "-by", "grace", "-admin-addr", "localhost:1"}, "the order's ID is missing"},
+		{[]string{"retry", id(1), "-admin-addr", "localhost:1"}, "-by is missing"},
+		{[]string{"retry", id(1), "-by", "grace"}, "CHECKOUT_ADMIN_ADDR is not set"},
+		{append([]string{"resolve", id(1), "-not-paid"}, decide...), "one of -paid, -not-paid and -refunded"},
+		{[]string{"resolve", id(1), "-by", "grace", "-why", "so"}, "one of -paid, -not-paid and -refunded"},
+		{[]string{"resolve", id(1), "-refunded", "-transaction", "tx", "-by", "grace", "-why", "so"}, "-transaction goes with -paid"},
+		{[]string{"resolve", id(1), "-paid", "-by", "grace"}, "-why is missing"},
+	} {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := call(t, nil, "", append([]string{"order"}, test.args...)...)
+			if status != 2 || stdout != "" || !strings.Contains(stderr, test.says) {
+				t.Errorf("exit status %d, stdout %q, stderr %q; want 2 and %q", status, stdout, stderr, test.says)
+			}
+		})
+	}
+}
+
+func TestAnOrderInDoubtIsFoundAndResolvedFromTheTerminal(t *testing.T) {
+	free := listen(t, "127.0.0.1:0")
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": free.Addr().String(), "CHECKOUT_CHARGE_TIMEOUT": "50ms"})
+	shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter})
+	status, _, stderr := call(t, environ, card, "order", "place", "-item", "STICKER020", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-zip", "N1")
+	if status != 1 || !strings.Contains(stderr, "PAYMENT_UNKNOWN") {
+		t.Fatalf("exit status %d, stderr %q; want an order in doubt", status, stderr)
+	}
+	_, stdout, _ := call(t, environ, "", "order", "list", "-attention")
+	if got := column(stdout, 0); len(got) != 1 || got[0] != "in_doubt" {
+		t.Fatalf("what needs a person is %q, want one order in doubt", stdout)
+	}
+	doubtful := column(stdout, 4)[0]
+	status, _, stderr = call(t, environ, "", "order", "resolve", doubtful, "-paid", "-transaction", shop.Payment.Charges()[0].TransactionID, "-by", "grace", "-why", "in the books")
+	if status != 0 {
+		t.Fatalf("exit status %d, stderr %q; want it resolved", status, stderr)
+	}
+	if status, stdout, stderr = call(t, environ, "", "order", "watch", doubtful); status != 0 || !strings.Contains(stdout, "by grace: in the books") || !strings.Contains(stdout, "completed") {
+		t.Errorf("exit status %d, stdout %q, stderr %q; want the order to its good end", status, stdout, stderr)
+	}
+	if _, stdout, stderr = call(t, environ, "", "order", "list", "-attention"); stdout != "" {
+		t.Errorf("what needs a person is then %q, %q; want nothing", stdout, stderr)
+	}
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/order"
+	"checkout/internal/wire"
+)
+
+// What people read of orders. What comes from outside is printed without its control characters: it goes to a terminal.
+
+// table prints orders, a line each, cut to the width of the terminal.
+func (p process) table(orders []*checkoutv1.Order, now time.Time) {
+	var page bytes.Buffer
+	table := tabwriter.NewWriter(&page, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "STATE\tAGE\tTOTAL\tUSER\tORDER\tREASON")
+	for _, o := range orders {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", stateName(o.GetState()), age(now.Sub(o.GetCreated().AsTime())),
+			price(o.GetTotal()), brief(o.GetUserId()), o.GetOrderId(), clean(o.GetReason()))
+	}
+	_ = table.Flush()
+	for line := range strings.Lines(page.String()) {
+		p.row(line)
+	}
+}
+
+// story prints an order, and what has happened to it.
+func (p process) story(o *checkoutv1.Order, now time.Time) {
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	state := fmt.Sprintf("%s for %s", stateName(o.GetState()), age(now.Sub(o.GetChanged().AsTime())))
+	if o.GetNeedsPerson() {
+		state += "; it needs a person"
+	}
+	for _, fact := range [][2]string{
+		{"order", o.GetOrderId()},
+		{"state", state},
+		{"reason", o.GetReason()},
+		{"owed", strings.Join(o.GetOwed(), ", ")},
+		{"tries", tries(o.GetAttempts())},
+		{"user", o.GetUserId()},
+		{"key", o.GetIdempotencyKey()},
+		{"created", fmt.Sprintf("%s, %s ago", o.GetCreated().AsTime().Format(time.DateTime+" MST"), age(now.Sub(o.GetCreated().AsTime())))},
+		{"receipt", o.GetTransactionId()},
+		{"parcel", o.GetTrackingId()},
+		{"trace", o.GetTraceId()},
+	} {
+		if fact[1] != "" {
+			_, _ = fmt.Fprintf(table, "%s\t%s\n", fact[0], clean(fact[1]))
+		}
+	}
+	_ = table.Flush()
+	p.bill(o)
+	_, _ = fmt.Fprintln(p.stdout)
+	for _, e := range o.GetStory() {
+		_, _ = fmt.Fprintln(p.stdout, eventLine(o, e))
+	}
+}
+
+// bill prints what was ordered, and what it costs.
+func (p process) bill(o *checkoutv1.Order) {
+	_, _ = fmt.Fprintln(p.stdout)
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	itemize(table, o.GetItems(), o.GetShipping())
+	_, _ = fmt.Fprintf(table, "\ttotal\t%s\t\n", price(o.GetTotal()))
+	_ = table.Flush()
+}
+
+// itemize prints the lines of a bill.
+func itemize(table *tabwriter.Writer, items []*oteldemo.OrderItem, shipping *oteldemo.Money) {
+	for _, item := range items {
+		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t\n", item.GetItem().GetQuantity(), clean(item.GetItem().GetProductId()), price(item.GetCost()))
+	}
+	_, _ = fmt.Fprintf(table, "\tshipping\t%s\t\n", price(shipping))
+}
+
+// line prints an order as JSON on one line.
+func (p process) line(o *checkoutv1.Order) {
+	text, err := protojson.Marshal(o)
+	if err != nil {
+		_ = p.fail(failed, "order %s: %w", o.GetOrderId(), err)
+		return
+	}
+	_, _ = fmt.Fprintf(p.stdout, "%s\n", text)
+}
+
+// row prints a line, cut to the width of the terminal.
+func (p process) row(line string) {
+	_, _ = fmt.Fprintln(p.stdout, cut(strings.TrimRight(line, " \n"), columns(p.stdout)))
+}
+
+// cut shortens a line to so many columns; 0 is any number.
+func cut(line string, width int) string {
+	if runes := []rune(line); width > 0 && len(runes) > width {
+		return string(runes[:width-1]) + "…"
+	}
+	return line
+}
+
+// eventLine is a line of the order's story, with its time since the order's creation.
+func eventLine(o *checkoutv1.Order, e *checkoutv1.Event) string {
+	start := o.GetCreated().AsTime()
+	text := e.GetProblem()
+	if e.GetStep() != "" {
+		text = e.GetStep() + " failed: " + text
+	}
+	if e.GetTimes() > 1 {
+		text += fmt.Sprintf(" (%d times, until %s)", e.GetTimes(), elapsed(lastTime(e).Sub(start)))
+	}
+	if e.GetBy() != "" {
+		text = "by " + strings.TrimSuffix(e.GetBy()+": "+text, ": ")
+	}
+	return strings.TrimRight(fmt.Sprintf("%9s  %-9s  %s", elapsed(e.GetAt().AsTime().Sub(start)), stateName(e.GetState()), clean(text)), " ")
+}
+
+// lastTime is when the event happened, or happened last.
+func lastTime(e *checkoutv1.Event) time.Time {
+	if e.GetLast() != nil {
+		return e.GetLast().AsTime()
+	}
+	return e.GetAt().AsTime()
+}
+
+func stateName(s checkoutv1.OrderState) string {
+	for _, known := range order.States() {
+		if checkoutv1.OrderState(known) == s {
+			return known.String()
+		}
+	}
+	return s.String()
+}
+
+func price(m *oteldemo.Money) string {
+	a, err := wire.Amount(m)
+	if err != nil {
+		return "?"
+	}
+	return a.String()
+}
+
+func tries(failed int32) string {
+	if failed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d failed", failed)
+}
+
+// age is about how long something is ago.
+func age(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// elapsed is a time since the start, as exact as it is readable.
+func elapsed(d time.Duration) string {
+	exact := time.Millisecond
+	switch d = max(d, 0); {
+	case d >= time.Minute:
+		exact = time.Second
+	case d >= time.Second:
+		exact = 100 * time.Millisecond
+	}
+	return "+" + d.Round(exact).String()
+}
+
+// brief is a user's id, short enough for a column: a UUID fits.
+func brief(id string) string {
+	return cmp.Or(cut(clean(id), 36), "-")
+}
+
+// clean is s without what could do more to a terminal than be seen.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
+}

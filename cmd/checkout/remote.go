@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// remote is a server, as the flags of a command name it, and how it is spoken to.
+type remote struct {
+	addr    string
+	secure  bool
+	ca      string
+	timeout time.Duration
+}
+
+// shop sets the flags of a command that speaks to the service as the shop does.
+func (r *remote) shop(flags *flag.FlagSet, getenv func(string) string) {
+	flags.StringVar(&r.addr, "addr", "localhost:"+cmp.Or(getenv("CHECKOUT_PORT"), "5050"), "`host:port` of the checkout service (CHECKOUT_PORT)")
+	r.common(flags, getenv)
+}
+
+// admin sets the flags of a command that decides something.
+func (r *remote) admin(flags *flag.FlagSet, getenv func(string) string) {
+	flags.StringVar(&r.addr, "admin-addr", getenv("CHECKOUT_ADMIN_ADDR"), "`host:port` of the checkout service's listener for operators (CHECKOUT_ADMIN_ADDR)")
+	r.common(flags, getenv)
+}
+
+func (r *remote) common(flags *flag.FlagSet, getenv func(string) string) {
+	flags.BoolVar(&r.secure, "tls", getenv("CHECKOUT_TLS_CERT") != "", "speak TLS (CHECKOUT_TLS_CERT)")
+	flags.StringVar(&r.ca, "ca", "", "PEM `file` of who vouches for the server's certificate; none: whom the system trusts")
+	flags.DurationVar(&r.timeout, "timeout", 15*time.Second, "`time` to wait for the answer")
+}
+
+// dial makes a connection to the server. Nothing is sent yet.
+func (r *remote) dial() (*grpc.ClientConn, error) {
+	creds := insecure.NewCredentials()
+	switch {
+	case r.secure:
+		trusted, err := authorities(r.ca)
+		if err != nil {
+			return nil, fmt.Errorf("-ca=%q: %w", r.ca, err)
+		}
+		creds = credentials.NewClientTLSFromCert(trusted, "")
+	case r.ca != "":
+		return nil, fmt.Errorf("-ca=%q: goes with -tls only", r.ca)
+	}
+	conn, err := dial(r.addr, creds)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w", r.addr, err)
+	}
+	return conn, nil
+}
+
+// dial makes a connection to host:port, where no host is this one.
+func dial(addr string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	if strings.HasPrefix(addr, ":") {
+		addr = "localhost" + addr
+	}
+	return grpc.NewClient(addr, grpc.WithTransportCredentials(creds))
+}
+
+// authorities reads certificates; of no file they are the system's, which are nil.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, errors.New("has no certificate")
+	}
+	return pool, nil
+}
+
+// refused prints why a command was refused: to people in words, to programs as the google.rpc.Status.
+func (p process) refused(command string, err error, asJSON bool) int {
+	told := status.Convert(err)
+	if asJSON {
+		_, _ = fmt.Fprintln(p.stdout, protojson.Format(told.Proto()))
+		return failed
+	}
+	_ = p.fail(failed, "%s: %s: %s", command, told.Code(), told.Message())
+	for _, detail := range told.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			p.reason(d)
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				_, _ = fmt.Fprintf(p.stderr, "  %s %s\n", v.GetField(), v.GetDescription())
+			}
+		case *errdetails.RetryInfo:
+			_, _ = fmt.Fprintf(p.stderr, "  try again in %v\n", d.GetRetryDelay().AsDuration())
+		}
+	}
+	return failed
+}
+
+func (p process) reason(d *errdetails.ErrorInfo) {
+	_, _ = fmt.Fprintf(p.stderr, "  reason %s", d.GetReason())
+	if moved := d.GetMetadata()["money_moved"]; moved != "" {
+		_, _ = fmt.Fprintf(p.stderr, ", money moved: %s", moved)
+	}
+	if id := d.GetMetadata()["order_id"]; id != "" {
+		_, _ = fmt.Fprintf(p.stderr, ", order %s", id)
+	}
+	_, _ = fmt.Fprintln(p.stderr)
+}
