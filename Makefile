@@ -29,6 +29,17 @@ build: ## build bin/checkout as it is released, and bin/shop
 	.ci/build bin/checkout
 	go build -o bin/shop ./cmd/shop
 
+.PHONY: crash
+crash: build ## kill the real program 1,300 times, with orders under way
+	go run ./crash -kills 1000 -binary bin/checkout
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; \
+	then go run ./crash -kills 300 -db postgres -replicas 3 -binary bin/checkout; \
+	else echo 'NOT RUN: three replicas on PostgreSQL; it is not installed'; fi
+
+.PHONY: sim
+sim: ## simulate a million schedules; the tests do 20,000
+	go test -count=1 -timeout 3h -run TestSchedules ./internal/sim -schedules 1000000
+
 .PHONY: check
 check: ## do everything that is checked before a merge
 	.ci/run

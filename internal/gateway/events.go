@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -41,7 +42,13 @@ type Events struct {
 	target  string // topic and brokers, for errors
 	flags   Flags
 	timeout time.Duration
+
+	lost    atomic.Bool // the broker did not take the last event that was tried
+	probing atomic.Bool // one event is trying whether it is back
 }
+
+// errLost: orders keep their events on record, so that nothing is gained by many of them waiting for a broker that is away.
+var errLost = errors.New("the broker is away, as another event has found")
 
 var _ order.Events = (*Events)(nil)
 
@@ -63,7 +70,8 @@ func NewEvents(brokers, topic string, flags Flags, t Timeouts, opts ...kgo.Opt) 
 	if err != nil {
 		return nil, fmt.Errorf("events: topic %q at %q: %w", topic, brokers, err)
 	}
-	return &Events{client, topic, fmt.Sprintf("topic %q at %s", topic, strings.Join(seeds, ",")), flags, t.Publish}, nil
+	target := fmt.Sprintf("topic %q at %s", topic, strings.Join(seeds, ","))
+	return &Events{client: client, topic: topic, target: target, flags: flags, timeout: t.Publish}, nil
 }
 
 // producer are the options of a producer that needs little, loses nothing and gives up after timeout.
@@ -100,11 +108,29 @@ func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
 }
 
 // Publish sends the event that o is placed, and waits until the broker holds it durably. Its key is the order's id; its
-// value is the order as the customer was told of it, oteldemo.OrderResult, the same bytes every time.
+// value is the order as the customer was told of it, oteldemo.OrderResult, the same bytes every time. While the broker is
+// away one event at a time waits for it, and the others fail at once.
 func (e *Events) Publish(ctx context.Context, o *order.Order) error {
+	if e.lost.Load() {
+		if !e.probing.CompareAndSwap(false, true) {
+			return fmt.Errorf("events: publish order %s to %s: %w", o.ID, e.target, errLost)
+		}
+		defer e.probing.Store(false)
+	}
+	err := e.publish(ctx, o)
+	answered, ok := errors.AsType[*kerr.Error](err)
+	e.lost.Store(err != nil && !(ok && !answered.Retriable))
+	if err != nil {
+		return fmt.Errorf("events: publish order %s to %s: %w", o.ID, e.target, err)
+	}
+	return nil
+}
+
+// publish sends the event and waits for the broker's answer.
+func (e *Events) publish(ctx context.Context, o *order.Order) error {
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(wire.OrderResult(o))
 	if err != nil {
-		return fmt.Errorf("events: encode order %s: %w", o.ID, err)
+		return fmt.Errorf("encode: %w", err)
 	}
 	record := &kgo.Record{Key: []byte(o.ID), Value: value, Headers: []kgo.RecordHeader{
 		{Key: headerEventID, Value: []byte(o.ID)},
@@ -130,10 +156,7 @@ func (e *Events) Publish(ctx context.Context, o *order.Order) error {
 		// one that it knew; as it is, the next event goes to the new one.
 		e.client.PurgeTopicsFromProducing(e.topic)
 	}
-	if err != nil {
-		return fmt.Errorf("events: publish order %s to %s: %w", o.ID, e.target, err)
-	}
-	return nil
+	return err
 }
 
 // crowd sends n copies of a record, to make a queue, and does not wait for them. They are the same to the byte, with the

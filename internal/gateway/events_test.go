@@ -234,6 +234,28 @@ func TestBrokerMayComeAndGo(t *testing.T) {
 	}
 }
 
+func TestWhileTheBrokerIsAwayOneEventAtATimeWaitsForIt(t *testing.T) {
+	t.Parallel()
+	addr, data := closedAddr(t), t.TempDir()
+	events := newEvents(t, addr, switches{}, Timeouts{Publish: 1500 * time.Millisecond})
+	wantPassing(t, events.Publish(t.Context(), placed(t))) // so that it is known
+	errs := make(chan error, 20)
+	for range cap(errs) {
+		go func() { errs <- events.Publish(t.Context(), placed(t)) }()
+	}
+	for range cap(errs) - 1 {
+		wantError(t, <-errs, errLost, "events: publish order "+string(orderID))
+	}
+	wantPassing(t, <-errs) // it waited
+
+	broker(t, kfake.Ports(portOf(t, addr)), kfake.DataDir(data))
+	for range 2 { // the first finds that it is back
+		if err := events.Publish(t.Context(), placed(t)); err != nil {
+			t.Errorf("once the broker is back: %v", err)
+		}
+	}
+}
+
 func TestBrokerMayComeBackWithANewTopic(t *testing.T) {
 	t.Parallel()
 	first, addr := broker(t)

@@ -69,13 +69,14 @@ func (p *Placer) join(ctx context.Context, o *Order, req Request) (*Order, error
 	return p.await(ctx, o, p.answered).answer()
 }
 
-// yield waits until the rival is out of the way of req. If req asks for the same it gets the rival's answer, unless that
-// was placed and its cart has been dealt with: then only the cart can tell whether this is the same order once more.
-func (p *Placer) yield(ctx context.Context, rival *Order, req Request) (*Order, error) {
+// yield waits until the rival is out of the way of next, which req asks for. If that is the same purchase it gets the
+// rival's answer, unless the rival was placed and its cart has been dealt with: then only the cart can tell whether this is
+// the same once more.
+func (p *Placer) yield(ctx context.Context, rival, next *Order, req Request) (*Order, error) {
 	if req.Key != "" && rival.Key == req.Key {
 		return p.join(ctx, rival, req)
 	}
-	same := rival.asksFor(req)
+	same := rival.asksFor(req) && sameLines(next.Lines(), rival.Items)
 	o := p.await(ctx, rival, func(o *Order) bool {
 		return o.Settled() || p.rests(o.State) || same && o.State == Charged && p.answered(o)
 	})

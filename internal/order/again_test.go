@@ -182,6 +182,25 @@ func TestAFullCartIsANewOrderHoweverSoon(t *testing.T) {
 	}
 }
 
+func TestAnotherCartIsNeverAnsweredByTheOrderBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = hanging(StepEmail) // so that it is not on record for a while that the cart has been emptied
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		s.carts["ada"] = []Line{{"lens", 7}}
+		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if o, err := p.Place(ctx, request()); !errors.Is(err, ErrBusy) {
+			t.Errorf("another cart: %v, %v; want that another order is under way", o, err)
+		}
+	})
+}
+
 func TestAnotherOrderWaitsForTheOneUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// cartTime is how long an order may still empty the cart that it came from.
-const cartTime = time.Minute
+// cartTime is how long an order may still empty the cart that it came from: two take-overs, and some more.
+const cartTime = 90 * time.Second
 
 // cartHaste is how soon after the cart was read it may be emptied without another look, and how long that may take.
 const cartHaste = 3 * time.Second

@@ -81,7 +81,6 @@ type Order struct {
 	TransactionID string // the receipt of the charge; empty before Charged
 	TrackingID    string // the parcel; empty before Placed
 	Delivered     Delivery
-	Failure       Kind   // what callers are told of an order that was not placed
 	Reason        string // why the order is where it is, if that is not plain; it holds no card and no address
 	Attempts      int    // failed tries since the last change of state
 	Story         []Event

@@ -42,7 +42,7 @@ type Placer struct {
 
 // deliveriesAtOnce bounds the orders whose deliveries are under way. What does not fit is in the store anyway, and is
 // taken up by recovery.
-const deliveriesAtOnce = 256
+const deliveriesAtOnce = 128
 
 // NewPlacer makes a Placer. Close it.
 func NewPlacer(w World) *Placer {
@@ -66,43 +66,47 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 		return nil, err
 	}
 	for {
-		placed, rival, err := p.try(ctx, req)
+		o, rival, err := p.try(ctx, req)
 		switch {
 		case errors.Is(err, ErrEmptyCart):
 			return p.replay(ctx, req, err)
 		case rival == nil:
-			return placed, err
+			return o, err
 		}
 		// Another order of the user stands in the way. It is the answer, or it is waited for.
-		if answer, err := p.yield(ctx, rival, req); answer != nil || err != nil {
+		if answer, err := p.yield(ctx, rival, o, req); answer != nil || err != nil {
 			return answer, err
 		}
 		pause(ctx, tick)
 	}
 }
 
-// try places the order, unless a rival stands in its way.
-func (p *Placer) try(ctx context.Context, req Request) (placed, rival *Order, err error) {
+// try places the order. If a rival stands in its way it returns that, and what would have been placed if that is known.
+func (p *Placer) try(ctx context.Context, req Request) (o, rival *Order, err error) {
 	release, err := p.Admission.Admit(ctx)
 	if err != nil {
 		return nil, nil, fail(ErrOverloaded, "", err)
 	}
 	// Reading and adding up: nothing has moved yet, and the caller may hang up.
-	o, rival, err := p.open(ctx, req)
-	if rival != nil || err != nil {
+	o, rival, err = p.open(ctx, req)
+	switch {
+	case rival != nil:
+		release()
+		return o, rival, nil
+	case err != nil:
 		p.abandon(ctx, o, release)
-		return nil, rival, err
+		return nil, nil, err
 	}
 	// Money and parcels move. The caller may hang up; we may not.
-	placed, err = p.depart(ctx, o, req.Card, release).wait(ctx)
-	return placed, nil, err
+	o, err = p.depart(ctx, o, req.Card, release).wait(ctx)
+	return o, nil, err
 }
 
 // leastTime is what must be left to a caller for a charge to be started: less, and they would never hear of it.
 const leastTime = 100 * time.Millisecond
 
 // open prices the order and records the intent to charge it, unless a rival stands in the way. From then on a crash is
-// somebody's work. An order that comes with an error may be on record, or not.
+// somebody's work. An order that comes with an error may be on record or not; one that comes with a rival is not.
 func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err error) {
 	defer caught(&err)
 	if before, err := p.before(ctx, req); before != nil || err != nil {
@@ -126,7 +130,7 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 	case err != nil:
 		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	case rival != nil:
-		return nil, rival, nil
+		return o, rival, nil
 	}
 	if err := inTime(ctx); err != nil { // the store has taken long
 		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -28,6 +29,7 @@ func (p *Placer) Recover(ctx context.Context) {
 // recover takes up the orders of one lane.
 func (p *Placer) recover(ctx context.Context, lane Lane) {
 	places := semaphore.NewWeighted(resumesAtOnce)
+	var vain atomic.Int64 // orders in a row that got no further
 	for failures := 0; ; {
 		if places.Acquire(ctx, claimSize) != nil {
 			return
@@ -38,7 +40,9 @@ func (p *Placer) recover(ctx context.Context, lane Lane) {
 		for _, o := range orders {
 			p.flights.Go(func() {
 				defer places.Release(1)
-				p.resume(o)
+				if vain.Add(1); p.resume(o) == nil {
+					vain.Store(0)
+				}
 			})
 		}
 		switch {
@@ -48,7 +52,7 @@ func (p *Placer) recover(ctx context.Context, lane Lane) {
 		case err == nil:
 			failures = 0
 		}
-		if len(orders) == claimSize {
+		if len(orders) == claimSize && vain.Load() < resumesAtOnce { // or something is away, and haste would only cost
 			continue
 		}
 		wait := sweepPause
@@ -61,8 +65,8 @@ func (p *Placer) recover(ctx context.Context, lane Lane) {
 	}
 }
 
-// resume takes one claimed order as far as it goes.
-func (p *Placer) resume(o *Order) {
+// resume takes one claimed order as far as it goes. It returns why it did not go further, if it did not.
+func (p *Placer) resume(o *Order) error {
 	f := &flight{Placer: p, order: o}
 	f.snapshot()
 	if o.Attempts == 0 {
@@ -78,6 +82,7 @@ func (p *Placer) resume(o *Order) {
 	ended(err)
 	f.report(ctx, err)
 	f.testify(ctx)
+	return err
 }
 
 // backoff is 1 s, 2 s, 4 s … 32 s, give or take a quarter: less than a minute altogether.

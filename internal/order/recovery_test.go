@@ -120,6 +120,33 @@ func TestBackOffGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
+func TestRecoveryIsInNoHurryWhileNothingGetsFurther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		away := time.Now().Add(10 * time.Minute)
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepPublish && time.Now().Before(away) {
+				return errAway
+			}
+			return nil
+		}
+		const orders = 2000
+		for i := range orders {
+			id := ID(fmt.Sprint("placed ", i))
+			s.rows[id] = &row{Order: Order{ID: id, State: Placed, UserID: "eve", Changed: time.Now(), Delivered: CartSettled | EmailSent}, due: time.Now()}
+		}
+		p := s.open(t)
+		recovering(t, p, 10*time.Minute)
+		if got := s.count(StepPublish); got > 20*10*60 {
+			t.Errorf("in ten minutes %d events were tried, want at most 20 a second", got)
+		}
+		recovering(t, p, time.Minute)
+		if got := s.books()[3]; got != orders {
+			t.Errorf("a minute after the broker is back %d of %d events are out", got, orders)
+		}
+	})
+}
+
 func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()

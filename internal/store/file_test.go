@@ -118,7 +118,7 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 	for _, state := range order.States() {
 		o := storetest.Order(order.ID(state.String()))
 		o.State = state
-		if err := enter(t.Context(), s, o, time.Hour); err != nil {
+		if err := enter(t.Context(), s, o); err != nil {
 			t.Fatal(err)
 		}
 		lanes[state.Lane()]++
@@ -192,14 +192,14 @@ func TestATornLastWriteIsDroppedAndNothingElse(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "orders.db")
 	s := open(t, path)
-	if err := enter(t.Context(), s, storetest.Order("1"), time.Hour); err != nil {
+	if err := enter(t.Context(), s, storetest.Order("1")); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.Stat(path + "-wal")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := enter(t.Context(), s, storetest.Order("2"), time.Hour); err != nil {
+	if err := enter(t.Context(), s, storetest.Order("2")); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.Stat(path + "-wal")

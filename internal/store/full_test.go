@@ -37,7 +37,7 @@ func fillTheDisk(path string, out io.Writer) error {
 	ctx := context.Background()
 	const accepted = 50
 	for i := range accepted {
-		if err := enter(ctx, s, storetest.Order(name(i)), time.Hour); err != nil {
+		if err := enter(ctx, s, storetest.Order(name(i))); err != nil {
 			return err
 		}
 	}
@@ -45,7 +45,7 @@ func fillTheDisk(path string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	next := func() error { return enter(ctx, s, storetest.Order(name(accepted)), time.Hour) }
+	next := func() error { return enter(ctx, s, storetest.Order(name(accepted))) }
 	fmt.Fprintln(out, "the first order that does not fit:", next())
 	fmt.Fprintln(out, "an order after that:", next())
 	if err := persist(next); err == nil || !strings.Contains(err.Error(), "no new orders since a write failed") {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -24,14 +25,21 @@ const (
 	// database's name to where it lives now.
 	idleTime = 5 * time.Minute
 	lifeTime = 30 * time.Minute
+	// silence is how long a call has to wait in vain before new orders are refused at once, for as long as refusal; then
+	// the next one tries. Every answer ends that.
+	silence = 500 * time.Millisecond
+	refusal = time.Second
 )
+
+var errSilent = errors.New("no new orders since the database does not answer")
 
 // Postgres is the record of orders in a database of PostgreSQL, or of another that speaks its protocol and knows FOR
 // UPDATE SKIP LOCKED, such as CockroachDB and YugabyteDB. Any number of processes may share it, at the same time. It is
 // safe for concurrent use.
 type Postgres struct {
 	orders
-	db *sql.DB
+	db     *sql.DB
+	silent atomic.Pointer[time.Time] // since when the database has not answered; nil: it has
 }
 
 // OpenPostgres opens the database that url names, as in postgres://user:password@host:5432/name?sslmode=verify-full, and
@@ -68,7 +76,7 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 
 // Ready is nil when the database can be reached and takes writes.
 func (p *Postgres) Ready(ctx context.Context) error {
-	return p.do(ctx, other, func(ctx context.Context, _ session) error {
+	return p.do(ctx, other, func(ctx context.Context, _ session) error { // also while new orders are refused
 		var readOnly string
 		err := p.db.QueryRowContext(ctx, "SELECT current_setting('transaction_read_only')").Scan(&readOnly)
 		if err == nil && readOnly != "off" {
@@ -82,14 +90,24 @@ func (p *Postgres) Ready(ctx context.Context) error {
 func (p *Postgres) Close() error { return p.db.Close() }
 
 // do has work done, again if the database asks for that.
-func (p *Postgres) do(ctx context.Context, _ kind, work func(context.Context, session) error) (err error) {
+func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, session) error) (err error) {
+	if since := p.silent.Load(); k == opening && since != nil && time.Since(*since) < refusal {
+		return errSilent
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	start := time.Now()
 	const tries = 3
 	for range tries {
 		if err = work(ctx, p); !again(err) {
 			break
 		}
+	}
+	switch now := time.Now(); {
+	case err == nil || pq.As(err) != nil:
+		p.silent.Store(nil)
+	case ctx.Err() != nil && now.Sub(start) >= silence:
+		p.silent.Store(&now)
 	}
 	return err
 }
@@ -110,7 +128,7 @@ func (p *Postgres) exec(ctx context.Context, query string, args ...any) (int64, 
 
 // records implements session.
 func (p *Postgres) records(ctx context.Context, query string, args ...any) ([]record, error) {
-	found, err := p.db.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // scan closes them
+	found, err := p.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,20 @@
 package store_test
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"checkout/internal/order"
 	"checkout/internal/store"
 	"checkout/internal/store/pgtest"
 	"checkout/internal/store/storetest"
@@ -26,6 +37,33 @@ func postgres(t testing.TB, url string) *store.Postgres {
 	return s
 }
 
+// execute carries out a statement beside the store.
+func execute(t testing.TB, url, statement string) {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// atOnce does something so many times at a time, and wants all to succeed.
+func atOnce(t *testing.T, times int, do func(i int) error) {
+	t.Helper()
+	var wg sync.WaitGroup
+	errs := make([]error, times)
+	for i := range times {
+		wg.Go(func() { errs[i] = do(i) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPostgreSQLIsAStore(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
@@ -38,6 +76,280 @@ func TestReplicasShareOneRecord(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Start(t).Fresh(t)
 	storetest.OneOrder(t, postgres(t, url), postgres(t, url))
+}
+
+func TestReplicasMayStartAtOnce(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Fresh(t)
+	atOnce(t, 8, func(i int) error {
+		s, err := store.OpenPostgres(t.Context(), url)
+		if err != nil {
+			return err
+		}
+		return errors.Join(enter(t.Context(), s, storetest.Order(name(i))), s.Close())
+	})
+}
+
+func TestADatabaseThatIsReadyNeedsNoRightToMakeTables(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	owner := server.Fresh(t)
+	postgres(t, owner)
+	parsed, err := url.Parse(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clerk := "clerk_of_" + strings.Trim(parsed.Path, "/") // accounts are the whole server's
+	execute(t, owner, strings.ReplaceAll(`
+		CREATE ROLE clerk LOGIN PASSWORD 'pencil';
+		GRANT SELECT ON orders_schema TO clerk;
+		GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO clerk`, "clerk", clerk))
+	parsed.User = url.UserPassword(clerk, "pencil")
+	s := postgres(t, parsed.String())
+	if err := live(t.Context(), s, storetest.Order("1"), func(*order.Order) {}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADatabaseOfALaterReleaseIsRefused(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Fresh(t)
+	postgres(t, url)
+	execute(t, url, "UPDATE orders_schema SET version = 9")
+	if s, err := store.OpenPostgres(t.Context(), url); err == nil || !strings.Contains(err.Error(), "has version 9") {
+		t.Errorf("OpenPostgres = %v, %v", s, err)
+	}
+}
+
+func TestAReadOnlyDatabaseIsNotReady(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Fresh(t)
+	s := postgres(t, url)
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("Ready = %v", err)
+	}
+	if s := postgres(t, url+"&default_transaction_read_only=on"); s.Ready(t.Context()) == nil {
+		t.Error("Ready of a database that takes no writes = nil")
+	}
+}
+
+func TestNoErrorTellsThePassword(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	const secret = "s3cr3t"
+	address := strings.SplitAfter(server.URL(), "@")[1]
+	for _, url := range []string{
+		"postgres://postgres:" + secret + "@" + address,                           // it is wrong
+		"postgres://postgres:" + secret + "@127.0.0.1:1/postgres?sslmode=disable", // nobody is there
+		"postgres://127.0.0.1:1/postgres?sslmode=disable&password=" + secret,      // nor here
+		"postgres://postgres:" + secret + "@127.0.0.1:99999/postgres",             // no port
+		"postgres://postgres:" + secret + "@127.0.0.1/postgres?sslmode=none",      // no mode
+		"postgres://postgres:%" + secret + "@" + address,                          // no URL
+		"postgres://postgres:" + secret + "/@" + address,                          // looks like a port
+	} {
+		s, err := store.OpenPostgres(t.Context(), url)
+		if err == nil {
+			t.Errorf("OpenPostgres = %v, nil", s)
+		} else if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
+
+func TestConnectionsThatWereCutAreReplaced(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	url := server.Fresh(t)
+	s := postgres(t, url)
+	for round := range 3 {
+		atOnce(t, 32, func(i int) error {
+			return live(t.Context(), s, storetest.Order(name(100*round+i)), func(*order.Order) {})
+		})
+		execute(t, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'checkout' AND datname = current_database()")
+	}
+}
+
+// silencer passes on what a server and its clients say, until it is told to keep an answer to itself and hang up.
+type silencer struct {
+	net.Listener
+	server string
+	armed  atomic.Bool
+	calls  sync.WaitGroup
+}
+
+func newSilencer(t *testing.T, server string) *silencer {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &silencer{Listener: l, server: server}
+	s.calls.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.calls.Go(func() { s.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		s.calls.Wait()
+	})
+	return s
+}
+
+func (s *silencer) serve(client net.Conn) {
+	server, err := net.Dial("tcp", s.server)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	})
+	answer := make([]byte, 1<<16)
+	for {
+		n, err := server.Read(answer)
+		if err != nil || s.armed.CompareAndSwap(true, false) {
+			break
+		}
+		if _, err := client.Write(answer[:n]); err != nil {
+			break
+		}
+	}
+	if reset, ok := client.(*net.TCPConn); ok {
+		_ = reset.SetLinger(0) // hang up as a server that has crashed
+	}
+	_ = client.Close()
+	asking.Wait()
+}
+
+func TestAWriteWhoseAnswerWasLostIsDone(t *testing.T) {
+	t.Parallel()
+	target, err := url.Parse(pgtest.Start(t).Fresh(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	silencer := newSilencer(t, target.Host)
+	target.Host = silencer.Addr().String()
+	s := postgres(t, target.String())
+	if err := live(t.Context(), s, storetest.Order("1"), func(*order.Order) {}); err != nil { // statements are prepared now
+		t.Fatal(err)
+	}
+	o := storetest.Order("2")
+	silencer.armed.Store(true)
+	if err := enter(t.Context(), s, o); err != nil {
+		t.Errorf("Open whose answer was lost = %v", err)
+	}
+	if silencer.armed.Load() {
+		t.Error("no answer to Open was lost")
+	}
+	if err := enter(t.Context(), s, storetest.Order("3")); err != nil { // over the new connection
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), storetest.Order("3"), order.Charging, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	o.State = order.Charged
+	silencer.armed.Store(true)
+	if err := s.Save(t.Context(), o, order.Charging, time.Hour); err != nil {
+		t.Errorf("Save whose answer was lost = %v", err)
+	}
+	if silencer.armed.Load() {
+		t.Error("no answer to Save was lost")
+	}
+	if got, err := s.Get(t.Context(), "2"); err != nil || got.State != order.Charged {
+		t.Errorf("Get = %v, %v", got, err)
+	}
+}
+
+func TestARestartOfTheDatabaseLosesNothing(t *testing.T) {
+	t.Parallel()
+	server := pgtest.StartOwn(t)
+	s := postgres(t, server.Fresh(t))
+	for round, end := range []func() error{server.Stop, server.Kill} {
+		first, second := name(2*round), name(2*round+1)
+		if err := enter(t.Context(), s, storetest.Order(first)); err != nil {
+			t.Fatal(err)
+		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := enter(t.Context(), s, storetest.Order(second)); err == nil {
+			t.Error("Open while the database is down = nil")
+		}
+		if err := s.Ready(t.Context()); err == nil {
+			t.Error("Ready while the database is down = nil")
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %v to say that the database is down", took)
+		}
+		if err := server.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Ready(t.Context()); err != nil {
+			t.Errorf("Ready after a restart = %v", err)
+		}
+		if _, err := s.Get(t.Context(), first); err != nil {
+			t.Errorf("an order that was recorded before: %v", err)
+		}
+		if err := enter(t.Context(), s, storetest.Order(second)); err != nil {
+			t.Errorf("Open after a restart: %v", err)
+		}
+	}
+}
+
+func TestADatabaseThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	server := pgtest.StartOwn(t)
+	s := postgres(t, server.Fresh(t))
+	if err := enter(t.Context(), s, storetest.Order("1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	const patience = 600 * time.Millisecond
+	start := time.Now()
+	atOnce(t, 20, func(i int) error { // more than there are connections
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := enter(ctx, s, storetest.Order(name(100+i))); !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("Open = %w, want %w", err, context.DeadlineExceeded)
+		}
+		return nil
+	})
+	if took := time.Since(start); took > patience+time.Second {
+		t.Errorf("callers who gave up after %v were kept for %v", patience, took)
+	}
+	start = time.Now()
+	err := enter(t.Context(), s, storetest.Order("2"))
+	if took := time.Since(start); err == nil || took > 100*time.Millisecond {
+		t.Errorf("Open when the database is known not to answer = %v, after %v", err, took)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if s, err := store.OpenPostgres(ctx, server.URL()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("OpenPostgres = %v, %v, want %v", s, err, context.DeadlineExceeded)
+	}
+
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("Ready = %v", err)
+	}
+	if err := enter(t.Context(), s, storetest.Order("2")); err != nil {
+		t.Errorf("Open when the database answers again = %v", err)
+	}
+	if _, err := s.Get(t.Context(), "1"); err != nil {
+		t.Error(err)
+	}
 }
 
 // BenchmarkOrderPostgres is BenchmarkOrder with a server on the same machine.

@@ -104,9 +104,9 @@ func writeForEver(path string, out io.Writer) error {
 	return nil
 }
 
-// enter opens an order that nothing stands in the way of.
-func enter(ctx context.Context, s order.Store, o *order.Order, hold time.Duration) error {
-	rival, err := s.Open(ctx, o, hold, 0, "")
+// enter opens an order that nothing stands in the way of, and that is held while the tests run.
+func enter(ctx context.Context, s order.Store, o *order.Order) error {
+	rival, err := s.Open(ctx, o, time.Hour, 0, "")
 	if rival != nil {
 		return fmt.Errorf("order %s is in the way", rival.ID)
 	}
@@ -115,7 +115,7 @@ func enter(ctx context.Context, s order.Store, o *order.Order, hold time.Duratio
 
 // live takes an order from its first state to its last, and calls then after each write.
 func live(ctx context.Context, s order.Store, o *order.Order, then func(*order.Order)) error {
-	if err := enter(ctx, s, o, time.Hour); err != nil {
+	if err := enter(ctx, s, o); err != nil {
 		return err
 	}
 	then(o)

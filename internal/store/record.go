@@ -59,7 +59,6 @@ func encode(o *order.Order) (*record, error) {
 		TrackingId:    o.TrackingID,
 		Reason:        text(o.Reason),
 		Trace:         texts(o.Trace),
-		Failure:       text(string(o.Failure)),
 		Story:         encodeStory(o.Story),
 	})
 	if err != nil {
@@ -212,7 +211,6 @@ func (r *record) decode() (*order.Order, error) {
 		TransactionID: body.GetTransactionId(),
 		TrackingID:    body.GetTrackingId(),
 		Delivered:     r.delivered,
-		Failure:       order.Kind(body.GetFailure()),
 		Reason:        body.GetReason(),
 		Attempts:      r.attempts,
 		Story:         decodeStory(body.GetStory()),

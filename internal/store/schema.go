@@ -41,6 +41,7 @@ const sqliteLatest = `
 	DROP INDEX orders_unshipped;
 	CREATE INDEX orders_unshipped ON orders (due) WHERE ` + unshipped + `;
 	CREATE INDEX orders_parked ON orders (due) WHERE ` + parked + `;
+	CREATE INDEX orders_unplaced ON orders (id) WHERE ` + unplaced + `;
 	CREATE UNIQUE INDEX orders_latest ON orders (latest_of) WHERE latest_of IS NOT NULL;
 	CREATE UNIQUE INDEX orders_key ON orders (user_id, key) WHERE key IS NOT NULL`
 
@@ -68,6 +69,7 @@ const postgresOrders = `
 	CREATE INDEX IF NOT EXISTS orders_unshipped ON orders (due) WHERE ` + unshipped + `;
 	CREATE INDEX IF NOT EXISTS orders_undelivered ON orders (due) WHERE ` + undelivered + `;
 	CREATE INDEX IF NOT EXISTS orders_parked ON orders (due) WHERE ` + parked + `;
+	CREATE INDEX IF NOT EXISTS orders_unplaced ON orders (id) WHERE ` + unplaced + `;
 	CREATE INDEX IF NOT EXISTS orders_final ON orders (due) WHERE ` + final + `;
 	CREATE UNIQUE INDEX IF NOT EXISTS orders_latest ON orders (latest_of) WHERE latest_of IS NOT NULL;
 	CREATE UNIQUE INDEX IF NOT EXISTS orders_key ON orders (user_id, key) WHERE key IS NOT NULL`

@@ -24,6 +24,7 @@ const (
 	unshipped   = `state IN (1, 2, 6, 7)`
 	undelivered = `state = 3`
 	parked      = `state = 10`
+	unplaced    = `state IN (5, 8, 9)`
 	final       = `state IN (4, 5, 8, 9)`
 
 	// insertOrder changes no row when there is one of that id, one of that user and key, or one that is the user's latest.
@@ -41,11 +42,16 @@ const (
 	// supersede makes room for a later order.
 	supersede = `UPDATE orders SET latest_of = NULL WHERE id = $1 AND latest_of = $2`
 
-	// updateOrder is the compare-and-set: it changes no row of another state or epoch.
-	updateOrder = `
-		UPDATE orders SET state = $1, key = NULLIF($2, ''), delivered = $3, due = ` + dueIn4 + `,
-			settled = CASE WHEN $5 THEN COALESCE(settled, @late) ELSE settled END, attempts = $6, changed = $7, body = $8
-		WHERE id = $9 AND epoch = $10 AND state = $11`
+	// An update is the compare-and-set: it changes no row of another state or epoch. A key is never changed, but it may be
+	// given up. The statement that leaves it alone does not write to the index of keys, which would be a page a time.
+	updateOrder   = update + updated
+	updateKeyless = update + `, key = NULL` + updated
+
+	update = `
+		UPDATE orders SET state = $1, attempts = $2, delivered = $3, due = ` + dueIn4 + `, changed = $5, body = $6,
+			settled = CASE WHEN $7 THEN COALESCE(settled, @late) ELSE settled END`
+	updated = `
+		WHERE id = $8 AND epoch = $9 AND state = $10`
 
 	selectOrder  = `SELECT ` + columns + ` FROM orders WHERE id = $1`
 	selectKey    = `SELECT ` + columns + ` FROM orders WHERE user_id = $1 AND key = $2`
@@ -81,8 +87,8 @@ const (
 )
 
 // listOrders is the statement for a query of these states, as a set of bits: newest first, which is by id, because an id
-// begins with its time. Unfinished orders are few among many, and there are indexes of them.
-func listOrders(states int64, paged bool) string {
+// begins with its time. Orders that are not completed are few among many, and there are indexes of them.
+func listOrders(states int64) string {
 	var few []string
 	for _, part := range []struct {
 		term   string
@@ -91,19 +97,18 @@ func listOrders(states int64, paged bool) string {
 		{unshipped, bits(order.Charging, order.Charged, order.InDoubt, order.Refunding)},
 		{undelivered, bits(order.Placed)},
 		{parked, bits(order.Parked)},
+		{unplaced, bits(order.Declined, order.Refunded, order.Cancelled)},
 	} {
 		if states&part.states != 0 {
 			few = append(few, `SELECT id FROM orders WHERE `+part.term)
 		}
 	}
-	text := `SELECT ` + columns + ` FROM orders WHERE (1 << state) & $1 <> 0 AND created >= $2 AND created < $3`
-	if paged {
-		text += ` AND id < $5`
-	}
-	if len(few) > 0 && states&bits(order.Completed, order.Declined, order.Refunded, order.Cancelled) == 0 {
+	text := `SELECT ` + columns + ` FROM orders
+		WHERE id >= $1 AND id < $2 AND (1 << state) & $3 <> 0 AND created >= $4 AND created < $5`
+	if states&bits(order.Completed) == 0 {
 		text += ` AND id IN (` + strings.Join(few, ` UNION ALL `) + `)`
 	}
-	return text + ` ORDER BY id DESC LIMIT $4`
+	return text + ` ORDER BY id DESC LIMIT $6`
 }
 
 // bits is a set of states: bit n for the state of number n.

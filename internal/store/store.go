@@ -66,15 +66,20 @@ func (s orders) Open(ctx context.Context, o *order.Order, hold, age time.Duratio
 }
 
 // Save records o, which was in state from, and leaves it alone for as long as hold says. It returns order.ErrFenced when
-// the record is of another state or epoch. When ctx ends first, the write may still be made.
+// the record is of another state or epoch. The user of an order stays the same, and so does its key, unless o has none.
+// When ctx ends first, the write may still be made.
 func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) error {
 	r, err := encode(o)
 	if err != nil {
 		return describe("save", o.ID, err)
 	}
+	update := updateOrder
+	if r.key == "" {
+		update = updateKeyless
+	}
 	err = s.do(ctx, other, func(ctx context.Context, t session) error {
-		n, err := t.exec(ctx, updateOrder, r.state, r.key, r.delivered, millis(hold), o.Settled(),
-			r.attempts, r.changed, r.body, r.id, r.epoch, from)
+		n, err := t.exec(ctx, update, r.state, r.attempts, r.delivered, millis(hold), r.changed, r.body, o.Settled(),
+			r.id, r.epoch, from)
 		if n > 0 || err != nil {
 			return err
 		}
@@ -161,22 +166,32 @@ func (s orders) List(ctx context.Context, q order.Query) ([]*order.Order, error)
 	if len(q.States) == 0 {
 		states = bits(order.States()...)
 	}
+	const beyond = "g" // ids are hexadecimal
 	from, until := int64(math.MinInt64), int64(math.MaxInt64)
+	first, end := "", beyond
 	if !q.From.IsZero() {
-		from = q.From.UnixMilli()
+		from, first = q.From.UnixMilli(), idAt(q.From.Add(-slack))
 	}
 	if !q.Until.IsZero() {
-		until = q.Until.UnixMilli()
+		until, end = q.Until.UnixMilli(), idAt(q.Until.Add(slack))
 	}
-	args := []any{states, from, until, max(q.Limit, 0)}
 	if q.Before != "" {
-		args = append(args, q.Before)
+		end = min(end, string(q.Before))
 	}
-	found, err := s.find(ctx, listOrders(states, q.Before != ""), args...)
+	found, err := s.find(ctx, listOrders(states), first, end, states, from, until, max(q.Limit, 0))
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}
 	return decodeAll(found)
+}
+
+// slack is how far the time in an order's id and that of its creation may be apart.
+const slack = time.Hour
+
+// idAt is the beginning of the ids of version 7 that are made at a time: none that is made before comes after it.
+func idAt(t time.Time) string {
+	ms := max(t.UnixMilli(), 0)
+	return fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff)
 }
 
 // Purge deletes at most limit orders that are final and have been kept for as long as their last Save said. It returns
@@ -194,8 +209,9 @@ func (s orders) Purge(ctx context.Context, limit int) (int, error) {
 }
 
 // find are the rows that one statement returns.
-func (s orders) find(ctx context.Context, query string, args ...any) (found []record, err error) {
-	err = s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+func (s orders) find(ctx context.Context, query string, args ...any) ([]record, error) {
+	var found []record // the work's alone until do returns nil
+	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
 		found, err = t.records(ctx, query, args...)
 		return err
 	})

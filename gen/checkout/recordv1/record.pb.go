@@ -37,10 +37,8 @@ type Order struct {
 	// Why the order is where it is, when that is not plain: the last refusal or error, free of personal data.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// W3C trace context and baggage of the call that placed the order.
-	Trace map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What callers are told of an order that was not placed: order.Kind.
-	Failure       string   `protobuf:"bytes,11,opt,name=failure,proto3" json:"failure,omitempty"`
-	Story         []*Event `protobuf:"bytes,12,rep,name=story,proto3" json:"story,omitempty"`
+	Trace         map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Story         []*Event          `protobuf:"bytes,11,rep,name=story,proto3" json:"story,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,13 +141,6 @@ func (x *Order) GetTrace() map[string]string {
 		return x.Trace
 	}
 	return nil
-}
-
-func (x *Order) GetFailure() string {
-	if x != nil {
-		return x.Failure
-	}
-	return ""
 }
 
 func (x *Order) GetStory() []*Event {
@@ -452,7 +443,7 @@ var File_checkout_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xa9\x04\n" +
+	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\x8f\x04\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x125\n" +
@@ -465,9 +456,8 @@ const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"trackingId\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12:\n" +
 	"\x05trace\x18\n" +
-	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x12\x18\n" +
-	"\afailure\x18\v \x01(\tR\afailure\x12/\n" +
-	"\x05story\x18\f \x03(\v2\x19.checkout.record.v1.EventR\x05story\x1a8\n" +
+	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x12/\n" +
+	"\x05story\x18\v \x03(\v2\x19.checkout.record.v1.EventR\x05story\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

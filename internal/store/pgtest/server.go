@@ -67,7 +67,8 @@ func Run(ctx context.Context, folder string) (*Server, error) {
 // programs is the folder of the newest PostgreSQL that is installed.
 func programs() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
+		path, err = filepath.EvalSymlinks(path) // the others may have no link of their own
+		return filepath.Dir(path), err
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
@@ -106,7 +107,12 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close() //nolint:errcheck,forcetypeassert // it is what was asked for
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(port)
+	return n, errors.Join(err, l.Close())
 }
 
 func (s *Server) create(ctx context.Context) error {
@@ -132,7 +138,7 @@ func (s *Server) create(ctx context.Context) error {
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
 func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, filepath.Join(s.programs, program), args...)
+	c := exec.CommandContext(ctx, filepath.Join(s.programs, program), args...) //nolint:gosec // a program of PostgreSQL
 	c.Dir = s.folder
 	c.Env = []string{"LC_ALL=C", "PATH=" + s.programs}
 	c.SysProcAttr = attributes(s.account)

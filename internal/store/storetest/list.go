@@ -15,7 +15,7 @@ func lists(t *testing.T, s Store) {
 	var all []*order.Order // newest first
 	for i := range 10 * len(states) {
 		created := start.Add(time.Duration(i) * time.Minute)
-		o := in(Order(order.ID(fmt.Sprintf("%08x-ac96-774b-bcce-b302099a8057", i))), states[i%len(states)])
+		o := in(Order(id(created)), states[i%len(states)])
 		o.Created = created
 		mustOpen(t, s, o, held)
 		all = append([]*order.Order{o}, all...)
@@ -48,6 +48,12 @@ func lists(t *testing.T, s Store) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+}
+
+// id is a UUID of version 7 that was made at a time.
+func id(at time.Time) order.ID {
+	ms := at.UnixMilli()
+	return order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff))
 }
 
 // selected are those of all, which are in the order of a list, that a query selects.

@@ -22,7 +22,6 @@ func comesBack(t *testing.T, s Store) {
 		o.TrackingID = "77e0"
 		o.Delivered = order.CartSettled | order.EventPublished
 		o.Reason = "mail: unavailable"
-		o.Failure = order.ErrUnshippable
 		o.Story = []order.Event{
 			{At: o.Changed, State: order.Charging, By: "somebody"},
 			{At: o.Changed, State: order.Placed, Step: order.StepEmail, Problem: "unavailable", Times: 3, Last: o.Changed.Add(time.Second)},

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/oteldemo"
+)
+
+// callTime is how long a customer waits for one answer.
+const callTime = 5 * time.Second
+
+// answer is the last word that a customer was given who asked, and asked again where that is right.
+type answer struct {
+	orderID string
+	code    codes.Code
+	reason  string // of google.rpc.ErrorInfo, as are the next two
+	moved   string // whether money has moved: no, yes or unknown
+	text    string
+	tries   int
+}
+
+// counter is a replica as customers see it.
+type counter struct{ oteldemo.CheckoutServiceClient }
+
+func newCounter(conn *grpc.ClientConn) counter {
+	return counter{oteldemo.NewCheckoutServiceClient(conn)}
+}
+
+// ask asks for the purchase once.
+func (c counter) ask(ctx context.Context, p *purchase) answer {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if p.key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", p.key)
+	}
+	resp, err := c.PlaceOrder(ctx, p.request())
+	told := status.Convert(err)
+	a := answer{orderID: resp.GetOrder().GetOrderId(), code: told.Code(), text: told.Message()}
+	for _, detail := range told.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			a.reason, a.moved = info.GetReason(), info.GetMetadata()["money_moved"]
+		}
+	}
+	return a
+}
+
+// passing tells whether asking again is right: another answer may come, and nothing is bought twice by it.
+func (a answer) passing(patient bool) bool {
+	switch a.code {
+	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded:
+		return true
+	default:
+		return a.reason == "ORDER_UNDER_WAY" || a.inDoubt() && patient
+	}
+}
+
+// inDoubt tells whether the answer is that nobody knows whether money has moved.
+func (a answer) inDoubt() bool { return a.reason == "PAYMENT_UNKNOWN" }
+
+// request is what the checkout is asked for. The parcel's address tells whose it is.
+func (p *purchase) request() *oteldemo.PlaceOrderRequest {
+	return &oteldemo.PlaceOrderRequest{
+		UserId: p.user, UserCurrency: "USD", Email: p.user + "@example.com",
+		Address: &oteldemo.Address{StreetAddress: p.user, City: "Springfield", State: "OR", Country: "US", ZipCode: "97477"},
+		CreditCard: &oteldemo.CreditCardInfo{ //nolint:gosec // a number that is made for tests
+			CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672, CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1,
+		},
+	}
+}

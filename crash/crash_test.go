@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestThreeKillsLoseNothing(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it builds and kills the real service, which takes some seconds")
+	}
+	for _, payment := range []string{stock, keyed} {
+		var out bytes.Buffer
+		if err := run(t.Context(), []string{"-kills", "3", "-seed", "7", "-payment", payment}, &out); err != nil {
+			t.Errorf("payment %s: %v\n%s", payment, err, out.String())
+		}
+		if !strings.Contains(out.String(), "Nobody was charged twice") {
+			t.Errorf("payment %s: no verdict in\n%s", payment, out.String())
+		}
+	}
+}
+
+func TestWrongOptionsAreAllNamed(t *testing.T) {
+	t.Parallel()
+	_, err := parse([]string{"-db", "oracle", "-replicas", "4", "-payment", "cash", "-kills", "-1", "-rate", "0", "now"})
+	if err == nil {
+		t.Fatal("they were taken")
+	}
+	for _, flag := range []string{`"now"`, "-db", "-replicas", "-payment", "kills", "-rate"} {
+		if !strings.Contains(err.Error(), flag) {
+			t.Errorf("%v: does not name %s", err, flag)
+		}
+	}
+}
+
+func TestOneDatabaseFileIsNotForTwo(t *testing.T) {
+	t.Parallel()
+	if _, err := parse([]string{"-replicas", "2"}); err == nil {
+		t.Error("two replicas on SQLite were taken")
+	}
+	if _, err := parse([]string{"-replicas", "2", "-db", "postgres"}); err != nil {
+		t.Errorf("two replicas on PostgreSQL: %v", err)
+	}
+}

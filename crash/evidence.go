@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+)
+
+// evidence is what a verdict rests on: what customers were told, what the neighbours' ledgers say, and what checkout has
+// on record.
+type evidence struct {
+	keyed     bool // payment and shipping honour keys
+	purchases []*purchase
+	accounts  map[string]*account // by order id
+	record    map[string]*checkoutv1.Order
+	kills     []kill
+	full      map[string]bool // users in whose cart something is left
+
+	differing int // events that are not copies of the first one of their order
+	rejected  int // events that accounting could not book
+}
+
+// account is what the neighbours know of an order.
+type account struct {
+	charges         []demo.Charge
+	parcels         []demo.Parcel
+	letters, events int
+}
+
+// net is how many charges stand.
+func (a *account) net() int {
+	n := 0
+	for _, c := range a.charges {
+		if c.Reversed.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// gather collects the evidence. The replica that is asked must serve.
+func (s *scene) gather(ctx context.Context, m *market) (*evidence, error) {
+	client, err := s.asked()
+	if err != nil {
+		return nil, err
+	}
+	record, err := listed(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	e := &evidence{
+		keyed:     s.payment == keyed,
+		purchases: m.made(),
+		accounts:  s.accounts(),
+		record:    make(map[string]*checkoutv1.Order, len(record)),
+		kills:     s.killed(),
+		full:      make(map[string]bool),
+		rejected:  s.shop.Accounting.Rejects(),
+	}
+	_, e.differing = s.shop.Accounting.Duplicates()
+	for _, o := range record {
+		e.record[o.GetOrderId()] = o
+	}
+	for _, p := range e.purchases {
+		if len(s.shop.Cart.Items(p.user)) > 0 {
+			e.full[p.user] = true
+		}
+	}
+	return e, nil
+}
+
+// accounts reads the neighbours' ledgers.
+func (s *scene) accounts() map[string]*account {
+	accounts := make(map[string]*account)
+	of := func(id string) *account {
+		if accounts[id] == nil {
+			accounts[id] = new(account)
+		}
+		return accounts[id]
+	}
+	for _, c := range s.shop.Payment.Charges() {
+		of(c.Key).charges = append(of(c.Key).charges, c)
+	}
+	for _, p := range s.shop.Shipping.Parcels() {
+		of(p.Key).parcels = append(of(p.Key).parcels, p)
+	}
+	for id, tally := range s.shop.Books().Orders {
+		of(id).letters, of(id).events = tally.Letters, tally.Events
+	}
+	return accounts
+}
+
+// killed are the kills until now, replica by replica.
+func (s *scene) killed() []kill {
+	var kills []kill
+	for _, r := range s.replicas {
+		for _, l := range r.lives {
+			if !l.killed.sent.IsZero() {
+				kills = append(kills, l.killed)
+			}
+		}
+	}
+	return kills
+}
+
+// asked is a replica that lives, as those see it who want to know what became of orders.
+func (s *scene) asked() (checkoutv1.OrderServiceClient, error) {
+	for _, r := range slices.Backward(s.replicas) {
+		if r.alive() {
+			return checkoutv1.NewOrderServiceClient(r.conn), nil
+		}
+	}
+	return nil, s.replicas[0].surprise()
+}
+
+// listed are all orders on record.
+func listed(ctx context.Context, client checkoutv1.OrderServiceClient) ([]*checkoutv1.Order, error) {
+	var orders []*checkoutv1.Order
+	for req := (&checkoutv1.ListOrdersRequest{PageSize: 500}); ; {
+		page, err := list(ctx, client, req)
+		if err != nil {
+			return nil, err
+		}
+		orders = append(orders, page.GetOrders()...)
+		if req.PageToken = page.GetNextPageToken(); req.GetPageToken() == "" {
+			return orders, nil
+		}
+	}
+}
+
+func list(ctx context.Context, client checkoutv1.OrderServiceClient, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	page, err := client.ListOrders(ctx, req, grpc.MaxCallRecvMsgSize(16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("listing orders: %w", err)
+	}
+	return page, nil
+}
+
+// restless are the states that an order does not stay in.
+func (s *scene) restless() []checkoutv1.OrderState {
+	states := []checkoutv1.OrderState{checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED}
+	if s.payment == keyed {
+		states = append(states, checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING)
+	}
+	return states
+}
+
+// rest waits until no order is on its way, and until accounting has read what was told. It gives up after a while:
+// whatever is missing then is for the verdict to say.
+func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	for {
+		client, err := s.asked()
+		if err != nil {
+			return err
+		}
+		page, err := list(ctx, client, &checkoutv1.ListOrdersRequest{States: s.restless(), PageSize: 1})
+		if err != nil && status.Code(err) != codes.DeadlineExceeded && status.Code(err) != codes.Unavailable {
+			return err
+		}
+		if err == nil && len(page.GetOrders()) == 0 && s.told() {
+			return nil
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			return nil
+		}
+	}
+}
+
+// told tells whether every parcel has its letter and its event.
+func (s *scene) told() bool {
+	for _, t := range s.shop.Books().Orders {
+		if t.Parcels > 0 && (t.Letters == 0 || t.Events == 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameAmount tells whether two amounts are the same money.
+func sameAmount(a, b *oteldemo.Money) bool {
+	return a.GetCurrencyCode() == b.GetCurrencyCode() && a.GetUnits() == b.GetUnits() && a.GetNanos() == b.GetNanos()
+}

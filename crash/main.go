@@ -1,0 +1,117 @@
+// Command crash kills the service while customers buy, and then audits the shop. The service is the real program in
+// processes of its own; its neighbours run in this process and keep ledgers, which owe nothing to what checkout believes:
+// nobody may have been charged twice, and nothing that was paid for may be lost. It ends with status 1 and the names of
+// the orders if any was.
+//
+//	go run ./crash -kills 50
+//	go run ./crash -kills 300 -db postgres -replicas 3 -payment keyed
+//	go run ./crash -outage 10m -rate 50    the broker goes away and comes back
+//	go run ./crash -sweep 8000             orders that were left behind are taken up
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		_, _ = fmt.Fprintln(os.Stderr, "crash:", err)
+		os.Exit(1)
+	}
+}
+
+// options are what is asked for.
+type options struct {
+	binary      string
+	db          string
+	payment     string
+	replicas    int
+	concurrency int
+	seed        uint64
+	memory      string
+
+	kills  int
+	outage time.Duration
+	rate   int
+	sweep  int
+}
+
+// The values of options that are words.
+const (
+	sqlite   = "sqlite"
+	postgres = "postgres"
+	stock    = "stock"
+	keyed    = "keyed"
+)
+
+// parse reads the arguments. Its error names everything that is wrong with them.
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("crash", flag.ContinueOnError)
+	flags.StringVar(&o.binary, "binary", "", "service to start, a `program`; default: it is built")
+	flags.StringVar(&o.db, "db", sqlite, "where orders are recorded: `sqlite|postgres`")
+	flags.StringVar(&o.payment, "payment", stock, "payment service, and with it shipping, honours keys or not: `stock|keyed`")
+	flags.IntVar(&o.replicas, "replicas", 1, "processes of the service: 1 to 3; several need postgres")
+	flags.IntVar(&o.concurrency, "concurrency", 8, "customers at once")
+	flags.Uint64Var(&o.seed, "seed", 0, "what decides who is killed when, and what customers do; default: another one each time")
+	flags.StringVar(&o.memory, "memlimit", "16MiB", "GOMEMLIMIT of the service; the default is that of its container")
+	flags.IntVar(&o.kills, "kills", 50, "how often a process is killed")
+	flags.DurationVar(&o.outage, "outage", 0, "instead of killing: `time` that the broker is away")
+	flags.IntVar(&o.rate, "rate", 50, "with -outage: orders a second")
+	flags.IntVar(&o.sweep, "sweep", 0, "instead of killing many times: how many `orders` are left behind at once")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.seed == 0 {
+		o.seed = 1 + rand.Uint64N(1_000_000) //nolint:gosec // luck, not a secret
+	}
+	var problems []error
+	demand := func(right bool, format string, values ...any) {
+		if !right {
+			problems = append(problems, fmt.Errorf(format, values...))
+		}
+	}
+	demand(flags.NArg() == 0, "argument %q: only flags are taken", flags.Arg(0))
+	demand(o.db == sqlite || o.db == postgres, "-db %q: neither %s nor %s", o.db, sqlite, postgres)
+	demand(o.payment == stock || o.payment == keyed, "-payment %q: neither %s nor %s", o.payment, stock, keyed)
+	demand(o.replicas >= 1 && o.replicas <= 3, "-replicas %d: not from 1 to 3", o.replicas)
+	demand(o.replicas == 1 || o.db == postgres, "-replicas %d: a database of %s belongs to one process", o.replicas, sqlite)
+	demand(o.concurrency >= 1, "-concurrency %d: too few", o.concurrency)
+	demand(o.kills >= 0 && o.sweep >= 0 && o.outage >= 0, "a negative number of kills, orders or seconds")
+	demand(o.rate >= 1, "-rate %d: too low", o.rate)
+	demand(o.sweep == 0 || o.db == sqlite, "-sweep: with %s orders are free only after their lease", postgres)
+	return o, errors.Join(problems...)
+}
+
+// run does what the arguments ask for.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, o, out)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.outage > 0:
+		err = s.outage(ctx)
+	case o.sweep > 0:
+		err = s.sweep(ctx)
+	default:
+		err = s.massacre(ctx)
+	}
+	return errors.Join(err, s.close(err != nil && ctx.Err() == nil))
+}

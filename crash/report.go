@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"checkout/gen/checkout/checkoutv1"
+)
+
+// result is how it went.
+type result struct {
+	*evidence
+	began, ended time.Time // of the killing
+	rested       time.Time
+	since        time.Time // orders created before are not looked at for their take-up
+	takeUps      []takeUp
+	takeUpLimit  time.Duration
+	guilt        []violation
+}
+
+// late are the orders that were left alone for too long.
+func (r *result) late() []violation {
+	var found []violation
+	for _, t := range r.takeUps {
+		if t.after > r.takeUpLimit {
+			found = append(found, violation{"order " + t.order, fmt.Sprintf("taken up after %v, not within %v", brief(t.after), r.takeUpLimit)})
+		}
+	}
+	return found
+}
+
+func (s *scene) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format, args...) }
+
+func (s *scene) title() {
+	s.say("%d kills of %d on %s, %s payment, %d customers at once, seed %d\n", s.kills, len(s.replicas), s.db, s.payment, s.concurrency, s.seed)
+}
+
+// progress says now and then how far it is.
+func (s *scene) progress(kills int) {
+	if tenth := max(s.kills/10, 1); s.kills >= 100 && kills%tenth == 0 && kills < s.kills {
+		s.say("  %d kills, %d parcels\n", kills, s.shop.Books().Total().Parcels)
+	}
+}
+
+// table prints rows with their columns aligned.
+func (s *scene) table(rows [][]string) {
+	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		_, _ = fmt.Fprintln(table, "  "+strings.Join(row, "\t"))
+	}
+	_ = table.Flush()
+}
+
+// print prints what happened, and the verdict.
+func (s *scene) print(r *result) {
+	s.say("\n")
+	s.table(slices.Concat(s.customerRows(r), s.ledgerRows(r), s.timeRows(r)))
+	const most = 20
+	if len(r.guilt) == 0 {
+		s.say("\nNobody was charged twice, and nothing was lost.\n")
+		return
+	}
+	s.say("\n%d PROMISES BROKEN\n", len(r.guilt))
+	for _, v := range r.guilt[:min(len(r.guilt), most)] {
+		s.say("  %s\n", v)
+	}
+	if more := len(r.guilt) - most; more > 0 {
+		s.say("  and %d more\n", more)
+	}
+}
+
+func (s *scene) customerRows(r *result) [][]string {
+	var early, served, doubt, again, tries int
+	for _, replica := range s.replicas {
+		for _, l := range replica.lives {
+			if !l.killed.sent.IsZero() && l.served.IsZero() {
+				early++
+			}
+		}
+	}
+	for _, p := range r.purchases {
+		if p.served() {
+			served++
+		}
+		if slices.ContainsFunc(p.answers, answer.inDoubt) {
+			doubt++
+		}
+		again += len(p.answers) - 1
+		for _, a := range p.answers {
+			tries += a.tries - 1
+		}
+	}
+	return [][]string{
+		{"kills", count(len(r.kills)), fmt.Sprintf("in %.1f s, %d of them before it served", r.ended.Sub(r.began).Seconds(), early)},
+		{"purchases", count(len(r.purchases)), fmt.Sprintf("%d answered with an order, %d in doubt; %d asked twice, %d tries more", served, doubt, again, tries)},
+	}
+}
+
+func (s *scene) ledgerRows(r *result) [][]string {
+	var charges, reversed, parcels, seconds, letters, events, told int
+	for _, a := range r.accounts {
+		charges += len(a.charges)
+		reversed += len(a.charges) - a.net()
+		parcels += len(a.parcels)
+		seconds += max(len(a.parcels)-1, 0)
+		letters += a.letters
+		events += a.events
+		if len(a.parcels) > 0 {
+			told++
+		}
+	}
+	return [][]string{
+		{"orders", count(len(r.record)), states(r.record)},
+		{"charges", count(charges), fmt.Sprintf("%d of them given back", reversed)},
+		{"parcels", count(parcels), fmt.Sprintf("%d of them second ones", seconds)},
+		{"letters", count(letters), fmt.Sprintf("%d of them copies", letters-told)},
+		{"events", count(events), fmt.Sprintf("%d of them copies", events-told)},
+	}
+}
+
+func (s *scene) timeRows(r *result) [][]string {
+	since := "the restarted process served"
+	if len(s.replicas) > 1 {
+		since = "a replica was left dead"
+	}
+	var starts, takeUps []time.Duration
+	for _, replica := range s.replicas {
+		for _, l := range replica.lives {
+			if !l.served.IsZero() {
+				starts = append(starts, l.served.Sub(l.started))
+			}
+		}
+	}
+	for _, t := range r.takeUps {
+		takeUps = append(takeUps, t.after)
+	}
+	return [][]string{
+		{"served", count(len(starts)), "after the start: " + spread(starts)},
+		{"taken up", count(len(takeUps)), "after " + since + ": " + spread(takeUps)},
+		{"at rest", "", fmt.Sprintf("%.1f s after the last kill", r.rested.Sub(r.ended).Seconds())},
+	}
+}
+
+// spread is the middle and the largest of times.
+func spread(times []time.Duration) string {
+	slices.Sort(times)
+	return fmt.Sprintf("p50 %v, max %v", brief(quantile(times, .5)), brief(quantile(times, 1)))
+}
+
+// states tells how many orders are in which state.
+func states(record map[string]*checkoutv1.Order) string {
+	counts := make(map[checkoutv1.OrderState]int)
+	for _, o := range record {
+		counts[o.GetState()]++
+	}
+	var parts []string
+	for _, state := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[state], word(state)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// word is a state's name as people write it.
+func word(s checkoutv1.OrderState) string {
+	return strings.ReplaceAll(strings.ToLower(s.String()), "_", " ")
+}
+
+func count(n int) string { return fmt.Sprint(n) }
+
+// quantile is the smallest of sorted that at least the share q of them does not exceed; 0 of none.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := int(q*float64(len(sorted)) + 0.999999)
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+// brief is d with three digits at most, or so.
+func brief(d time.Duration) time.Duration {
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(time.Microsecond)
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"checkout/internal/demo"
+	"checkout/internal/store/pgtest"
+)
+
+// scene is where it happens: the shop in this process, the service in its own, and the database.
+type scene struct {
+	options
+	out      io.Writer
+	folder   string
+	shop     *demo.Shop
+	postgres *pgtest.Server // nil with SQLite
+	cluster  string         // its folder
+	replicas []*replica
+}
+
+// open builds the service if need be and starts everything. On an error nothing is left running.
+func open(ctx context.Context, o options, out io.Writer) (_ *scene, err error) {
+	s := &scene{options: o, out: out}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(false))
+		}
+	}()
+	if s.folder, err = os.MkdirTemp("", "crash-"); err != nil {
+		return nil, fmt.Errorf("making a folder: %w", err)
+	}
+	if err := s.build(ctx); err != nil {
+		return nil, err
+	}
+	if s.shop, err = demo.Start(ctx, demo.Options{Folder: s.folder}); err != nil {
+		return nil, err
+	}
+	s.shop.Payment.HonourKeys(o.payment == keyed)
+	s.shop.Shipping.HonourKeys(o.payment == keyed)
+	environ, err := s.environ(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range o.replicas {
+		r, err := newReplica(ctx, i, s.binary, environ, s.folder)
+		if err != nil {
+			return nil, err
+		}
+		s.replicas = append(s.replicas, r)
+	}
+	for _, r := range s.replicas {
+		if err := r.start(); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range s.replicas {
+		if err := r.await(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// build builds the service, unless one was given.
+func (s *scene) build(ctx context.Context) error {
+	if s.binary != "" {
+		var err error
+		s.binary, err = filepath.Abs(s.binary)
+		return err
+	}
+	s.binary = filepath.Join(s.folder, "checkout")
+	command := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "checkout/cmd/checkout") //nolint:gosec // the path is ours
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the service: %w\n%s", err, said)
+	}
+	return nil
+}
+
+// environ is the environment that all replicas share. It starts the database that they need.
+func (s *scene) environ(ctx context.Context) (map[string]string, error) {
+	environ := s.shop.Environ()
+	environ["GOMEMLIMIT"] = s.memory
+	environ["PAYMENT_MODE"] = s.payment
+	environ["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")
+	if s.db == postgres {
+		if err := s.startPostgres(ctx); err != nil {
+			return nil, fmt.Errorf("starting PostgreSQL: %w", err)
+		}
+		environ["CHECKOUT_DB"] = s.postgres.URL()
+	}
+	return environ, nil
+}
+
+// startPostgres starts a server with a folder that is its own, and not closed to its user as ours is.
+func (s *scene) startPostgres(ctx context.Context) (err error) {
+	if s.cluster, err = os.MkdirTemp("", "crash-postgres-"); err != nil {
+		return err
+	}
+	s.postgres, err = pgtest.Run(ctx, s.cluster)
+	return err
+}
+
+// close ends everything, and leaves what the replicas have said if it is worth a look.
+func (s *scene) close(keepLogs bool) error {
+	var failures []error
+	for _, r := range s.replicas {
+		failures = append(failures, r.close())
+	}
+	if s.postgres != nil {
+		failures = append(failures, s.postgres.Stop())
+	}
+	if s.cluster != "" {
+		failures = append(failures, os.RemoveAll(s.cluster))
+	}
+	if s.shop != nil {
+		failures = append(failures, s.shop.Close())
+	}
+	if keepLogs && len(s.replicas) > 0 {
+		_, _ = fmt.Fprintf(s.out, "\nWhat the service has said is in %s.\n", filepath.Join(s.folder, "*.log"))
+	} else if s.folder != "" {
+		failures = append(failures, os.RemoveAll(s.folder))
+	}
+	return errors.Join(failures...)
+}
+
+// pause waits, and tells whether it could.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+)
+
+// day is when all of it happens; at is so many seconds into it.
+func at(seconds int) time.Time {
+	return time.Date(2026, time.May, 1, 12, 0, seconds, 0, time.UTC)
+}
+
+func dollars(n int64) *oteldemo.Money { return &oteldemo.Money{CurrencyCode: "USD", Units: n} }
+
+// bought is a purchase of ann's that went well, as order "a", from second 10 to 20. Somebody was killed in second 15.
+func bought() *evidence {
+	return &evidence{
+		purchases: []*purchase{{
+			user: "ann", number: 1, began: at(10), ended: at(20),
+			answers: []answer{{code: codes.OK, orderID: "a"}},
+		}},
+		accounts: map[string]*account{"a": {
+			charges: []demo.Charge{{Amount: dollars(30), At: at(11)}},
+			parcels: []demo.Parcel{parcel("ann", 12)},
+			letters: 1, events: 1,
+		}},
+		record: map[string]*checkoutv1.Order{"a": recorded("a", 1, checkoutv1.OrderState_COMPLETED)},
+		kills:  []kill{{at(15), at(15)}},
+		full:   map[string]bool{},
+	}
+}
+
+// parcel is that of a user's first purchase.
+func parcel(user string, second int) demo.Parcel {
+	return demo.Parcel{Address: &oteldemo.Address{StreetAddress: user}, Items: []*oteldemo.CartItem{{ProductId: "lens", Quantity: 1}}, At: at(second)}
+}
+
+// recorded is what is on record of a purchase of ann's.
+func recorded(id string, number int32, state checkoutv1.OrderState) *checkoutv1.Order {
+	return &checkoutv1.Order{
+		OrderId: id, UserId: "ann", State: state, Total: dollars(30), Created: timestamppb.New(at(10)), Changed: timestamppb.New(at(13)),
+		Items: []*oteldemo.OrderItem{{Item: &oteldemo.CartItem{ProductId: "lens", Quantity: number}}},
+	}
+}
+
+// undecided makes the purchase one that nobody knows the end of: the charge's answer was lost.
+func undecided(e *evidence) {
+	e.record["a"].State = checkoutv1.OrderState_IN_DOUBT
+	e.accounts["a"] = &account{charges: e.accounts["a"].charges}
+	e.purchases[0].answers = []answer{{code: codes.Aborted, reason: "PAYMENT_UNKNOWN", moved: "unknown"}}
+}
+
+func TestWhatIsInOrderIsNoViolation(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*evidence){
+		"bought":                       func(*evidence) {},
+		"told twice":                   func(e *evidence) { e.accounts["a"].letters, e.accounts["a"].events = 2, 3 },
+		"answered twice with an order": func(e *evidence) { e.purchases[0].answers = append(e.purchases[0].answers, e.purchases[0].answers[0]) },
+		"a second parcel after a kill": func(e *evidence) {
+			e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 16))
+		},
+		"in doubt since a kill, and paid":     undecided,
+		"in doubt since a kill, and not paid": func(e *evidence) { undecided(e); delete(e.accounts, "a") },
+		"in doubt, and the cart full":         func(e *evidence) { undecided(e); e.full["ann"] = true },
+		"completed too late to touch the cart": func(e *evidence) {
+			e.full["ann"], e.record["a"].Changed = true, timestamppb.New(at(71))
+		},
+		"given back, and bought again": func(e *evidence) {
+			e.keyed = true
+			e.record["b"] = recorded("b", 1, checkoutv1.OrderState_CANCELLED)
+			e.accounts["b"] = &account{charges: []demo.Charge{{Amount: dollars(30), Reversed: at(13)}}}
+		},
+		"a later purchase has filled the cart": func(e *evidence) {
+			undecided(e)
+			e.purchases[0].number, e.full["ann"] = 2, true
+			e.record["a"] = recorded("a", 2, checkoutv1.OrderState_IN_DOUBT)
+			first := bought()
+			first.purchases[0].answers[0].orderID = "b"
+			e.purchases = append(e.purchases, first.purchases...)
+			e.accounts["b"], e.record["b"] = first.accounts["a"], recorded("b", 1, checkoutv1.OrderState_COMPLETED)
+		},
+	} {
+		e := bought()
+		change(e)
+		if found := e.violations(); len(found) > 0 {
+			t.Errorf("%s: %v", name, found)
+		}
+	}
+}
+
+func TestEveryBrokenPromiseIsFound(t *testing.T) {
+	t.Parallel()
+	const ann, a = "purchase 1 of ann: ", "order a: "
+	for name, test := range map[string]struct {
+		change func(*evidence)
+		want   []string
+	}{
+		"charged twice for one order": {
+			func(e *evidence) {
+				e.accounts["a"].charges = append(e.accounts["a"].charges, e.accounts["a"].charges[0])
+			},
+			[]string{a + "charged 2 times", a + "completed, with 2", ann + "answered with order a, which is not", ann + "paid for 2 times"},
+		},
+		"charged twice for one purchase": {
+			func(e *evidence) {
+				e.accounts["b"] = &account{charges: e.accounts["a"].charges, parcels: e.accounts["a"].parcels, letters: 1, events: 1}
+				e.record["b"] = recorded("b", 1, checkoutv1.OrderState_COMPLETED)
+			},
+			[]string{ann + "paid for 2 times, with the orders [a b]"},
+		},
+		"charged something else": {
+			func(e *evidence) { e.accounts["a"].charges[0].Amount = dollars(31) },
+			[]string{a + "charged currency_code"},
+		},
+		"charged without an order id": {
+			func(e *evidence) { e.accounts[""] = &account{charges: e.accounts["a"].charges} },
+			[]string{"without an order id: is on no record", "without an order id: paid for and lost"},
+		},
+		"charged, and forgotten": {
+			func(e *evidence) { delete(e.record, "a"); e.accounts["a"].parcels = nil },
+			[]string{a + "is on no record", a + "paid for and lost", a + "told of, and not shipped", ann + "answered with order a, which is on no record"},
+		},
+		"charged, and cancelled": {
+			func(e *evidence) { undecided(e); e.record["a"].State = checkoutv1.OrderState_CANCELLED },
+			[]string{a + "cancelled, with 1 charges", a + "paid for and lost"},
+		},
+		"charged, and told that nothing had moved": {
+			func(e *evidence) {
+				undecided(e)
+				e.purchases[0].answers[0] = answer{code: codes.FailedPrecondition, reason: "CART_EMPTY", moved: "no"}
+			},
+			[]string{ann + "told that no money has moved"},
+		},
+		"refused without need": {
+			func(e *evidence) {
+				e.purchases[0].answers = []answer{{code: codes.FailedPrecondition, reason: "CART_EMPTY", moved: "no"}}
+				e.accounts, e.record = nil, nil
+			},
+			[]string{ann + "refused without need"},
+		},
+		"never answered": {
+			func(e *evidence) { e.purchases[0].answers = []answer{{code: codes.Unavailable, tries: 7}} },
+			[]string{ann + "no answer after 7 tries"},
+		},
+		"answered with two orders": {
+			func(e *evidence) {
+				e.purchases[0].answers = append(e.purchases[0].answers, answer{code: codes.OK, orderID: "b"})
+			},
+			[]string{ann + "answered with order b, which is on no record", ann + "answered with two orders, a and b"},
+		},
+		"answered with another purchase's order": {
+			func(e *evidence) { e.purchases[0].number = 2 },
+			[]string{"purchase 2 of ann: answered with order a, which is purchase 1 of ann"},
+		},
+		"never shipped": {
+			func(e *evidence) {
+				e.record["a"].State, e.accounts["a"] = checkoutv1.OrderState_CHARGED, &account{charges: e.accounts["a"].charges}
+			},
+			[]string{a + "has not come to rest: it is charged", a + "paid for and lost", ann + "answered with order a, which is not"},
+		},
+		"shipped for nothing": {
+			func(e *evidence) { e.accounts["a"].charges[0].Reversed = at(13) },
+			[]string{a + "completed, with 0", a + "shipped and not paid for", ann + "answered with order a, which is not"},
+		},
+		"shipped to somebody else": {
+			func(e *evidence) { e.accounts["a"].parcels[0] = parcel("bob", 12) },
+			[]string{a + "its parcel is that of purchase 1 of bob"},
+		},
+		"shipped twice, and nobody was killed": {
+			func(e *evidence) { e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 14)) },
+			[]string{a + "shipped 2 times, which is more often"},
+		},
+		"shipped twice by a carrier that honours keys": {
+			func(e *evidence) {
+				e.keyed = true
+				e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 16))
+			},
+			[]string{a + "shipped 2 times"},
+		},
+		"the letter lost": {
+			func(e *evidence) { e.accounts["a"].letters = 0 },
+			[]string{a + "completed, with", a + "shipped, and its letter was lost", ann + "answered with order a, which is not"},
+		},
+		"the event lost": {
+			func(e *evidence) { e.accounts["a"].events = 0 },
+			[]string{a + "completed, with", a + "shipped, and its event was lost", ann + "answered with order a, which is not"},
+		},
+		"the event is not the same each time": {
+			func(e *evidence) { e.differing, e.rejected = 1, 2 },
+			[]string{"accounting: 1 events differ", "accounting: 2 events could not"},
+		},
+		"the cart left full": {
+			func(e *evidence) { e.full["ann"] = true },
+			[]string{ann + "placed, and the cart is still full"},
+		},
+		"in doubt, and nobody was killed": {
+			func(e *evidence) { undecided(e); e.kills[0] = kill{at(21), at(22)} },
+			[]string{a + "in doubt, and it was not under way"},
+		},
+		"in doubt where the payment service can be asked": {
+			func(e *evidence) { undecided(e); e.keyed = true },
+			[]string{a + "in doubt, though", ann + "no answer after 0 tries"},
+		},
+		"in doubt, and shipped": {
+			func(e *evidence) { e.record["a"].State = checkoutv1.OrderState_IN_DOUBT },
+			[]string{a + "in doubt, and shipped"},
+		},
+	} {
+		e := bought()
+		test.change(e)
+		if diff := cmp.Diff(test.want, beginnings(e.violations(), test.want)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// beginnings are the violations' texts, cut to the length of those that are wanted.
+func beginnings(found []violation, want []string) []string {
+	var texts []string
+	for i, v := range found {
+		text := v.String()
+		if i < len(want) && strings.HasPrefix(text, want[i]) {
+			text = want[i]
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+func TestAnOrderThatWaitsTooLongIsNamed(t *testing.T) {
+	t.Parallel()
+	r := &result{takeUps: []takeUp{{"a", time.Second}, {"b", time.Second + 1}}, takeUpLimit: time.Second}
+	if late := r.late(); len(late) != 1 || late[0].whose != "order b" {
+		t.Errorf("late: %v, want order b alone", late)
+	}
+}
+
+func TestQuantilesAreOfWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	seen := []time.Duration{1, 2, 3, 4}
+	for q, want := range map[float64]time.Duration{0: 1, .5: 2, .51: 3, .99: 4, 1: 4} {
+		if got := quantile(seen, q); got != want {
+			t.Errorf("quantile %v of %v: %d, want %d", q, seen, got, want)
+		}
+	}
+	if got := quantile(nil, .5); got != 0 {
+		t.Errorf("quantile of nothing: %v, want 0", got)
+	}
+}
+
+func TestTheSlopeIsThatOfTheBestLine(t *testing.T) {
+	t.Parallel()
+	var growing []sample
+	for minute, size := range []int64{10, 12, 11, 13} {
+		growing = append(growing, sample{at: at(60 * minute), usage: usage{rss: size << 10}})
+	}
+	if got, want := slope(growing), 0.8; got < want-1e-9 || got > want+1e-9 {
+		t.Errorf("slope %v MiB a minute, want %v", got, want)
+	}
+	if got := slope(growing[:1]); got != 0 {
+		t.Errorf("slope of one sample: %v, want 0", got)
+	}
+}

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"checkout/internal/order"
+)
+
+// censusLimit is how many orders of a kind a census counts at most. There are no more unless a neighbour has been away for
+// hours, and then it is not worth the time to know how many more.
+const censusLimit = 10_000
+
+// countOrders goes through the indexes of the orders that are not over. The oldest of them are found as long as there are
+// no more than the limit; beyond, of those that have been due longest.
+const countOrders = `
+	SELECT state, delivered, COUNT(*), @now - MIN(created) FROM (
+		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + unshipped + ` ORDER BY due LIMIT $1) AS a
+		UNION ALL
+		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + undelivered + ` ORDER BY due LIMIT $1) AS b
+		UNION ALL
+		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + parked + ` ORDER BY due LIMIT $1) AS c
+	) AS unfinished GROUP BY state, delivered`
+
+// count is how many orders there are of one state, to which the same is owed.
+type count struct {
+	state     order.State
+	delivered order.Delivery
+	orders    int
+	oldest    int64 // milliseconds since it was created
+}
+
+// counting is a session that can count.
+type counting interface {
+	counts(ctx context.Context, query string, args ...any) ([]count, error)
+}
+
+// Census counts the orders that are not over, up to 10,000 of what is unshipped, undelivered and parked each. It tells of
+// each state and each set of deliveries done how many orders there are, and how long ago the oldest of them was created.
+func (s orders) Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
+	var found []count
+	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+		c, ok := t.(counting)
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		found, err = c.counts(ctx, countOrders, censusLimit)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("count orders: %w", err)
+	}
+	for _, c := range found {
+		tell(c.state, c.delivered, c.orders, max(time.Duration(c.oldest)*time.Millisecond, 0))
+	}
+	return nil
+}
+
+// counts implements counting.
+func (c *conn) counts(_ context.Context, query string, args ...any) ([]count, error) {
+	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close
+	if err != nil {
+		return nil, err
+	}
+	rows, err := statement.QueryContext(context.Background(), clocked(args)...)
+	if err != nil {
+		return nil, err
+	}
+	return scanCounts(rows)
+}
+
+// counts implements counting.
+func (p *Postgres) counts(ctx context.Context, query string, args ...any) ([]count, error) {
+	rows, err := p.db.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // scanCounts closes them
+	if err != nil {
+		return nil, err
+	}
+	return scanCounts(rows)
+}
+
+// scanCounts reads rows to their end, and closes them.
+func scanCounts(rows *sql.Rows) (counts []count, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var c count
+		if err := rows.Scan(&c.state, &c.delivered, &c.orders, &c.oldest); err != nil {
+			return nil, err
+		}
+		counts = append(counts, c)
+	}
+	return counts, rows.Err()
+}
