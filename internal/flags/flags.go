@@ -66,7 +66,9 @@ func New(cfg Config) (*Flags, error) {
 	if err := api.SetProviderAndWait(context.Background(), source); err != nil {
 		return nil, fmt.Errorf("start flag provider: %w", err)
 	}
-	api.AddHooks(cfg.Hooks...)
+	if _, none := source.(openfeature.NoopProvider); !none { // what was not looked up tells nothing
+		api.AddHooks(cfg.Hooks...)
+	}
 	return &Flags{api: api, client: api.NewClient()}, nil
 }
 

@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	resumesAtOnce = 64          // orders of a lane that recovery works on side by side
 	claimSize     = 16          // orders taken over in one go
 	sweepPause    = time.Second // between sweeps that found little
 )
@@ -20,15 +19,14 @@ const (
 // or by a replica that is gone. It runs the steps that Place runs, from the recorded state on.
 func (p *Placer) Recover(ctx context.Context) {
 	var lanes sync.WaitGroup
-	for _, lane := range []Lane{Unshipped, Undelivered} {
-		lanes.Go(func() { p.recover(ctx, lane) })
-	}
+	lanes.Go(func() { p.recover(ctx, Unshipped, 64) })
+	lanes.Go(func() { p.recover(ctx, Undelivered, 32) }) // fewer: new orders come first
 	lanes.Wait()
 }
 
-// recover takes up the orders of one lane.
-func (p *Placer) recover(ctx context.Context, lane Lane) {
-	places := semaphore.NewWeighted(resumesAtOnce)
+// recover takes up the orders of one lane, so many side by side.
+func (p *Placer) recover(ctx context.Context, lane Lane, atOnce int64) {
+	places := semaphore.NewWeighted(atOnce)
 	var vain atomic.Int64 // orders in a row that got no further
 	for failures := 0; ; {
 		if places.Acquire(ctx, claimSize) != nil {
@@ -52,7 +50,7 @@ func (p *Placer) recover(ctx context.Context, lane Lane) {
 		case err == nil:
 			failures = 0
 		}
-		if len(orders) == claimSize && vain.Load() < resumesAtOnce { // or something is away, and haste would only cost
+		if len(orders) == claimSize && vain.Load() < atOnce { // or something is away, and haste would only cost
 			continue
 		}
 		wait := sweepPause

@@ -58,6 +58,8 @@ const (
 	maxKey     = 255
 	maxEmail   = 254 // RFC 5321, §4.5.3.1.3 less the brackets
 	maxAddress = 256 // a field
+	minCard    = 12  // digits of a number (ISO/IEC 7812-1)
+	maxCard    = 19
 )
 
 // Validate checks all that can be checked without asking anybody. It returns an ErrInvalid with every violation, or nil.
@@ -83,10 +85,43 @@ func (r *Request) Validate(now time.Time) error {
 		bad.add("email", "is not an e-mail address")
 	}
 	r.Card.validate(now, &bad)
+	r.keepsCardToItself(&bad)
 	if bad != nil {
 		return &Error{Kind: ErrInvalid, Violations: bad}
 	}
 	return nil
+}
+
+// keepsCardToItself wants the card's number in no other field: what stands there is recorded, sent and printed on labels.
+func (r *Request) keepsCardToItself(bad *violations) {
+	number := digits(r.Card.number)
+	if len(number) < minCard {
+		return
+	}
+	for _, field := range []struct{ name, text string }{
+		{"user_id", r.UserID},
+		{"idempotency-key", r.Key},
+		{"email", string(r.Email)},
+		{"address.street_address", r.Address.Street},
+		{"address.city", r.Address.City},
+		{"address.state", r.Address.State},
+		{"address.country", r.Address.Country},
+		{"address.zip_code", r.Address.ZipCode},
+	} {
+		if strings.Contains(digits(field.text), number) {
+			bad.add(field.name, "holds the number of the card")
+		}
+	}
+}
+
+// digits is what is left of a text without anything else.
+func digits(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		return c
+	}, text)
 }
 
 func (c Card) validate(now time.Time, bad *violations) {
@@ -109,7 +144,7 @@ func (c Card) validate(now time.Time, bad *violations) {
 
 // luhn tells whether s is 12 to 19 digits with a right check digit (ISO/IEC 7812-1), spaces and dashes aside.
 func luhn(s string) bool {
-	digits, sum := 0, 0
+	n, sum := 0, 0
 	for i := len(s) - 1; i >= 0; i-- {
 		d := int(s[i]) - '0'
 		switch {
@@ -117,13 +152,13 @@ func luhn(s string) bool {
 			continue
 		case d < 0 || d > 9:
 			return false
-		case digits%2 == 1: // every second digit, from the right, counts twice
+		case n%2 == 1: // every second digit, from the right, counts twice
 			d = 2*d/10 + 2*d%10
 		}
 		sum += d
-		digits++
+		n++
 	}
-	return digits >= 12 && digits <= 19 && sum%10 == 0
+	return n >= minCard && n <= maxCard && sum%10 == 0
 }
 
 type violations []Violation

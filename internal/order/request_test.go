@@ -3,6 +3,7 @@ package order
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -91,6 +92,28 @@ func TestLuhn(t *testing.T) {
 	} {
 		if got := luhn(number); got != want {
 			t.Errorf("luhn(%q) = %v, want %v", number, got, want)
+		}
+	}
+}
+
+func TestTheCardsNumberIsRefusedInEveryOtherField(t *testing.T) {
+	const card = "4432-8015-6152-0454"
+	for _, spelt := range []string{card, "4432801561520454", "no. 4432 8015 6152 0454, please"} {
+		for field, put := range map[string]func(*Request){
+			"user_id":                func(r *Request) { r.UserID = spelt },
+			"idempotency-key":        func(r *Request) { r.Key = spelt },
+			"email":                  func(r *Request) { r.Email = Email(spelt + "@example.com") },
+			"address.street_address": func(r *Request) { r.Address.Street = spelt },
+			"address.zip_code":       func(r *Request) { r.Address.ZipCode = spelt },
+		} {
+			req := request()
+			put(&req)
+			var failure *Error
+			if err := req.Validate(time.Now()); !errors.As(err, &failure) || len(failure.Violations) != 1 || failure.Violations[0].Field != field {
+				t.Errorf("%q as %s: %v, want that field alone refused", spelt, field, err)
+			} else if strings.Contains(err.Error(), "0454") {
+				t.Errorf("the refusal says the number: %v", err)
+			}
 		}
 	}
 }

@@ -42,6 +42,8 @@ type Config struct {
 
 	TLSCert, TLSKey string // PEM files; none: plaintext
 
+	Names string // what telemetry calls an order's facts: app, demo or both
+
 	getenv func(string) string // for telemetry
 }
 
@@ -62,6 +64,7 @@ func (c *Config) settings() []setting {
 		Deadline: 15 * time.Second, Drain: 8 * time.Second,
 		MaxOrders: 512, Target: 2 * time.Second,
 		Limits: order.DefaultLimits(),
+		Names:  "app",
 	}
 	const must, may = true, false
 	return []setting{
@@ -97,6 +100,7 @@ func (c *Config) settings() []setting {
 		{"CHECKOUT_MAX_TOTAL", integer64{&c.Limits.Total, 1, 1 << 50}, may, "total of an order, below this many US dollars"},
 		{"CHECKOUT_TLS_CERT", text{&c.TLSCert}, may, "PEM `file` of the server's certificate; none: plaintext"},
 		{"CHECKOUT_TLS_KEY", text{&c.TLSKey}, may, "PEM `file` of the certificate's key"},
+		{"CHECKOUT_TELEMETRY_NAMES", choice{&c.Names, []string{"app", "demo", "both"}}, may, "what telemetry calls an order's facts, as the shop's dashboards do: `app|demo|both`"},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"time"
 
 	"checkout/internal/admission"
 	"checkout/internal/order"
@@ -20,6 +21,7 @@ type record interface {
 	order.Store
 	rpc.Record
 	Purge(ctx context.Context, limit int) (int, error)
+	Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
 	Ready(ctx context.Context) error
 	Close() error
 }
@@ -27,7 +29,7 @@ type record interface {
 // Run serves orders until ctx ends; then it lets those under way finish, as long as the configuration allows. The log
 // goes to out. ready, unless nil, is called once with the address that is listened on.
 func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) error {
-	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out})
+	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names})
 	err := run(ctx, c, t, ready)
 	if lost := t.Shutdown(context.WithoutCancel(ctx)); lost != nil {
 		t.Logger().WarnContext(ctx, "some telemetry could not be sent", "error", lost)
@@ -48,6 +50,8 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		return err
 	}
 	defer shop.close(log)
+	limiter := admission.New(admission.Options{Target: c.Target, Ceiling: c.MaxOrders})
+	defer t.Watch(record.Census, load(limiter))()
 	placer := order.NewPlacer(order.World{
 		Pricer:    t.Pricer(order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)),
 		Store:     t.Store(record),
@@ -57,8 +61,9 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Cart:      shop.cart,
 		Mail:      shop.mail,
 		Events:    shop.events,
-		Admission: admission.New(admission.Options{Target: c.Target, Ceiling: c.MaxOrders}),
+		Admission: limiter,
 		Report:    t.Report,
+		Resumed:   t.Resumed,
 	})
 	servers, err := newServers(ctx, c, t, placer, record)
 	if err != nil {
@@ -82,6 +87,14 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	})
 	log.InfoContext(ctx, "served")
 	return err
+}
+
+// load is what telemetry asks of the limiter.
+func load(l *admission.Limiter) telemetry.Load {
+	return func() (limit, active int, refused int64) {
+		is := l.Stats()
+		return is.Limit, is.UnderWay, is.Refused
+	}
 }
 
 // openStore opens the record of orders where the configuration says.

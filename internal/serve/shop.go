@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/grpc"
 
@@ -22,12 +23,12 @@ const closeTime = 2 * time.Second
 
 // shop is the neighbours as order sees them, and their connections.
 type shop struct {
-	cart     *gateway.Cart
-	catalog  *gateway.Catalog
-	exchange *gateway.Exchange
-	payment  *gateway.Payment
-	carrier  *gateway.Carrier
-	mail     *gateway.Mail
+	cart     order.Cart
+	catalog  order.Catalog
+	exchange order.Exchange
+	payment  order.Payment
+	carrier  order.Carrier
+	mail     order.Mail
 	ledger   order.Ledger // nil when the payment service cannot be asked
 	events   order.Events // nil without a broker
 
@@ -53,9 +54,9 @@ func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
 		variable, addr string
 		use            func(conn *grpc.ClientConn)
 	}{
-		{"CART_ADDR", c.Cart, func(conn *grpc.ClientConn) { s.cart = gateway.NewCart(conn, timeouts) }},
-		{"PRODUCT_CATALOG_ADDR", c.Catalog, func(conn *grpc.ClientConn) { s.catalog = gateway.NewCatalog(conn, timeouts) }},
-		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) { s.exchange = gateway.NewExchange(conn, timeouts) }},
+		{"CART_ADDR", c.Cart, func(conn *grpc.ClientConn) { s.cart = t.Cart(gateway.NewCart(conn, timeouts)) }},
+		{"PRODUCT_CATALOG_ADDR", c.Catalog, func(conn *grpc.ClientConn) { s.catalog = t.Catalog(gateway.NewCatalog(conn, timeouts)) }},
+		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) { s.exchange = t.Exchange(gateway.NewExchange(conn, timeouts)) }},
 	} {
 		conn, err := gateway.Dial(n.addr, t.DialOptions()...)
 		if err != nil {
@@ -64,27 +65,40 @@ func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
 		s.closers = append(s.closers, conn.Close)
 		n.use(conn)
 	}
-	if s.payment, err = gateway.NewPayment(c.Payment, fault, timeouts, t.DialOptions()...); err != nil {
+	payment, err := gateway.NewPayment(c.Payment, fault, timeouts, t.DialOptions()...)
+	if err != nil {
 		return nil, fmt.Errorf("PAYMENT_ADDR=%q: %w", c.Payment, err)
 	}
-	s.closers = append(s.closers, s.payment.Close)
+	s.payment = t.Payment(payment)
+	s.closers = append(s.closers, payment.Close)
 	if c.PaymentMode == "keyed" {
-		s.ledger = s.payment
+		s.ledger = t.Ledger(payment)
 	}
+	return s, errors.Join(s.post(c, t, timeouts), s.broker(c, t, fault, timeouts))
+}
+
+// post makes the clients for those who speak HTTP.
+func (s *shop) post(c Config, t *telemetry.Telemetry, timeouts gateway.Timeouts) error {
 	http := gateway.NewHTTP(c.MaxOrders, nil, t.Transport)
 	s.closers = append(s.closers, func() error { http.Close(); return nil })
-	if s.carrier, err = gateway.NewCarrier(c.Shipping, http, timeouts); err != nil {
-		return nil, fmt.Errorf("SHIPPING_ADDR=%q: %w", c.Shipping, err)
+	carrier, err := gateway.NewCarrier(c.Shipping, http, timeouts)
+	if err != nil {
+		return fmt.Errorf("SHIPPING_ADDR=%q: %w", c.Shipping, err)
 	}
-	if s.mail, err = gateway.NewMail(c.Email, http, timeouts); err != nil {
-		return nil, fmt.Errorf("EMAIL_ADDR=%q: %w", c.Email, err)
+	mail, err := gateway.NewMail(c.Email, http, timeouts)
+	if err != nil {
+		return fmt.Errorf("EMAIL_ADDR=%q: %w", c.Email, err)
 	}
-	return s, s.broker(c, t, fault, timeouts)
+	s.carrier, s.mail = t.Carrier(carrier), t.Mail(mail)
+	return nil
 }
 
 // flags follows the shop's flags, which can switch faults on.
 func (s *shop) flags(c Config, t *telemetry.Telemetry) (*flags.Flags, error) {
-	f, err := flags.New(flags.Config{Resolver: c.FlagResolver, Host: c.FlagdHost, Port: c.FlagdPort, Path: c.FlagsPath, Logger: t.Logger()})
+	f, err := flags.New(flags.Config{
+		Resolver: c.FlagResolver, Host: c.FlagdHost, Port: c.FlagdPort, Path: c.FlagsPath,
+		Hooks: []openfeature.Hook{t.FlagHook()}, Logger: t.Logger(),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("FLAGD_RESOLVER=%q: %w", c.FlagResolver, err)
 	}
@@ -101,7 +115,7 @@ func (s *shop) broker(c Config, t *telemetry.Telemetry, fault gateway.Flags, tim
 	if err != nil {
 		return fmt.Errorf("KAFKA_ADDR=%q, KAFKA_TOPIC=%q: %w", c.Kafka, c.KafkaTopic, err)
 	}
-	s.events = events
+	s.events = t.Events(events)
 	s.closers = append(s.closers, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()

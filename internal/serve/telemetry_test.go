@@ -50,23 +50,25 @@ func traced(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "traceparent", traceparent, "baggage", baggage)
 }
 
-// The telemetry of one order, as the shop's dashboards and trace tests know it from stock.
+// The telemetry of one order, as the shop's dashboards and trace tests know it: those of stock, of later releases, both.
 func TestTheTelemetryOfAnOrder(t *testing.T) {
-	for _, currency := range []string{"USD", "EUR"} {
-		t.Run(currency, func(t *testing.T) {
-			s := open(t, nil)
-			if _, err := s.buy(traced(t.Context()), "ada", currency, map[string]int32{"OLJCESPC7Z": 2, "STICKER020": 1}); err != nil {
-				t.Fatal(err)
-			}
-			s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
-			if err := s.stop(); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, "trace_"+currency+".txt", spanTree(s.shop.Collector.Trace(callersTrace)))
-			golden(t, "metrics.txt", metricList(s.shop.Collector.Metrics()))
-			golden(t, "logs_"+currency+".txt", logList(s.shop.Collector.Logs()))
-			golden(t, "resource.txt", resources(s.shop.Collector))
-		})
+	for _, names := range []string{"app", "demo", "both"} {
+		for _, currency := range []string{"USD", "EUR"} {
+			t.Run(names+" "+currency, func(t *testing.T) {
+				s := open(t, map[string]string{"CHECKOUT_TELEMETRY_NAMES": names})
+				if _, err := s.buy(traced(t.Context()), "ada", currency, map[string]int32{"OLJCESPC7Z": 2, "STICKER020": 1}); err != nil {
+					t.Fatal(err)
+				}
+				s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+				if err := s.stop(); err != nil {
+					t.Fatal(err)
+				}
+				golden(t, names+"_trace_"+currency+".txt", spanTree(s.shop.Collector.Trace(callersTrace)))
+				golden(t, names+"_metrics.txt", metricList(s.shop.Collector.Metrics()))
+				golden(t, names+"_logs_"+currency+".txt", logList(s.shop.Collector.Logs()))
+				golden(t, "resource.txt", resources(s.shop.Collector))
+			})
+		}
 	}
 }
 
@@ -136,6 +138,42 @@ func TestAFailedOrderTellsWhyInItsTrace(t *testing.T) {
 	t.Error("no span of PlaceOrder")
 }
 
+// An order that recovery takes further is a trace of its own, that leads back to the call that placed it.
+func TestAResumedOrderIsLinkedToTheCallThatPlacedIt(t *testing.T) {
+	s := open(t, nil)
+	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse}, "ship-order")
+	if _, err := s.buy(traced(t.Context()), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
+		t.Fatal(err)
+	}
+	s.shop.Shipping.Trouble(demo.Trouble{}, "ship-order")
+	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	var call demo.Span
+	for _, span := range s.shop.Collector.Trace(callersTrace) {
+		if span.GetName() == "oteldemo.CheckoutService/PlaceOrder" {
+			call = span
+		}
+	}
+	for _, span := range s.shop.Collector.Spans() {
+		if span.GetName() != "resume order" || !strings.Contains(attributes(span.GetAttributes()), "reached_state=completed") {
+			continue
+		}
+		links := span.GetLinks()
+		if len(links) != 1 || string(links[0].GetTraceId()) != string(call.GetTraceId()) || string(links[0].GetSpanId()) != string(call.GetSpanId()) {
+			t.Errorf("the links are %v, want one to PlaceOrder", links)
+		}
+		golden(t, "resumed.txt", spanTree(s.shop.Collector.Trace(hex.EncodeToString(span.GetTraceId()))))
+		calls := s.shop.Shipping.Calls("ship-order")
+		if baggage := fmt.Sprint(calls[len(calls)-1].Header["Baggage"]); !strings.Contains(baggage, "synthetic_request=true") {
+			t.Errorf("the carrier was asked again with baggage %q, want the caller's", baggage)
+		}
+		return
+	}
+	t.Error("no span of an order that was resumed and completed")
+}
+
 // spanTree draws spans below their parents, siblings by name, equal ones counted; what differs from run to run is "…".
 func spanTree(spans []demo.Span) string {
 	here := map[string]bool{}
@@ -187,8 +225,9 @@ func count(all []string, one string) (n int) {
 // volatile are the attributes whose values differ from run to run.
 var volatile = []string{
 	"app.order.id", "app.payment.transaction.id", "app.shipping.tracking.id",
+	"demo.order.id", "demo.payment.transaction.id", "demo.shipping.tracking.id",
 	"server.port", "network.peer.port", "url.full", "messaging.kafka.producer.duration_ms", "messaging.kafka.destination.partition",
-	"trace_id", "span_id",
+	"trace_id", "span_id", "feature_flag.result.reason",
 }
 
 func sorted(attrs []*common.KeyValue) []string {
@@ -220,10 +259,14 @@ func valueOf(v *common.AnyValue) string {
 	return fmt.Sprint(v)
 }
 
-// metricList is every metric with its unit, and the keys of its attributes.
+// metricList is every metric with its unit, and the keys of its attributes; but for those of the process, which not every
+// system tells.
 func metricList(metrics []demo.Metric) string {
 	lines := map[string]bool{}
 	for _, m := range metrics {
+		if strings.HasPrefix(m.GetName(), "process.") {
+			continue
+		}
 		keys := map[string]bool{}
 		for _, p := range m.GetHistogram().GetDataPoints() {
 			addKeys(keys, p.GetAttributes())
@@ -251,18 +294,24 @@ func sortedKeys(set map[string]bool) []string {
 	return keys
 }
 
-// logList is every log record that belongs to a trace.
+// logList is every log record that belongs to a trace. Whether flagd has told its variants by then is a matter of luck.
 func logList(logs []demo.Log) string {
 	var lines []string
 	for _, l := range logs {
 		if id := hex.EncodeToString(l.GetTraceId()); id == callersTrace {
-			lines = append(lines, fmt.Sprintf("%s %q in the caller's trace, in a span: %v\n    %s\n", l.GetSeverityText(), valueOf(l.GetBody()), len(l.GetSpanId()) == 8,
-				strings.Join(sorted(l.GetAttributes()), "\n    ")))
+			what := fmt.Sprintf("%s %q", l.GetSeverityText(), valueOf(l.GetBody()))
+			if event := l.GetEventName(); event != "" {
+				what = "event " + event
+			}
+			lines = append(lines, fmt.Sprintf("%s in the caller's trace, in a span: %v\n    %s\n", what, len(l.GetSpanId()) == 8,
+				strings.Join(sorted(slices.DeleteFunc(l.GetAttributes(), isVariant)), "\n    ")))
 		}
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "")
 }
+
+func isVariant(a *common.KeyValue) bool { return a.GetKey() == "feature_flag.result.variant" }
 
 // resources are the keys of the resource of each signal, and what is the same on every machine.
 func resources(c *demo.Collector) string {

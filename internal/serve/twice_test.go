@@ -29,21 +29,21 @@ func withKey(ctx context.Context, key string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "idempotency-key", key)
 }
 
-// place asks for the user's order, under a key or none.
-func (s *service) place(t *testing.T, user, key string) (*oteldemo.OrderResult, error) {
+// place asks for ada's order, under a key or none.
+func (s *service) place(t *testing.T, key string) (*oteldemo.OrderResult, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(withKey(t.Context(), key), patience)
 	defer cancel()
-	resp, err := s.PlaceOrder(ctx, request(user, "USD"))
+	resp, err := s.PlaceOrder(ctx, request("ada", "USD"))
 	return resp.GetOrder(), err
 }
 
 // must is an order that was placed.
-func (s *service) must(t *testing.T, user, key string) string {
+func (s *service) must(t *testing.T, key string) string {
 	t.Helper()
-	o, err := s.place(t, user, key)
+	o, err := s.place(t, key)
 	if err != nil {
-		t.Fatalf("order of %s under key %q: %v", user, key, err)
+		t.Fatalf("order under key %q: %v", key, err)
 	}
 	return o.GetOrderId()
 }
@@ -56,8 +56,8 @@ func TestARetryAfterALostAnswerIsTheSameOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, nil)
 			s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
-			first := s.must(t, "ada", key)
-			if again := s.must(t, "ada", key); again != first {
+			first := s.must(t, key)
+			if again := s.must(t, key); again != first {
 				t.Errorf("asked again: order %s, want %s", again, first)
 			}
 			s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
@@ -75,7 +75,7 @@ func TestADoubleClickIsOneOrder(t *testing.T) {
 			var clicks sync.WaitGroup
 			for i := range ids {
 				clicks.Go(func() {
-					o, err := s.place(t, "ada", key)
+					o, err := s.place(t, key)
 					if err != nil {
 						t.Errorf("click %d: %v", i, err)
 					}
@@ -99,12 +99,12 @@ func TestARetryAfterARestartIsTheSameOrder(t *testing.T) {
 			record := map[string]string{"CHECKOUT_DB": filepath.Join(t.TempDir(), "orders.db")}
 			s := open(t, record)
 			s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
-			first := s.must(t, "ada", key)
+			first := s.must(t, key)
 			if err := s.stop(); err != nil {
 				t.Fatal(err)
 			}
 			s = openIn(t, s.shop, record)
-			if again := s.must(t, "ada", key); again != first {
+			if again := s.must(t, key); again != first {
 				t.Errorf("asked again: order %s, want %s", again, first)
 			}
 			s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
@@ -125,7 +125,7 @@ func TestAskingAnotherReplicaIsTheSameOrder(t *testing.T) {
 			var clicks sync.WaitGroup
 			for i := range ids { // at once, on both
 				clicks.Go(func() {
-					o, err := replicas[i%2].place(t, "ada", key)
+					o, err := replicas[i%2].place(t, key)
 					if err != nil {
 						t.Errorf("click %d: %v", i, err)
 					}
@@ -136,7 +136,7 @@ func TestAskingAnotherReplicaIsTheSameOrder(t *testing.T) {
 			if err := one.stop(); err != nil { // and later, when the first is gone
 				t.Fatal(err)
 			}
-			for _, id := range append(ids, replicas[1].must(t, "ada", key)) {
+			for _, id := range append(ids, replicas[1].must(t, key)) {
 				if id != ids[0] || id == "" {
 					t.Errorf("the orders are %v, want one", ids)
 				}
@@ -149,7 +149,7 @@ func TestAskingAnotherReplicaIsTheSameOrder(t *testing.T) {
 func TestAReusedKeyIsRefused(t *testing.T) {
 	s := open(t, nil)
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
-	s.must(t, "ada", "k1")
+	s.must(t, "k1")
 	_, err := s.PlaceOrder(withKey(t.Context(), "k1"), request("ada", "EUR"))
 	if code, reason, moved := refusal(t, err); code != codes.FailedPrecondition || reason != "IDEMPOTENCY_KEY_REUSED" || moved != "no" {
 		t.Errorf("answered %v, %s, money moved: %s; want that the key is another request's", code, reason, moved)
@@ -161,7 +161,7 @@ func TestAChargeWithoutAnAnswerIsLookedUp(t *testing.T) {
 	s.shop.Payment.HonourKeys(true)
 	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter}, "Charge")
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
-	s.must(t, "ada", "")
+	s.must(t, "")
 	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
 }
 
@@ -169,7 +169,7 @@ func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:0", "CHECKOUT_CHARGE_TIMEOUT": "300ms"})
 	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter})
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
-	if _, err := s.place(t, "ada", "k1"); status.Code(err) != codes.Aborted {
+	if _, err := s.place(t, "k1"); status.Code(err) != codes.Aborted {
 		t.Fatalf("answered %v, want ABORTED", err)
 	}
 	orders := checkoutv1.NewOrderServiceClient(dial(t, s.addr))
@@ -188,7 +188,7 @@ func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
-	if again := s.must(t, "ada", "k1"); again != o.GetOrderId() {
+	if again := s.must(t, "k1"); again != o.GetOrderId() {
 		t.Errorf("asked again: order %s, want %s", again, o.GetOrderId())
 	}
 }
@@ -200,7 +200,7 @@ func TestWithoutItsDatabaseNothingIsCharged(t *testing.T) {
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.place(t, "ada", "k1")
+	_, err := s.place(t, "k1")
 	if code, _, moved := refusal(t, err); code != codes.Unavailable || moved != "no" {
 		t.Errorf("without the database: %v, money moved: %s; want UNAVAILABLE, no", code, moved)
 	}
@@ -211,7 +211,7 @@ func TestWithoutItsDatabaseNothingIsCharged(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.await(t, "an order once the database is back", func() bool {
-		_, err := s.place(t, "ada", "k1")
+		_, err := s.place(t, "k1")
 		return err == nil
 	})
 	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})

@@ -33,21 +33,12 @@ type count struct {
 	oldest    int64 // milliseconds since it was created
 }
 
-// counting is a session that can count.
-type counting interface {
-	counts(ctx context.Context, query string, args ...any) ([]count, error)
-}
-
 // Census counts the orders that are not over, up to 10,000 of what is unshipped, undelivered and parked each. It tells of
 // each state and each set of deliveries done how many orders there are, and how long ago the oldest of them was created.
 func (s orders) Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
 	var found []count
 	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		c, ok := t.(counting)
-		if !ok {
-			return errors.ErrUnsupported
-		}
-		found, err = c.counts(ctx, countOrders, censusLimit)
+		found, err = t.counts(ctx, countOrders, censusLimit)
 		return err
 	})
 	if err != nil {
@@ -59,7 +50,7 @@ func (s orders) Census(ctx context.Context, tell func(state order.State, done or
 	return nil
 }
 
-// counts implements counting.
+// counts implements session.
 func (c *conn) counts(_ context.Context, query string, args ...any) ([]count, error) {
 	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close
 	if err != nil {
@@ -72,9 +63,9 @@ func (c *conn) counts(_ context.Context, query string, args ...any) ([]count, er
 	return scanCounts(rows)
 }
 
-// counts implements counting.
+// counts implements session.
 func (p *Postgres) counts(ctx context.Context, query string, args ...any) ([]count, error) {
-	rows, err := p.db.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // scanCounts closes them
+	rows, err := p.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

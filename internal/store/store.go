@@ -34,6 +34,8 @@ type session interface {
 	exec(ctx context.Context, query string, args ...any) (int64, error)
 	// records are the rows that the statement returns.
 	records(ctx context.Context, query string, args ...any) ([]record, error)
+	// counts are the rows of a statement that counts.
+	counts(ctx context.Context, query string, args ...any) ([]count, error)
 }
 
 // orders is the table of orders, wherever it lies.

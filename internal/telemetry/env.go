@@ -97,20 +97,6 @@ func (e env) propagator() propagation.TextMapPropagator {
 	return propagation.NewCompositeTextMapPropagator(all...)
 }
 
-// conventions are how RPCs are named: OTEL_SEMCONV_STABILITY_OPT_IN is a list, of which "rpc" and "rpc/dup" are ours.
-func (e env) conventions() []rpcConvention {
-	chosen := []rpcConvention{oldRPC()}
-	for name := range strings.SplitSeq(strings.ToLower(e.get("OTEL_SEMCONV_STABILITY_OPT_IN")), ",") {
-		switch strings.TrimSpace(name) {
-		case "rpc/dup": // has precedence over "rpc"
-			return []rpcConvention{oldRPC(), stableRPC()}
-		case "rpc":
-			chosen = []rpcConvention{stableRPC()}
-		}
-	}
-	return chosen
-}
-
 // resource is who emits all this. The command line and the user are left out: they may hold what is nobody's business.
 func (e env) resource(ctx context.Context) *resource.Resource {
 	r, err := resource.New(ctx,

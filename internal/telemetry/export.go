@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
@@ -43,7 +44,7 @@ func (e env) traces(ctx context.Context, p pipeline) *sdktrace.TracerProvider {
 		size = append(size, sdktrace.WithMaxQueueSize(queueSize), sdktrace.WithMaxExportBatchSize(batchSize))
 	}
 	return sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(stoppableSpans{exporter, p.stop}, size...),
+		sdktrace.WithSpanProcessor(maskedSpans{sdktrace.NewBatchSpanProcessor(stoppableSpans{exporter, p.stop}, size...)}),
 		sdktrace.WithResource(p.resource),
 	)
 }
@@ -56,7 +57,7 @@ func (e env) metrics(ctx context.Context, p pipeline) *sdkmetric.MeterProvider {
 		return nil
 	}
 	return sdkmetric.NewMeterProvider(
-		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(stoppableMetrics{exporter, p.stop})),
+		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(stoppableMetrics{exporter, p.stop}, sdkmetric.WithProducer(pauses{time.Now()}))),
 		sdkmetric.WithResource(p.resource),
 	)
 }
@@ -73,6 +74,7 @@ func (e env) logs(ctx context.Context, p pipeline) *sdklog.LoggerProvider {
 		size = append(size, sdklog.WithMaxQueueSize(queueSize), sdklog.WithExportMaxBatchSize(batchSize))
 	}
 	return sdklog.NewLoggerProvider(
+		sdklog.WithProcessor(maskedLogs{}),
 		sdklog.WithProcessor(sdklog.NewBatchProcessor(stoppableLogs{exporter, p.stop}, size...)),
 		sdklog.WithResource(p.resource),
 	)

@@ -30,7 +30,7 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{
 		Telemetry: t,
 		next:      next,
-		duration:  t.duration(httpDuration, "s", secondBuckets()),
+		duration:  t.duration(httpDuration),
 		requests:  t.size(httpRequestSize),
 		responses: t.size(httpResponseSize),
 	}

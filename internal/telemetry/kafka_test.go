@@ -85,6 +85,67 @@ func TestARecordIsASpanThatItsConsumersContinue(t *testing.T) {
 	}
 }
 
+func TestARecordHasTheNamesThatAreAskedFor(t *testing.T) {
+	t.Parallel()
+	oldNames := []string{"messaging.operation=publish", "messaging.kafka.destination.partition=0", "messaging.kafka.message.offset=0"}
+	newNames := []string{
+		"messaging.operation.name=send", "messaging.operation.type=send",
+		"string messaging.destination.partition.id=0", "messaging.kafka.offset=0",
+	}
+	for optIn, test := range map[string]struct {
+		span     string
+		has, not []string
+	}{
+		"":              {"producer orders publish", oldNames, newNames},
+		"messaging":     {"producer send orders", newNames, oldNames},
+		"messaging/dup": {"producer orders publish", slices.Concat(oldNames, newNames), nil},
+	} {
+		t.Run(optIn, func(t *testing.T) {
+			t.Parallel()
+			r := recordIn(t, dialectApp, env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", optIn)}.conventions(dialectApp))
+			if err := r.producer(t).ProduceSync(t.Context(), &kgo.Record{Topic: "orders"}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			got := describe(r.span(t, test.span))
+			for _, name := range test.has {
+				if !strings.Contains(got, name+"\n") {
+					t.Errorf("the span has no %s:\n%s", name, got)
+				}
+			}
+			for _, name := range test.not {
+				if strings.Contains(got, name+"\n") {
+					t.Errorf("the span has %s:\n%s", name, got)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsSentIsCountedCopiesToo(t *testing.T) {
+	t.Parallel()
+	r := record(t)
+	client := r.producer(t)
+	original := &kgo.Record{Topic: "orders", Value: []byte("event")}
+	if err := client.ProduceSync(t.Context(), original).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	copied := &kgo.Record{Topic: "orders", Headers: original.Headers}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = client.ProduceSync(t.Context(), copied)
+	_ = client.ProduceSync(canceled, &kgo.Record{Topic: "orders"})
+	const attributes = "  string messaging.destination.name=orders\n  string messaging.operation.name=send\n"
+	const system = "  string messaging.system=kafka\n"
+	got := r.metrics(t)
+	want := "{message}\n1\n  string error.type=canceled\n" + attributes + system + "2\n" + attributes + system
+	if diff := cmp.Diff(want, got[messagingSent]); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+	if got := histogramOf(t, r, messagingDuration); len(got) != 2 || got[0].Count+got[1].Count != 2 {
+		t.Errorf("durations are %v, want that of the one that was sent and of the one that was not", got)
+	}
+}
+
 func TestACopyOfARecordIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := record(t)

@@ -17,7 +17,7 @@ import (
 
 // toStdout is the log on stdout alone.
 func toStdout(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
+	return slog.New(traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskField})})
 }
 
 // toBoth sends what is logged to stdout and to OTLP.
@@ -45,13 +45,19 @@ func (e env) logLevel() slog.Level {
 	return slog.LevelInfo
 }
 
+// The span that a line on stdout belongs to.
+const (
+	logTraceID = "trace_id"
+	logSpanID  = "span_id"
+)
+
 // traced adds the ids of the span that the context is in.
 type traced struct{ slog.Handler }
 
 func (h traced) Handle(ctx context.Context, r slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		r = r.Clone()
-		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
+		r.AddAttrs(slog.String(logTraceID, span.TraceID().String()), slog.String(logSpanID, span.SpanID().String()))
 	}
 	return h.Handler.Handle(ctx, r)
 }
@@ -121,14 +127,20 @@ func repeated(err error, skipped int) []attribute.KeyValue {
 	return attrs
 }
 
+// The error.types of what did not end by itself.
+const (
+	canceled = "canceled"
+	timeout  = "timeout"
+)
+
 // errorKind is the error.type of an error that is not the order's: of a short list, so that it can be counted.
 func errorKind(err error) string {
-	var timeout interface{ Timeout() bool }
+	var slow interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, context.Canceled):
-		return "canceled"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "timeout"
+		return canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
+		return timeout
 	}
-	return "_OTHER"
+	return other
 }

@@ -4,33 +4,87 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/grpc/codes"
 
 	"checkout/internal/order"
 )
 
-// Every name that this service emits stands in this file; the runtime's metrics and the resource are the SDK's own.
+// Every name that this service emits stands in this file and in conventions.go, and every metric in metrics.go; the
+// resource is the SDK's own.
 
 // scope is the instrumentation scope of all spans, metrics and log records.
 const scope = "checkout"
 
-// Spans and span events. Others are named by what they are about: "oteldemo.CheckoutService/PlaceOrder", "POST",
-// "orders publish".
+// Spans and span events. Other spans are named by what they are about: "oteldemo.CheckoutService/PlaceOrder", "POST",
+// "orders publish". How an order that was not placed is told is the dialect's matter.
 const (
 	spanPrepare = "prepareOrderItemsAndShippingQuoteFromCart"
+	spanResume  = "resume order"
 
 	eventPrepared = "prepared"
 	eventCharged  = "charged"
 	eventShipped  = "shipped"
+
+	eventFlag = "feature_flag.evaluation" // of the log
 )
+
+// traceparent is the header that tells whose child a span is (W3C Trace Context).
+const traceparent = "traceparent"
 
 // servedMethods are the methods of this service's own that are observed, by their full names.
 func servedMethods() []string {
 	return []string{"/oteldemo.CheckoutService/PlaceOrder"}
+}
+
+// fact is something that can be told of an order.
+type fact uint8
+
+const (
+	userID fact = iota
+	userCurrency
+	userSynthetic
+	orderID
+	orderAmount
+	orderItems
+	orderStep
+	orderState
+	orderReached
+	orderAttempt
+	cartItems
+	shippingAmount
+	shippingTracking
+	paymentTransaction
+	facts // how many there are
+)
+
+// term is what a fact is called.
+type term struct {
+	app  attribute.Key // by the demo's releases up to 2.1; "": not at all
+	demo attribute.Key // by those after them; "": not at all
+	kind attribute.Type
+	text string
+}
+
+// terms is the table of what is told of orders. A name that the demo changes is one line of it; what the demo has no
+// name for has one of ours, in both columns.
+func terms() [facts]term {
+	return [facts]term{
+		userID:             {"app.user.id", "user.id", attribute.STRING, "Who orders."},
+		userCurrency:       {"app.user.currency", "demo.user_context.selected_currency", attribute.STRING, "The currency asked for, by ISO 4217."},
+		userSynthetic:      {"", "user_agent.synthetic.type", attribute.STRING, "Set to test when the order is the load generator's, as the baggage says."},
+		orderID:            {"app.order.id", "demo.order.id", attribute.STRING, "The order's id, a UUID."},
+		orderAmount:        {"app.order.amount", "demo.order.amount", attribute.FLOAT64, "What the order costs with shipping, in the currency asked for."},
+		orderItems:         {"app.order.items.count", "demo.order.items.count", attribute.INT64, "Different products in the order."},
+		orderStep:          {"checkout.order.step", "checkout.order.step", attribute.STRING, "The step of the order that is meant, or that has failed."},
+		orderState:         {"checkout.order.state", "checkout.order.state", attribute.STRING, "The state of the order, as on record."},
+		orderReached:       {"checkout.order.reached_state", "checkout.order.reached_state", attribute.STRING, "The state in which recovery has left the order."},
+		orderAttempt:       {"checkout.order.attempt", "checkout.order.attempt", attribute.INT64, "Which attempt this is at what the order's state owes; the first is 1."},
+		cartItems:          {"app.cart.items.count", "demo.cart.items.count", attribute.INT64, "Pieces in the cart."},
+		shippingAmount:     {"app.shipping.amount", "demo.shipping.amount", attribute.FLOAT64, "What shipping costs, in the currency asked for."},
+		shippingTracking:   {"app.shipping.tracking.id", "demo.shipping.tracking.id", attribute.STRING, "The parcel's tracking id."},
+		paymentTransaction: {"app.payment.transaction.id", "demo.payment.transaction.id", attribute.STRING, "The charge's transaction id."},
+	}
 }
 
 // Attributes of the semantic conventions that are the same in both dialects.
@@ -50,91 +104,50 @@ const (
 	httpStatusCode    attribute.Key = "http.response.status_code"
 	urlFull           attribute.Key = "url.full"
 
-	messagingSystem      attribute.Key = "messaging.system"
-	messagingDestination attribute.Key = "messaging.destination.name"
-	messagingOperation   attribute.Key = "messaging.operation"
-	kafkaPartition       attribute.Key = "messaging.kafka.destination.partition"
-	kafkaOffset          attribute.Key = "messaging.kafka.message.offset"
-	kafkaSuccess         attribute.Key = "messaging.kafka.producer.success"
-	kafkaDuration        attribute.Key = "messaging.kafka.producer.duration_ms"
+	messagingSystem        attribute.Key = "messaging.system"
+	messagingDestination   attribute.Key = "messaging.destination.name"
+	messagingOperationName attribute.Key = "messaging.operation.name"
+	messagingOperationType attribute.Key = "messaging.operation.type"
+	kafkaSuccess           attribute.Key = "messaging.kafka.producer.success"
+	kafkaDuration          attribute.Key = "messaging.kafka.producer.duration_ms"
+
+	flagKey      attribute.Key = "feature_flag.key"
+	flagProvider attribute.Key = "feature_flag.provider.name"
+	flagReason   attribute.Key = "feature_flag.result.reason"
+	flagValue    attribute.Key = "feature_flag.result.value"
+	flagVariant  attribute.Key = "feature_flag.result.variant"
+
+	cpuMode attribute.Key = "cpu.mode"
 )
 
-// Metrics.
+// Attributes of metrics that the conventions know nothing of. They are the same in both dialects; the step and the state
+// of an order are those of terms.
 const (
-	httpDuration     = "http.client.request.duration"
-	httpRequestSize  = "http.client.request.body.size"
-	httpResponseSize = "http.client.response.body.size"
+	outcomeKey  attribute.Key = "checkout.order.outcome"
+	currencyKey attribute.Key = "checkout.order.currency"
+	stepKey     attribute.Key = "checkout.order.step"
+	stateKey    attribute.Key = "checkout.order.state"
+	deliveryKey attribute.Key = "checkout.delivery"
 )
 
-// secondBuckets are the boundaries that the conventions ask of durations in seconds.
-func secondBuckets() []float64 {
-	return []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-}
+// outcome is what came of a call that was to place an order.
+type outcome string
 
-// dialect is what an order's facts are called.
-type dialect struct {
-	userID, currency                 attribute.Key
-	orderID, orderAmount, orderItems attribute.Key
-	cartItems                        attribute.Key
-	shippingAmount, trackingID       attribute.Key
-	transactionID                    attribute.Key
-	step, state                      attribute.Key
-	errorEvent                       string
-}
-
-// appDialect are the names of the demo's release 2.1.
-func appDialect() dialect {
-	return dialect{
-		userID:         "app.user.id",
-		currency:       "app.user.currency",
-		orderID:        "app.order.id",
-		orderAmount:    "app.order.amount",
-		orderItems:     "app.order.items.count",
-		cartItems:      "app.cart.items.count",
-		shippingAmount: "app.shipping.amount",
-		trackingID:     "app.shipping.tracking.id",
-		transactionID:  "app.payment.transaction.id",
-		step:           "app.order.step",
-		state:          "app.order.state",
-		errorEvent:     "error",
-	}
-}
-
-// customer is who orders, as they say before anything is checked.
-func (d dialect) customer(req order.Request) []attribute.KeyValue {
-	return []attribute.KeyValue{
-		d.userID.String(redact(req.UserID)),
-		d.currency.String(redact(string(req.Currency))),
-	}
-}
-
-// placed is what is known of an order that was placed.
-func (d dialect) placed(o *order.Order) []attribute.KeyValue {
-	attrs := []attribute.KeyValue{
-		d.orderID.String(string(o.ID)),
-		d.shippingAmount.Float64(o.Shipping.Float64()),
-		d.orderAmount.Float64(o.Total.Float64()),
-		d.orderItems.Int(len(o.Items)),
-	}
-	if o.TrackingID != "" { // shipping may be late
-		attrs = append(attrs, d.trackingID.String(o.TrackingID))
-	}
-	return attrs
-}
-
-// prepared is what is known of an order that was priced.
-func (d dialect) prepared(o *order.Order) []attribute.KeyValue {
-	return []attribute.KeyValue{
-		d.shippingAmount.Float64(o.Shipping.Float64()),
-		d.cartItems.Int(o.Quantity()),
-		d.orderItems.Int(len(o.Items)),
-	}
-}
+const (
+	outcomePlaced   outcome = "placed"   // paid and shipped
+	outcomePaid     outcome = "paid"     // and the parcel is late
+	outcomeRepeated outcome = "repeated" // the answer to a call before, once more
+	outcomeRefused  outcome = "refused"  // what was asked for cannot be; nothing was charged
+	outcomeFailed   outcome = "failed"   // nothing was charged, and that is not the caller's doing
+	outcomeInDoubt  outcome = "in_doubt" // nobody knows whether it was charged
+	outcomeOwed     outcome = "owed"     // charged, and not to be shipped: the money is owed back, or went back
+)
 
 // failure is what an order that was not placed counts as.
 type failure struct {
 	kind    error
 	name    string // the error.type
+	outcome outcome
 	level   slog.Level
 	callers bool // the caller asked for what cannot be: the span is not in error
 	rests   bool // the order stays where it is until a person looks at it
@@ -144,22 +157,22 @@ type failure struct {
 // failures are the kinds of failure.
 func failures() []failure {
 	return []failure{
-		{kind: order.ErrInvalid, name: "invalid_request", level: slog.LevelWarn, callers: true},
-		{kind: order.ErrEmptyCart, name: "cart_empty", level: slog.LevelWarn, callers: true},
-		{kind: order.ErrBadCart, name: "cart_invalid", level: slog.LevelWarn, callers: true},
-		{kind: order.ErrUnknownProduct, name: "product_unknown", level: slog.LevelWarn, callers: true},
-		{kind: order.ErrImplausible, name: "answer_implausible", level: slog.LevelError},
-		{kind: order.ErrUnavailable, name: "unavailable", level: slog.LevelError},
-		{kind: order.ErrOverloaded, name: "overloaded", level: slog.LevelWarn, crowd: true},
-		{kind: order.ErrDeclined, name: "card_declined", level: slog.LevelWarn},
-		{kind: order.ErrPaymentUnreachable, name: "payment_unreachable", level: slog.LevelError},
-		{kind: order.ErrInDoubt, name: "payment_unknown", level: slog.LevelError, rests: true},
-		{kind: order.ErrUnshippable, name: "shipping_refused", level: slog.LevelError, rests: true},
-		{kind: order.ErrRefunded, name: "refunded", level: slog.LevelWarn},
-		{kind: order.ErrKeyReused, name: "idempotency_key_reused", level: slog.LevelWarn, callers: true},
-		{kind: order.ErrBusy, name: "order_under_way", level: slog.LevelWarn, callers: true},
-		{kind: context.Canceled, name: "canceled", level: slog.LevelWarn},
-		{kind: context.DeadlineExceeded, name: "timeout", level: slog.LevelError},
+		{kind: order.ErrInvalid, name: "invalid_request", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
+		{kind: order.ErrEmptyCart, name: "cart_empty", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
+		{kind: order.ErrBadCart, name: "cart_invalid", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
+		{kind: order.ErrUnknownProduct, name: "product_unknown", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
+		{kind: order.ErrImplausible, name: "answer_implausible", outcome: outcomeFailed, level: slog.LevelError},
+		{kind: order.ErrUnavailable, name: "unavailable", outcome: outcomeFailed, level: slog.LevelError},
+		{kind: order.ErrOverloaded, name: "overloaded", outcome: outcomeFailed, level: slog.LevelWarn, crowd: true},
+		{kind: order.ErrDeclined, name: "card_declined", outcome: outcomeRefused, level: slog.LevelWarn},
+		{kind: order.ErrPaymentUnreachable, name: "payment_unreachable", outcome: outcomeFailed, level: slog.LevelError},
+		{kind: order.ErrInDoubt, name: "payment_unknown", outcome: outcomeInDoubt, level: slog.LevelError, rests: true},
+		{kind: order.ErrUnshippable, name: "shipping_refused", outcome: outcomeOwed, level: slog.LevelError, rests: true},
+		{kind: order.ErrRefunded, name: "refunded", outcome: outcomeOwed, level: slog.LevelWarn},
+		{kind: order.ErrKeyReused, name: "idempotency_key_reused", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
+		{kind: order.ErrBusy, name: "order_under_way", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
+		{kind: context.Canceled, name: canceled, outcome: outcomeFailed, level: slog.LevelWarn},
+		{kind: context.DeadlineExceeded, name: timeout, outcome: outcomeFailed, level: slog.LevelError},
 	}
 }
 
@@ -174,85 +187,19 @@ func failureOf(err error) failure {
 			return f
 		}
 	}
-	return failure{kind: err, name: "_OTHER", level: slog.LevelError}
+	return failure{kind: err, name: other, outcome: outcomeInDoubt, level: slog.LevelError}
 }
 
-// rpcConvention is one way to name what is known of an RPC. More than one can be in force at a time.
-type rpcConvention struct {
-	identity       func(service, method string) []attribute.KeyValue
-	status         func(codes.Code) attribute.KeyValue
-	failing        bool // whether error.type is on the metric, too
-	server, client rpcMetrics
-	unit           string
-	perSecond      float64   // how many units a second is
-	buckets        []float64 // nil: the SDK's own
-}
+// other is the error.type of what is on no list.
+const other = "_OTHER"
 
-// rpcMetrics are the names of an RPC's metrics; an empty one is not emitted.
-type rpcMetrics struct{ duration, requestSize, responseSize string }
-
-// oldRPC is the convention before it became stable: what the shop's dashboards and trace tests ask for.
-func oldRPC() rpcConvention {
-	return rpcConvention{
-		identity: func(service, method string) []attribute.KeyValue {
-			return []attribute.KeyValue{
-				attribute.String("rpc.system", "grpc"),
-				attribute.String("rpc.service", service),
-				attribute.String("rpc.method", method),
-			}
-		},
-		status:    func(c codes.Code) attribute.KeyValue { return attribute.Int("rpc.grpc.status_code", int(c)) },
-		server:    rpcMetrics{"rpc.server.duration", "rpc.server.request.size", "rpc.server.response.size"},
-		client:    rpcMetrics{"rpc.client.duration", "rpc.client.request.size", "rpc.client.response.size"},
-		unit:      "ms",
-		perSecond: 1000,
+// stepFailures are the error.types of a step: what its port's errors say, or why it did not answer.
+func stepFailures() []failure {
+	return []failure{
+		{kind: order.ErrRefused, name: "refused"},
+		{kind: order.ErrUnsent, name: "not_sent"},
+		{kind: order.ErrImplausible, name: "answer_implausible"},
+		{kind: order.ErrUnknownProduct, name: "product_unknown"},
+		{kind: order.ErrFenced, name: "taken_over"},
 	}
-}
-
-// stableRPC is the stable convention.
-func stableRPC() rpcConvention {
-	return rpcConvention{
-		identity: func(service, method string) []attribute.KeyValue {
-			return []attribute.KeyValue{
-				attribute.String("rpc.system.name", "grpc"),
-				attribute.String("rpc.method", service+"/"+method),
-			}
-		},
-		status: func(c codes.Code) attribute.KeyValue {
-			return attribute.String("rpc.response.status_code", codeName(c))
-		},
-		failing:   true,
-		server:    rpcMetrics{duration: "rpc.server.call.duration"},
-		client:    rpcMetrics{duration: "rpc.client.call.duration"},
-		unit:      "s",
-		perSecond: 1,
-		buckets:   secondBuckets(),
-	}
-}
-
-// metrics are the names for one side of the call.
-func (c rpcConvention) metrics(kind trace.SpanKind) rpcMetrics {
-	if kind == trace.SpanKindServer {
-		return c.server
-	}
-	return c.client
-}
-
-// codeName is the name of a status code in gRPC's own documents: "NOT_FOUND". grpc-go says "NotFound".
-func codeName(c codes.Code) string {
-	switch c {
-	case codes.OK:
-		return "OK"
-	case codes.Canceled:
-		return "CANCELLED"
-	default:
-	}
-	var b strings.Builder
-	for i, r := range c.String() {
-		if i > 0 && 'A' <= r && r <= 'Z' {
-			b.WriteByte('_')
-		}
-		b.WriteRune(r)
-	}
-	return strings.ToUpper(b.String())
 }

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -24,18 +26,26 @@ type Placer interface {
 
 type placer struct {
 	*Telemetry
-	next Placer
+	next   Placer
+	orders metric.Int64Counter
+	amount metric.Float64Histogram
+	lines  metric.Int64Histogram
 }
 
-// Placer observes the placing of orders: what is asked and what comes of it stands on the span of the call, and in one
-// line of the log. The request takes the call's trace context and baggage along, for what follows later.
-func (t *Telemetry) Placer(next Placer) Placer { return placer{t, next} }
+// Placer observes the placing of orders: what is asked and what comes of it stands on the span of the call, in one line
+// of the log, and in the metrics. The request takes the call's trace context and baggage along, for what follows later.
+func (t *Telemetry) Placer(next Placer) Placer {
+	return placer{t, next, t.counter(metricOrders), t.duration(metricAmount), t.size(metricLines)}
+}
 
 // Place implements Placer.
 func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, error) {
-	span := trace.SpanFromContext(ctx)
+	start, span := time.Now(), trace.SpanFromContext(ctx)
 	customer := p.names.customer(req)
 	span.SetAttributes(customer...)
+	if baggage.FromContext(ctx).Member("synthetic_request").Value() == "true" {
+		span.SetAttributes(p.names.tell(userSynthetic.is("test"))...)
+	}
 	carrier := propagation.MapCarrier{}
 	p.propagator.Inject(ctx, carrier)
 	req.Trace = carrier
@@ -43,14 +53,39 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	o, err := p.next.Place(ctx, req)
 	if err != nil {
 		p.fail(span, err)
-		span.AddEvent(p.names.errorEvent, trace.WithAttributes(exceptionMessage.String(redact(err.Error()))))
+		for _, event := range p.names.failed {
+			span.AddEvent(event, trace.WithAttributes(exceptionMessage.String(redact(err.Error()))))
+		}
 		p.logFailure(ctx, err, customer)
+		f := failureOf(err)
+		p.orders.Add(ctx, 1, measurement(outcomeKey.String(string(f.outcome)), errorType.String(f.name)))
 		return o, err
 	}
 	facts := p.names.placed(o)
 	span.SetAttributes(facts...)
-	p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed", fields(append(facts, customer...)...)...)
+	came := outcomeOf(o, start, carrier)
+	p.orders.Add(ctx, 1, measurement(outcomeKey.String(string(came))))
+	line := fields(append(facts, customer...)...)
+	if came == outcomeRepeated {
+		p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed before", line...)
+		return o, nil
+	}
+	p.amount.Record(ctx, o.Total.Float64(), measurement(currencyKey.String(string(o.Currency))))
+	p.lines.Record(ctx, int64(len(o.Items)))
+	p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed", line...)
 	return o, nil
+}
+
+// outcomeOf is what came of a call that began at start and whose trace context is carrier. An order that another call has
+// placed was so before, or has that call's trace context.
+func outcomeOf(o *order.Order, start time.Time, carrier propagation.MapCarrier) outcome {
+	switch {
+	case o.Created.Before(start), o.Trace[traceparent] != carrier[traceparent]:
+		return outcomeRepeated
+	case o.State == order.Charged:
+		return outcomePaid
+	}
+	return outcomePlaced
 }
 
 // logFailure logs why an order was not placed: each in a line of its own, but for those that were turned away in a crowd.
@@ -92,23 +127,27 @@ func (p pricer) Price(ctx context.Context, req order.Request) (*order.Order, err
 type store struct {
 	*Telemetry
 	order.Store
+	record *step
 }
 
-// Store observes the record: a change of state is an event on the span of the call, a failed write a line of the log.
+// Store observes the record: a change of state is an event on the span of the call, a failed write a line of the log, and
+// what an order waits for a write is measured.
 func (t *Telemetry) Store(next order.Store) order.Store {
-	return store{t, next}
+	return store{t, next, t.step(order.StepRecord)}
 }
 
 // Open implements order.Store.
-func (s store) Open(ctx context.Context, o *order.Order, hold, age time.Duration, over order.ID) (*order.Order, error) {
-	rival, err := s.Store.Open(ctx, o, hold, age, over)
+func (s store) Open(ctx context.Context, o *order.Order, hold, age time.Duration, over order.ID) (rival *order.Order, err error) {
+	defer s.record.took(ctx, time.Now(), &err)
+	rival, err = s.Store.Open(ctx, o, hold, age, over)
 	s.check(ctx, o, err)
 	return rival, err
 }
 
 // Save implements order.Store.
-func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) error {
-	err := s.Store.Save(ctx, o, from, hold)
+func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) (err error) {
+	defer s.record.took(ctx, time.Now(), &err)
+	err = s.Store.Save(ctx, o, from, hold)
 	s.check(ctx, o, err)
 	if err != nil || o.State == from {
 		return err
@@ -116,9 +155,9 @@ func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold 
 	span := trace.SpanFromContext(ctx)
 	switch o.State {
 	case order.Charged:
-		span.AddEvent(eventCharged, trace.WithAttributes(s.names.transactionID.String(o.TransactionID)))
+		span.AddEvent(eventCharged, trace.WithAttributes(s.names.tell(paymentTransaction.is(o.TransactionID))...))
 	case order.Placed:
-		span.AddEvent(eventShipped, trace.WithAttributes(s.names.trackingID.String(o.TrackingID)))
+		span.AddEvent(eventShipped, trace.WithAttributes(s.names.tell(shippingTracking.is(o.TrackingID))...))
 	case order.Charging, order.Completed, order.Declined, order.InDoubt, order.Refunding, order.Refunded, order.Cancelled, order.Parked:
 	}
 	return nil
@@ -133,12 +172,11 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 	if errors.Is(err, order.ErrFenced) || errors.Is(err, context.Canceled) { // taken over; or nobody waits any more
 		level = slog.LevelWarn
 	}
-	s.logger.LogAttrs(ctx, level, "order not recorded", fields(
-		s.names.orderID.String(string(o.ID)),
-		s.names.state.String(o.State.String()),
-		errorType.String(errorKind(err)),
+	s.logger.LogAttrs(ctx, level, "order not recorded", fields(append(
+		s.names.tell(orderID.is(string(o.ID)), orderState.is(o.State.String())),
+		errorType.String(stepFailure(err)),
 		exceptionMessage.String(redact(err.Error())),
-	)...)
+	)...)...)
 }
 
 // Report logs a failure that no caller waits for, of the order named or, with "", of the search for orders. While
@@ -157,7 +195,7 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	}
 	attrs := append(t.why(err), repeated(err, skipped)...)
 	if id != "" && e.OrderID == "" {
-		attrs = append(attrs, t.names.orderID.String(string(id)))
+		attrs = append(attrs, t.names.tell(orderID.is(string(id)))...)
 	}
 	t.logger.LogAttrs(ctx, kind.level, "order held up", fields(attrs...)...)
 }
@@ -188,10 +226,10 @@ func (t *Telemetry) why(err error) []attribute.KeyValue {
 	var e *order.Error
 	if errors.As(err, &e) {
 		if e.Step != "" {
-			attrs = append(attrs, t.names.step.String(string(e.Step)))
+			attrs = append(attrs, t.names.tell(orderStep.is(string(e.Step)))...)
 		}
 		if e.OrderID != "" {
-			attrs = append(attrs, t.names.orderID.String(string(e.OrderID)))
+			attrs = append(attrs, t.names.tell(orderID.is(string(e.OrderID)))...)
 		}
 	}
 	return attrs

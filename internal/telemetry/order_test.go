@@ -47,7 +47,7 @@ func (s brokenStore) Save(context.Context, *order.Order, order.State, time.Durat
 	return s.err
 }
 
-func amount(t *testing.T, units int64, nanos int32) money.Amount {
+func amount(t testing.TB, units int64, nanos int32) money.Amount {
 	t.Helper()
 	a, err := money.New("USD", units, nanos)
 	if err != nil {
@@ -56,7 +56,7 @@ func amount(t *testing.T, units int64, nanos int32) money.Amount {
 	return a
 }
 
-func sample(t *testing.T) *order.Order {
+func sample(t testing.TB) *order.Order {
 	t.Helper()
 	return &order.Order{
 		ID: "o-1", State: order.Charging, UserID: "u-1", Currency: "USD", Email: "someone@example.com",
@@ -87,6 +87,7 @@ func TestAnOrderIsToldByItsSpansAndOneLine(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
+		o.Created, o.Trace = time.Now(), req.Trace
 		later := context.WithoutCancel(ctx)
 		steps := []func(){
 			func() { o.State, o.TransactionID = order.Charged, "tx-1" },
@@ -253,14 +254,14 @@ func TestEveryFailedWriteIsLogged(t *testing.T) {
 			t.Error("the store's error is lost")
 		}
 	}
-	entry := func(severity, message string) string {
+	entry := func(severity, kind, message string) string {
 		return severity + ` order not recorded
   string app.order.id=o-1
-  string app.order.state=charged
-  string error.type=_OTHER
+  string checkout.order.state=charged
+  string error.type=` + kind + `
   string exception.message=` + message + "\n"
 	}
-	want := entry("ERROR", "disk full") + entry("ERROR", "disk full") + entry("WARN", "epoch 3: taken over")
+	want := entry("ERROR", other, "disk full") + entry("ERROR", other, "disk full") + entry("WARN", "taken_over", "epoch 3: taken over")
 	if diff := cmp.Diff(want, r.logs.text()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
@@ -282,7 +283,7 @@ func TestWhatNobodyWaitsForIsReportedOnceAMinute(t *testing.T) {
 		}
 		got := map[string][]any{}
 		for _, line := range r.lines(t) {
-			key := fmt.Sprintln(line["level"], line["msg"], line["app.order.id"], line["app.order.step"], line["error.type"], line["exception.message"])
+			key := fmt.Sprintln(line["level"], line["msg"], line["app.order.id"], line["checkout.order.step"], line["error.type"], line["exception.message"])
 			got[key] = append(got[key], line["skipped"])
 		}
 		want := map[string][]any{

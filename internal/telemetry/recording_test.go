@@ -37,21 +37,31 @@ type recording struct {
 	logProvider *sdklog.LoggerProvider
 }
 
-func record(t testing.TB, conventions ...rpcConvention) *recording {
+// record records in the names of the release 2.1, with RPCs by the conventions given.
+func record(t testing.TB, rpcs ...rpcConvention) *recording {
 	t.Helper()
-	if conventions == nil {
-		conventions = []rpcConvention{oldRPC()}
+	c := silentEnv().conventions(dialectApp)
+	if rpcs != nil {
+		c.rpc = rpcs
 	}
+	return recordIn(t, dialectApp, c)
+}
+
+// silentEnv is an environment in which nothing is set.
+func silentEnv() env { return env{getenv: environ(), log: slog.New(slog.DiscardHandler)} }
+
+func recordIn(t testing.TB, names string, c conventions) *recording {
+	t.Helper()
 	r := &recording{spans: tracetest.NewSpanRecorder(), reader: sdkmetric.NewManualReader(), logs: new(logRecorder), stdout: new(syncBuffer), end: make(ends, 1000)}
-	r.logProvider = sdklog.NewLoggerProvider(sdklog.WithProcessor(sdklog.NewSimpleProcessor(r.logs)))
+	r.logProvider = sdklog.NewLoggerProvider(sdklog.WithProcessor(maskedLogs{}), sdklog.WithProcessor(sdklog.NewSimpleProcessor(r.logs)))
 	p := providers{
-		traces: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r.spans), sdktrace.WithSpanProcessor(r.end)),
+		traces: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(maskedSpans{r.spans}), sdktrace.WithSpanProcessor(r.end)),
 		meters: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r.reader)),
 		logs:   r.logProvider,
 	}
 	both := propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 	logger := toBoth(toStdout(r.stdout, slog.LevelInfo), p.logs, slog.LevelInfo)
-	r.Telemetry = assemble(p, both, logger, conventions)
+	r.Telemetry = assemble(p, both, logger, newDialect(names), c)
 	t.Cleanup(func() {
 		if err := r.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("shut down: %v", err)
@@ -166,6 +176,18 @@ func points(data metricdata.Aggregation) string {
 		for _, p := range data.DataPoints {
 			all = append(all, fmt.Sprintf("%d ×\n%s", p.Count, attributes("  ", p.Attributes.ToSlice())))
 		}
+	case metricdata.Sum[int64]:
+		for _, p := range data.DataPoints {
+			all = append(all, fmt.Sprintf("%d\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
+		}
+	case metricdata.Gauge[int64]:
+		for _, p := range data.DataPoints {
+			all = append(all, fmt.Sprintf("%d\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
+		}
+	case metricdata.Gauge[float64]:
+		for _, p := range data.DataPoints {
+			all = append(all, fmt.Sprintf("%v\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
+		}
 	default:
 		all = append(all, fmt.Sprintf("%T", data))
 	}
@@ -200,7 +222,7 @@ func (l *logRecorder) text() string {
 	defer l.mu.Unlock()
 	var b strings.Builder
 	for _, r := range l.records {
-		fmt.Fprintf(&b, "%s %s\n", r.Severity(), r.Body().AsString())
+		fmt.Fprintf(&b, "%s %s%s\n", r.Severity(), r.EventName(), r.Body().AsString())
 		var attrs []attribute.KeyValue
 		r.WalkAttributes(func(kv attribute.KeyValue) bool {
 			attrs = append(attrs, kv)

@@ -56,9 +56,9 @@ type rpcOutcome struct {
 
 func (t *Telemetry) newRPC(kind trace.SpanKind, peer []attribute.KeyValue) *rpc {
 	r := &rpc{Telemetry: t, kind: kind, peer: peer}
-	for _, c := range t.conventions {
+	for _, c := range t.conventions.rpc {
 		names := c.metrics(kind)
-		m := rpcMeter{rpcConvention: c, duration: t.duration(names.duration, c.unit, c.buckets)}
+		m := rpcMeter{rpcConvention: c, duration: t.duration(names.duration)}
 		if names.requestSize != "" {
 			m.requests, m.responses = t.size(names.requestSize), t.size(names.responseSize)
 		}

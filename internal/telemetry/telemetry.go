@@ -1,6 +1,6 @@
 // Package telemetry provides everything about the service that can be watched: the start-up of OpenTelemetry, every name
-// that is emitted (names.go), the log, and what rides on the seams of the program: handlers for gRPC servers and
-// clients, a transport for HTTP, a hook for Kafka, and decorators around the ports of package order.
+// that is emitted (names.go, conventions.go, metrics.go), the log, and what rides on the seams of the program: handlers for gRPC servers and
+// clients, a transport for HTTP, hooks for Kafka and for flags, and decorators around the ports of package order.
 //
 // Nothing here can make an order fail. A setting that is not understood is a warning, a collector that is away costs a
 // bounded queue, and no card or e-mail address is ever emitted.
@@ -43,6 +43,9 @@ type Options struct {
 	Getenv func(string) string
 	// Stdout gets the log, as lines of JSON, and what the console exporters write.
 	Stdout io.Writer
+	// Names is what the facts of an order are called: "app", or empty, as in the demo's releases up to 2.1; "demo" as in
+	// those after them; or "both".
+	Names string
 }
 
 // Telemetry is the telemetry of one process. Its methods may be called by many goroutines.
@@ -50,9 +53,10 @@ type Telemetry struct {
 	tracer      trace.Tracer
 	meter       metric.Meter
 	logger      *slog.Logger
+	events      log.Logger // of the log, by name; OTLP alone has them
 	propagator  propagation.TextMapPropagator
 	names       dialect
-	conventions []rpcConvention
+	conventions conventions
 	reports     sync.Map // report → *limiter
 
 	shutdown []func(context.Context) error // of the providers
@@ -74,8 +78,10 @@ func Start(ctx context.Context, o Options) *Telemetry {
 
 	exports, abort := context.WithCancel(context.Background())
 	p := e.providers(ctx, pipeline{stop: exports, stdout: out, resource: e.resource(ctx)})
-	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), e.conventions())
+	names := e.dialect(o.Names)
+	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), newDialect(names), e.conventions(names))
 	t.abort = abort
+	t.observeProcess()
 	if err := runtime.Start(runtime.WithMeterProvider(p.meters), runtime.WithMinimumReadMemStatsInterval(time.Second)); err != nil {
 		stdout.WarnContext(ctx, "no runtime metrics", "error", err)
 	}
@@ -113,14 +119,15 @@ func (e env) providers(ctx context.Context, p pipeline) providers {
 }
 
 // assemble makes a Telemetry of its parts.
-func assemble(p providers, propagator propagation.TextMapPropagator, logger *slog.Logger, conventions []rpcConvention) *Telemetry {
+func assemble(p providers, propagator propagation.TextMapPropagator, logger *slog.Logger, names dialect, c conventions) *Telemetry {
 	t := &Telemetry{
 		tracer:      p.traces.Tracer(scope),
 		meter:       p.meters.Meter(scope),
 		logger:      logger,
+		events:      p.logs.Logger(scope),
 		propagator:  propagator,
-		names:       appDialect(),
-		conventions: conventions,
+		names:       names,
+		conventions: c,
 		abort:       func() {},
 	}
 	for _, provider := range []any{p.traces, p.meters, p.logs} {
@@ -187,26 +194,4 @@ func handleErrors(log *slog.Logger, e env) {
 			log.LogAttrs(context.Background(), slog.LevelWarn, "telemetry was lost", fields(attrs...)...)
 		}
 	}))
-}
-
-// duration makes a histogram of durations.
-func (t *Telemetry) duration(name, unit string, buckets []float64) metric.Float64Histogram {
-	options := []metric.Float64HistogramOption{metric.WithUnit(unit)}
-	if buckets != nil {
-		options = append(options, metric.WithExplicitBucketBoundaries(buckets...))
-	}
-	h, err := t.meter.Float64Histogram(name, options...)
-	if err != nil {
-		otel.Handle(err)
-	}
-	return h
-}
-
-// size makes a histogram of sizes.
-func (t *Telemetry) size(name string) metric.Int64Histogram {
-	h, err := t.meter.Int64Histogram(name, metric.WithUnit("By"))
-	if err != nil {
-		otel.Handle(err)
-	}
-	return h
 }

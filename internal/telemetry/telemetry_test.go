@@ -289,16 +289,31 @@ func TestTheProtocolFollowsTheVariablesThenThePort(t *testing.T) {
 
 func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string][]string{
-		"": {"rpc.server.duration"}, "http": {"rpc.server.duration"}, "rpc": {"rpc.server.call.duration"},
-		"http,rpc/dup": {"rpc.server.duration", "rpc.server.call.duration"}, "rpc/dup,rpc": {"rpc.server.duration", "rpc.server.call.duration"},
+	const oldRPC, stableRPC, oldSpan, newSpan = "rpc.server.duration", "rpc.server.call.duration", "orders publish", "send orders"
+	for _, test := range []struct {
+		names, optIn string
+		want         []string
+	}{
+		{"app", "", []string{oldRPC, oldSpan}},
+		{"demo", "", []string{stableRPC, oldSpan}},
+		{"both", "", []string{oldRPC, stableRPC, oldSpan}},
+		{"app", "http", []string{oldRPC, oldSpan}},
+		{"both", "RPC", []string{stableRPC, oldSpan}},
+		{"app", "http, rpc/dup", []string{oldRPC, stableRPC, oldSpan}},
+		{"demo", "rpc/dup,rpc", []string{oldRPC, stableRPC, oldSpan}},
+		{"app", "messaging", []string{oldRPC, newSpan}},
+		{"app", "messaging,messaging/dup", []string{oldRPC, oldSpan, newSpan}},
 	} {
 		var got []string
-		for _, c := range (env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", value)}).conventions() {
+		c := env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", test.optIn)}.conventions(test.names)
+		for _, c := range c.rpc {
 			got = append(got, c.server.duration)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", value, diff)
+		for _, c := range c.messaging {
+			got = append(got, c.span("orders"))
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("names %q, opt-in %q (-want +got):\n%s", test.names, test.optIn, diff)
 		}
 	}
 }

@@ -1,0 +1,117 @@
+package telemetry
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
+
+	"checkout/internal/order"
+)
+
+// recordNames records in a dialect.
+func recordNames(t testing.TB, names string) *recording {
+	t.Helper()
+	return recordIn(t, names, silentEnv().conventions(names))
+}
+
+func TestEachDialectHasItsOwnNames(t *testing.T) {
+	t.Parallel()
+	const app, demo = "float64 app.order.amount=31.99", "float64 demo.order.amount=31.99"
+	for names, want := range map[string][]string{"app": {app}, "demo": {demo}, "both": {app, demo}} {
+		d := newDialect(names)
+		var got []string
+		for line := range strings.Lines(attributes("", d.placed(sample(t)))) {
+			if strings.Contains(line, ".amount=31") {
+				got = append(got, strings.TrimSpace(line))
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", names, diff)
+		}
+	}
+}
+
+// One name for two things, or two kinds of one name, and nobody could make sense of either.
+func TestNoNameStandsForTwoThings(t *testing.T) {
+	t.Parallel()
+	seen := map[attribute.Key]fact{}
+	for f, term := range terms() {
+		if term.demo == "" || term.text == "" || term.kind == attribute.EMPTY {
+			t.Errorf("fact %d is not described: %+v", f, term)
+		}
+		for _, name := range []attribute.Key{term.app, term.demo} {
+			if before, ok := seen[name]; ok && before != fact(f) && name != "" {
+				t.Errorf("%s is both fact %d and fact %d", name, before, f)
+			}
+			seen[name] = fact(f)
+		}
+	}
+}
+
+func TestAFailureIsAnEventOfEachDialect(t *testing.T) {
+	t.Parallel()
+	for names, want := range map[string][]string{"app": {"error"}, "demo": {"exception"}, "both": {"error", "exception"}} {
+		r := recordNames(t, names)
+		ctx, call := r.tracer.Start(t.Context(), "PlaceOrder")
+		placer := r.Placer(placeFunc(func(context.Context, order.Request) (*order.Order, error) { return nil, order.ErrEmptyCart }))
+		if _, err := placer.Place(ctx, request()); err == nil {
+			t.Fatal("an order out of nothing")
+		}
+		call.End()
+		var got []string
+		for _, event := range r.span(t, "internal PlaceOrder").Events() {
+			got = append(got, event.Name)
+			if len(event.Attributes) != 1 || event.Attributes[0] != exceptionMessage.String("the cart is empty") {
+				t.Errorf("%s: event %s says %v", names, event.Name, event.Attributes)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: events (-want +got):\n%s", names, diff)
+		}
+	}
+}
+
+func TestTheLoadGeneratorIsToldFromCustomersByNewNamesOnly(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]map[string]bool{
+		"synthetic_request=true":  {"app": false, "demo": true, "both": true},
+		"synthetic_request=false": {"app": false, "demo": false, "both": false},
+		"session.id=true":         {"app": false, "demo": false, "both": false},
+	} {
+		bag, err := baggage.Parse(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for names, want := range want {
+			r := recordNames(t, names)
+			ctx, call := r.tracer.Start(baggage.ContextWithBaggage(t.Context(), bag), "PlaceOrder")
+			placer := r.Placer(placeFunc(func(context.Context, order.Request) (*order.Order, error) { return sample(t), nil }))
+			if _, err := placer.Place(ctx, request()); err != nil {
+				t.Fatal(err)
+			}
+			call.End()
+			if got := strings.Contains(describe(r.span(t, "internal PlaceOrder")), "user_agent.synthetic.type=test"); got != want {
+				t.Errorf("%s with %s: told %t, want %t", names, header, got, want)
+			}
+		}
+	}
+}
+
+func TestUnknownNamesAreAWarningOnly(t *testing.T) {
+	stdout := new(syncBuffer)
+	t.Setenv("OTEL_SDK_DISABLED", "true")
+	tel := Start(t.Context(), Options{Getenv: environ("OTEL_SDK_DISABLED", "true"), Stdout: stdout, Names: "klingon"})
+	if got := tel.names.names[orderID]; len(got) != 1 || got[0] != "app.order.id" {
+		t.Errorf("an order's id is called %v, want app.order.id", got)
+	}
+	if len(tel.conventions.rpc) != 1 || !strings.Contains(stdout.String(), "klingon") {
+		t.Errorf("%d conventions for RPC, want 1; or no warning:\n%s", len(tel.conventions.rpc), stdout)
+	}
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

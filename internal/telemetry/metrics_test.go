@@ -1,0 +1,205 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"checkout/internal/order"
+)
+
+func TestOrdersAreCountedByWhatCameOfThem(t *testing.T) {
+	t.Parallel()
+	for want, test := range map[string]struct {
+		order func(o *order.Order) // nil: it fails
+		err   error
+	}{
+		"placed ":                  {order: func(*order.Order) {}},
+		"paid ":                    {order: func(o *order.Order) { o.State = order.Charged }},
+		"repeated ":                {order: func(o *order.Order) { o.Created = o.Created.Add(-time.Hour) }},
+		"refused card_declined":    {err: &order.Error{Kind: order.ErrDeclined}},
+		"refused cart_empty":       {err: order.ErrEmptyCart},
+		"failed unavailable":       {err: &order.Error{Kind: order.ErrUnavailable, Err: order.ErrEmptyCart}},
+		"in_doubt payment_unknown": {err: &order.Error{Kind: order.ErrInDoubt}},
+		"in_doubt _OTHER":          {err: errors.New("a bug")},
+		"owed shipping_refused":    {err: &order.Error{Kind: order.ErrUnshippable}},
+		"failed overloaded":        {err: &order.Error{Kind: order.ErrOverloaded}},
+		"refused order_under_way":  {err: &order.Error{Kind: order.ErrBusy}},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			r := record(t)
+			ctx, span := r.tracer.Start(t.Context(), "PlaceOrder")
+			defer span.End()
+			_, err := r.Placer(placeFunc(func(_ context.Context, req order.Request) (*order.Order, error) {
+				if test.err != nil {
+					return nil, test.err
+				}
+				o := sample(t)
+				o.State, o.Created, o.Trace = order.Placed, time.Now(), req.Trace
+				test.order(o)
+				return o, nil
+			})).Place(ctx, request())
+			if !errors.Is(err, test.err) {
+				t.Fatal(err)
+			}
+			got := ""
+			var m metricdata.ResourceMetrics
+			if err := r.reader.Collect(t.Context(), &m); err != nil {
+				t.Fatal(err)
+			}
+			measured := map[string]bool{}
+			for _, metric := range m.ScopeMetrics[0].Metrics {
+				measured[metric.Name] = true
+				if metric.Name != metricOrders {
+					continue
+				}
+				for _, p := range metric.Data.(metricdata.Sum[int64]).DataPoints {
+					outcome, _ := p.Attributes.Value(outcomeKey)
+					kind, _ := p.Attributes.Value(errorType)
+					got += outcome.AsString() + " " + kind.AsString()
+				}
+			}
+			if got != want {
+				t.Errorf("counted as %q, want %q", got, want)
+			}
+			if sold := want == "placed " || want == "paid "; measured[metricAmount] != sold || measured[metricLines] != sold {
+				t.Errorf("measured %v, want amount and lines: %t", measured, sold)
+			}
+		})
+	}
+}
+
+// A second call that the store answers by the order of the first may have begun before that order was made.
+func TestAnOrderIsCountedOnceHoweverOftenItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	r := record(t)
+	var placed *order.Order
+	placer := r.Placer(placeFunc(func(_ context.Context, req order.Request) (*order.Order, error) {
+		if placed == nil {
+			placed = sample(t)
+			placed.Created, placed.Trace = time.Now().Add(time.Hour), req.Trace
+		}
+		return placed, nil
+	}))
+	for range 3 {
+		ctx, span := r.tracer.Start(t.Context(), "PlaceOrder")
+		if _, err := placer.Place(ctx, request()); err != nil {
+			t.Fatal(err)
+		}
+		span.End()
+	}
+	want := "{order}\n1\n  string checkout.order.outcome=placed\n2\n  string checkout.order.outcome=repeated\n"
+	if diff := cmp.Diff(want, r.metrics(t)[metricOrders]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	var said []any
+	for _, line := range r.lines(t) {
+		said = append(said, line["msg"])
+	}
+	if diff := cmp.Diff([]any{"order placed", "order placed before", "order placed before"}, said); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+}
+
+// Whatever is measured stands in the table, with all that is told of it.
+func TestEveryMetricStandsInTheTable(t *testing.T) {
+	t.Parallel()
+	r := recordNames(t, dialectBoth)
+	r.observeProcess()
+	walk(t.Context(), r.Telemetry, world{errors.New("no")})
+	stop := r.Watch(func(context.Context, teller) error { return nil }, quiet)
+	defer stop()
+	for _, err := range []error{nil, order.ErrDeclined} {
+		place := func(_ context.Context, req order.Request) (*order.Order, error) {
+			o := sample(t)
+			o.Created, o.Trace = time.Now(), req.Trace
+			return o, err
+		}
+		if _, got := r.Placer(placeFunc(place)).Place(t.Context(), request()); !errors.Is(got, err) {
+			t.Fatal(got)
+		}
+	}
+	if err := r.producer(t).ProduceSync(t.Context(), &kgo.Record{Topic: "orders"}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	table := map[string]instrument{}
+	for _, i := range instruments() {
+		table[i.name] = i
+	}
+	var m metricdata.ResourceMetrics
+	if err := r.reader.Collect(t.Context(), &m); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range m.ScopeMetrics {
+		for _, metric := range s.Metrics {
+			i, ok := table[metric.Name]
+			if !ok || i.unit != metric.Unit || i.text != metric.Description || i.text == "" || i.kind != kindOf(metric.Data) {
+				t.Errorf("%s (%s, %s, %q) is not in the table: %+v", metric.Name, kindOf(metric.Data), metric.Unit, metric.Description, i)
+			}
+			for _, key := range attributeKeys(metric.Data) {
+				if !slices.Contains(i.attributes, key) {
+					t.Errorf("%s has the attribute %s, which is not in the table", metric.Name, key)
+				}
+			}
+		}
+	}
+}
+
+func kindOf(data metricdata.Aggregation) instrumentKind {
+	switch data := data.(type) {
+	case metricdata.Gauge[int64], metricdata.Gauge[float64]:
+		return gauge
+	case metricdata.Sum[int64]:
+		if !data.IsMonotonic {
+			return upDownCounter
+		}
+		return counter
+	case metricdata.Sum[float64]:
+		return counter
+	}
+	return histogram
+}
+
+// attributeKeys are those of all points.
+func attributeKeys(data metricdata.Aggregation) (all []attribute.Key) {
+	add := func(set attribute.Set) {
+		for _, a := range set.ToSlice() {
+			all = append(all, a.Key)
+		}
+	}
+	switch data := data.(type) {
+	case metricdata.Gauge[int64]:
+		for _, p := range data.DataPoints {
+			add(p.Attributes)
+		}
+	case metricdata.Gauge[float64]:
+		for _, p := range data.DataPoints {
+			add(p.Attributes)
+		}
+	case metricdata.Sum[int64]:
+		for _, p := range data.DataPoints {
+			add(p.Attributes)
+		}
+	case metricdata.Sum[float64]:
+		for _, p := range data.DataPoints {
+			add(p.Attributes)
+		}
+	case metricdata.Histogram[float64]:
+		for _, p := range data.DataPoints {
+			add(p.Attributes)
+		}
+	case metricdata.Histogram[int64]:
+		for _, p := range data.DataPoints {
+			add(p.Attributes)
+		}
+	}
+	return all
+}
