@@ -119,7 +119,7 @@ func (e *Events) Publish(ctx context.Context, o *order.Order) error {
 	}
 	err := e.publish(ctx, o)
 	answered, ok := errors.AsType[*kerr.Error](err)
-	e.lost.Store(err != nil && !(ok && !answered.Retriable))
+	e.lost.Store(err != nil && (!ok || answered.Retriable)) // what it refuses it has looked at
 	if err != nil {
 		return fmt.Errorf("events: publish order %s to %s: %w", o.ID, e.target, err)
 	}

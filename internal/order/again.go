@@ -77,12 +77,13 @@ func (p *Placer) yield(ctx context.Context, rival, next *Order, req Request) (*O
 		return p.join(ctx, rival, req)
 	}
 	same := rival.asksFor(req) && sameLines(next.Lines(), rival.Items)
+	began := time.Now().Round(0)
 	o := p.await(ctx, rival, func(o *Order) bool {
 		return o.Settled() || p.rests(o.State) || same && o.State == Charged && p.answered(o)
 	})
-	emptied := o.State == Placed || o.State == Completed
+	emptied := (o.State == Placed || o.State == Completed) && o.Settled() && time.Since(began) < cartHaste
 	switch {
-	case same && !(emptied && o.Settled()):
+	case same && !emptied: // or, after so long, perhaps not emptied at all
 		return o.answer()
 	case o.Settled():
 		return nil, nil
@@ -139,11 +140,9 @@ func (o *Order) failure() error {
 		failure.Kind = ErrDeclined
 	case Cancelled:
 		failure.Kind = ErrPaymentUnreachable
-	case Refunding:
-		failure.Kind, failure.Step = ErrUnshippable, StepShip
 	case Refunded:
 		failure.Kind, failure.Step = ErrRefunded, StepShip
-	case Parked:
+	case Refunding, Parked:
 		failure.Kind = ErrInDoubt
 		if o.TransactionID != "" {
 			failure.Kind, failure.Step = ErrUnshippable, StepShip
@@ -156,10 +155,10 @@ func (o *Order) failure() error {
 // money may have moved for the very same things, it may not.
 func (o *Order) givesWay(next *Order, req Request) bool {
 	switch {
-	case o.State == InDoubt, o.State == Parked && o.TransactionID == "":
+	case o.State != InDoubt && o.State != Parked && o.State != Refunding:
+		return false
+	case o.TransactionID == "":
 		return !sameLines(next.Lines(), o.Items)
-	case o.State == Parked, o.State == Refunding:
-		return !o.asksFor(req) || !sameLines(next.Lines(), o.Items)
 	}
-	return false
+	return !o.asksFor(req) || !sameLines(next.Lines(), o.Items)
 }

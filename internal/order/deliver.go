@@ -18,7 +18,7 @@ const cartHaste = 3 * time.Second
 func (f *flight) emptyCart(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, cartHaste)
 	defer cancel()
-	if f.order.State == Placed && time.Since(f.order.Created) < cartHaste && f.Cart.Empty(ctx, f.order.UserID) == nil {
+	if f.order.State == Placed && time.Since(f.order.Created.Round(0)) < cartHaste && f.Cart.Empty(ctx, f.order.UserID) == nil {
 		f.order.Delivered |= CartSettled
 	}
 }
@@ -121,9 +121,13 @@ func (f *flight) settleCart(ctx context.Context, o *Order) error {
 	if time.Since(o.Changed) > cartTime {
 		return nil
 	}
+	looked := time.Now().Round(0)
 	lines, err := f.Cart.Lines(ctx, o.UserID)
 	if err != nil || !sameLines(lines, o.Items) {
 		return err
+	}
+	if time.Since(looked) > cartHaste { // we may have slept, while the customer went on shopping
+		return errors.New("it was looked at too long ago")
 	}
 	return f.Cart.Empty(ctx, o.UserID)
 }

@@ -36,7 +36,7 @@ type flight struct {
 	failure  error
 	alone    atomic.Bool // the caller has gone without it
 
-	unrecorded State // what has happened to the order and could not be recorded in time
+	unrecorded *Event // what has happened to the order and could not be recorded in time
 }
 
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
@@ -115,6 +115,9 @@ func (f *flight) report(ctx context.Context, err error) {
 // forward takes the order from its recorded state to Placed, or to where it rests. Place and recovery share it.
 func (f *flight) forward(ctx context.Context) error {
 	for {
+		if f.rests(f.order.State) { // since it was left it cannot be taken further any more
+			return f.save(ctx, f.order.State, AtRest)
+		}
 		var step func(context.Context) error
 		switch f.order.State {
 		case Charging:
@@ -163,15 +166,18 @@ func (f *flight) charge(ctx context.Context) error {
 	}
 	o.TransactionID = transaction
 	if err := f.record(ctx, Charged, ""); err != nil { // nothing may follow that a crash would forget
-		f.unrecorded = Charged
+		f.unrecorded = &Event{State: Charged, Problem: "its receipt could not be recorded before"}
 		return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
 	}
 	return nil
 }
 
-// refuse records that no money moved. Should the record fail, the order stays in Charging and will be in doubt: safe.
+// refuse records that no money moved. Should that fail, and this process end, the order will be in doubt: safe.
 func (f *flight) refuse(ctx context.Context, to State, kind Kind, cause error) error {
-	f.report(ctx, f.record(ctx, to, brief(cause)))
+	if err := f.record(ctx, to, brief(cause)); err != nil {
+		f.unrecorded = &Event{State: to, Problem: brief(cause)}
+		f.report(ctx, err)
+	}
 	return &Error{Kind: kind, Step: StepCharge, OrderID: f.order.ID, Err: cause}
 }
 
@@ -186,24 +192,43 @@ func (f *flight) doubt(ctx context.Context, cause error) error {
 }
 
 // inquire asks the ledger whether an order in doubt was charged. If not so far, it must never be: a charge that is still
-// on its way would find nobody who wants it.
+// on its way would find nobody who wants it. That intent is recorded first. A reversal may be on its way for long, too, and
+// whoever comes after this process must not find the charge, believe it, and ship what is then paid back.
 func (f *flight) inquire(ctx context.Context) error {
 	o := f.order
-	if f.Ledger == nil { // there was one when the order was left
-		return f.record(ctx, InDoubt, o.Reason)
-	}
 	transaction, err := f.Ledger.Lookup(ctx, o.ID)
 	switch {
 	case err != nil:
-		return &Error{Kind: ErrInDoubt, Step: StepLookup, OrderID: o.ID, Err: f.postpone(ctx, StepLookup, err)}
+		err = f.postpone(ctx, StepLookup, err)
 	case transaction != "":
 		o.TransactionID = transaction
-		return f.record(ctx, Charged, "")
+		err = f.record(ctx, Charged, "")
+	default:
+		err = f.record(ctx, Refunding, o.Reason)
 	}
-	if err := f.Ledger.Reverse(ctx, o.ID); err != nil {
-		return &Error{Kind: ErrInDoubt, Step: StepReverse, OrderID: o.ID, Err: f.postpone(ctx, StepReverse, err)}
+	if err != nil {
+		return &Error{Kind: ErrInDoubt, Step: StepLookup, OrderID: o.ID, Err: err}
 	}
-	return f.refuse(ctx, Cancelled, ErrPaymentUnreachable, errors.New(o.Reason))
+	return nil
+}
+
+// reverse makes the net charge zero for ever, and tells the caller: of what was paid and cannot be shipped, that it was
+// paid back; of what was not found to be paid, that it never will be.
+func (f *flight) reverse(ctx context.Context) error {
+	o, kind, to := f.order, ErrUnshippable, Refunded
+	if o.TransactionID == "" {
+		kind, to = ErrInDoubt, Cancelled
+	}
+	err := f.Ledger.Reverse(ctx, o.ID)
+	if err != nil {
+		err = f.postpone(ctx, StepReverse, err)
+	} else {
+		err = f.record(ctx, to, o.Reason)
+	}
+	if err != nil {
+		return &Error{Kind: kind, Step: StepReverse, OrderID: o.ID, Err: err}
+	}
+	return o.failure()
 }
 
 // ship sends the parcel. What may pass is tried again a little, and then left to recovery.
@@ -228,7 +253,7 @@ func (f *flight) ship(ctx context.Context) error {
 func (f *flight) shipped(ctx context.Context) error {
 	err := f.record(ctx, Placed, "")
 	if err != nil {
-		f.unrecorded = Placed
+		f.unrecorded = &Event{State: Placed}
 	}
 	return err
 }
@@ -240,22 +265,6 @@ func (f *flight) unshippable(ctx context.Context, cause error) error {
 	}
 	f.report(ctx, f.record(ctx, Parked, brief(cause)))
 	return &Error{Kind: ErrUnshippable, Step: StepShip, OrderID: f.order.ID, Err: cause}
-}
-
-// reverse gives the money back for what cannot be shipped.
-func (f *flight) reverse(ctx context.Context) error {
-	o := f.order
-	if f.Ledger == nil { // there was one when the order was left
-		return f.record(ctx, Parked, o.Reason)
-	}
-	cause := errors.New(o.Reason)
-	if err := f.Ledger.Reverse(ctx, o.ID); err != nil {
-		return &Error{Kind: ErrUnshippable, Step: StepReverse, OrderID: o.ID, Err: f.postpone(ctx, StepReverse, err)}
-	}
-	if err := f.record(ctx, Refunded, o.Reason); err != nil {
-		return err
-	}
-	return &Error{Kind: ErrRefunded, Step: StepShip, OrderID: o.ID, Err: cause}
 }
 
 // record makes the order's new state durable, and why it came into it if that is not plain. Until it has succeeded,
@@ -332,9 +341,9 @@ func (f *flight) save(ctx context.Context, from State, hold time.Duration) error
 // testify goes on trying to record what has happened and could not be recorded in time: nobody else knows of it. It lasts
 // until it is recorded or the service ends. Whoever has taken the order over meanwhile could only put it in doubt.
 func (f *flight) testify(ctx context.Context) {
-	for tries := 1; f.unrecorded != 0 && pause(ctx, f.backoff(min(tries, 3))); tries++ {
-		err := f.recordFor(ctx, f.unrecorded, "", 0) // and let recovery take it from there, at once
-		if errors.Is(err, ErrFenced) && f.unrecorded == Charged {
+	for tries := 1; f.unrecorded != nil && pause(ctx, f.backoff(min(tries, 3))); tries++ {
+		err := f.attest(ctx)
+		if errors.Is(err, ErrFenced) && f.unrecorded.State != Placed {
 			err = f.contradict(ctx)
 		}
 		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
@@ -344,11 +353,20 @@ func (f *flight) testify(ctx context.Context) {
 	}
 }
 
-// contradict takes back the order that was put in doubt because its receipt was here, and records the receipt.
+// attest records it, and lets recovery take it from there at once.
+func (f *flight) attest(ctx context.Context) error {
+	to, hold := f.unrecorded.State, time.Duration(0)
+	if to.Final() {
+		hold = retention
+	}
+	return f.recordFor(ctx, to, f.unrecorded.Problem, hold)
+}
+
+// contradict takes the order back that was put in doubt because its witness was here.
 func (f *flight) contradict(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTime)
 	defer cancel()
-	o, err := f.Store.Take(ctx, f.order.ID, AtRest)
+	o, err := f.Store.Take(ctx, f.order.ID)
 	if err != nil {
 		return err
 	}
@@ -357,7 +375,7 @@ func (f *flight) contradict(ctx context.Context) error {
 	}
 	o.TransactionID = f.order.TransactionID
 	f.order = o
-	return f.recordFor(ctx, Charged, "its receipt could not be recorded before", 0)
+	return f.attest(ctx)
 }
 
 // snapshot keeps a copy of the order as it is on record, for callers who cannot wait.

@@ -122,9 +122,9 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 	}
 	o.Key = req.Key
 	o.tell(Event{At: o.Created, State: o.State})
-	rival, err = p.Store.Open(ctx, o, lease, time.Since(asked), "")
+	rival, err = p.Store.Open(ctx, o, lease, asked, "")
 	if rival != nil && rival.givesWay(o, req) {
-		rival, err = p.Store.Open(ctx, o, lease, time.Since(asked), rival.ID)
+		rival, err = p.Store.Open(ctx, o, lease, asked, rival.ID)
 	}
 	switch {
 	case err != nil:

@@ -75,11 +75,12 @@ type Ledger interface {
 //
 // The store's clock decides when an order is due and which came first, so that replicas need not agree on the time.
 type Store interface {
-	// Open records a new order as its user's latest, held for as long as given. age is how long ago its cart was asked for.
+	// Open records a new order as its user's latest, held for as long as given. asked is when its cart was asked for, by the
+	// clock of this process: what counts is how long ago that is when the store decides.
 	//
 	// When another order of the user stands in its way, that one is returned and nothing is recorded: the one that has the
 	// same key, or else the latest, unless that was settled (Order.Settled) before the cart was asked for, or is over.
-	Open(ctx context.Context, o *Order, hold, age time.Duration, over ID) (rival *Order, err error)
+	Open(ctx context.Context, o *Order, hold time.Duration, asked time.Time, over ID) (rival *Order, err error)
 	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
 	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
 	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
@@ -88,9 +89,10 @@ type Store interface {
 	// have been due longest.
 	// It may return orders and an error: the error is then of others, that could not be read.
 	Claim(ctx context.Context, lane Lane, limit int, hold time.Duration) ([]*Order, error)
-	// Take takes over one order that rests (was last saved with hold AtRest), and raises its epoch. It returns ErrFenced
-	// when the order does not rest, and ErrNotFound when there is none.
-	Take(ctx context.Context, id ID, hold time.Duration) (*Order, error)
+	// Take takes over one order that rests (was last saved with hold AtRest), and raises its epoch. It goes on resting, so
+	// that nothing is lost when its taker is. It returns ErrFenced when the order does not rest, and ErrNotFound when there
+	// is none.
+	Take(ctx context.Context, id ID) (*Order, error)
 	// Get returns the order as it is on record, or ErrNotFound.
 	Get(ctx context.Context, id ID) (*Order, error)
 	// Find returns the user's order of that key or, without a key, the user's latest; or ErrNotFound.

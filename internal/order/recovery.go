@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	claimSize     = 16          // orders taken over in one go
-	sweepPause    = time.Second // between sweeps that found little
+	claimSize  = 16          // orders taken over in one go
+	sweepPause = time.Second // between sweeps that found little
 )
 
 // Recover takes up orders that nobody works on any more, until ctx ends: left by a crash, by a neighbour that was away,
@@ -33,7 +33,12 @@ func (p *Placer) recover(ctx context.Context, lane Lane, atOnce int64) {
 			return
 		}
 		var orders []*Order
-		err := guard(func() (err error) { orders, err = p.Store.Claim(ctx, lane, claimSize, lease); return err })
+		err := guard(func() (err error) {
+			ctx, cancel := context.WithTimeout(ctx, recordTime)
+			defer cancel()
+			orders, err = p.Store.Claim(ctx, lane, claimSize, lease)
+			return err
+		})
 		places.Release(int64(claimSize - len(orders)))
 		for _, o := range orders {
 			p.flights.Go(func() {

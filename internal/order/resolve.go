@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -29,15 +30,15 @@ const (
 // ErrNotFound, ErrFenced when the order does not rest, or ErrRefused when it cannot go on without a resolution.
 func (p *Placer) Retry(ctx context.Context, id ID, note Note) (*Order, error) {
 	return p.settle(ctx, id, note, func(o *Order) (State, error) {
-		switch {
-		case o.TransactionID != "" && o.State != Refunding:
-			return Charged, nil
-		case p.Ledger != nil && o.State == Refunding:
+		switch undone := o.undone(); {
+		case undone && p.Ledger != nil:
 			return Refunding, nil
+		case undone:
+			return 0, fmt.Errorf("%w: it is to be paid back, which the payment service cannot do by itself", ErrRefused)
+		case o.TransactionID != "":
+			return Charged, nil
 		case p.Ledger != nil:
 			return InDoubt, nil
-		case o.State == Refunding:
-			return 0, fmt.Errorf("%w: the payment service cannot give money back by itself", ErrRefused)
 		}
 		return 0, fmt.Errorf("%w: nobody knows whether it was paid", ErrRefused)
 	})
@@ -55,6 +56,8 @@ func (p *Placer) Resolve(ctx context.Context, id ID, verdict Verdict, transactio
 			return Cancelled, nil
 		case verdict == PaidBack:
 			return Refunded, nil
+		case verdict == Paid && o.undone():
+			return 0, fmt.Errorf("%w: it is to be paid back, and perhaps was", ErrRefused)
 		case verdict != Paid:
 			return 0, fmt.Errorf("%w: no such verdict: %q", ErrRefused, verdict)
 		case known == "" && transactionID == "":
@@ -66,6 +69,16 @@ func (p *Placer) Resolve(ctx context.Context, id ID, verdict Verdict, transactio
 		}
 		return Charged, nil
 	})
+}
+
+// undone tells whether the charge's reversal was ever asked for: it may land at any time, so the order must not be shipped.
+func (o *Order) undone() bool {
+	for _, e := range slices.Backward(o.Story) {
+		if e.State != Parked {
+			return e.State == Refunding
+		}
+	}
+	return o.State == Refunding
 }
 
 // settle takes over an order that rests and records the state that decide finds for it. From there on it is recovery's.
@@ -80,7 +93,7 @@ func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Orde
 	if _, err := decide(o); err != nil { // before it is taken over: what is not done shall leave no trace
 		return nil, err
 	}
-	if o, err = p.Store.Take(ctx, id, AtRest); err != nil {
+	if o, err = p.Store.Take(ctx, id); err != nil {
 		return nil, err
 	}
 	to, err := decide(o)

@@ -174,14 +174,14 @@ func (s *shop) Publish(ctx context.Context, o *Order) error {
 	return s.call(ctx, StepPublish, func() error { s.events[o.ID]++; return nil })
 }
 
-func (s *shop) Open(ctx context.Context, o *Order, hold, age time.Duration, over ID) (rival *Order, err error) {
+func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration, asked time.Time, over ID) (rival *Order, err error) {
 	err = s.call(ctx, "open", func() error {
 		if _, again := s.rows[o.ID]; again {
 			return nil
 		}
 		for _, r := range s.rows {
 			same := r.UserID == o.UserID
-			late := r.settled.IsZero() || !r.settled.Before(time.Now().Add(-age))
+			late := r.settled.IsZero() || !r.settled.Before(asked)
 			if same && (o.Key != "" && r.Key == o.Key || r.latest && late && r.ID != over) {
 				copied := r.Order
 				rival = &copied
@@ -233,7 +233,7 @@ func (s *shop) Claim(ctx context.Context, lane Lane, limit int, hold time.Durati
 	return claimed, err
 }
 
-func (s *shop) Take(ctx context.Context, id ID, hold time.Duration) (taken *Order, err error) {
+func (s *shop) Take(ctx context.Context, id ID) (taken *Order, err error) {
 	err = s.call(ctx, "take", func() error {
 		r, ok := s.rows[id]
 		switch {
@@ -243,7 +243,6 @@ func (s *shop) Take(ctx context.Context, id ID, hold time.Duration) (taken *Orde
 			return ErrFenced
 		}
 		r.Epoch++
-		r.due = dueIn(hold)
 		o := r.Order
 		taken = &o
 		return nil

@@ -63,7 +63,7 @@ func countsTheUnfinished(t *testing.T, s interface {
 			ID: order.ID(fmt.Sprint("id-", i)), UserID: fmt.Sprint("user-", i), Epoch: 1, State: o.state, Delivered: o.done,
 			Currency: "USD", Created: time.Now().Add(-time.Duration(i+1) * time.Hour),
 		}
-		if _, err := s.Open(t.Context(), opened, o.hold, 0, ""); err != nil {
+		if _, err := s.Open(t.Context(), opened, o.hold, time.Now(), ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -93,13 +93,13 @@ func TestAFileOfTheReleaseBeforeIsTakenOver(t *testing.T) {
 	} {
 		o := storetest.Order(order.ID("next of " + user))
 		o.UserID = user
-		got, err := s.Open(t.Context(), o, time.Hour, 0, "")
+		got, err := s.Open(t.Context(), o, time.Hour, time.Now(), "")
 		if err != nil || (got == nil) != (rival == "") || got != nil && got.ID != rival {
 			t.Errorf("in the way of an order of %s is %v, %v, want %q", user, got, err, rival)
 		}
 	}
 	for id, rests := range map[order.ID]bool{"2": false, "5": false, "6": true, "7": true} {
-		if _, err := s.Take(t.Context(), id, order.AtRest); rests != (err == nil) || err != nil && !errors.Is(err, order.ErrFenced) {
+		if _, err := s.Take(t.Context(), id); rests != (err == nil) || err != nil && !errors.Is(err, order.ErrFenced) {
 			t.Errorf("Take of order %s = %v", id, err)
 		}
 	}

@@ -86,6 +86,8 @@ func (n newcomer) passes(latest *record) bool {
 	}
 	// By the store's clock the cart was asked for at this time or later: every rounding, and the time that the answer took,
 	// make it earlier. An order that was settled at the same time gives way only if there is no doubt.
-	age := (time.Since(n.asked) + time.Millisecond - 1) / time.Millisecond
+	// The process may have slept, which some clocks do not count, and others may have been set: the longer one counts.
+	since := max(time.Since(n.asked), time.Since(n.asked.Round(0)))
+	age := (since + time.Millisecond - 1) / time.Millisecond
 	return latest.settled <= latest.read-int64(age)
 }

@@ -48,7 +48,7 @@ func opened(id order.ID) *order.Order {
 
 // enter opens an order that nothing stands in the way of.
 func enter(ctx context.Context, s *SQLite, o *order.Order, hold time.Duration) error {
-	rival, err := s.Open(ctx, o, hold, 0, "")
+	rival, err := s.Open(ctx, o, hold, time.Now(), "")
 	if rival != nil {
 		return fmt.Errorf("order %s is in the way", rival.ID)
 	}

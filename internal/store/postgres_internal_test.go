@@ -40,7 +40,7 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 		{claimUnshipped, "10, 1000", []string{"orders_unshipped"}},
 		{claimUndelivered, "10, 1000", []string{"orders_undelivered"}},
 		{deleteOrders, "10", []string{"orders_final"}},
-		{takeOrder, "'1', 1000", []string{"orders_pkey"}},
+		{takeOrder, "'1'", []string{"orders_pkey"}},
 		{updateOrder, "1, 1, 1, 1, 1, '', true, '1', 1, 1", []string{"orders_pkey"}},
 		{selectOrder, "'1'", []string{"orders_pkey"}},
 		{selectLatest, "'1'", []string{"orders_latest"}},

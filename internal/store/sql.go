@@ -72,7 +72,7 @@ const (
 	dueIn2 = `CASE WHEN $2 = ` + atRest + ` THEN ` + atRest + ` ELSE @now + $2 END`
 
 	takeOrder = `
-		UPDATE orders SET epoch = epoch + 1, due = ` + dueIn2 + `
+		UPDATE orders SET epoch = epoch + 1
 		WHERE id = $1 AND due = ` + atRest + `
 		RETURNING ` + columns
 

@@ -46,16 +46,16 @@ type orders struct {
 	do func(ctx context.Context, k kind, work func(context.Context, session) error) error
 }
 
-// Open records a new order as its user's latest, held for as long as given; its cart was asked for age ago. If another
-// order of the user stands in its way, that one is returned and nothing is recorded: the one that has the same key, or
+// Open records a new order as its user's latest, held for as long as given. asked is when its cart was asked for. If
+// another order of the user stands in its way, that one is returned and nothing is recorded: the one that has the same key, or
 // else the latest, unless that was settled before the cart was asked for, or is over. It returns ErrExists when the id is
 // taken. While the store is known not to take writes, it fails at once.
-func (s orders) Open(ctx context.Context, o *order.Order, hold, age time.Duration, over order.ID) (*order.Order, error) {
+func (s orders) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (*order.Order, error) {
 	r, err := encode(o)
 	if err != nil {
 		return nil, describe("open", o.ID, err)
 	}
-	n := newcomer{r, o.Settled(), millis(hold), time.Now().Add(-age), over}
+	n := newcomer{r, o.Settled(), millis(hold), asked, over}
 	var rival *record
 	err = s.do(ctx, opening, func(ctx context.Context, t session) (err error) {
 		rival, err = n.enter(ctx, t)
@@ -115,12 +115,12 @@ func (s orders) Claim(ctx context.Context, lane order.Lane, limit int, hold time
 	return decodeAll(claimed)
 }
 
-// Take takes over one order that rests, and raises its epoch. It returns order.ErrFenced when the order does not rest, and
-// order.ErrNotFound when there is none. When its answer was lost, or ctx ends first, the order may be held.
-func (s orders) Take(ctx context.Context, id order.ID, hold time.Duration) (*order.Order, error) {
+// Take takes over one order that rests, which it goes on doing, and raises its epoch. It returns order.ErrFenced when the
+// order does not rest, and order.ErrNotFound when there is none.
+func (s orders) Take(ctx context.Context, id order.ID) (*order.Order, error) {
 	var taken []record
 	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		taken, err = t.records(ctx, takeOrder, id, millis(hold))
+		taken, err = t.records(ctx, takeOrder, id)
 		if len(taken) > 0 || err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func (f priceFunc) Price(ctx context.Context, r order.Request) (*order.Order, er
 	return f(ctx, r)
 }
 
-func (s brokenStore) Open(context.Context, *order.Order, time.Duration, time.Duration, order.ID) (*order.Order, error) {
+func (s brokenStore) Open(context.Context, *order.Order, time.Duration, time.Time, order.ID) (*order.Order, error) {
 	return nil, s.err
 }
 
@@ -246,7 +246,7 @@ func TestEveryFailedWriteIsLogged(t *testing.T) {
 	o := sample(t)
 	o.State = order.Charged
 	for _, write := range []func() error{
-		func() error { _, err := full.Open(t.Context(), o, time.Minute, 0, ""); return err },
+		func() error { _, err := full.Open(t.Context(), o, time.Minute, time.Now(), ""); return err },
 		func() error { return full.Save(t.Context(), o, order.Charging, time.Minute) },
 		func() error { return taken.Save(t.Context(), o, order.Charging, time.Minute) },
 	} {

@@ -88,7 +88,7 @@ func (m *model) open(t *rapid.T) {
 	o, hold := drawOrder(t, drawID(t)), drawHold(t)
 	age := rapid.SampledFrom([]time.Duration{before, after}).Draw(t, "age")
 	over := rapid.SampledFrom([]order.ID{"", drawID(t)}).Draw(t, "over")
-	rival, err := m.store.Open(m.ctx, o, hold, age, over)
+	rival, err := m.store.Open(m.ctx, o, hold, ago(age), over)
 	if known, exists := m.entries[o.ID]; exists {
 		if (err == nil) != known.same(o) || rival != nil {
 			t.Fatalf("Open of a known id = %v, %v", rival, err)
@@ -186,8 +186,8 @@ func (m *model) taken(t *rapid.T, known entry, o *order.Order) *order.Order {
 }
 
 func (m *model) take(t *rapid.T) {
-	id, hold := drawID(t), drawHold(t)
-	o, err := m.store.Take(m.ctx, id, hold)
+	id := drawID(t)
+	o, err := m.store.Take(m.ctx, id)
 	known, exists := m.entries[id]
 	switch {
 	case !exists:
@@ -196,7 +196,7 @@ func (m *model) take(t *rapid.T) {
 		expect(t, "Take of what does not rest", err, order.ErrFenced)
 	default:
 		expect(t, "Take", err, nil)
-		m.entries[id] = entry{m.taken(t, known, o), hold, known.settled}
+		m.entries[id] = entry{m.taken(t, known, o), known.hold, known.settled}
 	}
 }
 

@@ -62,7 +62,7 @@ func givesWay(t *testing.T, s Store) {
 	first := in(of(Order("first"), "user", "key"), order.InDoubt)
 	mustOpen(t, s, first, order.AtRest)
 	next := of(Order("next"), "user", "")
-	if rival, err := s.Open(t.Context(), next, held, before, first.ID); rival != nil || err != nil {
+	if rival, err := s.Open(t.Context(), next, held, ago(before), first.ID); rival != nil || err != nil {
 		t.Fatalf("Open over the order in the way = %v, %v", rival, err)
 	}
 	mustFind(t, s, "user", "", next.ID)
@@ -117,7 +117,7 @@ func OneOrder(t *testing.T, stores ...Store) {
 					if i%4 == 0 {
 						o.Key = "key"
 					}
-					rival, err := stores[i%len(stores)].Open(t.Context(), o, held, after, "")
+					rival, err := stores[i%len(stores)].Open(t.Context(), o, held, ago(after), "")
 					if rival == nil {
 						rival = o
 					}

@@ -65,7 +65,7 @@ func notFound(t *testing.T, s Store) {
 	if err := s.Save(t.Context(), Order("1"), order.Charging, held); !errors.Is(err, order.ErrFenced) {
 		t.Errorf("Save = %v, want %v", err, order.ErrFenced)
 	}
-	if _, err := s.Take(t.Context(), "1", held); !errors.Is(err, order.ErrNotFound) {
+	if _, err := s.Take(t.Context(), "1"); !errors.Is(err, order.ErrNotFound) {
 		t.Errorf("Take = %v, want %v", err, order.ErrNotFound)
 	}
 	for _, key := range []string{"", "key"} {
@@ -81,7 +81,7 @@ func openedOnce(t *testing.T, s Store) {
 	mustOpen(t, s, first, held) // its answer may have been lost
 
 	another := with(first, func(o *order.Order) { o.UserID = "2026" })
-	if rival, err := s.Open(t.Context(), another, held, after, ""); err == nil {
+	if rival, err := s.Open(t.Context(), another, held, ago(after), ""); err == nil {
 		t.Errorf("Open of another order under the same id = %v, nil, want an error", rival)
 	}
 	mustHold(t, s, first)
@@ -174,7 +174,7 @@ func callerLeft(t *testing.T, s Store) {
 	cancel()
 	for i := range 32 { // who looks first, the caller or the store, is chance
 		id := order.ID(strconv.Itoa(i))
-		if _, err := s.Open(left, Order(id), held, after, ""); !errors.Is(err, context.Canceled) {
+		if _, err := s.Open(left, Order(id), held, ago(after), ""); !errors.Is(err, context.Canceled) {
 			t.Errorf("Open = %v, want %v", err, context.Canceled)
 		}
 		if _, err := s.Get(t.Context(), id); !errors.Is(err, order.ErrNotFound) {
@@ -188,7 +188,7 @@ func closed(t *testing.T, s Store) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Open(t.Context(), Order("2"), held, after, ""); err == nil {
+	if _, err := s.Open(t.Context(), Order("2"), held, ago(after), ""); err == nil {
 		t.Error("Open of a closed store = nil")
 	}
 	if o, err := s.Get(t.Context(), "1"); err == nil {

@@ -44,7 +44,7 @@ func Run(t *testing.T, open func() (Store, error)) {
 		"of many who open an order for one user, one does":     oneOpens,
 		"an order is found by its user":                        found,
 		"an order that rests is taken by hand alone":           takenByHand,
-		"of many who take an order, one does":                  oneTakes,
+		"of many who take an order, one saves it":              oneTakes,
 		"orders are listed by state, time and page":            lists,
 		"a save needs the order's state and epoch":             needsStateAndEpoch,
 		"a save can be repeated when its answer was lost":      repeated,
@@ -135,9 +135,12 @@ const (
 	after  = -time.Hour
 )
 
+// ago is when something was that was so long ago.
+func ago(age time.Duration) time.Time { return time.Now().Add(-age) }
+
 func mustOpen(t *testing.T, s Store, o *order.Order, hold time.Duration) {
 	t.Helper()
-	switch rival, err := s.Open(t.Context(), o, hold, after, ""); {
+	switch rival, err := s.Open(t.Context(), o, hold, ago(after), ""); {
 	case err != nil:
 		t.Fatal(err)
 	case rival != nil:
@@ -148,7 +151,7 @@ func mustOpen(t *testing.T, s Store, o *order.Order, hold time.Duration) {
 // mustMeet fails unless rival stands in the way of o.
 func mustMeet(t *testing.T, s Store, o *order.Order, age time.Duration, over order.ID, rival *order.Order) {
 	t.Helper()
-	got, err := s.Open(t.Context(), o, held, age, over)
+	got, err := s.Open(t.Context(), o, held, ago(age), over)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,137 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"checkout/internal/order"
+)
+
+// What is checked in the end, when nothing is under way any more. The names of the invariants are the design's.
+
+func (w *world) check() {
+	orders := w.orders()
+	for _, o := range orders {
+		w.checkMoney(o)
+		w.checkDeliveries(o)
+	}
+	for id, a := range w.accounts {
+		if w.on(id) == nil && len(a.taken) > 0 {
+			w.bad("I1", w.name(id), "was charged, and is not on record")
+		}
+	}
+	for user, c := range w.carts {
+		w.checkBaskets(user, c, orders)
+	}
+	for _, a := range w.asks {
+		w.checkAnswer(a)
+	}
+	w.checkKeys()
+}
+
+// checkMoney wants each order to be charged once, for what it costs, if it was placed, and not at all if it was not.
+func (w *world) checkMoney(o *order.Order) {
+	a, name := w.account(o.ID), w.name(o.ID)
+	if len(a.taken) > 1 || a.sent > 1 {
+		w.bad("I1", name, "charged %d times, asked for %d times", len(a.taken), a.sent)
+	}
+	for _, amount := range a.taken {
+		if amount != o.Total {
+			w.bad("I7", name, "costs %v, and %v was taken", o.Total, amount)
+		}
+	}
+	w.priced(name, o)
+	parcels := len(w.parcels[o.ID])
+	if parcels > 0 && a.net() != 1 {
+		w.bad("I2", name, "%d parcels were sent, and %d charges stand", parcels, a.net())
+	}
+	if parcels > 1 && w.plan.keyedCarrier {
+		w.bad("I2", name, "%d parcels were sent", parcels)
+	}
+	switch o.State {
+	case order.Completed:
+		if a.net() != 1 || parcels == 0 || !slices.Contains(w.parcels[o.ID], o.TrackingID) || o.TransactionID != a.tx {
+			w.bad("I3", name, "completed with %d charges (%s) and parcels %q, on record %s and %s", a.net(), a.tx, w.parcels[o.ID], o.TransactionID, o.TrackingID)
+		}
+	case order.Declined, order.Cancelled, order.Refunded:
+		if a.net() != 0 || parcels > 0 {
+			w.bad("I3", name, "%s with %d charges and %d parcels", o.State, a.net(), parcels)
+		}
+	}
+	if (o.State == order.Declined) != (w.declines(o) && o.State == order.Declined) {
+		w.bad("I3", name, "declined, and its card is good")
+	}
+}
+
+// declines tells whether the order's customer has a bad card.
+func (w *world) declines(o *order.Order) bool {
+	i := slices.IndexFunc(w.asks, func(a *ask) bool { return a.name == o.Trace["ask"] })
+	number, _, _, _ := w.asks[i].request.Card.Reveal()
+	return number == badCard
+}
+
+// checkDeliveries wants a completed order to be told to everybody, and no other order to anybody.
+func (w *world) checkDeliveries(o *order.Order) {
+	name, letters, events := w.name(o.ID), w.letters[o.ID], w.events[o.ID]
+	if o.State != order.Completed {
+		if letters > 0 || len(events) > 0 {
+			w.bad("I4", name, "is %s, and has %d letters and %d events", o.State, letters, len(events))
+		}
+		return
+	}
+	if w.plan.broker && len(events) == 0 {
+		w.bad("I4", name, "has no event")
+	}
+	if copies := slices.Compact(slices.Clone(events)); len(copies) > 1 {
+		w.bad("I4", name, "has events that differ: %q", copies)
+	}
+	if letters == 0 && string(o.Email) != o.UserID+noMail {
+		w.bad("I4", name, "has no letter")
+	}
+}
+
+// checkBaskets wants every basket to be bought once at most, and to leave the cart when it was.
+func (w *world) checkBaskets(user string, c *cart, orders []*order.Order) {
+	for _, b := range c.history {
+		var fills, bought int
+		for _, other := range c.history {
+			if sameBasket(b, other) {
+				fills++
+			}
+		}
+		for _, o := range orders {
+			if o.UserID == user && w.ordered(o, b.lines) && w.account(o.ID).net() > 0 {
+				bought++
+			}
+		}
+		if bought > fills {
+			w.bad("I1", user, "bought %s %d times, filled %d times", b.name, bought, fills)
+		}
+	}
+	b := c.basket
+	if b == nil || c.trouble {
+		if b != nil {
+			w.saw("a cart was left as it was")
+		}
+		return
+	}
+	for _, o := range orders {
+		soon := o.Changed.Sub(w.placed[o.ID]) < time.Minute
+		if o.UserID == user && o.State == order.Completed && o.Created.After(b.filled) && w.ordered(o, b.lines) && soon {
+			w.bad("I5", w.name(o.ID), "is completed, and its cart was not emptied")
+		}
+		if o.UserID == user && o.State == order.Completed && o.Created.Before(b.filled) {
+			w.saw("a cart filled later was left alone")
+		}
+	}
+}
+
+func sameBasket(a, b *basket) bool {
+	x, y := pieces(a.lines), pieces(b.lines)
+	for product, n := range x {
+		if y[product] != n {
+			return false
+		}
+	}
+	return len(x) == len(y)
+}

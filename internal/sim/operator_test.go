@@ -1,0 +1,133 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"checkout/internal/order"
+)
+
+// operator is a person who looks after the orders that rest, now and then. There are two: they may do so at once.
+type operator struct {
+	w    *world
+	name string
+	dice dice
+}
+
+func newOperator(w *world, name string) operator {
+	return operator{w, name, w.plan.hash("operator").text(name).dice()}
+}
+
+// settles is how long a person waits before believing that no charge is still on its way.
+const settles = 110 * time.Second
+
+// live is the operator's part in the schedule.
+func (op operator) live() {
+	for op.w.sleep(op.dice.between(5*time.Second, 25*time.Second) + op.w.plan.dark(op.w.age())) {
+		for _, o := range op.resting() {
+			op.attend(o)
+		}
+	}
+}
+
+// resting are the orders that wait for a person.
+func (op operator) resting() (resting []*order.Order) {
+	w := op.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.orders() {
+		if w.rests(o.State) {
+			resting = append(resting, o)
+		}
+	}
+	return resting
+}
+
+// attend does what is right about an order that rests.
+func (op operator) attend(o *order.Order) {
+	w := op.w
+	w.mu.Lock()
+	p := w.replicas[op.dice.IntN(2)].process
+	if p == nil || p.closing || p.life.Err() != nil {
+		w.mu.Unlock()
+		return
+	}
+	name := w.name(o.ID)
+	do := op.decide(p, o)
+	if do == nil {
+		w.mu.Unlock()
+		return
+	}
+	w.story.tell(w.age(), op.name, "looks after", name, o.State.String())
+	done := make(chan error, 1)
+	p.work.Go(func() {
+		ctx, cancel := context.WithTimeout(p.life, 10*time.Second)
+		defer cancel()
+		done <- do(ctx)
+	})
+	w.mu.Unlock()
+	err := <-done
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	how := "done"
+	if err != nil {
+		how = err.Error()
+	}
+	w.story.tell(w.age(), op.name, "is told", name, how)
+}
+
+// decide finds out about the order's money in the true books. The world is locked.
+func (op operator) decide(p *process, o *order.Order) func(context.Context) error {
+	w, a := op.w, op.w.account(o.ID)
+	note := order.Note{By: op.name, Why: "looked into the books"}
+	resolve := func(v order.Verdict, tx string) func(context.Context) error {
+		w.saw("a person says " + string(v))
+		return func(ctx context.Context) error {
+			_, err := p.placer.Resolve(ctx, o.ID, v, tx, note)
+			return err
+		}
+	}
+	mistaken := o.TransactionID != "" && op.dice.chance(0.2)
+	early := time.Since(o.Changed) < settles && o.TransactionID == ""
+	unshippable := o.Address.City == nowhere
+	if _, known := w.verdicts[o.ID]; !known {
+		w.verdicts[o.ID] = one(op.dice, order.Paid, order.Paid, order.Paid, order.PaidBack) // they agree on what to do
+	}
+	switch {
+	case mistaken:
+		return op.mistake(p, o, note)
+	case w.plan.keyed, o.State == order.Parked && !unshippable:
+		w.saw("a person retries")
+		return func(ctx context.Context) error {
+			_, err := p.placer.Retry(ctx, o.ID, note)
+			return err
+		}
+	case early:
+		return nil
+	case a.net() == 0 && o.TransactionID == "" && len(a.taken) == 0:
+		return resolve(order.NotPaid, "")
+	case unshippable || w.verdicts[o.ID] == order.PaidBack:
+		a.returned = len(a.taken) // by hand, at the payment service
+		return resolve(order.PaidBack, "")
+	}
+	return resolve(order.Paid, a.tx)
+}
+
+// mistake tells the service something that its record knows to be wrong.
+func (op operator) mistake(p *process, o *order.Order, note order.Note) func(context.Context) error {
+	w := op.w
+	verdict, tx := one(op.dice, order.NotPaid, order.Paid), "tx of another order"
+	return func(ctx context.Context) error {
+		_, err := p.placer.Resolve(ctx, o.ID, verdict, tx, note)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err == nil {
+			w.bad("I3", w.name(o.ID), "a verdict against the record was taken: %s", verdict)
+		}
+		if errors.Is(err, order.ErrRefused) {
+			w.saw("a wrong verdict refused")
+		}
+		return err
+	}
+}

@@ -1,0 +1,122 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"checkout/internal/order"
+)
+
+// The record, as a process sees it.
+
+// none of T.
+type nothing struct{}
+
+// Open records a new order.
+func (p *process) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (*order.Order, error) {
+	w, opened := p.w, *o
+	w.mu.Lock()
+	w.christen(o)
+	w.mu.Unlock()
+	return pass(ctx, p, call[*order.Order]{
+		to: theStore, name: "open", about: p.nameOf(o.ID) + " over " + p.nameOf(over), limit: storeLimit,
+		act: func() (*order.Order, error) {
+			known := w.on(opened.ID) != nil
+			rival, err := w.record.Open(context.Background(), &opened, hold, asked, over)
+			switch {
+			case rival != nil:
+				w.saw("a rival")
+			case err == nil && !known:
+				w.masters[opened.ID] = p
+				w.saw(opened.State.String())
+				w.opening(&opened)
+			}
+			return rival, err
+		},
+	})
+}
+
+// Save records an order.
+func (p *process) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) error {
+	w, saved := p.w, *o
+	_, err := pass(ctx, p, call[nothing]{
+		to: theStore, name: "save " + o.State.String(), about: p.nameOf(o.ID), limit: storeLimit,
+		act: func() (nothing, error) {
+			before := w.on(saved.ID)
+			err := w.record.Save(context.Background(), &saved, from, hold)
+			switch {
+			case errors.Is(err, order.ErrFenced):
+				w.saw("fenced")
+			case err == nil:
+				if q := w.masters[saved.ID]; q != p && !alike(before, &saved) {
+					w.bad("I1", w.name(saved.ID), "saved by %s, after it was taken over by %s", p.name, q.name)
+				}
+				w.saved(before, &saved)
+			}
+			return nothing{}, err
+		},
+	})
+	return err
+}
+
+// Claim takes over what nobody holds.
+func (p *process) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) ([]*order.Order, error) {
+	w := p.w
+	return pass(ctx, p, call[[]*order.Order]{
+		to: theStore, name: "claim", about: []string{"", "unshipped", "undelivered"}[lane], limit: storeLimit,
+		quiet: func(claimed []*order.Order) bool { return len(claimed) == 0 },
+		act: func() ([]*order.Order, error) {
+			claimed, err := w.record.Claim(context.Background(), lane, limit, hold)
+			for _, o := range claimed {
+				if before := w.masters[o.ID]; before != nil && before.replica != p.replica {
+					w.saw("taken over by the other replica")
+				}
+				w.masters[o.ID] = p
+				p.tell("takes over", w.name(o.ID), none, nil)
+			}
+			return claimed, err
+		},
+	})
+}
+
+// Take takes over an order that rests.
+func (p *process) Take(ctx context.Context, id order.ID) (*order.Order, error) {
+	w := p.w
+	return pass(ctx, p, call[*order.Order]{
+		to: theStore, name: "take", about: p.nameOf(id), limit: storeLimit,
+		act: func() (*order.Order, error) {
+			before := w.on(id)
+			o, err := w.record.Take(context.Background(), id)
+			if err == nil {
+				w.masters[id] = p
+				if !w.rests(before.State) {
+					w.bad("I3", w.name(id), "was taken while it was %s", before.State)
+				}
+			}
+			return o, err
+		},
+	})
+}
+
+// Get reads an order.
+func (p *process) Get(ctx context.Context, id order.ID) (*order.Order, error) {
+	return pass(ctx, p, call[*order.Order]{
+		to: theStore, name: "get", about: p.nameOf(id) + " " + askOf(ctx), limit: storeLimit,
+		act: func() (*order.Order, error) { return p.w.record.Get(context.Background(), id) },
+	})
+}
+
+// Find reads the order of a key, or the latest.
+func (p *process) Find(ctx context.Context, user, key string) (*order.Order, error) {
+	return pass(ctx, p, call[*order.Order]{
+		to: theStore, name: "find", about: user + "/" + key + " " + askOf(ctx), limit: storeLimit,
+		act: func() (*order.Order, error) { return p.w.record.Find(context.Background(), user, key) },
+	})
+}
+
+// alike tells whether two records of an order say the same of what was done.
+func alike(a, b *order.Order) bool {
+	return a.State == b.State && a.Epoch == b.Epoch && a.Attempts == b.Attempts && a.Delivered == b.Delivered &&
+		a.TransactionID == b.TransactionID && a.TrackingID == b.TrackingID
+}

@@ -1,0 +1,262 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"checkout/internal/order"
+)
+
+// records is an order.Store in memory: as little code as its contract allows.
+type records struct {
+	mu     sync.Mutex
+	rows   []*row // as opened
+	latest map[string]order.ID
+	closed bool
+}
+
+// row is an order on record.
+type row struct {
+	order   order.Order
+	due     time.Time
+	rests   bool
+	settled time.Time // when it became so; zero before
+}
+
+func newRecords() *records { return &records{latest: map[string]order.ID{}} }
+
+var (
+	errClosed = errors.New("the store is closed")
+	errExists = errors.New("another order has this id")
+)
+
+// copied is o, sharing nothing with it that may change, and with its texts as a database takes them.
+func copied(o *order.Order) order.Order {
+	c := *o
+	c.Items, c.Story, c.Trace = slices.Clone(o.Items), slices.Clone(o.Story), maps.Clone(o.Trace)
+	c.Reason = text(o.Reason)
+	for k, v := range c.Trace {
+		c.Trace[k] = text(v)
+	}
+	for i := range c.Story {
+		c.Story[i].Problem = text(c.Story[i].Problem)
+	}
+	return c
+}
+
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// do runs f alone, unless its caller has left.
+func (s *records) do(ctx context.Context, f func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.closed:
+		return errClosed
+	}
+	return f()
+}
+
+func (s *records) row(id order.ID) *row {
+	for _, r := range s.rows {
+		if r.order.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (s *records) byKey(user, key string) *row {
+	for _, r := range s.rows {
+		if key != "" && r.order.UserID == user && r.order.Key == key {
+			return r
+		}
+	}
+	return nil
+}
+
+// put writes an order into its row.
+func (r *row) put(o *order.Order, hold time.Duration) {
+	r.order = copied(o)
+	r.hold(hold)
+	if o.Settled() && r.settled.IsZero() { // and so it stays
+		r.settled = time.Now()
+	}
+}
+
+func (r *row) hold(hold time.Duration) { r.due, r.rests = time.Now().Add(hold), hold == order.AtRest }
+
+func (r *row) copy() *order.Order {
+	o := copied(&r.order)
+	return &o
+}
+
+func (r *row) same(o *order.Order) bool { return reflect.DeepEqual(r.order, copied(o)) }
+
+// Open implements order.Store.
+func (s *records) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (rival *order.Order, err error) {
+	err = s.do(ctx, func() error {
+		if known := s.row(o.ID); known != nil {
+			if known.same(o) {
+				return nil
+			}
+			return errExists
+		}
+		if r := s.inTheWay(o, asked, over); r != nil {
+			rival = r.copy()
+			return nil
+		}
+		r := &row{}
+		r.put(o, hold)
+		s.rows = append(s.rows, r)
+		s.latest[o.UserID] = o.ID
+		return nil
+	})
+	return rival, err
+}
+
+// inTheWay is the order that keeps o from being opened, or nil.
+func (s *records) inTheWay(o *order.Order, asked time.Time, over order.ID) *row {
+	if r := s.byKey(o.UserID, o.Key); r != nil {
+		return r
+	}
+	r := s.row(s.latest[o.UserID])
+	switch {
+	case r == nil, r.order.ID == over:
+		return nil
+	case !r.settled.IsZero() && r.settled.Before(asked):
+		return nil
+	}
+	return r
+}
+
+// Save implements order.Store.
+func (s *records) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) error {
+	return s.do(ctx, func() error {
+		r := s.row(o.ID)
+		switch {
+		case r == nil:
+			return order.ErrFenced
+		case r.order.Epoch == o.Epoch && r.order.State == from:
+			r.put(o, hold)
+		case !r.same(o):
+			return order.ErrFenced
+		}
+		return nil
+	})
+}
+
+// Claim implements order.Store.
+func (s *records) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) (claimed []*order.Order, err error) {
+	err = s.do(ctx, func() error {
+		var due []*row
+		for _, r := range s.rows {
+			if r.order.State.Lane() == lane && !r.rests && !r.due.After(time.Now()) {
+				due = append(due, r)
+			}
+		}
+		slices.SortStableFunc(due, func(a, b *row) int { return a.due.Compare(b.due) })
+		for _, r := range due[:min(max(limit, 0), len(due))] {
+			r.order.Epoch++
+			r.hold(hold)
+			claimed = append(claimed, r.copy())
+		}
+		return nil
+	})
+	return claimed, err
+}
+
+// Take implements order.Store.
+func (s *records) Take(ctx context.Context, id order.ID) (o *order.Order, err error) {
+	err = s.do(ctx, func() error {
+		r := s.row(id)
+		switch {
+		case r == nil:
+			return order.ErrNotFound
+		case !r.rests:
+			return order.ErrFenced
+		}
+		r.order.Epoch++
+		o = r.copy()
+		return nil
+	})
+	return o, err
+}
+
+// read copies the row that find finds.
+func (s *records) read(ctx context.Context, find func() *row) (o *order.Order, err error) {
+	err = s.do(ctx, func() error {
+		r := find()
+		if r == nil {
+			return order.ErrNotFound
+		}
+		o = r.copy()
+		return nil
+	})
+	return o, err
+}
+
+// Get implements order.Store.
+func (s *records) Get(ctx context.Context, id order.ID) (*order.Order, error) {
+	return s.read(ctx, func() *row { return s.row(id) })
+}
+
+// Find implements order.Store.
+func (s *records) Find(ctx context.Context, user, key string) (*order.Order, error) {
+	return s.read(ctx, func() *row {
+		if key != "" {
+			return s.byKey(user, key)
+		}
+		return s.row(s.latest[user])
+	})
+}
+
+// List returns the orders that q selects, the largest id first.
+func (s *records) List(ctx context.Context, q order.Query) (found []*order.Order, err error) {
+	err = s.do(ctx, func() error {
+		rows := slices.Clone(s.rows)
+		slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(b.order.ID, a.order.ID) })
+		for _, r := range rows {
+			o := &r.order
+			in := (len(q.States) == 0 || slices.Contains(q.States, o.State)) && (q.Before == "" || o.ID < q.Before) &&
+				!o.Created.Before(q.From) && (q.Until.IsZero() || o.Created.Before(q.Until))
+			if in && len(found) < q.Limit {
+				found = append(found, r.copy())
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// Purge deletes at most limit orders that are final and no longer held, and returns how many.
+func (s *records) Purge(ctx context.Context, limit int) (n int, err error) {
+	err = s.do(ctx, func() error {
+		s.rows = slices.DeleteFunc(s.rows, func(r *row) bool {
+			gone := n < limit && r.order.State.Final() && !r.due.After(time.Now())
+			if gone {
+				n++
+			}
+			return gone
+		})
+		return nil
+	})
+	return n, err
+}
+
+// Close makes every later call fail.
+func (s *records) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
