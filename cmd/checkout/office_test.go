@@ -101,7 +101,7 @@ func (off *office) put(t *testing.T, n int, state order.State, change ...func(*o
 	for _, c := range change {
 		c(o)
 	}
-	if rival, err := off.Open(t.Context(), o, time.Hour, 0, ""); rival != nil || err != nil {
+	if rival, err := off.Open(t.Context(), o, time.Hour, time.Now(), ""); rival != nil || err != nil {
 		t.Fatalf("recording order %d: %v, %v", n, rival, err)
 	}
 	off.move(t, o, state)
