@@ -5,10 +5,11 @@ import "fmt"
 // State is how far an order has come. The numbers are stored: they never change their meaning.
 //
 //	charging ──paid──► charged ──shipped──► placed ──cart, e-mail, event──► completed
-//	   │                  └─refused for good─► refunding ──► refunded
+//	   │                  └─refused for good─► refunding ──reversed──► refunded
 //	   ├─refused─► declined
 //	   ├─never sent─► cancelled
-//	   └─no answer─► in_doubt ──► charged | cancelled | refunded (look-up, or a person)
+//	   └─no answer─► in_doubt ──looked up─► charged, or else refunding ──reversed──► cancelled
+//	                     └──a person─► charged | cancelled | refunded
 //
 // What is owed for longer than a day, or cannot be paid back by us, is parked: a person takes it to charged, refunded or
 // cancelled.
@@ -27,7 +28,8 @@ const (
 	Declined State = 5
 	// InDoubt: the payment service was asked and did not answer.
 	InDoubt State = 6
-	// Refunding: paid, and shipping has refused it for good: the money is owed back.
+	// Refunding: to be undone, whatever a look-up would say: paid, and shipping has refused it for good, or not found to be
+	// paid. The charge's reversal may be on its way.
 	Refunding State = 7
 	// Refunded: the money went back.
 	Refunded State = 8
