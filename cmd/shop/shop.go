@@ -148,17 +148,20 @@ func (s *shop) close() error {
 // trade does what the options ask for.
 func (s *shop) trade(ctx context.Context) error {
 	s.introduce()
+	var unbalanced error // is a reason to look, and to keep serving if that was asked for
 	if s.options.orders > 0 {
-		if err := s.load(ctx); err != nil || !s.options.keep {
+		err := s.load(ctx)
+		if !s.options.keep || err != nil && !errors.Is(err, errUnbalanced) {
 			return err
 		}
+		unbalanced = err
 	} else if err := s.show(ctx); err != nil {
 		return err
 	}
 	s.page.say("\nServing. Ctrl-C ends.\n")
 	select {
 	case <-ctx.Done():
-		return nil
+		return unbalanced
 	case err := <-s.ended:
 		s.ended <- nil // for close
 		return fmt.Errorf("checkout has ended: %w", err)

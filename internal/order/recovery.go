@@ -73,7 +73,7 @@ func (p *Placer) resume(o *Order) error {
 	f := &flight{Placer: p, order: o}
 	f.snapshot()
 	if o.Attempts == 0 {
-		o.tell(Event{At: time.Now(), State: o.State, Problem: "left behind by who worked on it", By: "recovery"})
+		o.tell(Event{At: time.Now(), State: o.State, Problem: "taken up", By: "recovery"})
 	}
 	ctx, ended := p.Resumed(p.life, o)
 	err := guard(func() error {
