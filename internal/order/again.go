@@ -12,8 +12,12 @@ import (
 // replayTime is for how long an empty cart is taken for a lost answer, when there is no key to tell.
 const replayTime = 24 * time.Hour
 
-// tick is how finely the store's clock counts: after it, what has been settled is over.
-const tick = 2 * time.Millisecond
+// tick is how finely the store's clock counts: after it, what has been settled is over. It may take longer, up to patient
+// a time, when the store's clock was set back.
+const (
+	tick    = 2 * time.Millisecond
+	patient = 250 * time.Millisecond
+)
 
 // before is the order that was placed with the request's key, or nil.
 func (p *Placer) before(ctx context.Context, req Request) (*Order, error) {
@@ -87,6 +91,8 @@ func (p *Placer) yield(ctx context.Context, rival, next *Order, req Request) (*O
 		return o.answer()
 	case o.Settled():
 		return nil, nil
+	case p.rests(o.State): // and it did not give way: money may have moved for the very same things
+		return nil, o.failure()
 	}
 	return nil, &Error{Kind: ErrBusy, OrderID: o.ID}
 }

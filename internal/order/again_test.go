@@ -245,7 +245,8 @@ func TestAnOrderThatWaitsForAPersonGivesWayToAnotherCart(t *testing.T) {
 		want   Kind
 	}{
 		"in doubt, the same":              {StepCharge, errAway, func(*shop, *Request) {}, ErrInDoubt},
-		"in doubt, to another address":    {StepCharge, errAway, func(_ *shop, r *Request) { r.Address.City = "Paris" }, ErrBusy},
+		"in doubt, to another address":    {StepCharge, errAway, func(_ *shop, r *Request) { r.Address.City = "Paris" }, ErrInDoubt},
+		"in doubt, with a key of its own": {StepCharge, errAway, func(_ *shop, r *Request) { r.Key = "k2" }, ErrInDoubt},
 		"in doubt, another cart":          {StepCharge, errAway, func(s *shop, _ *Request) { s.carts["ada"] = []Line{{"lens", 1}} }, ""},
 		"unshippable, the same":           {StepShip, ErrRefused, func(*shop, *Request) {}, ErrUnshippable},
 		"unshippable, to another address": {StepShip, ErrRefused, func(_ *shop, r *Request) { r.Address.City = "Paris" }, ""},

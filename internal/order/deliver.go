@@ -10,7 +10,7 @@ import (
 // cartTime is how long an order may still empty the cart that it came from: two take-overs, and some more.
 const cartTime = 90 * time.Second
 
-// cartHaste is how soon after the cart was read it may be emptied without another look, and how long that may take.
+// cartHaste is how soon after the cart was asked for it may be emptied without another look, and how long that may take.
 const cartHaste = 3 * time.Second
 
 // emptyCart is the first try, while the caller waits: the shop must not show a cart that has been bought. After a slow
@@ -54,7 +54,7 @@ type delivery struct {
 func (f *flight) deliver(ctx context.Context) error {
 	o := f.order
 	seen := *o // by the deliveries, while the record of o changes
-	made := make(chan delivery)
+	made := make(chan delivery, 3)
 	owed := 0
 	for _, d := range []delivery{
 		{is: CartSettled, step: StepEmptyCart, do: f.settleCart},
@@ -85,7 +85,10 @@ func (f *flight) collect(ctx context.Context, made <-chan delivery, owed int) (f
 	o := f.order
 	late := time.NewTimer(slow)
 	defer late.Stop()
-	for owed > 0 {
+	for isLate := false; owed > 0; {
+		if isLate && o.Settled() && !f.recorded.Load().Settled() {
+			f.report(ctx, f.save(ctx, Placed, lease))
+		}
 		select {
 		case d := <-made:
 			owed--
@@ -99,9 +102,7 @@ func (f *flight) collect(ctx context.Context, made <-chan delivery, owed int) (f
 			}
 			o.Delivered |= d.is
 		case <-late.C:
-			if o.Settled() && !f.recorded.Load().Settled() {
-				f.report(ctx, f.save(ctx, Placed, lease))
-			}
+			isLate = true
 		}
 	}
 	return failed

@@ -152,7 +152,7 @@ func (f *flight) charge(ctx context.Context) error {
 		return f.doubt(ctx, errors.New("the process that charged it ended before the answer came"))
 	}
 	// We may have slept, or the store, and the order have been taken over. A machine that sleeps stops the monotonic clock.
-	if time.Since(o.Created.Round(0)) > lease-stepTime-recordTime {
+	if time.Since(o.Changed.Round(0)) > lease-stepTime-recordTime {
 		return f.refuse(ctx, Cancelled, ErrUnavailable, errors.New("too late to charge"))
 	}
 	transaction, err := f.Payment.Charge(ctx, o.ID, o.Total, *card)
@@ -346,8 +346,11 @@ func (f *flight) testify(ctx context.Context) {
 		if errors.Is(err, ErrFenced) && f.unrecorded.State != Placed {
 			err = f.contradict(ctx)
 		}
-		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
-			f.report(ctx, err)
+		if err == nil {
+			return
+		}
+		if errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
+			f.report(ctx, fmt.Errorf("not recorded as %s (transaction %q): %w", f.unrecorded.State, f.order.TransactionID, err))
 			return
 		}
 	}

@@ -65,7 +65,7 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}
-	for {
+	for wait := tick; ; wait = min(2*wait, patient) {
 		o, rival, err := p.try(ctx, req)
 		switch {
 		case errors.Is(err, ErrEmptyCart):
@@ -77,7 +77,7 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 		if answer, err := p.yield(ctx, rival, o, req); answer != nil || err != nil {
 			return answer, err
 		}
-		pause(ctx, tick)
+		pause(ctx, p.jitter(wait))
 	}
 }
 
@@ -127,6 +127,8 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 		rival, err = p.Store.Open(ctx, o, lease, asked, rival.ID)
 	}
 	switch {
+	case errors.Is(err, ErrUnsent):
+		return nil, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	case err != nil:
 		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	case rival != nil:

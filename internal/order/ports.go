@@ -79,7 +79,8 @@ type Store interface {
 	// clock of this process: what counts is how long ago that is when the store decides.
 	//
 	// When another order of the user stands in its way, that one is returned and nothing is recorded: the one that has the
-	// same key, or else the latest, unless that was settled (Order.Settled) before the cart was asked for, or is over.
+	// same key, or else the latest, unless that was settled (Order.Settled) before the cart was asked for, or is the one that
+	// over names: it gives way, settled or not. ErrUnsent says for certain that nothing was recorded.
 	Open(ctx context.Context, o *Order, hold time.Duration, asked time.Time, over ID) (rival *Order, err error)
 	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
 	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the

@@ -49,6 +49,7 @@ func NewPricing(cart Cart, catalog Catalog, exchange Exchange, carrier Carrier, 
 // Price reads the user's cart and adds up what it costs. Each unit price and the quote are rounded once to what can be
 // paid in the customer's currency; the total is the exact sum of those, so that the receipt adds up.
 func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
+	began := time.Now()
 	lines, err := p.lines(ctx, req.UserID)
 	if err != nil {
 		return nil, err
@@ -72,9 +73,8 @@ func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 	if err != nil {
 		return nil, &Error{Kind: ErrImplausible, Step: StepConvert, Err: err}
 	}
-	now := time.Now()
 	return &Order{
-		ID:       newID(now),
+		ID:       newID(began),
 		State:    Charging,
 		UserID:   req.UserID,
 		Currency: req.Currency,
@@ -83,8 +83,8 @@ func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 		Items:    items,
 		Shipping: local.shipping,
 		Total:    total,
-		Created:  now,
-		Changed:  now,
+		Created:  began,
+		Changed:  time.Now(),
 		Trace:    req.Trace,
 	}, nil
 }

@@ -87,7 +87,9 @@ func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Orde
 	if err != nil {
 		return nil, err
 	}
-	if !p.rests(o.State) {
+	switch o.State {
+	case InDoubt, Refunding, Parked: // whether it rests, too, is for the record to say
+	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
 		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
 	}
 	if _, err := decide(o); err != nil { // before it is taken over: what is not done shall leave no trace
@@ -113,7 +115,8 @@ func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Orde
 	return o, p.Store.Save(ctx, o, from, hold)
 }
 
-// rests tells whether an order of this state waits for a person: no program can take it further.
+// rests tells whether an order that comes into this state waits for a person, because nothing here can take it further. One
+// that came into it under another kind of payment service may rest all the same: its record knows.
 func (p *Placer) rests(s State) bool {
 	switch s {
 	case Parked:

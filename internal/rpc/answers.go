@@ -129,9 +129,9 @@ func text(failure *order.Error) string {
 	case order.ErrInternal:
 		return order.ErrInternal.Error()
 	case order.ErrUnshippable:
-		return "shipping refused the paid order for good; the money is owed back"
+		return "the paid order cannot be shipped; the money is owed back"
 	case order.ErrRefunded:
-		return "shipping refused the order for good; the charge was reversed"
+		return "the order was not placed; the charge was given back"
 	case order.ErrUnavailable, order.ErrImplausible:
 		if failure.Step != "" {
 			return string(failure.Step) + ": " + failure.Kind.Error()

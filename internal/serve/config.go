@@ -128,6 +128,9 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 		}
 		given[s.flagName()] = true
 		if err := s.value.Set(value); err != nil {
+			if _, secret := s.value.(database); secret {
+				value = "…"
+			}
 			problems = append(problems, fmt.Errorf("%s=%q: %w", s.env, value, err))
 		}
 	}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,7 +27,10 @@ const (
 func keep(ctx context.Context, placer *order.Placer, record record, h *health.Server, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
-	all.Go(func() { placer.Recover(ctx) })
+	all.Go(func() {
+		wake(ctx, placer, record, log)
+		placer.Recover(ctx)
+	})
 	all.Go(func() {
 		every(ctx, purgeEvery, func() { purge(ctx, record, log) })
 	})
@@ -34,6 +38,29 @@ func keep(ctx context.Context, placer *order.Placer, record record, h *health.Se
 		every(ctx, readyEvery, func() { h.SetServingStatus("", readiness(ctx, record)) })
 	})
 	return func() { cancel(); all.Wait() }
+}
+
+// wake sends orders on their way that rest because nobody could be asked about them when they were left, and now can be.
+func wake(ctx context.Context, placer *order.Placer, record record, log *slog.Logger) {
+	if placer.Ledger == nil {
+		return
+	}
+	for q := (order.Query{States: []order.State{order.InDoubt, order.Refunding}, Limit: purgeSize}); ; {
+		found, err := record.List(ctx, q)
+		if err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "looking for orders that rest", "error", err)
+		}
+		for _, o := range found {
+			note := order.Note{By: "checkout", Why: "the payment service can be asked now"}
+			if _, err := placer.Retry(ctx, o.ID, note); err != nil && !errors.Is(err, order.ErrFenced) && ctx.Err() == nil {
+				log.WarnContext(ctx, "an order goes on resting", "error", err, "order", string(o.ID))
+			}
+		}
+		if len(found) < purgeSize {
+			return
+		}
+		q.Before = found[len(found)-1].ID
+	}
 }
 
 // every does act now, and then every d until ctx ends.

@@ -16,6 +16,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/serve"
 	"checkout/internal/store/pgtest"
 )
 
@@ -231,4 +232,38 @@ func (s *service) admin(t *testing.T) string {
 	}
 	t.Fatal("nobody serves operators")
 	return ""
+}
+
+func TestAnOrderInDoubtIsLookedUpOnceThePaymentServiceCanBeAsked(t *testing.T) {
+	set := map[string]string{"CHECKOUT_DB": filepath.Join(t.TempDir(), "orders.db"), "CHECKOUT_CHARGE_TIMEOUT": "300ms"}
+	s := open(t, set)
+	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter}, "Charge")
+	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
+	if _, err := s.place(t, "k1"); status.Code(err) != codes.Aborted {
+		t.Fatalf("answered %v, want ABORTED", err)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	set["PAYMENT_MODE"] = "keyed"
+	s.shop.Payment.HonourKeys(true)
+	s = openIn(t, s.shop, set)
+	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+}
+
+func TestADatabasesPasswordIsNotPrinted(t *testing.T) {
+	for _, db := range []string{"host=db user=checkout password=hunter2", "postgres://checkout:hunter2@127.0.0.1:1/orders", "postgres://127.0.0.1:1/orders?password=hunter2"} {
+		environ := map[string]string{
+			"CHECKOUT_PORT": "0", "CART_ADDR": "a:1", "PRODUCT_CATALOG_ADDR": "a:1", "CURRENCY_ADDR": "a:1", "PAYMENT_ADDR": "a:1",
+			"SHIPPING_ADDR": "a:1", "EMAIL_ADDR": "a:1", "CHECKOUT_DB": db, "OTEL_SDK_DISABLED": "true",
+		}
+		var log syncBuffer
+		config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, &log)
+		if err == nil {
+			err = serve.Run(t.Context(), config, &log, nil)
+		}
+		if err == nil || strings.Contains(err.Error()+log.String(), "hunter2") {
+			t.Errorf("CHECKOUT_DB=%s: %v, and the log\n%s\nwant a failure without the password", db, err, &log)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,16 @@ func (v listen) Set(s string) error {
 // database is a path or a URL; a URL is shown without what may be secret in it.
 type database struct{ p *string }
 
-func (v database) Set(s string) error { *v.p = s; return nil }
+func (v database) Set(s string) error {
+	for word := range strings.FieldsSeq(s) {
+		if key, _, ok := strings.Cut(word, "="); ok && slices.Contains([]string{"host", "user", "password", "dbname"}, key) {
+			return errors.New("is neither a path nor a URL: write postgres://user:password@host:5432/name")
+		}
+	}
+	*v.p = s
+	return nil
+}
+
 func (v database) String() string {
 	s := deref(v.p)
 	if !isURL(s) {

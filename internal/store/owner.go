@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"checkout/internal/order"
 )
 
 // maxBatch is how many requests share a transaction at most. It bounds how long the first of them waits for the others.
@@ -173,7 +175,7 @@ func (o *owner) fit() error {
 		o.failure, o.probed = o.conn.probe(), time.Now()
 	}
 	if o.failure != nil {
-		return fmt.Errorf("no new orders since a write failed: %w", o.failure)
+		return fmt.Errorf("%w: no new orders since a write failed: %w", order.ErrUnsent, o.failure)
 	}
 	return nil
 }

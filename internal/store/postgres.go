@@ -12,6 +12,8 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"checkout/internal/order"
 )
 
 const (
@@ -21,6 +23,8 @@ const (
 	// connect.
 	patience        = 10 * time.Second
 	connectPatience = 2 * time.Second
+	// startPatience bounds the look at the schema, and its making: another replica may be at it.
+	startPatience = 30 * time.Second
 	// idleTime is how long a connection is kept that nobody needs, and lifeTime how long any is: then a new one follows the
 	// database's name to where it lives now.
 	idleTime = 5 * time.Minute
@@ -31,7 +35,7 @@ const (
 	refusal = time.Second
 )
 
-var errSilent = errors.New("no new orders since the database does not answer")
+var errSilent = fmt.Errorf("%w: no new orders since the database does not answer", order.ErrUnsent)
 
 // Postgres is the record of orders in a database of PostgreSQL, or of another that speaks its protocol and knows FOR
 // UPDATE SKIP LOCKED, such as CockroachDB and YugabyteDB. Any number of processes may share it, at the same time. It is
@@ -67,6 +71,8 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	db.SetConnMaxLifetime(lifeTime)
 	p := &Postgres{db: db}
 	p.orders = orders{p.do}
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
 	if err := p.migrate(ctx); err != nil {
 		address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
 		return nil, errors.Join(fmt.Errorf("open the store %s on %s: %w", config.Database, address, err), db.Close())

@@ -179,7 +179,8 @@ type Order struct {
 	TraceId string `protobuf:"bytes,15,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// Oldest first.
 	Story []*Event `protobuf:"bytes,16,rep,name=story,proto3" json:"story,omitempty"`
-	// Whether a person has to look at it: it is in doubt or parked, and no program will take it further.
+	// Whether a person has to look at it: it is parked, or in doubt or to be paid back with a payment service that cannot be
+	// asked, and no program will take it further.
 	NeedsPerson   bool `protobuf:"varint,17,opt,name=needs_person,json=needsPerson,proto3" json:"needs_person,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
