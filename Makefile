@@ -2,7 +2,7 @@
 
 .PHONY: help
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: shop
 shop: ## run the whole shop in one process
@@ -11,6 +11,12 @@ shop: ## run the whole shop in one process
 .PHONY: test
 test: ## run all tests, watching for data races
 	go test -race -shuffle=on ./...
+
+.PHONY: test-telemetry
+test-telemetry: ## test against a real collector and Prometheus; builds the collector once
+	.ci/build bin/checkout
+	e2e/collector/build bin/otelcol
+	go test -count=1 -tags telemetry ./e2e
 
 .PHONY: lint
 lint: tools ## check the rules of .golangci.yml

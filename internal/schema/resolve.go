@@ -57,9 +57,10 @@ func (r *Registry) define(a *attribute, p *problems) {
 		p.add("attribute %s has names of %q, which is no convention", a.ID, n)
 	}
 	for _, m := range a.Type.members {
-		if m.ID == "" || m.Value == "" || m.Stability == "" {
-			p.add("attribute %s has an incomplete member %q", a.ID, m.ID)
+		if m.ID == "" || m.Value == "" {
+			p.add("attribute %s has the incomplete member %q", a.ID, m.ID+m.Value)
 		}
+		checkWords("attribute "+a.ID+": member "+m.ID, m.Brief, m.Stability, p)
 	}
 	checkWords("attribute "+a.ID, a.Brief, a.Stability, p)
 }

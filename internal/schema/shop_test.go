@@ -7,13 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -43,29 +44,36 @@ func registry(t *testing.T) *schema.Registry {
 // What leaves the process is what is declared, of the types, units and values declared, in every dialect and whatever
 // happens to orders; and what is declared is met, but for what is listed below with the reason.
 func TestTheShopEmitsWhatIsDeclaredAndNothingElse(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40)) // as GOMEMLIMIT does
 	c := registry(t).Checker()
 	for _, v := range []struct {
 		name    string
 		set     map[string]string
 		inForce []string
+		live    func(*service, *testing.T)
 	}{
-		{"app", nil, []string{"app", "rpc/old", "messaging/old"}},
-		{"demo", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo"}, []string{"demo", "rpc", "messaging/old"}},
-		{"both", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "both"}, []string{"app", "demo", "rpc/old", "rpc", "messaging/old"}},
+		{"app", nil, []string{"app", "rpc/old", "messaging/old"}, (*service).story},
+		{"demo", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo"}, []string{"demo", "rpc", "messaging/old"}, (*service).story},
+		{"both", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "both"}, []string{"app", "demo", "rpc/old", "rpc", "messaging/old"}, (*service).hardship},
 		{"all that can be chosen", map[string]string{
-			"CHECKOUT_TELEMETRY_NAMES":               "demo",
-			"OTEL_SEMCONV_STABILITY_OPT_IN":          "rpc/dup,messaging",
-			"OTEL_GO_X_DEPRECATED_RUNTIME_METRICS":   "true",
-			"OTEL_RESOURCE_ATTRIBUTES":               "service.namespace=opentelemetry-demo,service.version=2.1.3",
-			"CHECKOUT_EMAIL_TIMEOUT":                 "100ms",
-			"OTEL_METRIC_EXPORT_INTERVAL":            "200",
-			"OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": "gzip",
-		}, []string{"demo", "rpc/old", "rpc", "messaging", "runtime/old"}},
+			"CHECKOUT_DB":                          "memory",
+			"CHECKOUT_TELEMETRY_NAMES":             "demo",
+			"FLAGD_RESOLVER":                       "file",
+			"FLAGD_OFFLINE_FLAG_SOURCE_PATH":       filepath.Join(t.TempDir(), "none.json"),
+			"OTEL_SEMCONV_STABILITY_OPT_IN":        "rpc/dup,messaging",
+			"OTEL_GO_X_DEPRECATED_RUNTIME_METRICS": "true",
+			"OTEL_LOG_LEVEL":                       "much",
+			"OTEL_RESOURCE_ATTRIBUTES":             "service.namespace=opentelemetry-demo,service.version=2.1.3",
+		}, []string{"demo", "rpc/old", "rpc", "messaging", "runtime/old"}, (*service).story},
+		{"nobody to tell", map[string]string{
+			"CHECKOUT_DB": "",
+			"TMPDIR":      t.TempDir(), // HOME is unknown to the service
+		}, []string{"app", "rpc/old", "messaging/old"}, (*service).solitude},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			c.InForce(v.inForce...)
 			s := open(t, v.set)
-			s.story(t)
+			v.live(s, t)
 			s.stop()
 			s.check(c)
 		})
@@ -73,14 +81,52 @@ func TestTheShopEmitsWhatIsDeclaredAndNothingElse(t *testing.T) {
 	for _, finding := range c.Findings() {
 		t.Error(finding)
 	}
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(unmet())), c.Unseen()); diff != "" {
-		t.Errorf("what is declared and was not met (-listed +found):\n%s", diff)
+	listed := unmet()
+	for _, id := range c.Unseen() {
+		if _, ok := listed[id]; !ok && !onSomeMachines(id) {
+			t.Errorf("%s is declared and was not met", id)
+		}
+		delete(listed, id)
 	}
+	for id, why := range listed {
+		t.Errorf("%s was met, and is listed as one that is not: %s", id, why)
+	}
+}
+
+// onSomeMachines tells whether it is the machine's matter that something is emitted.
+func onSomeMachines(id string) bool {
+	return id == "entity.container" || runtime.GOOS != "linux" && strings.HasPrefix(id, "metric.process.")
 }
 
 // unmet is what the story below does not bring about, and why.
 func unmet() map[string]string {
-	return map[string]string{}
+	const (
+		masses    = "only what comes in masses is held back; the tests of telemetry show it"
+		elsewhere = "the tests of the package that says it show it"
+		byHand    = "no test brings it about; it was compared with the source by hand"
+	)
+	return map[string]string{
+		"event.feature_flag.evaluation: error.type": elsewhere,
+		"event.log.closing":                         byHand,
+		"event.log.decision_unrecorded":             byHand,
+		"event.log.flag_targeting":                  elsewhere,
+		"event.log.flag_unusable":                   byHand,
+		"event.log.flagd_away":                      elsewhere,
+		"event.log.flagd_back":                      elsewhere,
+		"event.log.names_unknown":                   "the configuration does not let it through",
+		"event.log.no_runtime_metrics":              byHand,
+		"event.log.order_held_up: skipped":          masses,
+		"event.log.order_not_placed: skipped":       masses,
+		"event.log.order_not_recorded":              elsewhere,
+		"event.log.orders_not_counted":              elsewhere,
+		"event.log.panic":                           elsewhere,
+		"event.log.record_cleanup":                  byHand,
+		"event.log.record_open: url":                "it takes a PostgreSQL",
+		"event.log.record_unread":                   byHand,
+		"event.log.resource_unknown":                byHand,
+		"event.log.signal_off":                      byHand,
+		"event.log.telemetry_lost: skipped":         masses,
+	}
 }
 
 // service is the whole service, running in a shop of its own.
@@ -198,30 +244,58 @@ func (s *service) story(t *testing.T) {
 	s.shop.Catalog.Trouble(demo.Trouble{Fault: demo.Refuse})
 	tell("a catalogue that fails", false, s.buy(t, "gil", "USD", product, visa))
 	s.shop.Catalog.Trouble(demo.Trouble{})
-	s.shop.Payment.Leave()
-	tell("nobody to charge", false, s.buy(t, "hal", "USD", product, visa))
-	if err := s.shop.Payment.Return(); err != nil {
-		t.Fatal(err)
-	}
 	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
-	tell("a charge without an answer", false, s.buy(t, "ida", "USD", product, visa))
+	tell("a charge without an answer", false, s.buy(t, "hal", "USD", product, visa))
 	s.shop.Payment.Trouble(demo.Trouble{})
 	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse, Status: 422}, "ship-order")
-	tell("shipping that refuses", false, s.buy(t, "joe", "USD", product, visa))
+	tell("shipping that refuses", false, s.buy(t, "ida", "USD", product, visa))
 
 	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse}, "ship-order")
+	tell("shipping that fails once", true, s.buy(t, "joe", "USD", product, visa))
+	s.shop.Shipping.Trouble(demo.Trouble{}, "ship-order")
+	s.settled(t, 3)
+}
+
+// solitude is an order that nobody hears of.
+func (s *service) solitude(t *testing.T) {
+	t.Helper()
+	s.shop.Collector.Leave()
+	if !s.buy(t, "ada", "USD", "OLJCESPC7Z", visa) {
+		t.Error("an order without a collector was not placed")
+	}
+	s.settled(t, 1)
+}
+
+// hardship is the story, and what happens to an order whose neighbours are away for longer.
+func (s *service) hardship(t *testing.T) {
+	t.Helper()
+	s.story(t)
+	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse}, "ship-order")
+	if !s.buy(t, "kai", "USD", "OLJCESPC7Z", visa) {
+		t.Error("an order that is paid, and not shipped yet, was not placed")
+	}
+	s.await(t, "a second try to ship", func() bool { return s.failed("resume order") })
 	s.shop.Email.Trouble(demo.Trouble{Fault: demo.Refuse})
 	s.shop.Broker.Leave()
-	tell("shipping that fails", true, s.buy(t, "kai", "USD", product, visa))
-	s.await(t, "a second try to ship", func() bool { return s.failed("resume order") })
 	s.shop.Shipping.Trouble(demo.Trouble{}, "ship-order")
-	s.await(t, "an event that is given up", func() bool { return s.failed("orders publish") || s.failed("send orders") })
+	s.await(t, "an event that is given up", func() bool { return s.failed("orders publish") })
 	s.shop.Email.Trouble(demo.Trouble{})
 	if err := s.shop.Broker.Return(); err != nil {
 		t.Fatal(err)
 	}
+	s.settled(t, 4)
+	s.shop.Payment.Leave()
+	if s.buy(t, "lou", "USD", "OLJCESPC7Z", visa) {
+		t.Error("an order that nobody charges was placed")
+	}
+}
+
+// settled waits until so many orders have all that they are owed. An event may come twice.
+func (s *service) settled(t *testing.T, orders int) {
+	t.Helper()
 	s.await(t, "all that is owed", func() bool {
-		return s.shop.Books().Total() == demo.Tally{Charges: 5, Parcels: 3, Letters: 3, Events: 3}
+		is := s.shop.Books().Total()
+		return is.Parcels == orders && is.Letters == orders && is.Events >= orders
 	})
 }
 

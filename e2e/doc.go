@@ -1,0 +1,4 @@
+// Package e2e tests what leaves the service against the real parts that receive it: the executable as it is released, an
+// OpenTelemetry Collector, and a Prometheus with the rules and queries that are deployed. The neighbours are package
+// demo's. It takes the build tag telemetry, and what make test-telemetry builds.
+package e2e
