@@ -95,14 +95,14 @@ func (p process) refused(command string, err error, asJSON bool) int {
 		_, _ = fmt.Fprintln(p.stdout, protojson.Format(told.Proto()))
 		return failed
 	}
-	_ = p.fail(failed, "%s: %s: %s", command, told.Code(), told.Message())
+	_ = p.fail(failed, "%s: %s: %s", command, told.Code(), clean(told.Message()))
 	for _, detail := range told.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
 			p.reason(d)
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
-				_, _ = fmt.Fprintf(p.stderr, "  %s %s\n", v.GetField(), v.GetDescription())
+				_, _ = fmt.Fprintf(p.stderr, "  %s %s\n", clean(v.GetField()), clean(v.GetDescription()))
 			}
 		case *errdetails.RetryInfo:
 			_, _ = fmt.Fprintf(p.stderr, "  try again in %v\n", d.GetRetryDelay().AsDuration())

@@ -12,11 +12,11 @@ import (
 // replayTime is for how long an empty cart is taken for a lost answer, when there is no key to tell.
 const replayTime = 24 * time.Hour
 
-// tick is how finely the store's clock counts: after it, what has been settled is over. It may take longer, up to patient
+// tick is how finely the store's clock counts: after it, what has been settled is over. It may take longer, up to longTick
 // a time, when the store's clock was set back.
 const (
 	tick    = 2 * time.Millisecond
-	patient = 250 * time.Millisecond
+	longTick = 250 * time.Millisecond
 )
 
 // before is the order that was placed with the request's key, or nil.

@@ -65,7 +65,7 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}
-	for wait := tick; ; wait = min(2*wait, patient) {
+	for wait := tick; ; wait = min(2*wait, longTick) {
 		o, rival, err := p.try(ctx, req)
 		switch {
 		case errors.Is(err, ErrEmptyCart):
