@@ -15,7 +15,7 @@ const replayTime = 24 * time.Hour
 // tick is how finely the store's clock counts: after it, what has been settled is over. It may take longer, up to longTick
 // a time, when the store's clock was set back.
 const (
-	tick    = 2 * time.Millisecond
+	tick     = 2 * time.Millisecond
 	longTick = 250 * time.Millisecond
 )
 
