@@ -33,18 +33,20 @@ func (p *Placer) replay(ctx context.Context, req Request, empty error) (*Order, 
 	switch {
 	case err != nil:
 		return nil, err
-	case o == nil, req.Key == "" && (!o.asksFor(req) || time.Since(o.Created) > replayTime):
+	case o == nil, req.Key == "" && !o.mayHaveEmptied(req):
 		return nil, empty
 	}
+	return p.join(ctx, o, req)
+}
+
+// mayHaveEmptied tells whether the order asks for what req does, and is or was about to empty the cart.
+func (o *Order) mayHaveEmptied(req Request) bool {
 	switch o.State {
 	case Charging, Charged, Placed, Completed:
-		return p.join(ctx, o, req)
+		return o.asksFor(req) && time.Since(o.Created) < replayTime
 	case Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
 	}
-	if req.Key != "" {
-		return p.join(ctx, o, req)
-	}
-	return nil, empty
+	return false
 }
 
 // find is the order of the request's key or, without one, the user's latest; nil if there is none.

@@ -305,6 +305,74 @@ func TestADeclinedCardIsTheAnswerToItsKey(t *testing.T) {
 	})
 }
 
+func TestAStoreWhoseClockWasSetBackMakesNoBusyLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		p.flights.Wait()
+		for _, r := range s.rows {
+			r.settled = time.Now().Add(time.Minute)
+		}
+		s.carts["ada"] = []Line{{"lens", 1}}
+		before := s.count(StepCart)
+		if _, err := ask(t, p, request()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v, want unavailable", err)
+		}
+		if got := s.count(StepCart) - before; got > 100 {
+			t.Errorf("the cart was read %d times in 15 s, want at most 100", got)
+		}
+		time.Sleep(time.Minute)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Errorf("once the clock is where it was: %v", err)
+		}
+	})
+}
+
+func TestWhatTheRecordHasRefusedForCertainIsNotAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing("open", 1, ErrUnsent)
+		p := s.open(t)
+		if _, err := ask(t, p, request()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v, want unavailable", err)
+		}
+		p.flights.Wait()
+		if got := s.count("save cancelled"); got != 0 || len(s.reports) != 0 {
+			t.Errorf("%d writes and reports %v, want none: there is nothing to take back", got, s.reports)
+		}
+	})
+}
+
+func TestASlowCartThatIsSettledDoesNotKeepTheNextOrderWaitingForALetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		empties := failing(StepEmptyCart, 1, errAway) // so that it is left to the deliveries
+		s.before = func(ctx context.Context, step Step) error {
+			switch step {
+			case StepEmail:
+				time.Sleep(10 * time.Second)
+			case StepEmptyCart:
+				if err := empties(ctx, step); err != nil {
+					return err
+				}
+				time.Sleep(2 * slow)
+			}
+			return nil
+		}
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * slow)
+		if got := s.the(t); !got.Settled() {
+			t.Errorf("on record is %v with %v delivered, want its cart settled", got.State, got.Delivered)
+		}
+	})
+}
+
 func TestWhileTheRecordCannotBeReadNothingIsPlaced(t *testing.T) {
 	for name, req := range map[string]Request{"with a key": keyed("k1"), "with an empty cart": request()} {
 		t.Run(name, func(t *testing.T) {
