@@ -24,8 +24,8 @@ const maxBody = 64 << 10
 // HTTP is the client that the neighbours who speak JSON over HTTP are called with. It follows no redirect, asks no proxy
 // and bounds what it reads.
 type HTTP struct {
-	client    http.Client
-	transport *http.Transport
+	calls http.RoundTripper // no http.Client: what that adds is redirects, and a neighbour that sends us elsewhere would have us post a customer's address there
+	conns *http.Transport
 }
 
 // NewHTTP makes an HTTP with at most conns connections to one neighbour, each kept for the next call. config is used for
@@ -43,18 +43,14 @@ func NewHTTP(conns int, config *tls.Config, wrap func(http.RoundTripper) http.Ro
 		WriteBufferSize:        1 << 10,
 		DisableCompression:     true, // so that maxBody is also what comes over the wire
 	}
-	h := &HTTP{transport: transport}
-	h.client.Transport = transport
-	if wrap != nil {
-		h.client.Transport = wrap(transport)
+	if wrap == nil {
+		return &HTTP{transport, transport}
 	}
-	// A neighbour that sends us elsewhere would have us post a customer's address there.
-	h.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return h
+	return &HTTP{wrap(transport), transport}
 }
 
 // Close closes the connections that no call is using.
-func (h *HTTP) Close() { h.transport.CloseIdleConnections() }
+func (h *HTTP) Close() { h.conns.CloseIdleConnections() }
 
 // post sends question as JSON to url and decodes the answer, one JSON value, into answer, unless that is nil.
 //
@@ -79,7 +75,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	} else {
 		req.Header["Idempotency-Key"] = nil // not sent, but says the same to net/http
 	}
-	resp, err := h.client.Do(req)
+	resp, err := h.calls.RoundTrip(req)
 	if err != nil {
 		return err
 	}
@@ -91,7 +87,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 		_, _ = io.CopyN(io.Discard, resp.Body, maxBody) // so that the connection can be used again
 		return nil
 	}
-	return decode(resp.Body, answer)
+	return decode(resp.Body, resp.ContentLength, answer)
 }
 
 // refusal is the error of an answer with a status other than 200. Only those by which a service says that it has read
@@ -107,9 +103,12 @@ func refusal(code int) error {
 	return err
 }
 
-// decode reads one JSON value and no more than maxBody.
-func decode(body io.Reader, answer any) error {
-	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
+// decode reads one JSON value and no more than maxBody. length is that of the body, or -1 when it is not known.
+func decode(body io.Reader, length int64, answer any) error {
+	var buffer bytes.Buffer
+	buffer.Grow(int(min(max(length, 0), maxBody)) + bytes.MinRead)
+	_, err := buffer.ReadFrom(io.LimitReader(body, maxBody+1))
+	text := buffer.Bytes()
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the answer: %w", err)

@@ -23,7 +23,7 @@ func (r *Registry) Document() string {
 	d.text("\nPrometheus gets them by the second name. A histogram has `_bucket`, `_sum` and `_count` behind it.\n")
 	d.table("metric", "kind and unit", "attributes", "what it tells")
 	for _, g := range r.of(kindMetric, "") {
-		d.row(code(g.MetricName)+"<br>"+code(g.series())+d.names(g.Annotations), strings.TrimSpace(g.Instrument+" "+unit(g)), d.list(g), g.Brief)
+		d.row(code(g.MetricName)+"<br>"+code(g.series())+d.names(g.Annotations), strings.TrimSpace(g.Instrument+" "+unit(g)), d.list(g), strings.TrimSpace(g.Brief+" "+g.Note))
 	}
 	d.heading("Log")
 	d.text("\nLines are JSON on stdout, with `time`, `level`, `msg`, `trace_id` and `span_id`, and go to the collector; events go there alone. OpenTelemetry's SDK may complain on stdout in words of its own.\n")

@@ -55,8 +55,12 @@ func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
 		use            func(conn *grpc.ClientConn)
 	}{
 		{"CART_ADDR", c.Cart, func(conn *grpc.ClientConn) { s.cart = t.Cart(gateway.NewCart(conn, timeouts)) }},
-		{"PRODUCT_CATALOG_ADDR", c.Catalog, func(conn *grpc.ClientConn) { s.catalog = t.Catalog(gateway.NewCatalog(conn, timeouts)) }},
-		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) { s.exchange = t.Exchange(gateway.NewExchange(conn, timeouts)) }},
+		{"PRODUCT_CATALOG_ADDR", c.Catalog, func(conn *grpc.ClientConn) {
+			s.catalog = t.Catalog(gateway.CoalesceCatalog(gateway.NewCatalog(conn, timeouts), t.Joined))
+		}},
+		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) {
+			s.exchange = t.Exchange(gateway.CoalesceExchange(gateway.NewExchange(conn, timeouts), t.Joined))
+		}},
 	} {
 		conn, err := gateway.Dial(n.addr, t.DialOptions()...)
 		if err != nil {

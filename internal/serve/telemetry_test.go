@@ -259,12 +259,12 @@ func valueOf(v *common.AnyValue) string {
 	return fmt.Sprint(v)
 }
 
-// metricList is every metric with its unit, and the keys of its attributes; but for those of the process, which not every
-// system tells.
+// metricList is every metric with its unit, and the keys of its attributes; but for those of process and container, which
+// not every system tells.
 func metricList(metrics []demo.Metric) string {
 	lines := map[string]bool{}
 	for _, m := range metrics {
-		if strings.HasPrefix(m.GetName(), "process.") {
+		if strings.HasPrefix(m.GetName(), "process.") || strings.HasPrefix(m.GetName(), "checkout.container.") {
 			continue
 		}
 		keys := map[string]bool{}

@@ -127,7 +127,7 @@ func codeName(c codes.Code) string {
 type messagingConvention struct {
 	span     func(topic string) string
 	identity []attribute.KeyValue
-	place    func(partition int32, offset int64) []attribute.KeyValue
+	place    func(attrs []attribute.KeyValue, partition int32, offset int64) []attribute.KeyValue // what it adds to attrs
 }
 
 // oldMessaging is what the shop's own services call it. The conventions want it kept until the new names are stable.
@@ -135,11 +135,11 @@ func oldMessaging() messagingConvention {
 	return messagingConvention{
 		span:     func(topic string) string { return topic + " publish" },
 		identity: []attribute.KeyValue{attribute.String("messaging.operation", "publish")},
-		place: func(partition int32, offset int64) []attribute.KeyValue {
-			return []attribute.KeyValue{
+		place: func(attrs []attribute.KeyValue, partition int32, offset int64) []attribute.KeyValue {
+			return append(attrs,
 				attribute.Int("messaging.kafka.destination.partition", int(partition)),
 				attribute.Int64("messaging.kafka.message.offset", offset),
-			}
+			)
 		},
 	}
 }
@@ -149,11 +149,11 @@ func newMessaging() messagingConvention {
 	return messagingConvention{
 		span:     func(topic string) string { return "send " + topic },
 		identity: []attribute.KeyValue{messagingOperationName.String("send"), messagingOperationType.String("send")},
-		place: func(partition int32, offset int64) []attribute.KeyValue {
-			return []attribute.KeyValue{
+		place: func(attrs []attribute.KeyValue, partition int32, offset int64) []attribute.KeyValue {
+			return append(attrs,
 				attribute.String("messaging.destination.partition.id", strconv.Itoa(int(partition))),
 				attribute.Int64("messaging.kafka.offset", offset),
-			}
+			)
 		},
 	}
 }

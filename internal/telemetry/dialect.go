@@ -63,7 +63,11 @@ func (f fact) amount(value float64) known { return known{f, attribute.Float64Val
 
 // tell is what is known, in the words of the dialect.
 func (d *dialect) tell(all ...known) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, len(all)*len(d.names[orderID])+2)
+	return d.add(make([]attribute.KeyValue, 0, len(all)*len(d.names[orderID])), all...)
+}
+
+// add is attrs, and what is known beside.
+func (d *dialect) add(attrs []attribute.KeyValue, all ...known) []attribute.KeyValue {
 	for _, k := range all {
 		for _, name := range d.names[k.fact] {
 			attrs = append(attrs, attribute.KeyValue{Key: name, Value: k.value})
@@ -79,16 +83,17 @@ func (d *dialect) customer(req order.Request) []attribute.KeyValue {
 
 // placed is what is known of an order that was placed.
 func (d *dialect) placed(o *order.Order) []attribute.KeyValue {
-	all := []known{
+	all := [...]known{
 		orderID.is(string(o.ID)),
 		shippingAmount.amount(o.Shipping.Float64()),
 		orderAmount.amount(o.Total.Float64()),
 		orderItems.count(len(o.Items)),
+		shippingTracking.is(o.TrackingID),
 	}
-	if o.TrackingID != "" { // shipping may be late
-		all = append(all, shippingTracking.is(o.TrackingID))
+	if o.TrackingID == "" { // shipping is late
+		return d.tell(all[:len(all)-1]...)
 	}
-	return d.tell(all...)
+	return d.tell(all[:]...)
 }
 
 // prepared is what is known of an order that was priced.

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net/url"
 	"runtime"
+	"strconv"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -45,11 +47,30 @@ func (e env) disabled() bool {
 	return e.choice("OTEL_SDK_DISABLED", "false", "true") == "true"
 }
 
+// number is the value of the variable key, if it is a positive number.
+func (e env) number(key string, fallback int) int {
+	value := e.get(key)
+	if value == "" {
+		return fallback
+	}
+	n, err := strconv.ParseInt(value, 10, 32)
+	if err != nil || n <= 0 {
+		e.unknown(key, value)
+		return fallback
+	}
+	return int(n)
+}
+
+// milliseconds is the value of the variable key, if it is a positive number of them.
+func (e env) milliseconds(key string, fallback time.Duration) time.Duration {
+	return time.Duration(e.number(key, int(fallback.Milliseconds()))) * time.Millisecond
+}
+
 // The values of OTEL_…_EXPORTER and of OTEL_EXPORTER_OTLP_…_PROTOCOL.
 const (
-	otlp    = "otlp"
-	console = "console"
-	none    = "none"
+	overOTLP = "otlp"
+	console  = "console"
+	none     = "none"
 
 	protocolGRPC = "grpc"
 	protocolHTTP = "http/protobuf"
@@ -58,22 +79,19 @@ const (
 
 // exporter is where a signal (TRACES, METRICS, LOGS) goes.
 func (e env) exporter(signal string) string {
-	return e.choice("OTEL_"+signal+"_EXPORTER", otlp, console, none)
+	return e.choice("OTEL_"+signal+"_EXPORTER", overOTLP, console, none)
 }
 
 // overHTTP tells how OTLP travels for a signal. Without a protocol the endpoint's port says it (4317 is gRPC's, 4318
 // HTTP's, by the OTLP specification); without a port it is gRPC.
 func (e env) overHTTP(signal string) bool {
 	fallback := protocolGRPC
-	endpoint := cmp.Or(e.get("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT"), e.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+	_, endpoint := e.ofExporter(signal, "ENDPOINT")
 	if u, err := url.Parse(endpoint); err == nil && u.Port() == "4318" {
 		fallback = protocolHTTP
 	}
-	key := "OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL"
-	if e.get(key) == "" {
-		key = "OTEL_EXPORTER_OTLP_PROTOCOL"
-	}
-	if e.get(key) == "" {
+	key, protocol := e.ofExporter(signal, "PROTOCOL")
+	if protocol == "" {
 		return fallback == protocolHTTP
 	}
 	return e.choice(key, protocolGRPC, protocolHTTP, protocolJSON) != protocolGRPC
@@ -88,7 +106,7 @@ func (e env) propagator() propagation.TextMapPropagator {
 		case "tracecontext":
 			all = append(all, propagation.TraceContext{})
 		case "baggage":
-			all = append(all, propagation.Baggage{})
+			all = append(all, keptBaggage{})
 		case none:
 		default:
 			e.unknown(key, name)

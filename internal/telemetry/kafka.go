@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,13 +19,29 @@ type kafka struct {
 	*Telemetry
 	sent     metric.Int64Counter
 	duration metric.Float64Histogram
+	begin    []trace.SpanStartOption
+	last     *atomic.Pointer[topic]
+}
+
+// topic is what is known of records before they are sent.
+type topic struct {
+	name, span string
+	facts      []attribute.KeyValue // of the span
+	sent       []metric.AddOption   // of a record that was sent
+	took       []metric.RecordOption
 }
 
 // KafkaHook observes the records that a client produces: a span from when a record is handed over until the broker has
 // it or it is given up, whose trace context and baggage go into the record's headers. A record that has a traceparent
 // already is a copy of another and is left alone.
 func (t *Telemetry) KafkaHook() kgo.Hook {
-	return kafka{t, t.counter(messagingSent), t.duration(messagingDuration)}
+	return kafka{
+		Telemetry: t,
+		sent:      t.counter(messagingSent),
+		duration:  t.duration(messagingDuration),
+		begin:     []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer)},
+		last:      new(atomic.Pointer[topic]),
+	}
 }
 
 // Both are noticed by the client at run time only.
@@ -42,6 +59,21 @@ type publish struct {
 	start  time.Time
 }
 
+// topic is what is known of records for the topic of that name. There is but one, mostly.
+func (k kafka) topic(name string) *topic {
+	if last := k.last.Load(); last != nil && last.name == name {
+		return last
+	}
+	t := &topic{name: name, span: k.conventions.messaging[0].span(name)}
+	t.facts = append(messaging(name), networkTransport.String("tcp"), peerService.String("kafka"))
+	for _, c := range k.conventions.messaging {
+		t.facts = append(t.facts, c.identity...)
+	}
+	t.sent, t.took = measurements(name)
+	k.last.Store(t)
+	return t
+}
+
 // OnProduceRecordBuffered starts the span.
 //
 //nolint:spancheck // OnProduceRecordUnbuffered ends it
@@ -49,44 +81,48 @@ func (k kafka) OnProduceRecordBuffered(r *kgo.Record) {
 	if slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == traceparent }) {
 		return
 	}
-	attrs := append(messaging(r.Topic), networkTransport.String("tcp"), peerService.String("kafka"))
-	for _, c := range k.conventions.messaging {
-		attrs = append(attrs, c.identity...)
-	}
-	ctx, span := k.tracer.Start(r.Context, k.conventions.messaging[0].span(r.Topic),
-		trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...))
+	ctx, span := k.tracer.Start(r.Context, k.topic(r.Topic).span, k.begin...)
 	k.propagator.Inject(ctx, headers{r})
 	r.Context = context.WithValue(ctx, publishKey{}, &publish{r, span, time.Now()})
 }
 
 // OnProduceRecordUnbuffered ends the span, with the place that the broker gave to the record.
 func (k kafka) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
-	attrs := append(messaging(r.Topic), messagingOperationName.String("send"))
+	t := k.topic(r.Topic)
+	sent, took := t.sent, t.took
 	if err != nil {
-		attrs = append(attrs, errorType.String(kafkaError(err)))
+		sent, took = measurements(r.Topic, errorType.String(kafkaError(err)))
 	}
-	k.sent.Add(r.Context, 1, measurement(attrs...))
+	k.sent.Add(r.Context, 1, sent...)
 	p, ok := r.Context.Value(publishKey{}).(*publish)
 	if !ok || p.record != r { // a copy has inherited the context
 		return
 	}
-	took := time.Since(p.start)
-	k.duration.Record(r.Context, took.Seconds(), measurement(append(attrs, messagingOperationType.String("send"))...))
-	p.span.SetAttributes(kafkaSuccess.Bool(err == nil), kafkaDuration.Int64(took.Milliseconds()))
+	elapsed := time.Since(p.start)
+	k.duration.Record(r.Context, elapsed.Seconds(), took...)
+	attrs := append(make([]attribute.KeyValue, 0, 16), t.facts...)
+	attrs = append(attrs, kafkaSuccess.Bool(err == nil), kafkaDuration.Int64(elapsed.Milliseconds()))
 	if err != nil {
-		p.span.SetAttributes(errorType.String(kafkaError(err)))
+		attrs = append(attrs, errorType.String(kafkaError(err)))
 		p.span.SetStatus(codes.Error, redact(err.Error()))
 	} else {
 		for _, c := range k.conventions.messaging {
-			p.span.SetAttributes(c.place(r.Partition, r.Offset)...)
+			attrs = c.place(attrs, r.Partition, r.Offset)
 		}
 	}
+	p.span.SetAttributes(attrs...)
 	p.span.End()
+}
+
+// measurements are those of a record for the topic.
+func measurements(topic string, more ...attribute.KeyValue) ([]metric.AddOption, []metric.RecordOption) {
+	attrs := append(append(messaging(topic), messagingOperationName.String("send")), more...)
+	return []metric.AddOption{measurement(attrs...)}, recordOptions(append(attrs, messagingOperationType.String("send")))
 }
 
 // messaging is where a record goes.
 func messaging(topic string) []attribute.KeyValue {
-	return append(make([]attribute.KeyValue, 0, 8), messagingSystem.String("kafka"), messagingDestination.String(topic))
+	return []attribute.KeyValue{messagingSystem.String("kafka"), messagingDestination.String(topic)}
 }
 
 // kafkaError is the error.type of a record that was given up: the protocol's own name, where there is one.

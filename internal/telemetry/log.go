@@ -3,9 +3,11 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,13 +19,13 @@ import (
 
 // toStdout is the log on stdout alone.
 func toStdout(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskField})})
+	return slog.New(excepted{traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskField})}})
 }
 
 // toBoth sends what is logged to stdout and to OTLP.
 func toBoth(stdout *slog.Logger, otlp log.LoggerProvider, level slog.Leveler) *slog.Logger {
 	bridge := otelslog.NewHandler(scope, otelslog.WithLoggerProvider(otlp))
-	return slog.New(slog.NewMultiHandler(stdout.Handler(), leveled{bridge, level}))
+	return slog.New(excepted{slog.NewMultiHandler(stdout.Handler(), leveled{bridge, level})})
 }
 
 // logLevel is LOG_LEVEL or, without it, OTEL_LOG_LEVEL.
@@ -50,6 +52,65 @@ const (
 	logTraceID = "trace_id"
 	logSpanID  = "span_id"
 )
+
+// excepted tells of an error by the attributes that the conventions have for it, exception.type and exception.message,
+// whatever it is called in the call: so that a line has the same attributes on stdout as in OTLP, whose bridge for slog
+// would have seen to its own side alone.
+type excepted struct{ slog.Handler }
+
+func (h excepted) Handle(ctx context.Context, r slog.Record) error {
+	found := false
+	r.Attrs(func(a slog.Attr) bool {
+		found = errorIn(a) != nil
+		return !found
+	})
+	if found {
+		told := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+		r.Attrs(func(a slog.Attr) bool {
+			told.AddAttrs(exceptions(a)...)
+			return true
+		})
+		r = told
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h excepted) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return excepted{h.Handler.WithAttrs(exceptions(attrs...))}
+}
+
+func (h excepted) WithGroup(name string) slog.Handler { return excepted{h.Handler.WithGroup(name)} }
+
+// exceptions are attrs, with two for each that is an error.
+func exceptions(attrs ...slog.Attr) []slog.Attr {
+	out := make([]slog.Attr, 0, len(attrs)+1)
+	for _, a := range attrs {
+		if err := errorIn(a); err != nil {
+			out = append(out, slog.String(string(exceptionType), typeOf(err)), slog.String(string(exceptionMessage), err.Error()))
+		} else {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// errorIn is the error that an attribute is, or nil.
+func errorIn(a slog.Attr) error {
+	if a.Value.Kind() != slog.KindAny {
+		return nil
+	}
+	err, _ := a.Value.Any().(error)
+	return err
+}
+
+// typeOf is the Go type of an error, that of the cause where package fmt has put words before it.
+func typeOf(err error) string {
+	name := fmt.Sprintf("%T", err)
+	if cause := errors.Unwrap(err); cause != nil && strings.HasPrefix(name, "*fmt.") {
+		return typeOf(cause)
+	}
+	return name
+}
 
 // traced adds the ids of the span that the context is in.
 type traced struct{ slog.Handler }
@@ -85,12 +146,32 @@ func (h leveled) WithGroup(name string) slog.Handler {
 }
 
 // fields are span attributes as attributes of a log line: the same facts have the same names in both.
-func fields(attrs ...attribute.KeyValue) []slog.Attr {
-	out := make([]slog.Attr, len(attrs))
-	for i, a := range attrs {
-		out[i] = slog.Any(string(a.Key), a.Value.AsInterface())
+func fields(groups ...[]attribute.KeyValue) []slog.Attr {
+	n := 0
+	for _, group := range groups {
+		n += len(group)
+	}
+	out := make([]slog.Attr, 0, n)
+	for _, group := range groups {
+		for _, a := range group {
+			out = append(out, field(a))
+		}
 	}
 	return out
+}
+
+// field is one of them. The types that are told of are made without a detour by way of an interface.
+func field(a attribute.KeyValue) slog.Attr {
+	key := string(a.Key)
+	switch a.Value.Type() { //nolint:exhaustive // the rest is slog's
+	case attribute.STRING:
+		return slog.String(key, a.Value.AsString())
+	case attribute.INT64:
+		return slog.Int64(key, a.Value.AsInt64())
+	case attribute.FLOAT64:
+		return slog.Float64(key, a.Value.AsFloat64())
+	}
+	return slog.Any(key, a.Value.AsInterface())
 }
 
 // forever is for a limiter that lets only the first through.
@@ -118,9 +199,9 @@ func (l *limiter) allow() (skipped int, ok bool) {
 	return skipped, true
 }
 
-// repeated is what a line says of err when it stands for others, too, that a limiter has kept back.
-func repeated(err error, skipped int) []attribute.KeyValue {
-	attrs := []attribute.KeyValue{exceptionMessage.String(redact(err.Error()))}
+// repeated is what a line says of an error that reads text, and stands for others, too, that a limiter has kept back.
+func repeated(text string, skipped int) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{exceptionMessage.String(text)}
 	if skipped > 0 {
 		attrs = append(attrs, attribute.Int("skipped", skipped))
 	}

@@ -21,6 +21,9 @@ const (
 	metricOldestOwed = "checkout.delivery.oldest"
 	metricLimit      = "checkout.admission.limit"
 	metricTurnedAway = "checkout.admission.refused"
+
+	metricMemoryLimit = "checkout.container.memory.limit"
+	metricMemoryHeld  = "checkout.container.memory.unreclaimable"
 )
 
 // Metrics of the semantic conventions; those of RPCs are in conventions.go.
@@ -37,6 +40,8 @@ const (
 	processDescriptors = "process.unix.file_descriptor.count"
 	goCycles           = "go.memory.gc.cycles"
 	goPause            = "go.memory.gc.pause.duration"
+	goSchedule         = "go.schedule.duration"
+	goCPU              = "go.cpu.time"
 )
 
 // instrumentKind is what a metric does with its values.
@@ -75,6 +80,9 @@ func instruments() []instrument {
 		{metricLimit, gauge, "{order}", nil, "How many orders may be under way at present.", nil},
 		{metricTurnedAway, counter, "{order}", nil, "Orders that were turned away because too many were under way.", nil},
 
+		{metricMemoryLimit, gauge, "By", nil, "The limit of the container's memory, where it has one.", nil},
+		{metricMemoryHeld, gauge, "By", nil, "Memory of the container that the kernel cannot take back: all but pages of files. At the limit the process is killed.", nil},
+
 		{httpDuration, histogram, "s", seconds, "Duration of HTTP client requests.", httpKeys()},
 		{httpRequestSize, histogram, "By", nil, "Size of HTTP client request bodies.", httpKeys()},
 		{httpResponseSize, histogram, "By", nil, "Size of HTTP client response bodies.", httpKeys()},
@@ -86,7 +94,9 @@ func instruments() []instrument {
 		{processMemory, upDownCounter, "By", nil, "The amount of physical memory in use.", nil},
 		{processDescriptors, upDownCounter, "{file_descriptor}", nil, "Number of unix file descriptors in use by the process.", nil},
 		{goCycles, counter, "{gc_cycle}", nil, "Number of completed GC cycles.", nil},
+		{goCPU, counter, "s", nil, "Estimated CPU time spent by the Go runtime.", by(goCPUState)},
 		{goPause, histogram, "s", pauseBuckets(), "Distribution of individual GC-related stop-the-world pause latencies.", nil},
+		{goSchedule, histogram, "s", waitBuckets(), "The time goroutines have spent in the scheduler in a runnable state before actually running.", nil},
 	}, rpcInstruments()...)
 }
 
@@ -135,6 +145,11 @@ func lineBuckets() []float64 { return []float64{1, 2, 3, 5, 10, 20, 50, 100, 200
 // pauseBuckets are few; the runtime itself has some 160.
 func pauseBuckets() []float64 {
 	return []float64{10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3}
+}
+
+// waitBuckets are for goroutines that wait for a processor: longer than a pause, where there are few.
+func waitBuckets() []float64 {
+	return []float64{10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3, 500e-3, 1}
 }
 
 // instrumentOf is the instrument of that name, from the table.

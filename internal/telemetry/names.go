@@ -91,6 +91,7 @@ func terms() [facts]term {
 const (
 	errorType        attribute.Key = "error.type"
 	exceptionMessage attribute.Key = "exception.message"
+	exceptionType    attribute.Key = "exception.type"
 
 	serverAddress          attribute.Key = "server.address"
 	serverPort             attribute.Key = "server.port"
@@ -117,7 +118,8 @@ const (
 	flagValue    attribute.Key = "feature_flag.result.value"
 	flagVariant  attribute.Key = "feature_flag.result.variant"
 
-	cpuMode attribute.Key = "cpu.mode"
+	cpuMode    attribute.Key = "cpu.mode"
+	goCPUState attribute.Key = "go.cpu.state"
 )
 
 // Attributes of metrics that the conventions know nothing of. They are the same in both dialects; the step and the state
@@ -154,9 +156,10 @@ type failure struct {
 	crowd   bool // it comes in masses
 }
 
-// failures are the kinds of failure.
-func failures() []failure {
-	return []failure{
+// failures are the kinds of failure. The last is for whatever is none of the others: a bug. They are an array because
+// every call that fails looks at them, and a slice would be garbage.
+func failures() [17]failure {
+	return [...]failure{
 		{kind: order.ErrInvalid, name: "invalid_request", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrEmptyCart, name: "cart_empty", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrBadCart, name: "cart_invalid", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
@@ -173,21 +176,23 @@ func failures() []failure {
 		{kind: order.ErrBusy, name: "order_under_way", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: context.Canceled, name: canceled, outcome: outcomeFailed, level: slog.LevelWarn},
 		{kind: context.DeadlineExceeded, name: timeout, outcome: outcomeFailed, level: slog.LevelError},
+		{kind: order.ErrInternal, name: other, outcome: outcomeInDoubt, level: slog.LevelError},
 	}
 }
 
 // failureOf is the failure that err is, by its kind rather than by what caused it.
 func failureOf(err error) failure {
 	kind := err
-	if e := (*order.Error)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*order.Error](err); ok {
 		kind = e.Kind
 	}
-	for _, f := range failures() {
+	all := failures()
+	for _, f := range all {
 		if errors.Is(kind, f.kind) {
 			return f
 		}
 	}
-	return failure{kind: err, name: other, outcome: outcomeInDoubt, level: slog.LevelError}
+	return all[len(all)-1]
 }
 
 // other is the error.type of what is on no list.

@@ -30,12 +30,41 @@ type placer struct {
 	orders metric.Int64Counter
 	amount metric.Float64Histogram
 	lines  metric.Int64Histogram
+
+	synthetic []attribute.KeyValue // what is told of an order that is no customer's
+
+	came     map[outcome][]metric.AddOption // of orders that were placed
+	failures map[string][]metric.AddOption  // of those that were not, by error.type
 }
 
 // Placer observes the placing of orders: what is asked and what comes of it stands on the span of the call, in one line
 // of the log, and in the metrics. The request takes the call's trace context and baggage along, for what follows later.
 func (t *Telemetry) Placer(next Placer) Placer {
-	return placer{t, next, t.counter(metricOrders), t.duration(metricAmount), t.size(metricLines)}
+	p := placer{
+		Telemetry: t,
+		next:      next,
+		orders:    t.counter(metricOrders),
+		amount:    t.duration(metricAmount),
+		lines:     t.size(metricLines),
+		synthetic: t.names.tell(userSynthetic.is("test")),
+		came:      make(map[outcome][]metric.AddOption),
+		failures:  make(map[string][]metric.AddOption),
+	}
+	p.countFromZero()
+	return p
+}
+
+// countFromZero counts every outcome that there can be, no times: what Prometheus meets for the first time has not grown
+// in its eyes, so that the first failure of a kind would not be seen.
+func (p placer) countFromZero() {
+	for _, o := range []outcome{outcomePlaced, outcomePaid, outcomeRepeated} {
+		p.came[o] = []metric.AddOption{measurement(outcomeKey.String(string(o)))}
+		p.orders.Add(context.Background(), 0, p.came[o]...)
+	}
+	for _, f := range failures() {
+		p.failures[f.name] = []metric.AddOption{measurement(outcomeKey.String(string(f.outcome)), errorType.String(f.name))}
+		p.orders.Add(context.Background(), 0, p.failures[f.name]...)
+	}
 }
 
 // Place implements Placer.
@@ -44,7 +73,7 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	customer := p.names.customer(req)
 	span.SetAttributes(customer...)
 	if baggage.FromContext(ctx).Member("synthetic_request").Value() == "true" {
-		span.SetAttributes(p.names.tell(userSynthetic.is("test"))...)
+		span.SetAttributes(p.synthetic...)
 	}
 	carrier := propagation.MapCarrier{}
 	p.propagator.Inject(ctx, carrier)
@@ -52,20 +81,14 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 
 	o, err := p.next.Place(ctx, req)
 	if err != nil {
-		p.fail(span, err)
-		for _, event := range p.names.failed {
-			span.AddEvent(event, trace.WithAttributes(exceptionMessage.String(redact(err.Error()))))
-		}
-		p.logFailure(ctx, err, customer)
-		f := failureOf(err)
-		p.orders.Add(ctx, 1, measurement(outcomeKey.String(string(f.outcome)), errorType.String(f.name)))
+		p.failed(ctx, span, err, customer)
 		return o, err
 	}
 	facts := p.names.placed(o)
 	span.SetAttributes(facts...)
 	came := outcomeOf(o, start, carrier)
-	p.orders.Add(ctx, 1, measurement(outcomeKey.String(string(came))))
-	line := fields(append(facts, customer...)...)
+	p.orders.Add(ctx, 1, p.came[came]...)
+	line := fields(facts, customer)
 	if came == outcomeRepeated {
 		p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed before", line...)
 		return o, nil
@@ -74,6 +97,29 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	p.lines.Record(ctx, int64(len(o.Items)))
 	p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed", line...)
 	return o, nil
+}
+
+// failed tells why an order was not placed, to whom it concerns: on the span of the call, whose own status then stands
+// back, in the log, and in the count of orders. Each failure has a line in the log, but for those that were turned away in
+// a crowd: to tell of every one of them would cost more than to turn them away.
+func (p placer) failed(ctx context.Context, span trace.Span, err error, customer []attribute.KeyValue) {
+	f := p.explain(err)
+	f.mark(span)
+	if call := callOf(ctx); call != nil {
+		call.explained = true
+	}
+	for _, event := range p.names.failed {
+		span.AddEvent(event, trace.WithAttributes(exceptionMessage.String(f.text)))
+	}
+	p.orders.Add(ctx, 1, p.failures[f.name]...)
+	skipped := 0
+	if f.crowd {
+		var ok bool
+		if skipped, ok = p.limited(report{name: f.name}); !ok {
+			return
+		}
+	}
+	p.logger.LogAttrs(ctx, f.level, "order not placed", fields(f.attrs, repeated(f.text, skipped), customer)...)
 }
 
 // outcomeOf is what came of a call that began at start and whose trace context is carrier. An order that another call has
@@ -86,19 +132,6 @@ func outcomeOf(o *order.Order, start time.Time, carrier propagation.MapCarrier) 
 		return outcomePaid
 	}
 	return outcomePlaced
-}
-
-// logFailure logs why an order was not placed: each in a line of its own, but for those that were turned away in a crowd.
-// To tell of every one of them would cost more than to turn them away.
-func (p placer) logFailure(ctx context.Context, err error, customer []attribute.KeyValue) {
-	kind, skipped := failureOf(err), 0
-	if kind.crowd {
-		var ok bool
-		if skipped, ok = p.limited(report{name: kind.name}); !ok {
-			return
-		}
-	}
-	p.logger.LogAttrs(ctx, kind.level, "order not placed", fields(append(append(p.why(err), repeated(err, skipped)...), customer...)...)...)
 }
 
 type pricer struct {
@@ -116,7 +149,7 @@ func (p pricer) Price(ctx context.Context, req order.Request) (*order.Order, err
 	defer span.End()
 	o, err := p.next.Price(ctx, req)
 	if err != nil {
-		p.fail(span, err)
+		p.explain(err).mark(span)
 		return o, err
 	}
 	span.SetAttributes(p.names.prepared(o)...)
@@ -172,32 +205,28 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 	if errors.Is(err, order.ErrFenced) || errors.Is(err, context.Canceled) { // taken over; or nobody waits any more
 		level = slog.LevelWarn
 	}
-	s.logger.LogAttrs(ctx, level, "order not recorded", fields(append(
+	s.logger.LogAttrs(ctx, level, "order not recorded", fields(
 		s.names.tell(orderID.is(string(o.ID)), orderState.is(o.State.String())),
-		errorType.String(stepFailure(err)),
-		exceptionMessage.String(redact(err.Error())),
-	)...)...)
+		[]attribute.KeyValue{errorType.String(stepFailure(err))}, repeated(redact(err.Error()), 0),
+	)...)
 }
 
 // Report logs a failure that no caller waits for, of the order named or, with "", of the search for orders. While
 // something is away every order meets the same failure, so that of each kind there is one line a minute; an order that
 // needs a person has a line of its own.
 func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
-	kind := failureOf(err)
-	e := new(order.Error)
-	errors.As(err, &e)
+	f := t.explain(err)
 	skipped := 0
-	if asked := e.Step == order.StepLookup || e.Step == order.StepReverse; !kind.rests || asked { // it is asked again
+	if asked := f.step == order.StepLookup || f.step == order.StepReverse; !f.rests || asked { // it is asked again
 		var ok bool
-		if skipped, ok = t.limited(report{e.Step, kind.name}); !ok {
+		if skipped, ok = t.limited(report{f.step, f.name}); !ok {
 			return
 		}
 	}
-	attrs := append(t.why(err), repeated(err, skipped)...)
-	if id != "" && e.OrderID == "" {
-		attrs = append(attrs, t.names.tell(orderID.is(string(id)))...)
+	if id != "" && f.id == "" {
+		f.attrs = append(f.attrs, t.names.tell(orderID.is(string(id)))...)
 	}
-	t.logger.LogAttrs(ctx, kind.level, "order held up", fields(attrs...)...)
+	t.logger.LogAttrs(ctx, f.level, "order held up", fields(f.attrs, repeated(f.text, skipped))...)
 }
 
 // report is a kind of failure that has a limiter of its own.
@@ -208,29 +237,41 @@ type report struct {
 
 // limited tells whether a report of this kind is due, and how many were not since the last.
 func (t *Telemetry) limited(r report) (skipped int, ok bool) {
-	l, _ := t.reports.LoadOrStore(r, &limiter{every: noise})
+	l, known := t.reports.Load(r)
+	if !known {
+		l, _ = t.reports.LoadOrStore(r, &limiter{every: noise})
+	}
 	return l.(*limiter).allow()
 }
 
-// fail says on a span why the order was not placed. What the caller got wrong is no error of ours, as in the conventions.
-func (t *Telemetry) fail(span trace.Span, err error) {
-	span.SetAttributes(t.why(err)...)
-	if !failureOf(err).callers {
-		span.SetStatus(codes.Error, redact(err.Error()))
-	}
+// explanation is why an order was not placed, or does not go on.
+type explanation struct {
+	failure
+	step  order.Step // "" where that says nothing
+	id    order.ID   // "" when nothing was recorded
+	text  string
+	attrs []attribute.KeyValue // kind, step and order, as far as they are known
 }
 
-// why is the kind of a failure, where it happened, and to which order, as far as that is known.
-func (t *Telemetry) why(err error) []attribute.KeyValue {
-	attrs := []attribute.KeyValue{errorType.String(failureOf(err).name)}
-	var e *order.Error
-	if errors.As(err, &e) {
-		if e.Step != "" {
-			attrs = append(attrs, t.names.tell(orderStep.is(string(e.Step)))...)
-		}
-		if e.OrderID != "" {
-			attrs = append(attrs, t.names.tell(orderID.is(string(e.OrderID)))...)
-		}
+func (t *Telemetry) explain(err error) explanation {
+	x := explanation{failure: failureOf(err), text: redact(err.Error())}
+	x.attrs = append(make([]attribute.KeyValue, 0, 4), errorType.String(x.name))
+	if e, ok := errors.AsType[*order.Error](err); ok {
+		x.step, x.id = e.Step, e.OrderID
 	}
-	return attrs
+	if x.step != "" {
+		x.attrs = t.names.add(x.attrs, orderStep.is(string(x.step)))
+	}
+	if x.id != "" {
+		x.attrs = t.names.add(x.attrs, orderID.is(string(x.id)))
+	}
+	return x
+}
+
+// mark puts the explanation on a span. What the caller got wrong is no error of ours, as in the conventions.
+func (x explanation) mark(span trace.Span) {
+	span.SetAttributes(x.attrs...)
+	if !x.callers {
+		span.SetStatus(codes.Error, x.text)
+	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -59,9 +58,8 @@ func recordIn(t testing.TB, names string, c conventions) *recording {
 		meters: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r.reader)),
 		logs:   r.logProvider,
 	}
-	both := propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 	logger := toBoth(toStdout(r.stdout, slog.LevelInfo), p.logs, slog.LevelInfo)
-	r.Telemetry = assemble(p, both, logger, newDialect(names), c)
+	r.Telemetry = assemble(p, silentEnv().propagator(), logger, newDialect(names), c)
 	t.Cleanup(func() {
 		if err := r.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("shut down: %v", err)
@@ -179,6 +177,10 @@ func points(data metricdata.Aggregation) string {
 	case metricdata.Sum[int64]:
 		for _, p := range data.DataPoints {
 			all = append(all, fmt.Sprintf("%d\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
+		}
+	case metricdata.Sum[float64]:
+		for _, p := range data.DataPoints {
+			all = append(all, fmt.Sprintf("%v\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
 		}
 	case metricdata.Gauge[int64]:
 		for _, p := range data.DataPoints {

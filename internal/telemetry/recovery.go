@@ -30,8 +30,9 @@ func (t *Telemetry) Resumed(ctx context.Context, o *order.Order) (context.Contex
 	return ctx, func(err error) {                            //nolint:spancheck // see above
 		span.SetAttributes(t.names.tell(orderReached.is(o.State.String()))...)
 		if err != nil {
-			span.SetAttributes(t.why(err)...)
-			span.SetStatus(codes.Error, err.Error())
+			x := t.explain(err)
+			span.SetAttributes(x.attrs...)
+			span.SetStatus(codes.Error, x.text) // whoever is to blame, the order has not gone on
 		}
 		span.End()
 	}

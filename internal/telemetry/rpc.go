@@ -26,9 +26,11 @@ import (
 type rpc struct {
 	*Telemetry
 	kind    trace.SpanKind
-	peer    []attribute.KeyValue // of a client: whom it has dialled
+	start   []trace.SpanStartOption
+	server  []attribute.KeyValue // of a client: whom it has dialled
 	meters  []rpcMeter           // one a convention
 	methods sync.Map             // full name, as in "/oteldemo.CartService/GetCart" → *rpcMethod
+	last    atomic.Pointer[rpcPeer]
 }
 
 // rpcMeter measures RPCs under the names of one convention.
@@ -42,7 +44,7 @@ type rpcMeter struct {
 type rpcMethod struct {
 	*rpc
 	span     string
-	start    []trace.SpanStartOption
+	facts    []attribute.KeyValue   // of the span
 	identity [][]attribute.KeyValue // for the metrics, one a convention
 	size     [][]metric.RecordOption
 	outcomes [codes.Unauthenticated + 1]atomic.Pointer[rpcOutcome]
@@ -50,12 +52,39 @@ type rpcMethod struct {
 
 // rpcOutcome is what is known of the end of a method's call.
 type rpcOutcome struct {
-	span   []attribute.KeyValue
-	record [][]metric.RecordOption // one a convention
+	span   []attribute.KeyValue // all but who the peer was; if the call failed, error.type is the last
+	record [][]metric.RecordOption
+	last   atomic.Pointer[rpcFacts]
 }
 
-func (t *Telemetry) newRPC(kind trace.SpanKind, peer []attribute.KeyValue) *rpc {
-	r := &rpc{Telemetry: t, kind: kind, peer: peer}
+// rpcFacts are all that is told of the end of a call with a peer.
+type rpcFacts struct {
+	peer  *rpcPeer
+	attrs []attribute.KeyValue
+}
+
+// rpcPeer is what is known of a connection.
+type rpcPeer struct {
+	remote net.Addr
+	attrs  []attribute.KeyValue
+}
+
+// with is all that is told of the end of a call with that peer; nil for one that had none. The peer is nearly always that
+// of the call before.
+func (o *rpcOutcome) with(peer *rpcPeer) []attribute.KeyValue {
+	if peer == nil {
+		return o.span
+	}
+	facts := o.last.Load()
+	if facts == nil || facts.peer != peer {
+		facts = &rpcFacts{peer, slices.Concat(peer.attrs, o.span)}
+		o.last.Store(facts)
+	}
+	return facts.attrs
+}
+
+func (t *Telemetry) newRPC(kind trace.SpanKind, server []attribute.KeyValue) *rpc {
+	r := &rpc{Telemetry: t, kind: kind, start: []trace.SpanStartOption{trace.WithSpanKind(kind)}, server: server}
 	for _, c := range t.conventions.rpc {
 		names := c.metrics(kind)
 		m := rpcMeter{rpcConvention: c, duration: t.duration(names.duration)}
@@ -81,14 +110,27 @@ func (r *rpc) newMethod(full string) *rpcMethod {
 	m := &rpcMethod{rpc: r, span: service + "/" + name}
 	var all []attribute.KeyValue
 	for _, meter := range r.meters {
-		identity := append(meter.identity(service, name), r.peer...)
+		identity := append(meter.identity(service, name), r.server...)
 		all = append(all, identity...) // of the same key, the last wins: the stable rpc.method
 		m.identity = append(m.identity, identity)
 		m.size = append(m.size, recordOptions(identity))
 	}
 	distinct := attribute.NewSet(all...)
-	m.start = []trace.SpanStartOption{trace.WithSpanKind(r.kind), trace.WithAttributes(distinct.ToSlice()...)}
+	m.facts = distinct.ToSlice()
 	return m
+}
+
+// peerAt is what is known of the connection to remote. A client has one at a time, mostly.
+func (r *rpc) peerAt(remote net.Addr) *rpcPeer {
+	tcp, ok := remote.(*net.TCPAddr)
+	if last := r.last.Load(); ok && last != nil && last.remote == tcp {
+		return last
+	}
+	peer := &rpcPeer{remote, address(networkPeerAddress, networkPeerPort, remote)}
+	if ok {
+		r.last.Store(peer)
+	}
+	return peer
 }
 
 // outcome is what is known of a call that ended with code, which gRPC defines.
@@ -96,11 +138,8 @@ func (m *rpcMethod) outcome(code codes.Code) *rpcOutcome {
 	if o := m.outcomes[code].Load(); o != nil {
 		return o
 	}
-	o := new(rpcOutcome)
+	o := &rpcOutcome{span: slices.Clone(m.facts)}
 	failed := errorType.String(codeName(code))
-	if m.failed(code) {
-		o.span = append(o.span, failed)
-	}
 	for i, meter := range m.meters {
 		o.span = append(o.span, meter.status(code))
 		attrs := append(slices.Clone(m.identity[i]), meter.status(code))
@@ -108,6 +147,9 @@ func (m *rpcMethod) outcome(code codes.Code) *rpcOutcome {
 			attrs = append(attrs, failed)
 		}
 		o.record = append(o.record, recordOptions(attrs))
+	}
+	if m.failed(code) {
+		o.span = append(o.span, failed)
 	}
 	m.outcomes[code].Store(o)
 	return o
@@ -127,12 +169,38 @@ func (r *rpc) failed(code codes.Code) bool {
 	}
 }
 
+// rpcCall is a call under way, and its context.
+type rpcCall struct {
+	context.Context // that of the span
+	*rpcMethod
+
+	span trace.Span
+	peer *rpcPeer // nil as long as there is no connection
+	// explained says that the span tells already why the call fails: PlaceOrder's does, in the order's terms.
+	explained bool
+}
+
 type rpcKey struct{}
 
-// begin starts the span of a call.
-func (m *rpcMethod) begin(ctx context.Context, options []trace.SpanStartOption) context.Context {
-	ctx, _ = m.tracer.Start(ctx, m.span, options...) //nolint:spancheck // end ends it
-	return context.WithValue(ctx, rpcKey{}, m)
+// Value implements context.Context.
+func (c *rpcCall) Value(key any) any {
+	if key == (rpcKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// callOf is the call that ctx belongs to, or nil.
+func callOf(ctx context.Context) *rpcCall {
+	c, _ := ctx.Value(rpcKey{}).(*rpcCall)
+	return c
+}
+
+// begin starts the span of a call. What is told of it is told at its end, all at once: the samplers that can be chosen by
+// OTEL_TRACES_SAMPLER ask for none of it.
+func (m *rpcMethod) begin(ctx context.Context, peer *rpcPeer) *rpcCall {
+	ctx, span := m.tracer.Start(ctx, m.span, m.start...)                //nolint:spancheck // end ends it
+	return &rpcCall{Context: ctx, rpcMethod: m, span: span, peer: peer} //nolint:spancheck // see above
 }
 
 // measure records the size of a message: on its way in, to a client, it is a response.
@@ -148,24 +216,29 @@ func (m *rpcMethod) measure(ctx context.Context, response bool, length int) {
 	}
 }
 
-func (m *rpcMethod) end(ctx context.Context, event *stats.End) {
+func (c *rpcCall) end(event *stats.End) {
 	s := status.Convert(event.Error)
 	code := s.Code()
 	if code > codes.Unauthenticated { // what gRPC does not define counts as UNKNOWN
 		code = codes.Unknown
 	}
-	o := m.outcome(code)
-	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.SetAttributes(o.span...)
-		if m.failed(code) {
-			span.SetStatus(otelcodes.Error, redact(s.Message()))
-		}
-		span.End()
-	}
+	o := c.outcome(code)
 	elapsed := event.EndTime.Sub(event.BeginTime).Seconds()
-	for i, meter := range m.meters {
-		meter.duration.Record(ctx, elapsed*meter.perSecond, o.record[i]...)
+	for i, meter := range c.meters {
+		meter.duration.Record(c, elapsed*meter.perSecond, o.record[i]...)
 	}
+	if !c.span.IsRecording() {
+		return
+	}
+	facts := o.with(c.peer)
+	switch failed := c.failed(code); {
+	case failed && c.explained:
+		facts = facts[:len(facts)-1]
+	case failed:
+		c.span.SetStatus(otelcodes.Error, redact(s.Message()))
+	}
+	c.span.SetAttributes(facts...)
+	c.span.End()
 }
 
 // rpcHandler is what the handlers of clients and servers have in common.
@@ -173,21 +246,21 @@ type rpcHandler struct{}
 
 // HandleRPC implements stats.Handler.
 func (rpcHandler) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	m, ok := ctx.Value(rpcKey{}).(*rpcMethod)
-	if !ok {
+	c := callOf(ctx)
+	if c == nil || event.IsClient() != (c.kind == trace.SpanKindClient) { // or a call that a call has made, unobserved
 		return
 	}
 	switch event := event.(type) {
 	case *stats.OutHeader:
-		if span := trace.SpanFromContext(ctx); event.Client && span.IsRecording() {
-			span.SetAttributes(address(networkPeerAddress, networkPeerPort, event.RemoteAddr)...)
+		if event.Client {
+			c.peer = c.peerAt(event.RemoteAddr)
 		}
 	case *stats.InPayload:
-		m.measure(ctx, event.Client, event.Length)
+		c.measure(c, event.Client, event.Length)
 	case *stats.OutPayload:
-		m.measure(ctx, !event.Client, event.Length)
+		c.measure(c, !event.Client, event.Length)
 	case *stats.End:
-		m.end(ctx, event)
+		c.end(event)
 	}
 }
 
@@ -233,10 +306,10 @@ func (c *rpcClient) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.
 	if !ok {
 		return ctx
 	}
-	m := server.method(info.FullMethodName)
-	ctx = m.begin(ctx, m.start)
-	out := outgoing{make([]string, 0, 6)}
-	c.propagator.Inject(ctx, &out)
+	ctx = server.method(info.FullMethodName).begin(ctx, nil)
+	out := new(outgoing)
+	out.pairs = out.room[:0]
+	c.propagator.Inject(ctx, out)
 	return metadata.AppendToOutgoingContext(ctx, out.pairs...)
 }
 
@@ -261,7 +334,7 @@ type connKey struct{}
 // TagConn keeps what is known of the connection, for the spans of its calls.
 func (s rpcServer) TagConn(ctx context.Context, info *stats.ConnTagInfo) context.Context {
 	ends := append(address(serverAddress, serverPort, info.LocalAddr), address(networkPeerAddress, networkPeerPort, info.RemoteAddr)...)
-	return context.WithValue(ctx, connKey{}, trace.WithAttributes(ends...))
+	return context.WithValue(ctx, connKey{}, &rpcPeer{info.RemoteAddr, ends})
 }
 
 // TagRPC implements stats.Handler.
@@ -270,32 +343,8 @@ func (s rpcServer) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 	if !ok {
 		return ctx
 	}
-	m := known.(*rpcMethod)
-	options := m.start
-	if ends, ok := ctx.Value(connKey{}).(trace.SpanStartEventOption); ok {
-		options = append(slices.Clip(options), ends)
-	}
-	return m.begin(s.propagator.Extract(ctx, incoming{ctx}), options)
-}
-
-// outgoing carries a context into the metadata of a call.
-type outgoing struct{ pairs []string }
-
-func (o *outgoing) Get(string) string     { return "" }
-func (o *outgoing) Keys() []string        { return nil }
-func (o *outgoing) Set(key, value string) { o.pairs = append(o.pairs, key, value) }
-
-// incoming carries a context out of the metadata of a call.
-type incoming struct{ ctx context.Context }
-
-func (i incoming) Values(key string) []string { return metadata.ValueFromIncomingContext(i.ctx, key) }
-func (i incoming) Set(string, string)         {}
-func (i incoming) Keys() []string             { return nil }
-func (i incoming) Get(key string) string {
-	if values := i.Values(key); len(values) > 0 {
-		return values[0]
-	}
-	return ""
+	peer, _ := ctx.Value(connKey{}).(*rpcPeer)
+	return known.(*rpcMethod).begin(s.propagator.Extract(ctx, incoming{ctx}), peer)
 }
 
 // hostPort is the server of a gRPC target: "cart:8080", "dns:///cart:8080".

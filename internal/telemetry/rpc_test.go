@@ -235,6 +235,47 @@ func TestHealthChecksAndMadeUpNamesLeaveNoTelemetry(t *testing.T) {
 	}
 }
 
+// A stream is not observed. What gRPC tells of one that a call opens is not to be taken for the call.
+func TestAStreamThatACallOpensLeavesTheCallAlone(t *testing.T) {
+	t.Parallel()
+	r := record(t)
+	watched := startServer(t, func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, health.NewServer()) })
+	neighbour := grpc_health_v1.NewHealthClient(dial(t, watched, r.DialOptions()...))
+	client := r.checkout(t, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := neighbour.Watch(ctx, &grpc_health_v1.HealthCheckRequest{})
+		if err != nil {
+			return err
+		}
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		cancel()
+		if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
+			return err
+		}
+		if !trace.SpanFromContext(ctx).IsRecording() {
+			t.Error("the call's span has ended with the stream")
+		}
+		return nil
+	})
+	if _, err := client.PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	r.waitFor(t, 2)
+	want := `ms
+1 ×
+  int64 rpc.grpc.status_code=0
+  string rpc.method=PlaceOrder
+  string rpc.service=oteldemo.CheckoutService
+  string rpc.system=grpc
+`
+	if diff := cmp.Diff(want, r.metrics(t)["rpc.server.duration"]); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
 func TestTraceContextAndBaggageReachTheServer(t *testing.T) {
 	t.Parallel()
 	r := record(t)

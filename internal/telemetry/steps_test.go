@@ -134,6 +134,20 @@ func histogramOf(t testing.TB, r *recording, name string) []metricdata.Histogram
 	return nil
 }
 
+func TestAnOrderThatSharesAnAnswerLeadsToWhoAsked(t *testing.T) {
+	t.Parallel()
+	r := record(t)
+	asker, asking := r.tracer.Start(t.Context(), "asker")
+	ctx, span := r.tracer.Start(t.Context(), "order")
+	r.Joined(ctx, asker)
+	span.End()
+	asking.End()
+	links := r.span(t, "internal order").Links()
+	if len(links) != 1 || links[0].SpanContext.SpanID() != asking.SpanContext().SpanID() {
+		t.Errorf("the links are %v, want one to the span that asked", links)
+	}
+}
+
 // BenchmarkStep is what one measured step costs beside the step itself, in an order whose span is sampled.
 func BenchmarkStep(b *testing.B) {
 	providers := providers{

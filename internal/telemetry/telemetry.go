@@ -82,6 +82,8 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), newDialect(names), e.conventions(names))
 	t.abort = abort
 	t.observeProcess()
+	t.observeRuntime()
+	t.observeContainer(wholeSystem())
 	if err := runtime.Start(runtime.WithMeterProvider(p.meters), runtime.WithMinimumReadMemStatsInterval(time.Second)); err != nil {
 		stdout.WarnContext(ctx, "no runtime metrics", "error", err)
 	}
@@ -105,6 +107,10 @@ func (e env) providers(ctx context.Context, p pipeline) providers {
 	ps := silent()
 	if e.disabled() {
 		return ps
+	}
+	if e.checkExporters() {
+		hush() // it is said
+		defer handleErrors(e.log, e)
 	}
 	if tp := e.traces(ctx, p); tp != nil {
 		ps.traces = tp
@@ -190,8 +196,8 @@ func handleErrors(log *slog.Logger, e env) {
 	l := limiter{every: every}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		if skipped, ok := l.allow(); ok {
-			attrs := append(repeated(err, skipped), errorType.String(errorKind(err)))
-			log.LogAttrs(context.Background(), slog.LevelWarn, "telemetry was lost", fields(attrs...)...)
+			attrs := append(repeated(redact(err.Error()), skipped), errorType.String(errorKind(err)))
+			log.LogAttrs(context.Background(), slog.LevelWarn, "telemetry was lost", fields(attrs)...)
 		}
 	}))
 }

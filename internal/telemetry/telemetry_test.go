@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 )
 
 // startWith starts telemetry in an environment. The SDK reads that of the process, so that such tests run alone.
@@ -249,21 +252,6 @@ func TestUnknownValuesAreWarningsOnly(t *testing.T) {
 	}
 }
 
-func TestAWrongCertificateIsAWarningOnly(t *testing.T) {
-	stdout := new(syncBuffer)
-	tel := startWith(t, stdout, "OTEL_TRACES_EXPORTER", "none", "OTEL_METRICS_EXPORTER", "none",
-		"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", "/nowhere/ca.pem")
-	tel.Logger().InfoContext(t.Context(), "a line")
-	if got := stdout.String(); !strings.Contains(got, "/nowhere/ca.pem") || !strings.Contains(got, "a line") {
-		t.Errorf("stdout lacks the warning or the line:\n%s", got)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := tel.Shutdown(ctx); err == nil {
-		t.Error("the line was sent, and nobody is there to take it")
-	}
-}
-
 func TestTheProtocolFollowsTheVariablesThenThePort(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -315,6 +303,43 @@ func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("names %q, opt-in %q (-want +got):\n%s", test.names, test.optIn, diff)
 		}
+	}
+}
+
+func TestAnErrorHasTheSameNamesOnStdoutAsInOTLP(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("open the record: %w", &fs.PathError{Op: "open", Path: "orders.db", Err: errors.New("no such file")})
+	for name, log := range map[string]func(*slog.Logger){
+		"in the line": func(l *slog.Logger) { l.WarnContext(t.Context(), "it failed", "path", "orders.db", "error", err) },
+		"in all lines": func(l *slog.Logger) {
+			l.With("path", "orders.db", "err", err).WarnContext(t.Context(), "it failed")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := record(t)
+			log(r.Logger())
+			want := map[string]any{
+				"path":              "orders.db",
+				"exception.type":    "*fs.PathError",
+				"exception.message": "open the record: open orders.db: no such file",
+			}
+			stdout := r.lines(t)[0]
+			for _, own := range []string{"time", "level", "msg"} {
+				delete(stdout, own)
+			}
+			otlp := map[string]any{}
+			r.logs.records[0].WalkAttributes(func(a attribute.KeyValue) bool {
+				otlp[string(a.Key)] = a.Value.AsInterface()
+				return true
+			})
+			if diff := cmp.Diff(want, stdout); diff != "" {
+				t.Errorf("stdout (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(want, otlp); diff != "" {
+				t.Errorf("OTLP (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -150,7 +150,7 @@ func (w *watch) take(ctx context.Context) {
 	}
 	w.last = nil
 	if skipped, ok := w.told.allow(); ok {
-		w.logger.LogAttrs(ctx, slog.LevelWarn, "orders on record not counted", fields(append(repeated(err, skipped), errorType.String(errorKind(err)))...)...)
+		w.logger.LogAttrs(ctx, slog.LevelWarn, "orders on record not counted", fields(append(repeated(redact(err.Error()), skipped), errorType.String(errorKind(err))))...)
 	}
 }
 

@@ -1,0 +1,273 @@
+// Package otlp provides a processor of spans for OpenTelemetry's SDK that writes each as OTLP as soon as it ends, and
+// sends them in batches. What waits to be sent is a run of bytes: a sixth of the memory of the spans themselves, and
+// nothing in it for the garbage collector to look at. What travels, where to, and how often it is tried is left to
+// OpenTelemetry's own clients.
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+)
+
+// Options are those of a batching processor, by the OpenTelemetry specification. All are required.
+type Options struct {
+	QueueSize int           // spans that wait at most; what ends beyond them is dropped, and Handle told
+	BatchSize int           // spans in a batch, at most
+	Delay     time.Duration // how long a span waits for a batch to be full
+	Timeout   time.Duration // of sending a batch
+	Handle    func(error)   // is told what was lost
+}
+
+// Spans is an sdktrace.SpanProcessor.
+type Spans struct {
+	Options
+	client otlptrace.Client
+
+	mu      sync.Mutex
+	filling *batch
+	full    []*batch // to be sent, the oldest first
+	spare   *batch   // an empty one, or nil
+	waiting int      // spans in filling and full
+	dropped int      // since Handle was told
+	stopped bool
+
+	ready   chan struct{}      // there is a full batch
+	flushes chan chan<- error  // who wants everything sent now, and to hear how that went
+	stop    chan struct{}      // closed by Shutdown
+	done    chan struct{}      // closed when nothing runs any more
+	sent    *resource.Resource // the resource of the batch before, and
+	about   *resourcepb.Resource
+}
+
+// batch is spans as they travel.
+type batch struct {
+	resource *resource.Resource
+	scopes   []scoped
+	spans    int
+}
+
+// scoped are the spans of a scope, as elements of ScopeSpans.spans.
+type scoped struct {
+	scope instrumentation.Scope
+	spans []byte
+}
+
+// NewSpans makes a processor that sends by client, and starts it. Shut it down.
+func NewSpans(ctx context.Context, client otlptrace.Client, o Options) (*Spans, error) {
+	if err := client.Start(ctx); err != nil {
+		return nil, fmt.Errorf("starting the client of spans: %w", err)
+	}
+	o.BatchSize = min(o.BatchSize, o.QueueSize)
+	s := &Spans{
+		Options: o, client: client, filling: new(batch),
+		ready: make(chan struct{}, 1), flushes: make(chan chan<- error), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	go s.run()
+	return s, nil
+}
+
+// OnStart implements sdktrace.SpanProcessor.
+func (s *Spans) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+
+// OnEnd implements sdktrace.SpanProcessor. It never waits for the collector.
+func (s *Spans) OnEnd(span sdktrace.ReadOnlySpan) {
+	if !span.SpanContext().IsSampled() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped:
+		return
+	case s.waiting >= s.QueueSize:
+		s.dropped++
+		return
+	case s.filling.spans > 0 && s.filling.resource != span.Resource():
+		s.seal()
+	}
+	s.filling.add(span)
+	s.waiting++
+	if s.filling.spans >= s.BatchSize {
+		s.seal()
+	}
+}
+
+func (b *batch) add(span sdktrace.ReadOnlySpan) {
+	b.resource = span.Resource()
+	b.spans++
+	scope := span.InstrumentationScope()
+	for i := range b.scopes {
+		if b.scopes[i].scope == scope {
+			b.scopes[i].spans = appendSpan(b.scopes[i].spans, span)
+			return
+		}
+	}
+	b.scopes = append(b.scopes, scoped{scope, appendSpan(nil, span)})
+}
+
+// seal ends a batch, so that it is sent.
+func (s *Spans) seal() {
+	if s.filling.spans == 0 {
+		return
+	}
+	s.full = append(s.full, s.filling)
+	s.filling, s.spare = s.spare, nil
+	if s.filling == nil {
+		s.filling = new(batch)
+	}
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until Shutdown, and then what is left.
+func (s *Spans) run() {
+	defer close(s.done)
+	timer := time.NewTimer(s.Delay)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ready:
+			s.handle(s.send())
+		case <-timer.C:
+			s.sealNow()
+			s.handle(s.send())
+		case flushed := <-s.flushes:
+			s.sealNow()
+			flushed <- s.send()
+		case <-s.stop:
+			s.sealNow()
+			s.handle(s.send())
+			return
+		}
+		timer.Reset(s.Delay)
+	}
+}
+
+func (s *Spans) handle(err error) {
+	if err != nil {
+		s.Handle(err)
+	}
+}
+
+func (s *Spans) sealNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seal()
+}
+
+// send sends the full batches, and tells what was lost.
+func (s *Spans) send() error {
+	var errs []error
+	for {
+		b, dropped := s.next()
+		if dropped > 0 {
+			errs = append(errs, fmt.Errorf("%d spans dropped: %d wait to be sent already", dropped, s.QueueSize))
+		}
+		if b == nil {
+			return errors.Join(errs...)
+		}
+		if err := s.upload(b); err != nil {
+			errs = append(errs, fmt.Errorf("sending %d spans: %w", b.spans, err))
+		}
+		s.recycle(b)
+	}
+}
+
+// next is the next batch to be sent, if there is one, and how many spans were dropped since it was asked last.
+func (s *Spans) next() (b *batch, dropped int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dropped, s.dropped = s.dropped, 0
+	if len(s.full) == 0 {
+		return nil, dropped
+	}
+	b = s.full[0]
+	s.full = append(s.full[:0], s.full[1:]...)
+	s.waiting -= b.spans
+	return b, dropped
+}
+
+func (s *Spans) upload(b *batch) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.Timeout)
+	defer cancel()
+	return s.client.UploadTraces(ctx, []*tracepb.ResourceSpans{s.message(b)})
+}
+
+// message is the batch as the client wants it. What is written already goes along as fields that are unknown to these
+// messages, which protobuf keeps as they are: so nothing is built only to be written a moment later.
+func (s *Spans) message(b *batch) *tracepb.ResourceSpans {
+	if s.sent != b.resource {
+		s.sent, s.about = b.resource, new(resourcepb.Resource)
+		s.about.ProtoReflect().SetUnknown(appendAttributes(nil, resourceAttributes, b.resource.Attributes()))
+	}
+	m := &tracepb.ResourceSpans{Resource: s.about, SchemaUrl: b.resource.SchemaURL()}
+	for _, of := range b.scopes {
+		if len(of.spans) == 0 {
+			continue
+		}
+		scope := &commonpb.InstrumentationScope{Name: of.scope.Name, Version: of.scope.Version}
+		scope.ProtoReflect().SetUnknown(appendAttributes(nil, scopeAttributes, of.scope.Attributes.ToSlice()))
+		spans := &tracepb.ScopeSpans{Scope: scope, SchemaUrl: of.scope.SchemaURL}
+		spans.ProtoReflect().SetUnknown(of.spans)
+		m.ScopeSpans = append(m.ScopeSpans, spans)
+	}
+	return m
+}
+
+// recycle keeps a batch that has been sent for the spans to come. No client holds on to what it has sent.
+func (s *Spans) recycle(b *batch) {
+	for i := range b.scopes {
+		b.scopes[i].spans = b.scopes[i].spans[:0]
+	}
+	b.resource, b.spans = nil, 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare = b
+}
+
+// ForceFlush implements sdktrace.SpanProcessor: it sends what has ended until now.
+func (s *Spans) ForceFlush(ctx context.Context) error {
+	flushed := make(chan error, 1)
+	select {
+	case s.flushes <- flushed:
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-flushed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Shutdown implements sdktrace.SpanProcessor: it sends what is left, until ctx ends.
+func (s *Spans) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.stop)
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.client.Stop(ctx)
+	case <-ctx.Done():
+		return fmt.Errorf("spans left unsent: %w", ctx.Err())
+	}
+}
