@@ -232,12 +232,13 @@ func appendMessage(b []byte, field protowire.Number, fields func([]byte) []byte)
 	b = append(b, 0)
 	start := len(b)
 	b = fields(b)
-	length := len(b) - start
-	if more := protowire.SizeVarint(uint64(length)) - 1; more > 0 {
+	end := len(b)
+	length := uint64(end - start) //nolint:gosec // b has only become longer
+	if more := protowire.SizeVarint(length) - 1; more > 0 {
 		b = append(b, make([]byte, more)...)
-		copy(b[start+more:], b[start:start+length])
+		copy(b[start+more:], b[start:end])
 	}
-	protowire.AppendVarint(b[:start-1], uint64(length))
+	protowire.AppendVarint(b[:start-1], length)
 	return b
 }
 

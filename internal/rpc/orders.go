@@ -242,15 +242,22 @@ func owed(o *order.Order) (names []string) {
 	if o.State != order.Placed {
 		return nil
 	}
-	for _, d := range []struct {
-		is   order.Delivery
-		name string
-	}{{order.CartSettled, "cart"}, {order.EmailSent, "email"}, {order.EventPublished, "event"}} {
+	for _, d := range deliveries() {
 		if !o.Delivered.Has(d.is) {
 			names = append(names, d.name)
 		}
 	}
 	return names
+}
+
+// delivery is one of the things that a placed order is owed.
+type delivery struct {
+	is   order.Delivery
+	name string
+}
+
+func deliveries() []delivery {
+	return []delivery{{order.CartSettled, "cart"}, {order.EmailSent, "email"}, {order.EventPublished, "event"}}
 }
 
 // traceID is the trace id in a traceparent (W3C Trace Context, §3.2), or "".

@@ -1,5 +1,5 @@
 // Package rpc is the service's gRPC face: oteldemo.CheckoutService, checkout.v1.OrderService and grpc.health.v1.Health for
-// the shop, and checkout.v1.OrderAdmin for the people who run it. It turns messages into requests and orders and failures
+// the shop, and checkout.v1.OrderAdmin and checkout.v1.FigureService for the people who run it. It turns messages into requests and orders and failures
 // into answers; answers.go is the one table of PlaceOrder's.
 package rpc
 
@@ -44,6 +44,8 @@ type Options struct {
 	Log *slog.Logger
 	// Orders is the record that checkout.v1.OrderService tells of; nil for no such service.
 	Orders Record
+	// Figures count what comes of orders, and are told by checkout.v1.FigureService; nil for no such service.
+	Figures *Figures
 	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
 	Keyed bool
 }
@@ -61,6 +63,9 @@ const (
 // NewServer makes a server for the shop: it places orders with p and answers health checks from h.
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	server := newServer(h, opts)
+	if opts.Figures != nil {
+		p = counted{p, opts.Figures}
+	}
 	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
 	return server
 }
@@ -70,6 +75,9 @@ func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Serv
 func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	server := newServer(h, opts)
 	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, view: view{opts.Keyed}, log: opts.Log})
+	if opts.Figures != nil {
+		checkoutv1.RegisterFigureServiceServer(server, &figures{view: view{opts.Keyed}, Figures: opts.Figures})
+	}
 	return server
 }
 

@@ -36,7 +36,7 @@ func (s *orders) WatchOrders(req *checkoutv1.WatchOrdersRequest, stream grpc.Ser
 		return err
 	}
 	if !s.watchers.TryAcquire(1) {
-		return refusal(codes.ResourceExhausted, "OVERLOADED", "too many watches", "")
+		return overwatched()
 	}
 	defer s.watchers.Release(1)
 	if err := stream.SendHeader(nil); err != nil { // so that the caller knows that somebody watches
@@ -64,10 +64,18 @@ func (s *orders) WatchOrders(req *checkoutv1.WatchOrdersRequest, stream grpc.Ser
 		select {
 		case <-tick.C:
 		case <-ctx.Done(): // the caller has gone, or the server goes
-			return refusal(codes.Unavailable, "UNAVAILABLE", "the server ends", "")
+			return ending()
 		}
 	}
 }
+
+// overwatched is the answer to one watch too many.
+func overwatched() error {
+	return refusal(codes.ResourceExhausted, "OVERLOADED", "too many watches", "")
+}
+
+// ending is the answer to a watch that would go on, if the server did.
+func ending() error { return refusal(codes.Unavailable, "UNAVAILABLE", "the server ends", "") }
 
 // look reads the orders that are new or have changed since the last look. over: there will be no more.
 type look func(ctx context.Context) (fresh []*order.Order, over bool, err error)

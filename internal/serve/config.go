@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -185,6 +186,14 @@ func (c Config) file() (path string, stopgap bool) {
 		}
 	}
 	return filepath.Join(os.TempDir(), fmt.Sprintf("checkout-%d", os.Getuid()), "orders.db"), true
+}
+
+// record names the record of orders, for who looks at several replicas: those that share it name it alike.
+func (c Config) record() string {
+	if isURL(c.DB) {
+		return database{&c.DB}.String()
+	}
+	return "a file " + rand.Text()
 }
 
 func writable(folder string) bool {

@@ -51,7 +51,8 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	}
 	defer shop.close(log)
 	limiter := admission.New(admission.Options{Target: c.Target, Ceiling: c.MaxOrders})
-	defer t.Watch(record.Census, load(limiter))()
+	figures := rpc.NewFigures(c.record(), record.Census, load(limiter))
+	defer t.Watch(figures.Census, load(limiter))()
 	placer := order.NewPlacer(order.World{
 		Pricer:    t.Pricer(order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)),
 		Store:     t.Store(record),
@@ -65,7 +66,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Report:    t.Report,
 		Resumed:   t.Resumed,
 	})
-	servers, err := newServers(ctx, c, t, placer, record)
+	servers, err := newServers(ctx, c, t, placer, record, figures)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type server struct {
 }
 
 // newServers makes the servers and listens, but does not serve yet.
-func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record) (*servers, error) {
+func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures) (*servers, error) {
 	s := &servers{health: health.NewServer()}
 	opts := rpc.Options{
 		Deadline:  c.Deadline,
@@ -43,6 +43,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 		Drained:   ctx,
 		Log:       t.Logger(),
 		Orders:    record,
+		Figures:   figures,
 		Keyed:     c.PaymentMode == "keyed",
 	}
 	if c.TLSCert != "" {

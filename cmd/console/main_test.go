@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/health"
+
+	"checkout/internal/order"
+	"checkout/internal/rpc"
+	"checkout/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "0123456789abcdef"
+
+// log is what a console wrote, from any goroutine.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// service runs a service with an empty record until the test ends, and returns the address of its operators' listener.
+func service(t *testing.T) string {
+	t.Helper()
+	record, err := store.OpenMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	placer := order.NewPlacer(order.World{Store: record})
+	server := rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{Orders: record, Log: slog.New(slog.DiscardHandler)})
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.GracefulStop()
+		placer.Close(context.Background())
+		if err := errors.Join(<-served, record.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+// start runs the command until the test ends.
+func start(t *testing.T, env map[string]string, args ...string) (address string, written *log) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended, written := make(chan string, 1), make(chan error, 1), new(log)
+	go func() {
+		ended <- run(ctx, args, func(name string) string { return env[name] }, written, func(a net.Addr) { ready <- a.String() })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the console ended with %v", err)
+		}
+	})
+	select {
+	case address = <-ready:
+	case err := <-ended:
+		ended <- nil
+		t.Fatalf("the console did not start: %v", err)
+	}
+	return address, written
+}
+
+// ask asks for a page over a connection of its own, and returns the status of the answer.
+func ask(t *testing.T, config *tls.Config, url string, headers ...string) (status int, err error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}
+	r, err := transport.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	return r.StatusCode, r.Body.Close()
+}
+
+func TestTheConsoleServesWhatTheServicesKnow(t *testing.T) {
+	t.Parallel()
+	address, _ := start(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:1, " + service(t), "CHECKOUT_CONSOLE_ADDR": "127.0.0.1:0"})
+	for _, path := range []string{"/", "/orders", "/attention", "/openapi.yaml"} {
+		status, err := ask(t, nil, "http://"+address+path)
+		if err != nil || status != http.StatusOK {
+			t.Errorf("%s: %d, %v; want 200", path, status, err)
+		}
+	}
+}
+
+func TestATokenIsAskedFor(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, env := range map[string]map[string]string{
+		"in the environment": {"CHECKOUT_CONSOLE_TOKEN": secret},
+		"in a file":          {"CHECKOUT_CONSOLE_TOKEN_FILE": file},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env["CHECKOUT_ADMIN_ADDR"] = service(t)
+			address, written := start(t, env, "-addr", "127.0.0.1:0")
+			for token, want := range map[string]int{secret: http.StatusOK, "another-of-16-bytes": http.StatusUnauthorized} {
+				if status, err := ask(t, nil, "http://"+address+"/orders", "Authorization", "Bearer "+token); err != nil || status != want {
+					t.Errorf("with %s: %d, %v; want %d", token, status, err, want)
+				}
+			}
+			if strings.Contains(written.String(), secret) {
+				t.Errorf("the log tells the token: %s", written)
+			}
+		})
+	}
+}
+
+func TestACertificateIsAskedFor(t *testing.T) {
+	t.Parallel()
+	ca, file := authority(t)
+	cert, key := ca.issue(t, "127.0.0.1")
+	address, _ := start(t, map[string]string{
+		"CHECKOUT_ADMIN_ADDR": service(t), "CHECKOUT_CONSOLE_TLS_CERT": cert, "CHECKOUT_CONSOLE_TLS_KEY": key, "CHECKOUT_CONSOLE_CLIENT_CA": file,
+	}, "-addr", "127.0.0.1:0")
+	trusted := x509.NewCertPool()
+	trusted.AddCert(ca.cert)
+	if status, err := ask(t, &tls.Config{RootCAs: trusted}, "https://"+address+"/orders"); err == nil {
+		t.Errorf("without a certificate: %d, want no connection", status)
+	}
+	pair, err := tls.LoadX509KeyPair(ca.issue(t, "grace"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := ask(t, &tls.Config{RootCAs: trusted, Certificates: []tls.Certificate{pair}}, "https://"+address+"/orders")
+	if err != nil || status != http.StatusOK {
+		t.Errorf("with a certificate: %d, %v; want 200", status, err)
+	}
+}
+
+func TestWhatIsSetWronglyIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		env  map[string]string
+		args []string
+		want string
+	}{
+		"open to others, without a token": {nil, []string{"-addr", "0.0.0.0:8070"}, "CHECKOUT_CONSOLE_TOKEN"},
+		"open to others, by a name":       {map[string]string{"CHECKOUT_CONSOLE_ADDR": "console.example:8070"}, nil, "CHECKOUT_CONSOLE_TOKEN"},
+		"open to others, with no host":    {nil, []string{"-addr", ":8070"}, "CHECKOUT_CONSOLE_TOKEN"},
+		"a short token":                   {map[string]string{"CHECKOUT_CONSOLE_TOKEN": secret[1:]}, nil, "shorter than 16"},
+		"no such token file":              {map[string]string{"CHECKOUT_CONSOLE_TOKEN_FILE": "/nowhere/token"}, nil, "CHECKOUT_CONSOLE_TOKEN_FILE"},
+		"half a certificate":              {nil, []string{"-tls-cert", "c.pem"}, "CHECKOUT_CONSOLE_TLS_KEY"},
+		"an authority without TLS":        {nil, []string{"-client-ca", "ca.pem"}, "goes with"},
+		"no port of a service":            {map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:5051,checkout"}, nil, `"checkout"`},
+		"no place for a trace's id":       {nil, []string{"-trace-url", "http://localhost:16686/trace/"}, "{trace}"},
+		"an argument":                     {nil, []string{"serve"}, `"serve"`},
+		"no such flag":                    {nil, []string{"-port", "1"}, "-port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var written, said log
+			err := run(t.Context(), test.args, func(name string) string { return test.env[name] }, &written, nil)
+			if status := exitStatus(err, &said); status != 2 || !strings.Contains(said.String(), test.want) {
+				t.Errorf("status %d, saying %q; want 2, and %q", status, said.String(), test.want)
+			}
+		})
+	}
+	if err := run(t.Context(), []string{"-h"}, func(string) string { return "" }, new(log), nil); !errors.Is(err, flag.ErrHelp) || exitStatus(err, new(log)) != 0 {
+		t.Errorf("help ends with %v, want no failure", err)
+	}
+}
+
+func TestAnAddressThatIsTakenIsSaid(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	var said log
+	err = run(t.Context(), []string{"-addr", listener.Addr().String()}, func(string) string { return "" }, new(log), nil)
+	if status := exitStatus(err, &said); status != 1 || !strings.Contains(said.String(), "CHECKOUT_CONSOLE_ADDR") {
+		t.Errorf("status %d, saying %q; want 1, and which setting", status, said.String())
+	}
+}
+
+// issuer vouches for certificates.
+type issuer struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// authority makes an issuer, and a file with its certificate.
+func authority(t *testing.T) (*issuer, string) {
+	t.Helper()
+	a := &issuer{}
+	var der []byte
+	der, a.key = a.sign(t, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, Subject: pkix.Name{CommonName: "an authority"}})
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.cert = cert
+	return a, write(t, "CERTIFICATE", der)
+}
+
+// issue makes a certificate for a name, and files with it and its key.
+func (a *issuer) issue(t *testing.T, name string) (certFile, keyFile string) {
+	t.Helper()
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	}
+	der, key := a.sign(t, template)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, "CERTIFICATE", der), write(t, "PRIVATE KEY", private)
+}
+
+// sign signs a certificate; by itself, when there is no authority yet.
+func (a *issuer) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der, key
+}
+
+func write(t *testing.T, kind string, der []byte) string {
+	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "*.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(pem.Encode(file, &pem.Block{Type: kind, Bytes: der}), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return file.Name()
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"checkout/internal/web"
+)
+
+// settings are what the environment and the flags over it say.
+type settings struct {
+	addr      string
+	admin     []string
+	serviceCA string
+	tls       bool
+	token     string
+	tokenFile string
+	cert, key string
+	clientCA  string
+	traceURL  string
+}
+
+// parse reads the settings. Its error names all that is wrong with them.
+func parse(args []string, getenv func(string) string, out io.Writer) (*settings, error) {
+	s := &settings{token: getenv("CHECKOUT_CONSOLE_TOKEN")}
+	flags := flag.NewFlagSet("console", flag.ContinueOnError)
+	flags.SetOutput(out)
+	var admin string
+	for _, f := range []struct {
+		into             *string
+		name, env, usage string
+		otherwise        string
+	}{
+		{&s.addr, "addr", "CHECKOUT_CONSOLE_ADDR", "`host:port` to serve on; beyond this machine it takes a token or -client-ca", "127.0.0.1:8070"},
+		{&admin, "admin-addr", "CHECKOUT_ADMIN_ADDR", "`host:port,…` of the listeners for operators of the services to look at", "127.0.0.1:5051"},
+		{&s.serviceCA, "admin-ca", "CHECKOUT_ADMIN_CA", "PEM `file` of who vouches for the services' certificates; none: whom the system trusts", ""},
+		{&s.tokenFile, "token-file", "CHECKOUT_CONSOLE_TOKEN_FILE", "`file` with the token, instead of CHECKOUT_CONSOLE_TOKEN", ""},
+		{&s.cert, "tls-cert", "CHECKOUT_CONSOLE_TLS_CERT", "PEM `file` of the console's certificate; none: plaintext", ""},
+		{&s.key, "tls-key", "CHECKOUT_CONSOLE_TLS_KEY", "PEM `file` of the certificate's key", ""},
+		{&s.clientCA, "client-ca", "CHECKOUT_CONSOLE_CLIENT_CA", "PEM `file` of who vouches for those who may look; none: no certificate is asked for", ""},
+		{&s.traceURL, "trace-url", "CHECKOUT_TRACE_URL", "`URL` of a trace, with {trace} in the place of its id", ""},
+	} {
+		flags.StringVar(f.into, f.name, cmp.Or(getenv(f.env), f.otherwise), f.usage+" ("+f.env+")")
+	}
+	flags.BoolVar(&s.tls, "admin-tls", getenv("CHECKOUT_TLS_CERT") != "", "speak TLS to the services (CHECKOUT_TLS_CERT)")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMisuse, err)
+	}
+	var problems []error
+	if flags.NArg() > 0 {
+		problems = append(problems, fmt.Errorf("argument %q: console takes only flags", flags.Arg(0)))
+	}
+	s.admin = strings.Split(admin, ",")
+	problems = append(problems, s.readToken(), s.check())
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMisuse, err)
+	}
+	return s, nil
+}
+
+func (s *settings) readToken() error {
+	if s.tokenFile == "" {
+		return nil
+	}
+	data, err := os.ReadFile(s.tokenFile)
+	if err != nil {
+		return fmt.Errorf("CHECKOUT_CONSOLE_TOKEN_FILE: %w", err)
+	}
+	s.token = strings.TrimSpace(string(data))
+	return nil
+}
+
+func (s *settings) check() error {
+	var problems []error
+	for i, addr := range s.admin {
+		s.admin[i] = strings.TrimSpace(addr)
+		if host, _, err := net.SplitHostPort(s.admin[i]); err != nil || host == "" {
+			problems = append(problems, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: is not host:port", addr))
+		}
+	}
+	if (s.cert == "") != (s.key == "") {
+		problems = append(problems, fmt.Errorf("CHECKOUT_CONSOLE_TLS_CERT=%q, CHECKOUT_CONSOLE_TLS_KEY=%q: set both or neither", s.cert, s.key))
+	}
+	if s.clientCA != "" && s.cert == "" {
+		problems = append(problems, fmt.Errorf("CHECKOUT_CONSOLE_CLIENT_CA=%q: goes with CHECKOUT_CONSOLE_TLS_CERT only", s.clientCA))
+	}
+	if !web.IsLoopback(s.addr) && s.token == "" && s.clientCA == "" {
+		problems = append(problems, fmt.Errorf(
+			"CHECKOUT_CONSOLE_ADDR=%q: others than this machine reach it, so it takes CHECKOUT_CONSOLE_TOKEN, of 16 bytes or more, or CHECKOUT_CONSOLE_CLIENT_CA", s.addr))
+	}
+	return errors.Join(problems...)
+}
+
+// listen listens on the address, with TLS if there is a certificate.
+func (s *settings) listen(ctx context.Context) (net.Listener, error) {
+	var config *tls.Config
+	if s.cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return nil, fmt.Errorf("CHECKOUT_CONSOLE_TLS_CERT=%q, CHECKOUT_CONSOLE_TLS_KEY=%q: %w", s.cert, s.key, err)
+		}
+		config = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+		if s.clientCA != "" {
+			if config.ClientCAs, err = authorities(s.clientCA); err != nil {
+				return nil, fmt.Errorf("CHECKOUT_CONSOLE_CLIENT_CA=%q: %w", s.clientCA, err)
+			}
+			config.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.addr)
+	if err != nil {
+		return nil, fmt.Errorf("CHECKOUT_CONSOLE_ADDR=%q: %w", s.addr, err)
+	}
+	if config != nil {
+		listener = tls.NewListener(listener, config)
+	}
+	return listener, nil
+}
+
+// serviceCredentials are how the services are spoken to.
+func (s *settings) serviceCredentials() (credentials.TransportCredentials, error) {
+	if !s.tls && s.serviceCA == "" {
+		return insecure.NewCredentials(), nil
+	}
+	trusted, err := authorities(s.serviceCA)
+	if err != nil {
+		return nil, fmt.Errorf("CHECKOUT_ADMIN_CA=%q: %w", s.serviceCA, err)
+	}
+	return credentials.NewClientTLSFromCert(trusted, ""), nil
+}
+
+// authorities reads certificates; of no file they are the system's, which are nil.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, errors.New("has no certificate")
+	}
+	return pool, nil
+}

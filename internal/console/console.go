@@ -1,0 +1,175 @@
+// Package console provides the site of the people who run the service: how it does, what became of each order, and what
+// needs a person. It asks the service over gRPC, on its listener for operators, and never opens the record itself.
+//
+// Every page comes as HTML, or as JSON to who accepts application/json; openapi.yaml describes that.
+package console
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/web"
+)
+
+//go:embed all:pages
+var pages embed.FS
+
+//go:embed openapi.yaml
+var description []byte
+
+const (
+	// maxStreams is how many pages are kept fresh at once.
+	maxStreams = 64
+	// minToken is the length of a token in bytes that cannot be guessed, if it was made by chance.
+	minToken = 16
+)
+
+// Service is one process of the service that the console looks at.
+type Service struct {
+	Name string                   // as people know it, such as its address
+	Conn grpc.ClientConnInterface // to its listener for operators
+}
+
+// Options say what a console looks at, and who may look.
+type Options struct {
+	Services []Service // at least one
+	// Base is the path that the console is mounted at, such as "/console"; empty for the root.
+	Base string
+	// Token is what people have to know; at least 16 bytes. None: who reaches the console may use it, but only by the name
+	// localhost or by an address, unless Proven.
+	Token string
+	// Proven says that who reaches the console has shown a certificate to be let in.
+	Proven bool
+	// TraceURL leads to a trace: a URL with {trace} in the place of its id. None: ids are told without a link.
+	TraceURL string
+	// Links lead from every page to other sites.
+	Links []web.Link
+	Log   *slog.Logger
+}
+
+// Console is the site. It is made by New, and knows of the last ten minutes what it has seen while Watch ran.
+type Console struct {
+	services services
+	traceURL string
+	log      *slog.Logger
+	handler  http.Handler
+	site     web.Site
+	pages    *web.Pages
+	bare     *web.Pages // without links, for who may not see where they lead
+	streams  *web.Streams
+	history  *history
+	gate     *gate // nil: everybody may look
+
+	// What open pages ask for again and again: they ask together.
+	lists     shared[*checkoutv1.ListOrdersResponse]
+	orders    shared[*checkoutv1.Order]
+	overviews shared[[]part]
+
+	now func() time.Time
+}
+
+// New makes a console. It asks nothing yet.
+func New(o Options) (*Console, error) {
+	if len(o.Services) == 0 {
+		return nil, errors.New("there is no service to look at")
+	}
+	if o.Token != "" && len(o.Token) < minToken {
+		return nil, fmt.Errorf("the token is shorter than %d bytes", minToken)
+	}
+	if o.TraceURL != "" && !strings.Contains(o.TraceURL, traceMark) {
+		return nil, fmt.Errorf("the URL of traces, %q, has no %s in it", o.TraceURL, traceMark)
+	}
+	c := &Console{
+		services: o.Services, traceURL: o.TraceURL, log: o.Log,
+		streams: web.NewStreams(maxStreams),
+		history: newHistory(len(o.Services)),
+		now:     time.Now,
+	}
+	c.site = web.Site{
+		Name: "Checkout console", Base: o.Base, Log: o.Log,
+		Nav: append([]web.Link{
+			{Text: "Overview", Path: "/"},
+			{Text: "Orders", Path: "/orders"},
+			{Text: "Attention", Path: "/attention", Badge: "badge"},
+		}, o.Links...),
+		Funcs: template.FuncMap{"tone": tone, "words": words, "age": age, "long": long, "rate": rate, "whole": whole, "some": some},
+	}
+	files, err := fs.Sub(pages, "pages")
+	if err != nil {
+		return nil, err
+	}
+	if c.pages, err = web.NewPages(c.site, files); err != nil {
+		return nil, err
+	}
+	outside := c.site
+	outside.Nav = nil
+	if c.bare, err = web.NewPages(outside, files); err != nil {
+		return nil, err
+	}
+	if o.Token != "" {
+		c.gate = newGate(o.Token)
+	}
+	c.handler = c.route()
+	if o.Token == "" && !o.Proven {
+		c.handler = web.Local(c.handler)
+	}
+	c.handler = web.Secure(c.handler)
+	return c, nil
+}
+
+// ServeHTTP implements http.Handler, below the base.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+
+// Watch follows the figures of the services until ctx ends.
+func (c *Console) Watch(ctx context.Context) {
+	var all sync.WaitGroup
+	for i, s := range c.services {
+		all.Go(func() { c.history.follow(ctx, i, s) })
+	}
+	all.Go(func() { c.history.tick(ctx) })
+	all.Wait()
+}
+
+// route is the table of what can be asked for.
+func (c *Console) route() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, handle := range map[string]http.HandlerFunc{
+		"GET /{$}":                  c.showOverview,
+		"GET /live/overview":        c.liveOverview,
+		"GET /orders":               c.showOrders,
+		"GET /live/orders":          c.liveOrders,
+		"GET /attention":            c.showAttention,
+		"GET /live/attention":       c.liveAttention,
+		"GET /orders/{id}":          c.showOrder,
+		"GET /live/orders/{id}":     c.liveOrder,
+		"POST /orders/{id}/retry":   c.retry,
+		"POST /orders/{id}/resolve": c.resolve,
+		"GET /openapi.yaml":         describe,
+		"/":                         c.showNothing,
+	} {
+		mux.Handle(pattern, c.behindGate(handle))
+	}
+	mux.Handle("GET /assets/", web.Assets())
+	mux.HandleFunc("GET /login", c.showLogin)
+	mux.HandleFunc("POST /login", c.login)
+	mux.HandleFunc("POST /logout", c.logout)
+	return http.StripPrefix(c.site.Base, mux)
+}
+
+// describe answers with the description of the JSON.
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(description) // the reader may have gone
+}

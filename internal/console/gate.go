@@ -1,0 +1,110 @@
+package console
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"checkout/internal/web"
+)
+
+const (
+	// passName is the cookie of who has told the token, and passTime how long it is good for.
+	passName = "checkout_console"
+	passTime = 12 * time.Hour
+)
+
+// gate lets in who knows the token.
+type gate struct {
+	token [sha256.Size]byte // its hash, so that comparing takes the same time for all
+	pass  string
+}
+
+func newGate(token string) *gate {
+	mac := hmac.New(sha256.New, []byte(token))
+	_, _ = mac.Write([]byte("a pass for the console")) // never fails: hash.Hash
+	return &gate{sha256.Sum256([]byte(token)), hex.EncodeToString(mac.Sum(nil))}
+}
+
+// knows tells whether that is the token.
+func (g *gate) knows(token string) bool {
+	sum := sha256.Sum256([]byte(token))
+	return hmac.Equal(g.token[:], sum[:])
+}
+
+// lets tells whether the request comes from somebody who knows the token: it says so, or has the pass.
+func (g *gate) lets(r *http.Request) bool {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return g.knows(token)
+	}
+	cookie, err := r.Cookie(passName)
+	return err == nil && hmac.Equal([]byte(cookie.Value), []byte(g.pass))
+}
+
+// behindGate is h for those whom the gate lets in. Who asks for a page is led to the form.
+func (c *Console) behindGate(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case c.gate == nil || c.gate.lets(r):
+			h.ServeHTTP(w, r)
+		case r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
+			http.Redirect(w, r, c.site.URL("/login")+"?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
+		default:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "the token is missing, or is another one", http.StatusUnauthorized)
+		}
+	})
+}
+
+// loginPage is the form that asks for the token.
+type loginPage struct {
+	Next  string // where to go from there
+	Wrong bool   // what was told is not the token
+}
+
+func (c *Console) showLogin(w http.ResponseWriter, r *http.Request) {
+	c.askForToken(w, r, http.StatusOK, loginPage{Next: r.URL.Query().Get("next")})
+}
+
+func (c *Console) askForToken(w http.ResponseWriter, r *http.Request, status int, data loginPage) {
+	c.bare.Show(w, r, status, "login", web.Page{Title: "Sign in", Data: data})
+}
+
+// login gives a pass to who tells the token.
+func (c *Console) login(w http.ResponseWriter, r *http.Request) {
+	next := r.PostFormValue("next")
+	switch {
+	case c.gate != nil && !c.gate.knows(r.PostFormValue("token")):
+		c.askForToken(w, r, http.StatusUnauthorized, loginPage{next, true})
+		return
+	case c.gate != nil:
+		c.setPass(w, r, c.gate.pass, int(passTime.Seconds()))
+	}
+	http.Redirect(w, r, c.site.URL(within(next)), http.StatusSeeOther) //nolint:gosec // within sees to it that it stays here
+}
+
+func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
+	c.setPass(w, r, "", -1)
+	http.Redirect(w, r, c.site.URL("/login"), http.StatusSeeOther)
+}
+
+// setPass sets the pass for so many seconds; a negative number takes it away.
+func (c *Console) setPass(w http.ResponseWriter, r *http.Request, pass string, seconds int) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // without TLS there are no secure cookies
+		Name: passName, Value: pass, Path: c.site.URL("/"), MaxAge: seconds,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+	})
+}
+
+// within is next if that is a path of this site, and otherwise the first page: nobody shall lead people elsewhere from here.
+func within(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, `\`) {
+		return "/"
+	}
+	return next
+}

@@ -1,0 +1,157 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/web"
+)
+
+// traceMark stands for the id in Options.TraceURL.
+const traceMark = "{trace}"
+
+// orderPage is one order, with its story.
+type orderPage struct {
+	orderRow
+
+	At          time.Time `json:"at"`
+	Items       []item    `json:"items"`
+	Shipping    sumOf     `json:"shipping"`
+	Key         string    `json:"idempotency_key,omitempty"`
+	Transaction string    `json:"transaction_id,omitempty"`
+	Tracking    string    `json:"tracking_id,omitempty"`
+	Trace       string    `json:"trace_id,omitempty"`
+	TraceURL    string    `json:"trace_url,omitempty"`
+	Story       []event   `json:"story"` // oldest first
+
+	form form // what was typed into the forms, and why it was not done
+}
+
+type item struct {
+	Product  string `json:"product_id"`
+	Quantity int32  `json:"quantity"`
+	Cost     sumOf  `json:"cost"` // of one
+}
+
+// event is a line of an order's story.
+type event struct {
+	At      time.Time  `json:"at"`
+	State   string     `json:"state"`          // after it
+	Step    string     `json:"step,omitempty"` // of a try that failed
+	Problem string     `json:"problem,omitempty"`
+	Times   int32      `json:"times,omitempty"` // how often, if more than once
+	Last    *time.Time `json:"last,omitempty"`
+	By      string     `json:"by,omitempty"` // who did it, if not the order's own course
+}
+
+func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
+	p := orderPage{
+		orderRow: rowOf(o), At: c.now(),
+		Items: []item{}, Shipping: moneyOf(o.GetShipping()),
+		Key: o.GetIdempotencyKey(), Transaction: o.GetTransactionId(), Tracking: o.GetTrackingId(),
+		Trace: o.GetTraceId(), Story: []event{},
+	}
+	if c.traceURL != "" && p.Trace != "" {
+		p.TraceURL = strings.ReplaceAll(c.traceURL, traceMark, p.Trace)
+	}
+	for _, i := range o.GetItems() {
+		p.Items = append(p.Items, item{i.GetItem().GetProductId(), i.GetItem().GetQuantity(), moneyOf(i.GetCost())})
+	}
+	for _, e := range o.GetStory() {
+		line := event{At: e.GetAt().AsTime(), State: stateName(e.GetState()), Step: e.GetStep(), Problem: e.GetProblem(), By: e.GetBy()}
+		if e.GetTimes() > 1 {
+			line.Times = e.GetTimes()
+		}
+		if e.GetLast() != nil {
+			last := e.GetLast().AsTime()
+			line.Last = &last
+		}
+		p.Story = append(p.Story, line)
+	}
+	return p
+}
+
+// Form is what was typed into the forms.
+func (p orderPage) Form() form { return p.form }
+
+// Since is how long after the order's creation something was.
+func (p orderPage) Since(t time.Time) string { return "+" + web.Took(t.Sub(p.Created)) }
+
+// Final tells whether nothing becomes of the order any more.
+func (p orderPage) Final() bool {
+	switch p.State {
+	case "completed", "declined", "refunded", "cancelled":
+		return true
+	}
+	return false
+}
+
+// Waterfall shows how long the order was in each state, and what failed meanwhile.
+func (p orderPage) Waterfall() web.Waterfall {
+	w := web.Waterfall{Caption: "How long it was in each state"}
+	current := -1 // the bar of the state that the order is in
+	for _, e := range p.Story {
+		at := e.At.Sub(p.Created)
+		switch {
+		case current < 0 || e.Step == "" && words(e.State) != w.Bars[current].Name:
+			if current >= 0 {
+				w.Bars[current].Took = at - w.Bars[current].Start
+			}
+			current = len(w.Bars)
+			w.Bars = append(w.Bars, web.Bar{Name: words(e.State), Tone: tone(e.State), Start: at})
+		case e.Step != "":
+			w.Bars = append(w.Bars, failedBar(e, at))
+		}
+	}
+	switch {
+	case current < 0:
+	case p.Final():
+		w.Bars[current].Note = "the end"
+	default:
+		w.Bars[current].Took, w.Bars[current].Open = p.At.Sub(p.Created)-w.Bars[current].Start, true
+	}
+	return w
+}
+
+// failedBar is a try that failed, or several that did alike.
+func failedBar(e event, at time.Duration) web.Bar {
+	b := web.Bar{Name: words(e.Step) + " failed", Depth: 1, Tone: "warn", Start: at}
+	if e.Times > 1 {
+		b.Note = count(int(e.Times), "times")
+	}
+	if e.Last != nil {
+		b.Took = e.Last.Sub(e.At)
+	}
+	return b
+}
+
+func (c *Console) showOrder(w http.ResponseWriter, r *http.Request) {
+	o, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: r.PathValue("id")})
+	if err != nil {
+		c.fail(w, r, failureOf(err))
+		return
+	}
+	c.answerOrder(w, r, http.StatusOK, c.pageOf(o))
+}
+
+func (c *Console) answerOrder(w http.ResponseWriter, r *http.Request, status int, p orderPage) {
+	page := web.Page{Title: "Order " + p.ID, Nav: "/orders", Data: p}
+	if p.form.Failure == nil { // or what was typed would be lost
+		page.Live = "/live/orders/" + p.ID
+	}
+	c.answer(w, r, status, "order", p, page)
+}
+
+// liveOrder keeps the page of an order fresh.
+func (c *Console) liveOrder(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	c.keepFresh(w, r, "order", func(ctx context.Context) (any, error) {
+		o, err := c.orders.get(ctx, id, func(ctx context.Context) (*checkoutv1.Order, error) {
+			return c.services.order(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
+		})
+		return c.pageOf(o), err
+	}, "state-of", "facts", "bill", "waterfall-of", "story", "decide")
+}

@@ -1,0 +1,289 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/order"
+	"checkout/internal/web"
+)
+
+const (
+	// pageSize is how many orders a page shows, and attentionSize those that need a person.
+	pageSize, attentionSize = 50, 200
+	// freshEvery is how often an open page looks for what is new.
+	freshEvery = time.Second
+	// minute is a time in a form of HTML, in UTC.
+	minute = "2006-01-02T15:04"
+)
+
+// orderList is a page of orders.
+type orderList struct {
+	At     time.Time  `json:"at"`
+	Orders []orderRow `json:"orders"`
+	Next   string     `json:"next_page,omitempty"` // the page after it
+	Filter *filter    `json:"filter,omitempty"`
+}
+
+// orderRow is an order in short.
+type orderRow struct {
+	ID          string    `json:"order_id"`
+	State       string    `json:"state"`
+	NeedsPerson bool      `json:"needs_person"`
+	Created     time.Time `json:"created"`
+	Changed     time.Time `json:"changed"` // when it came into its state
+	Total       sumOf     `json:"total"`
+	User        string    `json:"user_hash"` // the first 8 hex digits of the SHA-256 of the user's id
+	Reason      string    `json:"reason,omitempty"`
+	Owed        []string  `json:"owed,omitempty"`
+	Attempts    int32     `json:"attempts,omitempty"` // failed tries since it came into its state
+}
+
+func rowOf(o *checkoutv1.Order) orderRow {
+	return orderRow{
+		ID:          o.GetOrderId(),
+		State:       stateName(o.GetState()),
+		NeedsPerson: o.GetNeedsPerson(),
+		Created:     o.GetCreated().AsTime(),
+		Changed:     o.GetChanged().AsTime(),
+		Total:       moneyOf(o.GetTotal()),
+		User:        userHash(o.GetUserId()),
+		Reason:      o.GetReason(),
+		Owed:        o.GetOwed(),
+		Attempts:    o.GetAttempts(),
+	}
+}
+
+// filter selects orders, as the query of the address says.
+type filter struct {
+	States []string   `json:"states,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+	Until  *time.Time `json:"until,omitempty"`
+	Page   string     `json:"-"`
+}
+
+// parseFilter reads a filter. What is wrong with it is in the failure.
+func parseFilter(query url.Values) (f filter, _ *failure) {
+	bad := &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "these orders cannot be looked for"}
+	known := f.AllStates()
+	for _, s := range query["state"] {
+		if slices.Contains(known, s) {
+			f.States = append(f.States, s)
+			continue
+		}
+		bad.Fields = append(bad.Fields, field{"state", "is none of " + strings.Join(known, ", ")})
+	}
+	for name, into := range map[string]**time.Time{"from": &f.From, "until": &f.Until} {
+		value := query.Get(name)
+		if value == "" {
+			continue
+		}
+		t, err := time.Parse(minute, value)
+		if err != nil {
+			t, err = time.Parse(time.RFC3339, value)
+		}
+		if err != nil {
+			bad.Fields = append(bad.Fields, field{name, "is not a time such as 2026-11-22T15:04, in UTC"})
+			continue
+		}
+		t = t.UTC()
+		*into = &t
+	}
+	f.Page = query.Get("page")
+	if bad.Fields != nil {
+		return f, bad
+	}
+	return f, nil
+}
+
+// AllStates are the names of all states.
+func (filter) AllStates() (names []string) {
+	for _, s := range order.States() {
+		names = append(names, s.String())
+	}
+	return names
+}
+
+// Has tells whether orders of that state are asked for by name.
+func (f filter) Has(state string) bool { return slices.Contains(f.States, state) }
+
+// Input is a time as the form has it.
+func (filter) Input(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(minute)
+}
+
+// Query is the filter as a query, with another page.
+func (f filter) Query(page string) string {
+	q := url.Values{"state": f.States}
+	for name, t := range map[string]*time.Time{"from": f.From, "until": f.Until} {
+		if t != nil {
+			q.Set(name, t.Format(time.RFC3339))
+		}
+	}
+	if page != "" {
+		q.Set("page", page)
+	}
+	if text := q.Encode(); text != "" {
+		return "?" + text
+	}
+	return ""
+}
+
+func (f filter) request() *checkoutv1.ListOrdersRequest {
+	req := &checkoutv1.ListOrdersRequest{PageSize: pageSize, PageToken: f.Page}
+	for _, s := range order.States() {
+		if f.Has(s.String()) {
+			req.States = append(req.States, checkoutv1.OrderState(s))
+		}
+	}
+	if f.From != nil {
+		req.CreatedAfter = timestamppb.New(*f.From)
+	}
+	if f.Until != nil {
+		req.CreatedBefore = timestamppb.New(*f.Until)
+	}
+	return req
+}
+
+// listOf is the page that a service answered with.
+func (c *Console) listOf(resp *checkoutv1.ListOrdersResponse, f filter) orderList {
+	l := orderList{At: c.now(), Filter: &f, Orders: []orderRow{}}
+	for _, o := range resp.GetOrders() {
+		l.Orders = append(l.Orders, rowOf(o))
+	}
+	if token := resp.GetNextPageToken(); token != "" {
+		l.Next = c.site.URL("/orders") + f.Query(token)
+	}
+	return l
+}
+
+func (c *Console) showOrders(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	if query.Get("order") != "" || query.Get("user") != "" || query.Get("key") != "" {
+		c.search(w, r, query)
+		return
+	}
+	f, bad := parseFilter(query)
+	if bad != nil {
+		c.fail(w, r, bad)
+		return
+	}
+	resp, err := c.services.list(r.Context(), f.request())
+	if err != nil {
+		c.fail(w, r, failureOf(err))
+		return
+	}
+	l := c.listOf(resp, f)
+	page := web.Page{Title: "Orders", Nav: "/orders", Data: l}
+	if f.Page == "" { // what comes in changes the first page only
+		page.Live = "/live/orders" + f.Query("")
+	}
+	c.answer(w, r, http.StatusOK, "orders", l, page)
+}
+
+// search leads to the one order that is looked for.
+func (c *Console) search(w http.ResponseWriter, r *http.Request, query url.Values) {
+	req := &checkoutv1.GetOrderRequest{OrderId: strings.TrimSpace(query.Get("order"))}
+	if req.GetOrderId() == "" {
+		req.UserId, req.IdempotencyKey = query.Get("user"), query.Get("key")
+	}
+	o, err := c.services.order(r.Context(), req)
+	if err != nil {
+		c.fail(w, r, failureOf(err))
+		return
+	}
+	http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther)
+}
+
+// liveOrders keeps the first page of a list fresh.
+func (c *Console) liveOrders(w http.ResponseWriter, r *http.Request) {
+	f, bad := parseFilter(r.URL.Query())
+	if bad != nil {
+		c.fail(w, r, bad)
+		return
+	}
+	f.Page = ""
+	c.keepFresh(w, r, "orders", func(ctx context.Context) (any, error) {
+		resp, err := c.lists.get(ctx, f.Query(""), func(ctx context.Context) (*checkoutv1.ListOrdersResponse, error) {
+			return c.services.list(ctx, f.request())
+		})
+		return c.listOf(resp, f), err
+	}, "rows", "pager")
+}
+
+// keepFresh asks for what is new every second, and emits parts of the page made of it, until the browser goes away. The
+// element "unheard" says why there is nothing new.
+func (c *Console) keepFresh(w http.ResponseWriter, r *http.Request, page string, ask func(context.Context) (any, error), parts ...string) {
+	c.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error {
+		tick := time.NewTicker(freshEvery)
+		defer tick.Stop()
+		for {
+			data, err := ask(ctx)
+			if err == nil {
+				err = errors.Join(c.emitAll(emit, page, data, parts...), emit("unheard", nil))
+			} else {
+				err = c.emitPart(emit, page, "unheard", "unheard", failureOf(err))
+			}
+			if err := errors.Join(err, emit("badge", c.badge())); err != nil {
+				return err
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+}
+
+// attention are the orders that need a person.
+func (c *Console) attention(ctx context.Context, list func(context.Context, *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error)) (orderList, error) {
+	l := orderList{At: c.now(), Orders: []orderRow{}}
+	resp, err := list(ctx, &checkoutv1.ListOrdersRequest{
+		States:   []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED},
+		PageSize: attentionSize,
+	})
+	if err != nil {
+		return l, err
+	}
+	for _, o := range resp.GetOrders() {
+		if o.GetNeedsPerson() {
+			l.Orders = append(l.Orders, rowOf(o))
+		}
+	}
+	if token := resp.GetNextPageToken(); token != "" {
+		f := filter{States: []string{"in_doubt", "refunding", "parked"}}
+		l.Next = c.site.URL("/orders") + f.Query("")
+	}
+	return l, nil
+}
+
+func (c *Console) showAttention(w http.ResponseWriter, r *http.Request) {
+	l, err := c.attention(r.Context(), c.services.list)
+	if err != nil {
+		c.fail(w, r, failureOf(err))
+		return
+	}
+	c.answer(w, r, http.StatusOK, "attention", l, web.Page{Title: "Attention", Nav: "/attention", Live: "/live/attention", Data: l})
+}
+
+// liveAttention keeps the orders that need a person fresh.
+func (c *Console) liveAttention(w http.ResponseWriter, r *http.Request) {
+	together := func(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
+		return c.lists.get(ctx, "attention", func(ctx context.Context) (*checkoutv1.ListOrdersResponse, error) {
+			return c.services.list(ctx, req)
+		})
+	}
+	c.keepFresh(w, r, "attention", func(ctx context.Context) (any, error) { return c.attention(ctx, together) }, "rows", "pager")
+}

@@ -1,0 +1,240 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/order"
+)
+
+// busy gives the console the memory of ten busy minutes, at which a service has counted ever more orders.
+func (w *world) busy() {
+	start := then().Add(-remembered * sampleEvery)
+	for i := range remembered + 1 {
+		at := start.Add(time.Duration(i) * sampleEvery)
+		n := int64(i)
+		w.history.take(0, &checkoutv1.Figures{
+			Started: timestamppb.New(start),
+			Outcomes: []*checkoutv1.Figures_Outcome{
+				{Name: "placed", Orders: n*20 + n*n/40},
+				{Name: "repeated", Orders: n / 7},
+				{Name: "CARD_DECLINED", Orders: n / 3},
+				{Name: "OVERLOADED", Orders: max(n-300, 0) * 2},
+				{Name: "PAYMENT_UNKNOWN", Orders: n / 200},
+				{Name: "UNAVAILABLE", Orders: n / 50},
+			},
+			Latency: &checkoutv1.Figures_Latency{Bounds: []float64{0.01, 0.05, 0.1, 1}, Calls: []int64{n * 5, n*14 + n*n/40, n, n / 10, 0}},
+			Limit:   256, UnderWay: 3 + n%40, TurnedAway: max(n-300, 0) * 2,
+			Census: &checkoutv1.Figures_Census{
+				Record: "a record",
+				States: []*checkoutv1.Figures_Standing{
+					{State: checkoutv1.OrderState_CHARGING, Orders: n % 5, Oldest: durationpb.New(time.Second)},
+					{State: checkoutv1.OrderState_CHARGED, Orders: n % 11, Oldest: durationpb.New(90 * time.Second)},
+					{State: checkoutv1.OrderState_PLACED, Orders: n % 60, Oldest: durationpb.New(time.Duration(n) * time.Second)},
+					{State: checkoutv1.OrderState_IN_DOUBT, Orders: n / 200, Oldest: durationpb.New(time.Hour), NeedsPerson: true},
+					{State: checkoutv1.OrderState_REFUNDING, NeedsPerson: true},
+					{State: checkoutv1.OrderState_PARKED, NeedsPerson: true},
+				},
+				Owed: []*checkoutv1.Figures_Owed{
+					{Delivery: "cart"},
+					{Delivery: "email", Orders: n % 60, Oldest: durationpb.New(time.Duration(n) * time.Second)},
+					{Delivery: "event", Orders: n % 3, Oldest: durationpb.New(2 * time.Second)},
+				},
+			},
+		}, at)
+		w.history.close(at)
+	}
+}
+
+func TestThePagesAreAsTheyWere(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{TraceURL: "http://localhost:16686/trace/{trace}"})
+	w.put(t, completed())
+	w.put(t, doubtful())
+	unsent := numbered(3, order.Placed)
+	unsent.Attempts, unsent.Delivered = 3, order.CartSettled
+	w.put(t, unsent)
+	for name, path := range map[string]string{
+		"unwatched":     "/",
+		"orders":        "/orders",
+		"orders_chosen": "/orders?state=placed&state=in_doubt&from=2025-06-15T00:00&until=2025-06-16T00:00",
+		"orders_none":   "/orders?state=parked",
+		"order":         "/orders/" + string(id(1)),
+		"order_rests":   "/orders/" + string(id(2)),
+		"attention":     "/attention",
+		"login":         "/login?next=%2Forders",
+	} {
+		wantPage(t, w.get(t, path), http.StatusOK, name)
+	}
+	w.busy()
+	wantPage(t, w.get(t, "/"), http.StatusOK, "overview")
+	wantPage(t, w.get(t, "/orders/"+string(id(4))), http.StatusNotFound, "trouble")
+	wantPage(t, w.get(t, "/orders?state=lost&from=yesterday"), http.StatusBadRequest, "trouble_filter")
+	wantPage(t, w.get(t, "/nothing"), http.StatusNotFound, "trouble_page")
+}
+
+func TestAPageOfABusyHourIsSmall(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	w.busy()
+	size := 0
+	for _, path := range []string{"/", "/assets/style.css", "/assets/live.js", "/assets/icon.svg"} {
+		size += len(w.get(t, path).body)
+	}
+	if size > 100_000 {
+		t.Errorf("the first page has %d bytes in all, want 100,000 at most", size)
+	}
+	t.Logf("the first page has %d bytes in all", size)
+}
+
+func TestNobodyIsNamed(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	w.put(t, doubtful())
+	for _, path := range []string{"/", "/orders", "/orders/" + string(id(2)), "/attention"} {
+		for _, accept := range []string{"text/html", "application/json"} {
+			shown := w.do(t, http.MethodGet, path, nil, "Accept", accept).body
+			for _, private := range []string{"someone", "example.com", "Bahnhof", "8001", "user of "} {
+				if strings.Contains(shown, private) {
+					t.Errorf("%s as %s has %q in it", path, accept, private)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatComesFromOutsideIsOnlyText(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{TraceURL: "http://localhost:16686/trace/{trace}"})
+	o := doubtful()
+	const script = `"><script>alert(1)</script>`
+	o.Key, o.Reason, o.Items[0].ProductID = script, script, script
+	o.Story[1].Problem, o.Story[1].By = script, script
+	w.put(t, o)
+	for _, path := range []string{"/orders", "/orders/" + string(id(2)), "/attention", "/login?next=" + script} {
+		if shown := w.get(t, path).body; strings.Contains(shown, "<script>alert") {
+			t.Errorf("%s has the script in it", path)
+		}
+	}
+}
+
+func TestOrdersAreShownAPageAtATime(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	const all = 120
+	for n := range all {
+		w.put(t, numbered(n+1, order.Completed))
+	}
+	seen, path, pages := map[string]bool{}, "/orders?state=completed", 0
+	for ; path != ""; pages++ {
+		var list struct {
+			Orders []struct {
+				ID string `json:"order_id"`
+			}
+			Next string `json:"next_page"`
+		}
+		decode(t, w.do(t, http.MethodGet, path, nil, "Accept", "application/json"), &list)
+		for _, o := range list.Orders {
+			seen[o.ID] = true
+		}
+		path = list.Next
+	}
+	if len(seen) != all || pages != 3 {
+		t.Errorf("%d orders on %d pages, want %d on 3", len(seen), pages, all)
+	}
+}
+
+func TestAnOrderIsFound(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	w.put(t, completed())
+	for _, query := range []string{
+		"order=" + string(id(1)),
+		"order=%20" + strings.ToUpper(string(id(1))) + "%20",
+		"order=&user=user+of+" + string(id(1)) + "&key=key+of+" + string(id(1)),
+	} {
+		r := w.get(t, "/orders?"+query)
+		if got, want := r.header.Get("Location"), "/orders/"+string(id(1)); r.status != http.StatusSeeOther || got != want {
+			t.Errorf("%s: status %d to %q, want 303 to %q", query, r.status, got, want)
+		}
+	}
+	for query, want := range map[string]int{"order=7": http.StatusBadRequest, "user=ada": http.StatusBadRequest, "user=ada&key=1": http.StatusNotFound} {
+		if r := w.get(t, "/orders?"+query); r.status != want {
+			t.Errorf("%s: status %d, want %d", query, r.status, want)
+		}
+	}
+}
+
+func TestAConsoleMayBeMountedAnywhere(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{Base: "/console"})
+	w.put(t, doubtful())
+	shown := w.get(t, "/console/orders/"+string(id(2))).body
+	for _, want := range []string{`href="/console/orders"`, `href="/console/assets/style.css?`, `data-live="/console/live/orders/`, `action="/console/orders/`} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the page has no %s in it", want)
+		}
+	}
+	if r := w.get(t, "/console/assets/style.css"); r.status != http.StatusOK {
+		t.Errorf("the style has status %d, want 200", r.status)
+	}
+}
+
+// BenchmarkOverview is what it takes to show ten busy minutes.
+func BenchmarkOverview(b *testing.B) {
+	w := open(b, Options{})
+	w.busy()
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := w.get(b, "/"); r.status != http.StatusOK {
+			b.Fatalf("status %d", r.status)
+		}
+	}
+}
+
+// BenchmarkPages is what it takes to show pages of a record of 100,000 orders.
+func BenchmarkPages(b *testing.B) {
+	w := open(b, Options{})
+	const all = 100_000
+	for n := range all {
+		state := order.Completed
+		if n%1000 == 0 {
+			state = order.InDoubt
+		}
+		o := numbered(n+1, state)
+		o.Created = o.Created.Add(time.Duration(n) * time.Second)
+		o.ID = idAt(o.Created, n)
+		o.UserID, o.Key = fmt.Sprint("user ", n), ""
+		w.put(b, o)
+	}
+	middle := "/orders?from=" + created().Add(all/2*time.Second).Format(minute)
+	var list struct {
+		Next string `json:"next_page"`
+	}
+	decode(b, w.do(b, http.MethodGet, "/orders?state=completed", nil, "Accept", "application/json"), &list)
+	for name, path := range map[string]string{
+		"newest":        "/orders",
+		"next of state": list.Next,
+		"rare state":    "/orders?state=in_doubt",
+		"no such state": "/orders?state=parked",
+		"half the time": middle,
+		"attention":     "/attention",
+		"order":         "/orders/" + string(idAt(created().Add(all/2*time.Second), all/2)),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if r := w.get(b, path); r.status != http.StatusOK {
+					b.Fatalf("%s: status %d", path, r.status)
+				}
+			}
+			b.ReportMetric(float64(strings.Count(w.get(b, path).body, "<tr>")-1), "rows")
+		})
+	}
+}

@@ -1,0 +1,117 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
+)
+
+// How long a service may take: to tell something, and to record a decision.
+const (
+	askTime    = 3 * time.Second
+	decideTime = 12 * time.Second
+)
+
+// services are asked in turn, until one knows: they may share a record, or each have one.
+type services []Service
+
+func (s services) order(ctx context.Context, req *checkoutv1.GetOrderRequest) (*checkoutv1.Order, error) {
+	return first(ctx, s, askTime, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
+		return checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, req)
+	})
+}
+
+func (s services) list(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
+	return first(ctx, s, askTime, func(ctx context.Context, one Service) (*checkoutv1.ListOrdersResponse, error) {
+		return checkoutv1.NewOrderServiceClient(one.Conn).ListOrders(ctx, req)
+	})
+}
+
+func (s services) retry(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.Order, error) {
+	return first(ctx, s, decideTime, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
+		return checkoutv1.NewOrderAdminClient(one.Conn).RetryOrder(ctx, req)
+	})
+}
+
+func (s services) resolve(ctx context.Context, req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
+	return first(ctx, s, decideTime, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
+		return checkoutv1.NewOrderAdminClient(one.Conn).ResolveOrder(ctx, req)
+	})
+}
+
+// first is the first answer that settles the question. When there is none, the error is that of a service that could be
+// asked, if there is one.
+func first[T any](ctx context.Context, s services, patience time.Duration, ask func(context.Context, Service) (T, error)) (T, error) {
+	var none T
+	var failures []error
+	for _, one := range s {
+		within, cancel := context.WithTimeout(ctx, patience)
+		answer, err := ask(within, one)
+		cancel()
+		switch status.Code(err) {
+		case codes.NotFound, codes.Unavailable, codes.DeadlineExceeded:
+			failures = append(failures, err)
+		default:
+			return answer, err
+		}
+	}
+	for _, err := range failures {
+		if status.Code(err) == codes.NotFound {
+			return none, err
+		}
+	}
+	return none, failures[0]
+}
+
+// failure is why a service did not do what it was asked for, as it is told in JSON and on a page.
+type failure struct {
+	Status  int     `json:"-"`
+	Reason  string  `json:"reason"` // as google.rpc.ErrorInfo tells it, or the name of the code
+	Message string  `json:"message"`
+	Fields  []field `json:"fields,omitempty"`
+}
+
+type field struct {
+	Name    string `json:"name"`
+	Problem string `json:"problem"`
+}
+
+func failureOf(err error) *failure {
+	told := status.Convert(err)
+	f := &failure{Status: httpStatus(told.Code()), Reason: told.Code().String(), Message: told.Message()}
+	for _, detail := range told.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			f.Reason = d.GetReason()
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				f.Fields = append(f.Fields, field{v.GetField(), v.GetDescription()})
+			}
+		}
+	}
+	return f
+}
+
+// httpStatus is the status of HTTP that says the same as a code of gRPC.
+func httpStatus(code codes.Code) int {
+	switch {
+	case code == codes.InvalidArgument:
+		return http.StatusBadRequest
+	case code == codes.NotFound:
+		return http.StatusNotFound
+	case code == codes.FailedPrecondition:
+		return http.StatusConflict
+	case slices.Contains([]codes.Code{codes.Unavailable, codes.ResourceExhausted}, code):
+		return http.StatusServiceUnavailable
+	case code == codes.DeadlineExceeded:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusBadGateway
+}

@@ -1,0 +1,210 @@
+package console
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+
+	"checkout/internal/order"
+	"checkout/internal/rpc"
+	"checkout/internal/store"
+	"checkout/internal/store/storetest"
+)
+
+var update = flag.Bool("update", false, "write what is shown to testdata")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a console, the service that it looks at, and the record of that.
+type world struct {
+	*Console
+
+	record *store.SQLite
+}
+
+// then is when the tests look; the orders of storetest were created an hour before.
+func then() time.Time { return created().Add(time.Hour) }
+
+func created() time.Time { return storetest.Order(id(1)).Created }
+
+// id is the id of the nth order.
+func id(n int) order.ID { return idAt(time.UnixMilli(1_750_000_000_123), n) }
+
+// idAt is the id of the nth order, made at a time (RFC 9562, version 7).
+func idAt(t time.Time, n int) order.ID {
+	ms := t.UnixMilli()
+	return order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-%012d", ms>>16, ms&0xffff, n))
+}
+
+// open makes a world with an empty record.
+func open(t testing.TB, options Options) *world {
+	t.Helper()
+	record, err := store.OpenMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := record.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	options.Services = append(options.Services, Service{"127.0.0.1:5051", serve(t, record)})
+	options.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	c, err := New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.now = then
+	return &world{c, record}
+}
+
+// serve runs a service on the record until the test ends.
+func serve(t testing.TB, record *store.SQLite) *grpc.ClientConn {
+	t.Helper()
+	placer := order.NewPlacer(order.World{Store: record})
+	server := rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{
+		Orders:  record,
+		Figures: rpc.NewFigures("a record", record.Census, func() (int, int, int64) { return 256, 3, 0 }),
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		server.GracefulStop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		placer.Close(context.Background())
+	})
+	return conn
+}
+
+// put records an order: first as it was when it was new, then as it is.
+func (w *world) put(t testing.TB, o *order.Order) {
+	t.Helper()
+	fresh := *o
+	fresh.State, fresh.Story = order.Charging, nil
+	if rival, err := w.record.Open(context.Background(), &fresh, time.Hour, time.Now().Add(time.Hour), ""); err != nil || rival != nil {
+		t.Fatalf("%s: %v, in the way: %v", o.ID, err, rival)
+	}
+	hold := time.Hour
+	if o.State == order.InDoubt || o.State == order.Parked {
+		hold = order.AtRest
+	}
+	if err := w.record.Save(context.Background(), o, order.Charging, hold); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// numbered is the nth order, in that state.
+func numbered(n int, s order.State) *order.Order {
+	o := storetest.Order(id(n))
+	o.State = s
+	return o
+}
+
+// completed has everything that an order can have in its story.
+func completed() *order.Order {
+	o := numbered(1, order.Completed)
+	at := o.Created
+	o.TransactionID, o.TrackingID = "receipt-1", "parcel-1"
+	o.Delivered = order.CartSettled | order.EmailSent | order.EventPublished
+	o.Story = []order.Event{
+		{At: at.Add(2 * time.Millisecond), State: order.Charging},
+		{At: at.Add(120 * time.Millisecond), State: order.InDoubt, Problem: "no answer from payment"},
+		{At: at.Add(10 * time.Minute), State: order.Charged, Problem: "in the books", By: "grace"},
+		{At: at.Add(10*time.Minute + time.Second), State: order.Charged, Step: order.StepShip, Problem: "503 Service Unavailable", Times: 4, Last: at.Add(11 * time.Minute)},
+		{At: at.Add(12 * time.Minute), State: order.Placed},
+		{At: at.Add(12*time.Minute + 300*time.Millisecond), State: order.Completed},
+	}
+	o.Changed = o.Story[len(o.Story)-1].At
+	return o
+}
+
+// doubtful waits for a person.
+func doubtful() *order.Order {
+	o := numbered(2, order.InDoubt)
+	o.Reason = "the charge was not answered in time"
+	o.Changed = o.Created.Add(8 * time.Second)
+	o.Story = []order.Event{{At: o.Created, State: order.Charging}, {At: o.Changed, State: order.InDoubt, Problem: o.Reason}}
+	return o
+}
+
+// reply is what the console answers with.
+type reply struct {
+	status  int
+	header  http.Header
+	cookies []*http.Cookie
+	body    string
+}
+
+// get asks the console for a path, as a browser does.
+func (w *world) get(t testing.TB, path string) *reply {
+	t.Helper()
+	return w.do(t, http.MethodGet, path, nil, "Accept", "text/html")
+}
+
+// do asks the console for something, from this machine. Headers are names and values.
+func (w *world) do(t testing.TB, method, path string, form url.Values, headers ...string) *reply {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+path, strings.NewReader(form.Encode()))
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer := httptest.NewRecorder()
+	w.ServeHTTP(answer, r)
+	result := answer.Result()
+	defer func() { _ = result.Body.Close() }()
+	return &reply{answer.Code, answer.Header(), result.Cookies(), answer.Body.String()}
+}
+
+// wantPage wants the answer to be the page in testdata, but for the marks of the assets.
+func wantPage(t *testing.T, r *reply, status int, name string) {
+	t.Helper()
+	if r.status != status {
+		t.Errorf("%s: status %d, want %d", name, r.status, status)
+	}
+	got := regexp.MustCompile(`(/assets/[a-z.]+)\?[0-9a-f]+`).ReplaceAllString(r.body, "$1")
+	file := filepath.Join("testdata", name+".html")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s (-want +got), -update accepts it:\n%s", name, diff)
+	}
+}
