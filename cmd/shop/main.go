@@ -1,5 +1,6 @@
-// Command shop opens a whole shop in one process and places orders in it: checkout itself, and real servers on the
-// loopback interface for everything that it talks to. `shop -h` tells what can be tried.
+// Command shop opens a whole shop and places orders in it: checkout itself, as a process of its own that is started again
+// when it dies, and real servers on the loopback interface for everything that it talks to. It has a site, too. `shop -h`
+// tells what can be tried.
 package main
 
 import (
@@ -16,7 +17,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second Ctrl-C ends at once what a first one ends in order
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	var err error
+	if os.Getenv(asCheckout) != "" {
+		err = serveCheckout(ctx, os.Getenv, os.Stdout)
+	} else {
+		err = run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	}
 	stop()
 	os.Exit(exitStatus(err, os.Stderr))
 }
@@ -36,12 +42,12 @@ func exitStatus(err error, stderr io.Writer) int {
 }
 
 // run is the command. It returns when ctx ends or all that was asked for is done.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, environ []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	s, err := open(ctx, o, getenv, newPage(stdout))
+	s, err := open(ctx, o, environ, newPage(stdout))
 	if err != nil {
 		return err
 	}

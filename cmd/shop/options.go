@@ -30,6 +30,8 @@ type options struct {
 	port        int
 	db          string
 	keep        bool
+	http        string // where the site is; empty: there is none
+	program     string // checkout's; empty: this one
 }
 
 // misuseError says that the command line makes no sense.
@@ -37,9 +39,9 @@ type misuseError struct{ error }
 
 const usage = `Usage: shop [flags]
 
-Opens a whole shop in one process: checkout, the six services that it calls, a Kafka broker, accounting, feature flags
-and an OpenTelemetry collector. Without -orders it places one order, shows everything that came of it, and serves until
-Ctrl-C. With -orders it places that many and tells how fast, and whether the books balance; its exit status is then 0
+Opens a whole shop: checkout in a process of its own, and the six services that it calls, a Kafka broker, accounting,
+feature flags, an OpenTelemetry collector and a web site in this one. Without -orders it places one order, shows everything
+that came of it, and serves until Ctrl-C. With -orders it places that many and tells how fast, and whether the books balance; its exit status is then 0
 only if every order that was charged was shipped, confirmed and booked exactly once, or its money given back.
 
   shop                                              look at one order
@@ -73,6 +75,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.port, "port", 0, "`port` of checkout; 0: any")
 	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory; default: a file that is removed in the end")
 	flags.BoolVar(&o.keep, "keep", false, "after -orders, go on serving until Ctrl-C")
+	flags.StringVar(&o.http, "http", site8088, "`address` of the site, when it serves on: this one or, if that is taken, another port; empty: no site")
+	flags.StringVar(&o.program, "checkout", "", "`path` of another executable to be checkout, such as bin/checkout; default: this one")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

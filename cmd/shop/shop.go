@@ -4,22 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/serve"
+	"checkout/internal/storefront/child"
 )
 
 // shop is an open shop with checkout in it.
@@ -29,23 +24,26 @@ type shop struct {
 	page    *page
 	folder  string // of files that are removed in the end
 
-	address  string // checkout's
-	conn     *grpc.ClientConn
+	address  string             // checkout's
+	conns    []*grpc.ClientConn // to checkout, for customers and for operators
 	checkout oteldemo.CheckoutServiceClient
-	ended    chan error // gets how checkout ended
-	end      context.CancelFunc
-	log      *os.File // checkout's
+	child    *child.Child // its process
+	log      *os.File     // its log
+	site     *site        // nil when there is none
 }
 
 // open starts everything. On an error nothing is left running.
-func open(ctx context.Context, o options, getenv func(string) string, p *page) (_ *shop, err error) {
-	s := &shop{options: o, page: p, end: func() {}, ended: make(chan error, 1)}
+func open(ctx context.Context, o options, environ []string, p *page) (_ *shop, err error) {
+	s := &shop{options: o, page: p}
 	close := func() { err = errors.Join(err, s.close()) }
 	if s.folder, err = os.MkdirTemp("", "shop-"); err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
 	}
 	if s.Shop, err = demo.Start(ctx, demo.Options{Folder: s.folder}); err == nil {
-		err = s.startCheckout(ctx, getenv)
+		err = s.startCheckout(ctx, environ)
+	}
+	if err == nil && s.hasSite() {
+		err = s.openSite(ctx)
 	}
 	if err != nil {
 		close()
@@ -54,86 +52,19 @@ func open(ctx context.Context, o options, getenv func(string) string, p *page) (
 	return s, nil
 }
 
-// startCheckout starts checkout and waits until it serves.
-func (s *shop) startCheckout(ctx context.Context, getenv func(string) string) error {
-	var err error
-	if s.log, err = os.Create(filepath.Join(s.folder, "checkout.log")); err != nil {
-		return fmt.Errorf("making checkout's log: %w", err)
-	}
-	env := s.environ()
-	if err := exportTelemetry(env); err != nil {
-		return err
-	}
-	lookup := func(name string) string {
-		if value, ok := env[name]; ok {
-			return value
-		}
-		return getenv(name)
-	}
-	config, err := serve.ParseConfig(nil, lookup, io.Discard)
-	if err != nil {
-		return fmt.Errorf("configuring checkout: %w", err)
-	}
-	ready := make(chan net.Addr, 1)
-	ctx, s.end = context.WithCancel(context.WithoutCancel(ctx)) // it ends after those who order, in close
-	ended := s.ended
-	go func() {
-		ended <- serve.Run(ctx, config, s.log, func(addr net.Addr) { ready <- addr })
-	}()
-	select {
-	case addr := <-ready:
-		_, port, _ := net.SplitHostPort(addr.String())
-		s.address = net.JoinHostPort("127.0.0.1", port)
-	case err := <-ended:
-		ended <- nil // for close
-		return fmt.Errorf("starting checkout: %w", err)
-	}
-	s.conn, err = grpc.NewClient(s.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return fmt.Errorf("connecting to checkout: %w", err)
-	}
-	s.checkout = oteldemo.NewCheckoutServiceClient(s.conn)
-	return nil
-}
-
-// environ is what checkout's environment has from the shop.
-func (s *shop) environ() map[string]string {
-	env := s.Environ()
-	env["CHECKOUT_PORT"] = strconv.Itoa(s.options.port)
-	env["PAYMENT_MODE"] = s.options.payment
-	env["CHECKOUT_DB"] = s.options.db
-	if s.options.db == "" {
-		env["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")
-	}
-	// Telemetry is looked at right after the order, so it must not dawdle.
-	env["OTEL_BSP_SCHEDULE_DELAY"], env["OTEL_BLRP_SCHEDULE_DELAY"] = "100", "100"
-	return env
-}
-
-// exportTelemetry puts OpenTelemetry's variables into the environment of this process: its exporters look nowhere else.
-func exportTelemetry(env map[string]string) error {
-	for name, value := range env {
-		if !strings.HasPrefix(name, "OTEL_") {
-			continue
-		}
-		if err := os.Setenv(name, value); err != nil {
-			return fmt.Errorf("setting %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// close ends everything in order: the callers are gone, so checkout first, then what it calls.
+// close ends everything in order: the callers are gone, so the site first, then checkout, then what it calls.
 func (s *shop) close() error {
 	var failures []error
-	if s.conn != nil {
-		failures = append(failures, s.conn.Close())
+	if s.site != nil {
+		failures = append(failures, s.site.close())
+	}
+	for _, conn := range s.conns {
+		failures = append(failures, conn.Close())
+	}
+	if s.child != nil {
+		failures = append(failures, s.child.Close())
 	}
 	if s.log != nil {
-		s.end()
-		if s.address != "" {
-			failures = append(failures, <-s.ended)
-		}
 		failures = append(failures, s.log.Close())
 	}
 	if s.Shop != nil {
@@ -162,9 +93,11 @@ func (s *shop) trade(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return unbalanced
-	case err := <-s.ended:
-		s.ended <- nil // for close
-		return fmt.Errorf("checkout has ended: %w", err)
+	case <-s.child.Ended():
+		return errors.New("checkout has ended") // close tells why
+	case err := <-s.siteEnded():
+		s.site.ended <- nil // for close
+		return fmt.Errorf("the site has ended: %w", err)
 	}
 }
 
@@ -198,7 +131,11 @@ func (s *shop) places() []place {
 // introduce prints where everything is.
 func (s *shop) introduce() {
 	s.page.title("The shop is open")
-	rows := [][]string{{"checkout", "gRPC", s.address, "places orders"}}
+	var rows [][]string
+	if s.site != nil {
+		rows = append(rows, []string{"the site", "HTTP", s.site.url, "the shop in your browser"})
+	}
+	rows = append(rows, []string{"checkout", "gRPC", s.address, "places orders"})
 	for _, p := range s.places() {
 		rows = append(rows, []string{p.name, p.protocol, p.door.Address(), p.what})
 	}

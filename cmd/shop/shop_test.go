@@ -20,7 +20,7 @@ import (
 const asShop = "TEST_AS_SHOP"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asShop) != "" {
+	if os.Getenv(asShop) != "" || os.Getenv(asCheckout) != "" {
 		main()
 		return
 	}
@@ -188,20 +188,20 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if !errors.Is(err, flag.ErrHelp) || exitStatus(err, &said) != 0 {
 		t.Errorf("error %v", err)
 	}
-	for _, name := range strings.Fields("orders concurrency lines currency latency fail lose away unshippable payment port db keep") {
+	for _, name := range strings.Fields("orders concurrency lines currency latency fail lose away unshippable payment port db keep http checkout") {
 		if !strings.Contains(said.String(), "  -"+name) {
 			t.Errorf("-%s is not explained", name)
 		}
 	}
 }
 
-func TestRunLeavesNothingRunning(t *testing.T) { //nolint:paralleltest // it changes the process's environment
+func TestRunLeavesNothingRunning(t *testing.T) { //nolint:paralleltest // what others run would be seen as left
 	for name, args := range map[string][]string{
 		"when done":           {"-orders", "3"},
 		"when it cannot open": {"-db", "/dev/null/orders.db"},
 	} {
 		var out bytes.Buffer
-		err := run(t.Context(), args, func(string) string { return "" }, &out, &out)
+		err := run(t.Context(), args, nil, &out, &out)
 		if (err != nil) != (name != "when done") {
 			t.Errorf("%s: %v\n%s", name, err, out.String())
 		}

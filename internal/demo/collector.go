@@ -100,6 +100,27 @@ func (c *Collector) Trace(id string) []Span {
 	return spans
 }
 
+// Linked are the ids of the traces with a span that links to a span of the trace of that id, earliest first: what was done
+// for it later.
+func (c *Collector) Linked(id string) []string {
+	var found []Span
+	for _, s := range c.Spans() {
+		if hex.EncodeToString(s.GetTraceId()) != id && slices.ContainsFunc(s.GetLinks(), func(l *trace.Span_Link) bool {
+			return hex.EncodeToString(l.GetTraceId()) == id
+		}) {
+			found = append(found, s)
+		}
+	}
+	slices.SortStableFunc(found, earlier)
+	var ids []string
+	for _, s := range found {
+		if other := hex.EncodeToString(s.GetTraceId()); !slices.Contains(ids, other) {
+			ids = append(ids, other)
+		}
+	}
+	return ids
+}
+
 // AwaitTrace waits until a trace has spans of all the given names and no span whose parent is still to come, and
 // returns it, earliest span first. A parent in another process never comes: its children are expected to say that it is
 // remote. When ctx ends first, the spans that did come are returned with the error.

@@ -155,6 +155,49 @@ func TestWaterfall(t *testing.T) {
 	}
 }
 
+func TestRowsAreTheWaterfallForThoseWhoDrawIt(t *testing.T) {
+	t.Parallel()
+	place := span("root", "", "PlaceOrder", 0, 20)
+	place.Events = []*trace.Span_Event{{Name: "charged", TimeUnixNano: at(14.5)}}
+	charge := span("charge", "prep", "Charge", 8, 14)
+	charge.Status = &trace.Status{Code: trace.Status_STATUS_CODE_ERROR}
+	var spans []Span
+	for _, s := range []*trace.Span{place, span("prep", "root", "prepare", 1, 15), charge} {
+		spans = append(spans, Span{Span: s})
+	}
+	ms := func(n float64) time.Duration { return time.Duration(n * float64(time.Millisecond)) }
+	want := []Row{
+		{Name: "PlaceOrder", Length: ms(20)},
+		{Name: "charged", Depth: 1, Start: ms(14.5), Event: true},
+		{Name: "prepare", Depth: 1, Start: ms(1), Length: ms(14)},
+		{Name: "Charge", Depth: 2, Start: ms(8), Length: ms(6), Failed: true},
+	}
+	if diff := cmp.Diff(want, Rows(spans)); diff != "" {
+		t.Error(diff)
+	}
+	if rows := Rows(nil); rows != nil {
+		t.Errorf("of no spans: %v", rows)
+	}
+}
+
+func TestTracesThatAreLinkedToOneAreFound(t *testing.T) {
+	t.Parallel()
+	c := open(t, newCollector)
+	later := func(id string, from float64, to ...string) *trace.Span {
+		s := span(id, "", "resume", from, from+1)
+		s.TraceId = []byte(id)
+		for _, other := range to {
+			s.Links = append(s.Links, &trace.Span_Link{TraceId: []byte(other)})
+		}
+		return s
+	}
+	export(t, c, span("root", "", "PlaceOrder", 0, 1), later("c", 9, "1"), later("b", 5, "x", "1"), later("b", 6, "1"), later("d", 3, "x"), later("1", 4, "1"))
+	want := []string{hex.EncodeToString([]byte("b")), hex.EncodeToString([]byte("c"))}
+	if diff := cmp.Diff(want, c.Linked(hex.EncodeToString([]byte("1")))); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWaterfallOfVeryLittle(t *testing.T) {
 	t.Parallel()
 	if got := Waterfall(nil, 40); got != "(no spans)\n" {

@@ -142,6 +142,9 @@ func (s *Shop) openFlags(ctx context.Context, folder string) error {
 		return errors.Join(err, d.Close())
 	}
 	s.Flags, s.stops = flags, append(s.stops, stop)
+	if s.Payment != nil { // or the shop is not going to open
+		s.Payment.follow(flags)
+	}
 	return nil
 }
 

@@ -113,15 +113,15 @@ func TestADoorRefusesWhileItIsShutAndKeepsItsAddress(t *testing.T) {
 
 	cart.Leave()
 	cart.Leave() // gone already
-	if knock() == nil {
-		t.Error("a neighbour that has left takes calls")
+	if knock() == nil || !cart.Away() {
+		t.Error("a neighbour that has left takes calls, or does not say so")
 	}
 	for range 2 { // the second finds it there already
 		if err := cart.Return(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := knock(); err != nil {
+	if err := knock(); err != nil || cart.Away() {
 		t.Errorf("a neighbour that has returned: %v", err)
 	}
 }

@@ -64,6 +64,13 @@ func (d *door) Return() error {
 	return nil
 }
 
+// Away tells whether the door is shut.
+func (d *door) Away() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.listener == nil
+}
+
 // Accept implements net.Listener. It waits while the door is shut.
 func (d *door) Accept() (net.Conn, error) {
 	for {

@@ -26,7 +26,7 @@ type Flags struct {
 	path string
 
 	mu      sync.Mutex
-	values  map[string]any // bool or int64
+	values  map[string]any // bool, int64 or float64
 	changed chan struct{}  // closed at the next change
 }
 
@@ -34,7 +34,7 @@ func newFlags(n *Neighbour, folder string) (*Flags, func() error, error) {
 	f := &Flags{
 		Neighbour: n,
 		path:      filepath.Join(folder, "flags.json"),
-		values:    map[string]any{"paymentUnreachable": false, "kafkaQueueProblems": int64(0)},
+		values:    map[string]any{"paymentFailure": 0.0, "paymentUnreachable": false, "kafkaQueueProblems": int64(0)},
 		changed:   make(chan struct{}),
 	}
 	if err := f.write(); err != nil {
@@ -51,6 +51,16 @@ func (f *Flags) SetBool(flag string, value bool) error { return f.set(flag, valu
 
 // SetInt sets a flag that is a number, such as "kafkaQueueProblems".
 func (f *Flags) SetInt(flag string, value int64) error { return f.set(flag, value) }
+
+// SetFloat sets a flag that is a share, such as "paymentFailure": the chance that payment refuses a card.
+func (f *Flags) SetFloat(flag string, value float64) error { return f.set(flag, value) }
+
+// Values are all flags as they are set: bool, int64 or float64 by name.
+func (f *Flags) Values() map[string]any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.values)
+}
 
 func (f *Flags) set(flag string, value any) error {
 	f.mu.Lock()
@@ -121,6 +131,15 @@ func (f *Flags) ResolveInt(_ context.Context, req *evaluationv1.ResolveIntReques
 		return nil, err
 	}
 	return &evaluationv1.ResolveIntResponse{Value: v, Reason: reason, Variant: "set"}, nil
+}
+
+// ResolveFloat implements evaluationv1.ServiceServer.
+func (f *Flags) ResolveFloat(_ context.Context, req *evaluationv1.ResolveFloatRequest) (*evaluationv1.ResolveFloatResponse, error) {
+	v, err := value[float64](f, req.GetFlagKey())
+	if err != nil {
+		return nil, err
+	}
+	return &evaluationv1.ResolveFloatResponse{Value: v, Reason: reason, Variant: "set"}, nil
 }
 
 // EventStream implements evaluationv1.ServiceServer: it tells of every change, for as long as somebody listens.

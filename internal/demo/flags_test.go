@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/flagd/evaluationv1"
+	"checkout/gen/oteldemo"
 )
 
 func openFlags(t *testing.T) *Flags {
@@ -97,5 +98,30 @@ func TestFlagsTellOfEveryChange(t *testing.T) {
 	}
 	if on := change.GetData().GetFields()["flags"].GetStructValue().GetFields()["paymentUnreachable"].GetBoolValue(); !on {
 		t.Error("the change does not tell the new value")
+	}
+}
+
+func TestThePaymentFlagRefusesGoodCards(t *testing.T) {
+	t.Parallel()
+	flags, payment := openFlags(t), open(t, newPayment)
+	payment.follow(flags)
+	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+	charge := &oteldemo.ChargeRequest{
+		Amount:     &oteldemo.Money{CurrencyCode: "USD", Units: 1},
+		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: "4432-8015-6152-0454", CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1},
+	}
+	for share, want := range map[float64]codes.Code{0: codes.OK, 1: codes.Unknown} {
+		if err := flags.SetFloat("paymentFailure", share); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := evaluationv1.NewServiceClient(dial(t, flags.Address())).ResolveFloat(soon(t), &evaluationv1.ResolveFloatRequest{FlagKey: "paymentFailure"}); err != nil || got.GetValue() != share {
+			t.Errorf("the flag is %v, error %v, want %v", got, err, share)
+		}
+		if _, err := client.Charge(soon(t), charge); status.Code(err) != want {
+			t.Errorf("with a share of %v: %v, want %s", share, err, want)
+		}
+	}
+	if err := flags.SetFloat("paymentFailure", 0.25); err != nil || flags.Values()["paymentFailure"] != 0.25 {
+		t.Errorf("the flags are %v, error %v", flags.Values(), err)
 	}
 }

@@ -80,6 +80,13 @@ func (n *Neighbour) Trouble(t Trouble, methods ...string) {
 	}
 }
 
+// Troubled is what is wrong with a method now, or with those that have no trouble of their own for "".
+func (n *Neighbour) Troubled(method string) Trouble {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.trouble(method)
+}
+
 // Calls returns the last calls of a method, or of all for "", oldest first: at most 1024 of all methods together.
 func (n *Neighbour) Calls(method string) []Call {
 	n.mu.Lock()

@@ -238,6 +238,9 @@ func TestAMethodsOwnTroubleGoesBeforeTheNeighbours(t *testing.T) {
 	if got := get(); got != codes.Internal {
 		t.Errorf("its own trouble: %v", got)
 	}
+	if own, others := cart.Troubled("GetCart"), cart.Troubled("EmptyCart"); own.Code != codes.Internal || others.Code != codes.Aborted {
+		t.Errorf("its own trouble is %+v, and that of others %+v", own, others)
+	}
 	cart.Trouble(Trouble{}, "GetCart")
 	if got := get(); got != codes.Aborted {
 		t.Errorf("the neighbour's: %v", got)

@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"cmp"
 	"context"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +32,7 @@ type Charge struct {
 
 // Payment charges cards that pass the stock shop's checks: a right check digit (Luhn), VISA or MasterCard, not expired.
 // It refuses the others with stock's texts, always with status UNKNOWN. Like stock it charges again when asked again,
-// unless HonourKeys.
+// unless HonourKeys. The flag paymentFailure is the chance that it refuses a card for no good reason.
 //
 // Beside it, at the same address, it serves checkout.v1.PaymentLedger.
 type Payment struct {
@@ -39,6 +41,7 @@ type Payment struct {
 	checkoutv1.UnimplementedPaymentLedgerServer
 
 	mu      sync.Mutex
+	flags   *Flags // nil until there are some
 	keyed   bool
 	charges []*Charge
 	byKey   map[string][]*Charge // of one key: at most one while keys are honoured
@@ -63,6 +66,27 @@ func (p *Payment) HonourKeys(keyed bool) {
 	p.keyed = keyed
 }
 
+// follow makes it heed the flag paymentFailure.
+func (p *Payment) follow(flags *Flags) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags = flags
+}
+
+// mood is the words that a good card is refused with, or none.
+func (p *Payment) mood() string {
+	p.mu.Lock()
+	flags := p.flags
+	p.mu.Unlock()
+	if flags == nil {
+		return ""
+	}
+	if chance, err := value[float64](flags, "paymentFailure"); err != nil || rand.Float64() >= chance { //nolint:gosec // luck, not a secret
+		return ""
+	}
+	return "Payment request failed. Invalid token."
+}
+
 // Charges is the ledger, oldest entry first. What was given back stays in it.
 func (p *Payment) Charges() []Charge {
 	p.mu.Lock()
@@ -85,7 +109,7 @@ func (p *Payment) Charge(ctx context.Context, req *oteldemo.ChargeRequest) (*ote
 		LastFour:      number[max(0, len(number)-4):],
 		Synthetic:     strings.Contains(first(ctx, "baggage"), "synthetic_request=true"),
 		At:            time.Now(),
-	}, check(number, card, time.Now()))
+	}, cmp.Or(p.mood(), check(number, card, time.Now())))
 	if err != nil {
 		return nil, err
 	}

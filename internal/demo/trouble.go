@@ -29,6 +29,25 @@ const (
 	Late
 )
 
+// String is the fault in words.
+func (f Fault) String() string {
+	switch f {
+	case None:
+		return "none"
+	case Refuse:
+		return "refuse"
+	case Hang:
+		return "hang"
+	case LoseAnswer:
+		return "lose the answer"
+	case HangAfter:
+		return "hang after"
+	case Late:
+		return "late"
+	}
+	return "unknown"
+}
+
 // Trouble is what is wrong with a neighbour. The zero value is a healthy neighbour.
 type Trouble struct {
 	// Latency is how much longer every call takes.

@@ -37,10 +37,35 @@ func Waterfall(spans []Span, columns int) string {
 	return b.String()
 }
 
+// Row is a span of a trace, or an event of one, as a waterfall has it: below the span that it belongs to.
+type Row struct {
+	Name          string
+	Depth         int           // how many spans it is within
+	Start, Length time.Duration // since the beginning of the trace
+	Event, Failed bool
+}
+
+// Rows lays a trace out like Waterfall does, for those who draw it themselves.
+func Rows(spans []Span) []Row {
+	if len(spans) == 0 {
+		return nil
+	}
+	first := axisOf(spans, 1).start
+	var rows []Row
+	for _, r := range tree(spans) {
+		rows = append(rows, Row{
+			Name: r.name, Depth: r.depth, Event: r.event, Failed: r.failed,
+			Start: time.Duration(r.start - min(r.start, first)), Length: time.Duration(r.end - min(r.end, r.start)), //nolint:gosec // below 292 years
+		})
+	}
+	return rows
+}
+
 // row is a line of the drawing.
 type row struct {
 	branch     string // the tree to its left
 	name       string
+	depth      int
 	start, end uint64 // Unix nanoseconds
 	event      bool
 	failed     bool
@@ -75,16 +100,16 @@ func tree(spans []Span) []row {
 	}
 	var rows []row
 	for _, root := range children[""] {
-		rows = append(rows, subtree(root, children, "", "")...)
+		rows = append(rows, subtree(root, children, "", "", 0)...)
 	}
 	return rows
 }
 
 // subtree is a span and what is below it: branch is drawn before its own line, trunk before the lines below.
-func subtree(s Span, children map[string][]Span, branch, trunk string) []row {
+func subtree(s Span, children map[string][]Span, branch, trunk string, depth int) []row {
 	below := children[string(s.GetSpanId())]
 	rows := []row{{
-		branch: branch, name: s.title(), start: s.GetStartTimeUnixNano(), end: s.GetEndTimeUnixNano(),
+		branch: branch, name: s.title(), depth: depth, start: s.GetStartTimeUnixNano(), end: s.GetEndTimeUnixNano(),
 		failed: s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR,
 	}}
 	stem := "  "
@@ -92,14 +117,17 @@ func subtree(s Span, children map[string][]Span, branch, trunk string) []row {
 		stem = "│ "
 	}
 	for _, event := range s.GetEvents() {
-		rows = append(rows, row{branch: trunk + stem, name: event.GetName(), start: event.GetTimeUnixNano(), event: true})
+		rows = append(rows, row{
+			branch: trunk + stem, name: event.GetName(), depth: depth + 1,
+			start: event.GetTimeUnixNano(), end: event.GetTimeUnixNano(), event: true,
+		})
 	}
 	for i, child := range below {
 		branch, stem := "├─ ", "│  "
 		if i == len(below)-1 {
 			branch, stem = "└─ ", "   "
 		}
-		rows = append(rows, subtree(child, children, trunk+branch, trunk+stem)...)
+		rows = append(rows, subtree(child, children, trunk+branch, trunk+stem, depth+1)...)
 	}
 	return rows
 }

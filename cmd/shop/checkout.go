@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/serve"
+	"checkout/internal/storefront"
+	"checkout/internal/storefront/child"
+)
+
+// asCheckout is the environment variable that makes this executable be checkout. So `go run` needs no other.
+const asCheckout = "CHECKOUT_SHOP_CHILD"
+
+const (
+	// startTime is how long checkout may take to serve, and endTime how long to end: longer than its own patience with
+	// orders under way.
+	startTime = 20 * time.Second
+	endTime   = 15 * time.Second
+	// lowPort and highPort bound the ports that are chosen for checkout. They lie below those that a system gives to outgoing
+	// connections, so that the port is still free when checkout dies and is started again.
+	lowPort, highPort = 20_000, 32_000
+)
+
+// serveCheckout is checkout.
+func serveCheckout(ctx context.Context, getenv func(string) string, log io.Writer) error {
+	config, err := serve.ParseConfig(nil, getenv, log)
+	if err != nil {
+		return fmt.Errorf("configuring checkout: %w", err)
+	}
+	return serve.Run(ctx, config, log, nil)
+}
+
+// startCheckout starts checkout and waits until it serves.
+func (s *shop) startCheckout(ctx context.Context, environ []string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	var err error
+	if s.log, err = os.Create(filepath.Join(s.folder, "checkout.log")); err != nil {
+		return fmt.Errorf("making checkout's log: %w", err)
+	}
+	env, err := s.environ(ctx)
+	if err != nil {
+		return err
+	}
+	program := s.options.program
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return fmt.Errorf("finding this executable: %w", err)
+		}
+		env[asCheckout] = "1"
+	}
+	s.address = net.JoinHostPort("127.0.0.1", env["CHECKOUT_PORT"])
+	for _, address := range []string{s.address, env["CHECKOUT_ADMIN_ADDR"]} {
+		conn, err := storefront.Dial(address)
+		if err != nil {
+			return err
+		}
+		s.conns = append(s.conns, conn)
+	}
+	s.checkout = oteldemo.NewCheckoutServiceClient(s.conns[0])
+	for name, value := range env {
+		environ = append(environ, name+"="+value) // the last one counts
+	}
+	s.child, err = child.Start(ctx, child.Options{
+		Path: program, Env: environ, Log: s.log, Probe: s.probe, Grace: endTime,
+	})
+	return err
+}
+
+// probe asks checkout whether it serves.
+func (s *shop) probe(ctx context.Context) error {
+	health := grpc_health_v1.NewHealthClient(s.conns[0])
+	answer, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
+	if err == nil && answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		err = fmt.Errorf("checkout is %s", answer.GetStatus())
+	}
+	return err
+}
+
+// environ is what checkout's environment has from the shop.
+func (s *shop) environ(ctx context.Context) (map[string]string, error) {
+	env := s.Environ()
+	env["CHECKOUT_PORT"] = strconv.Itoa(s.options.port)
+	if s.options.port == 0 {
+		port, err := freePort(ctx)
+		if err != nil {
+			return nil, err
+		}
+		env["CHECKOUT_PORT"] = strconv.Itoa(port)
+	}
+	admin, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	env["CHECKOUT_ADMIN_ADDR"] = net.JoinHostPort("127.0.0.1", strconv.Itoa(admin))
+	env["PAYMENT_MODE"] = s.options.payment
+	env["CHECKOUT_DB"] = s.options.db
+	if s.options.db == "" {
+		env["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")
+	}
+	// Telemetry is looked at right after the order, so it must not dawdle.
+	env["OTEL_BSP_SCHEDULE_DELAY"], env["OTEL_BLRP_SCHEDULE_DELAY"] = "100", "100"
+	return env, nil
+}
+
+// freePort is a port that nobody listens on.
+func freePort(ctx context.Context) (int, error) {
+	var failures []error
+	for range 20 {
+		port := lowPort + rand.IntN(highPort-lowPort) //nolint:gosec // any will do
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+		if err == nil {
+			return port, listener.Close()
+		}
+		failures = append(failures, err)
+	}
+	return 0, fmt.Errorf("looking for a free port: %w", errors.Join(failures...))
+}

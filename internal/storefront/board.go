@@ -1,0 +1,292 @@
+package storefront
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"checkout/internal/demo"
+)
+
+const (
+	// maxLatency is how much slower a call can be made.
+	maxLatency = 30 * time.Second
+	// maxCopies is the largest value of the flag kafkaQueueProblems.
+	maxCopies = 1000
+)
+
+// troubled is a neighbour that calls can go wrong at.
+type troubled interface {
+	Trouble(t demo.Trouble, methods ...string)
+	Troubled(method string) demo.Trouble
+}
+
+// seam is a call that checkout makes and that can go wrong.
+type seam struct {
+	ID, Name string
+	at       troubled
+	methods  []string
+}
+
+// Now is what is wrong with it.
+func (s seam) Now() demo.Trouble { return s.at.Troubled(s.methods[0]) }
+
+// seams are the calls of checkout. What the shop's own pages call stays well, so that they can be looked at.
+func (s *Storefront) seams() []seam {
+	return []seam{
+		{"cart", "Cart: read it", s.Shop.Cart, []string{"GetCart"}},
+		{"catalog", "Catalogue: price a product", s.Shop.Catalog, []string{"GetProduct"}},
+		{"currency", "Currency: convert", s.Shop.Currency, []string{"Convert"}},
+		{"quote", "Shipping: quote", s.Shop.Shipping, []string{"get-quote"}},
+		{"charge", "Payment: charge the card", s.Shop.Payment, []string{"Charge"}},
+		{"ledger", "Payment: look up and reverse", s.Shop.Payment, []string{"Lookup", "Reverse"}},
+		{"ship", "Shipping: ship the order", s.Shop.Shipping, []string{shipOrder}},
+		{"empty", "Cart: empty it", s.Shop.Cart, []string{"EmptyCart"}},
+		{"email", "E-mail: confirm", s.Shop.Email, []string{"send_order_confirmation"}},
+	}
+}
+
+// shipOrder is the method of shipping that only paid orders come to.
+const shipOrder = "ship-order"
+
+// neighbour is a server that can be away.
+type neighbour struct {
+	Name, What string
+	door       interface {
+		Address() string
+		Away() bool
+		Leave()
+		Return() error
+	}
+}
+
+func (n neighbour) Address() string { return n.door.Address() }
+func (n neighbour) Away() bool      { return n.door.Away() }
+
+func (s *Storefront) neighbours() []neighbour {
+	return []neighbour{
+		{"cart", "what customers want to buy", s.Shop.Cart},
+		{"catalog", "products and prices", s.Shop.Catalog},
+		{"currency", "conversions", s.Shop.Currency},
+		{"payment", "charges cards", s.Shop.Payment},
+		{"shipping", "quotes and parcels", s.Shop.Shipping},
+		{"email", "confirmations", s.Shop.Email},
+		{"kafka", "the broker of the topic orders", s.Shop.Broker},
+		{"flagd", "feature flags", s.Shop.Flags},
+		{"collector", "traces, metrics and logs", s.Shop.Collector},
+	}
+}
+
+// fault is a way to go wrong, as the form names it.
+type fault struct {
+	ID, Name string
+	is       demo.Fault
+}
+
+func faults() []fault {
+	return []fault{
+		{"none", "answer well", demo.None},
+		{"refuse", "refuse: an error, nothing done", demo.Refuse},
+		{"lose", "lose the answer: done, and the connection breaks", demo.LoseAnswer},
+		{"hang", "hang: no answer, nothing done", demo.Hang},
+		{"hang-after", "hang after it was done", demo.HangAfter},
+	}
+}
+
+// Is tells whether a trouble is of that fault.
+func (f fault) Is(t demo.Trouble) bool { return f.is == t.Fault }
+
+// Percent is how many calls go wrong.
+func (s seam) Percent() string {
+	t := s.Now()
+	if t.Fault == demo.None || t.Chance == 0 {
+		return "100"
+	}
+	return fmt.Sprintf("%.0f", 100*t.Chance)
+}
+
+// Words are what is wrong with a seam, in short.
+func (s seam) Words() string {
+	t := s.Now()
+	var words []string
+	if t.Latency > 0 {
+		words = append(words, "+"+t.Latency.String())
+	}
+	if t.Fault != demo.None {
+		chance := t.Chance
+		if chance == 0 {
+			chance = 1 // all of them
+		}
+		words = append(words, fmt.Sprintf("%.0f %% %s", 100*chance, t.Fault))
+	}
+	if words == nil {
+		return "well"
+	}
+	return strings.Join(words, ", ")
+}
+
+// boardPage is the trouble board.
+type boardPage struct {
+	Seams      []seam
+	Faults     []fault
+	Neighbours []neighbour
+	Flags      map[string]any
+	Shares     []int // of paymentFailure, in percent
+	Keyed      bool
+	Console    string
+	Checkout   checkoutView
+	Load       loadView
+	MaxRate    int
+}
+
+func (s *Storefront) board(mux *http.ServeMux) {
+	s.show(mux, "/trouble", view{"trouble", "Trouble board", "/trouble", s.lookAtBoard, func(data any) []part {
+		page := data.(boardPage) //nolint:forcetypeassert // lookAtBoard made it
+		parts := []part{
+			{"checkout", "checkout", page.Checkout},
+			{"crash", "crash", page.Checkout},
+			{"load", "load", page.Load},
+			{"neighbours", "neighbours", page.Neighbours},
+			{"flags-now", "flags-now", page.Flags},
+		}
+		for _, seam := range page.Seams {
+			parts = append(parts, part{"now-" + seam.ID, "seam-now", seam})
+		}
+		return parts
+	}})
+	for _, button := range []struct {
+		path, to string // to is the part of the page that shows what has happened
+		press    func(r *http.Request) error
+	}{
+		{"/trouble/seam", "#seams", s.troubleSeam},
+		{"/trouble/neighbour", "#away", s.sendAway},
+		{"/trouble/flag", "#flags", s.setFlag},
+		{"/trouble/end", "", s.endTrouble},
+		{"/trouble/load", "#load-title", s.setLoad},
+		{"/trouble/crash", "#crash", func(r *http.Request) error { _, err := s.crashWith(r.Context(), ""); return err }},
+		{"/trouble/crash-order", "#crash", func(r *http.Request) error { return s.buyAndKill(r.Context()) }},
+	} {
+		mux.HandleFunc("POST "+button.path, func(w http.ResponseWriter, r *http.Request) {
+			if err := button.press(r); err != nil {
+				s.explain(w, r, err)
+				return
+			}
+			http.Redirect(w, r, "/trouble"+button.to, http.StatusSeeOther)
+		})
+	}
+}
+
+func (s *Storefront) lookAtBoard(ctx context.Context, _ *http.Request) (any, error) {
+	return boardPage{
+		Seams: s.seams(), Faults: faults(), Neighbours: s.neighbours(), Flags: s.Shop.Flags.Values(),
+		Shares: []int{0, 10, 25, 50, 75, 90, 100}, Keyed: s.Keyed, Console: s.Console,
+		Checkout: s.lookAtCheckout(ctx), Load: s.load.look(), MaxRate: maxRate,
+	}, nil
+}
+
+// wrong says that a form makes no sense.
+func wrong(format string, args ...any) error {
+	return &problem{http.StatusUnprocessableEntity, "That cannot be set", fmt.Sprintf(format, args...)}
+}
+
+// number is the whole number in a field, which is not below zero and at most so large.
+func number(r *http.Request, field string, most int) (int, error) {
+	n, err := strconv.Atoi(strings.TrimSpace(r.PostFormValue(field)))
+	if err != nil || n < 0 || n > most {
+		return 0, wrong("%s is not a number between 0 and %d.", field, most)
+	}
+	return n, nil
+}
+
+func (s *Storefront) troubleSeam(r *http.Request) error {
+	latency, err := number(r, "latency", int(maxLatency/time.Millisecond))
+	if err != nil {
+		return err
+	}
+	chance, err := number(r, "chance", 100)
+	if err != nil {
+		return err
+	}
+	t := demo.Trouble{Latency: time.Duration(latency) * time.Millisecond}
+	i := slices.IndexFunc(faults(), func(f fault) bool { return f.ID == r.PostFormValue("fault") })
+	if i < 0 {
+		return wrong("There is no such fault.")
+	}
+	if f := faults()[i].is; f != demo.None && chance > 0 {
+		t.Fault, t.Chance = f, float64(chance)/100
+	}
+	for _, seam := range s.seams() {
+		if seam.ID == r.PostFormValue("seam") {
+			seam.at.Trouble(t, seam.methods...)
+			return nil
+		}
+	}
+	return wrong("Checkout makes no such call.")
+}
+
+func (s *Storefront) sendAway(r *http.Request) error {
+	for _, n := range s.neighbours() {
+		if n.Name != r.PostFormValue("name") {
+			continue
+		}
+		if r.PostFormValue("away") == "yes" {
+			n.door.Leave()
+			return nil
+		}
+		return n.door.Return()
+	}
+	return wrong("There is no such neighbour.")
+}
+
+func (s *Storefront) setFlag(r *http.Request) error {
+	switch flag := r.PostFormValue("flag"); flag {
+	case "paymentFailure":
+		share, err := number(r, "value", 100)
+		if err != nil {
+			return err
+		}
+		return s.Shop.Flags.SetFloat(flag, float64(share)/100)
+	case "paymentUnreachable":
+		return s.Shop.Flags.SetBool(flag, r.PostFormValue("value") == "on")
+	case "kafkaQueueProblems":
+		copies, err := number(r, "value", maxCopies)
+		if err != nil {
+			return err
+		}
+		return s.Shop.Flags.SetInt(flag, int64(copies))
+	}
+	return wrong("There is no such flag.")
+}
+
+// endTrouble makes everything well again. The load goes on.
+func (s *Storefront) endTrouble(*http.Request) error {
+	for _, seam := range s.seams() {
+		seam.at.Trouble(demo.Trouble{}, seam.methods...)
+		seam.at.Trouble(demo.Trouble{}) // and what the command line asked for
+	}
+	for _, n := range s.neighbours() {
+		if err := n.door.Return(); err != nil {
+			return err
+		}
+	}
+	for flag := range maps.Keys(s.Shop.Flags.Values()) {
+		var err error
+		switch flag {
+		case "paymentFailure":
+			err = s.Shop.Flags.SetFloat(flag, 0)
+		case "paymentUnreachable":
+			err = s.Shop.Flags.SetBool(flag, false)
+		case "kafkaQueueProblems":
+			err = s.Shop.Flags.SetInt(flag, 0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

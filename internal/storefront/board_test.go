@@ -1,0 +1,143 @@
+package storefront
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"checkout/internal/demo"
+)
+
+func TestAnOrderThatIsKilledOnItsWayIsFinished(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	before := s.child.Status().PID
+	s.press(t, "/trouble/crash-order")
+	if status, page := s.post(t, "/trouble/crash-order", nil); status != http.StatusConflict {
+		t.Errorf("a second one meanwhile: status %d: %s", status, page)
+	}
+	report := s.watch(t, "/trouble", "crash", `data-open="0".*Its customer was told: order .* is on its way`)
+	id := first(t, report, `(?s)fate-mine.*?href="/orders/([^"]*)"`)
+	for _, part := range []string{"was killed", "It serves", `<td><span class="badge info">charged</span></td><td><span class="badge good">completed</span>`} {
+		if !strings.Contains(report, part) {
+			t.Errorf("the report lacks %q: %s", part, report)
+		}
+	}
+	if told := first(t, report, `was told: order (\S+) is`); told != id {
+		t.Errorf("the customer was told of order %s, and it is %s", told, id)
+	}
+	checkout := s.watch(t, "/trouble", "checkout", `data-serving="true"`)
+	if first(t, checkout, `id="restarts">(\d+)<`) != "1" || s.child.Status().PID == before {
+		t.Errorf("process %d before, and now: %s", before, checkout)
+	}
+	if got := s.Books().Orders[id]; got != (demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}) {
+		t.Errorf("its tally is %+v", got)
+	}
+	if now := s.Shipping.Troubled(shipOrder); now != (demo.Trouble{}) {
+		t.Errorf("shipping is left with %+v", now)
+	}
+}
+
+func TestNoOrderIsLostInACrashUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := openKeyedShop(t)
+	s.press(t, "/trouble/load", "rate", "50")
+	s.await(t, "20 orders", func() bool { return s.Books().Total().Events >= 20 })
+	s.press(t, "/trouble/crash")
+	s.watch(t, "/trouble", "crash", `It serves`)
+	before := s.Books().Total().Events
+	s.await(t, "20 more", func() bool { return s.Books().Total().Events >= before+20 })
+	s.press(t, "/trouble/load", "rate", "0")
+	load := s.watch(t, "/trouble", "load", `id="load-rate">0<.*<dt>Waiting</dt><dd>0<`)
+	if first(t, load, `id="load-refused">(\d+)<`) != "0" {
+		t.Errorf("some orders were refused: %s", load)
+	}
+	placed := first(t, load, `id="load-placed">(\d+)<`)
+	s.watch(t, "/books", "books", `data-verdict="balanced".*the same `+placed+` orders`)
+}
+
+// await waits until the shop is as it should be.
+func (s *testShop) await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := s.Await(ctx, done); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func TestTroubleIsSetAndEnded(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	s.press(t, "/trouble/seam", "seam", "ship", "latency", "250", "fault", "refuse", "chance", "30")
+	s.press(t, "/trouble/seam", "seam", "email", "latency", "0", "fault", "hang", "chance", "100")
+	s.press(t, "/trouble/neighbour", "name", "kafka", "away", "yes")
+	s.press(t, "/trouble/flag", "flag", "paymentFailure", "value", "50")
+	s.press(t, "/trouble/flag", "flag", "paymentUnreachable", "value", "on")
+	s.press(t, "/trouble/flag", "flag", "kafkaQueueProblems", "value", "3")
+	if got, want := s.Shipping.Troubled(shipOrder), (demo.Trouble{Latency: 250 * time.Millisecond, Fault: demo.Refuse, Chance: 0.3}); got != want {
+		t.Errorf("shipping has %+v, want %+v", got, want)
+	}
+	page := s.see(t, "/trouble")
+	for id, want := range map[string]string{"ship": "+250ms, 30 % refuse", "email": "100 % hang", "charge": "well"} {
+		if got := first(t, page, `id="now-`+id+`"><span[^>]*>([^<]*)<`); got != want {
+			t.Errorf("%s: %q, want %q", id, got, want)
+		}
+	}
+	for flag, want := range map[string]string{"paymentFailure": "0.5", "paymentUnreachable": "true", "kafkaQueueProblems": "3"} {
+		if got := first(t, page, `data-testid="flag-`+flag+`">([^<]*)<`); got != want {
+			t.Errorf("%s: %q, want %q", flag, got, want)
+		}
+	}
+	if !s.Broker.Away() || !strings.Contains(page, `aria-label="Bring back kafka"`) {
+		t.Error("the broker is still here")
+	}
+
+	s.press(t, "/trouble/end")
+	for _, seam := range s.site.seams() {
+		if words := seam.Words(); words != "well" {
+			t.Errorf("%s: %s", seam.Name, words)
+		}
+	}
+	if s.Broker.Away() {
+		t.Error("the broker is still away")
+	}
+	if got := s.Flags.Values(); got["paymentFailure"] != 0.0 || got["paymentUnreachable"] != false || got["kafkaQueueProblems"] != int64(0) {
+		t.Errorf("the flags are %v", got)
+	}
+}
+
+func TestWhatCannotBeSetIsRefused(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	for _, test := range [][]string{
+		{"/trouble/seam", "seam", "moon", "latency", "0", "fault", "none", "chance", "0"},
+		{"/trouble/seam", "seam", "ship", "latency", "30001", "fault", "none", "chance", "0"},
+		{"/trouble/seam", "seam", "ship", "latency", "0", "fault", "explode", "chance", "0"},
+		{"/trouble/seam", "seam", "ship", "latency", "0", "fault", "none", "chance", "101"},
+		{"/trouble/neighbour", "name", "moon", "away", "yes"},
+		{"/trouble/flag", "flag", "moon", "value", "1"},
+		{"/trouble/flag", "flag", "paymentFailure", "value", "101"},
+		{"/trouble/flag", "flag", "kafkaQueueProblems", "value", "1001"},
+		{"/trouble/load", "rate", "201"},
+		{"/trouble/load", "rate", "-1"},
+		{"/trouble/load", "rate", "fast"},
+	} {
+		if status, page := s.post(t, test[0], values(test[1:]...)); status != http.StatusUnprocessableEntity {
+			t.Errorf("%q: status %d: %s", test, status, page)
+		}
+	}
+}
+
+func TestNobodyIsKilledTwice(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	if err := s.child.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status, page := s.post(t, "/trouble/crash", nil); status != http.StatusConflict || !strings.Contains(page, "Nobody to kill") {
+		t.Errorf("status %d: %s", status, page)
+	}
+}

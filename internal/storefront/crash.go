@@ -1,0 +1,294 @@
+package storefront
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/storefront/child"
+	"checkout/internal/web"
+)
+
+const (
+	// inFlight is how many orders under way are counted, shown how many of them are named, and followed how many are
+	// followed through a crash.
+	inFlight, shown, followed = 200, 8, 40
+	// followEvery is how often they are asked for, and followTime for how long.
+	followEvery = 100 * time.Millisecond
+	followTime  = 2 * time.Minute
+	// slowShipping is how long shipping takes with the order that is to be killed, chargedTime how long its charge may take,
+	// and chargedEvery how often that is looked at.
+	slowShipping = 2 * time.Second
+	chargedTime  = 2 * time.Second
+	chargedEvery = 10 * time.Millisecond
+)
+
+// crash is a death of the serving process that somebody wanted, and what became of the orders that were under way.
+type crash struct {
+	mu      sync.Mutex
+	at      time.Time
+	outage  child.Outage
+	fates   []fate // at most so many as are followed
+	more    bool   // there were more than that
+	unknown string // why it is not known what was under way
+	words   string // what the customer of the order that was to be killed was told; empty when there is none
+}
+
+// fate is an order under way at the time of a crash.
+type fate struct {
+	ID          string
+	Mine        bool // it was placed to be killed
+	Before, Now checkoutv1.OrderState
+	Settled     time.Time // when it was over, or rested for a person
+	Person      bool
+}
+
+// checkoutView is how checkout does.
+type checkoutView struct {
+	child.Status
+
+	Path    string
+	Known   bool // checkout tells of its orders
+	Silence string
+	States  []stateCount
+	More    bool                // there are more orders under way than were counted
+	Orders  []*checkoutv1.Order // the newest of them
+	Console string
+	Crash   *crashView
+}
+
+type stateCount struct {
+	State  checkoutv1.OrderState
+	Orders int
+}
+
+type crashView struct {
+	At      time.Time
+	Outage  child.Outage
+	Fates   []fate
+	More    bool
+	Unknown string
+	Words   string
+	Open    int // of the fates
+}
+
+// lookAtCheckout is the process, and the orders that are under way.
+func (s *Storefront) lookAtCheckout(ctx context.Context) checkoutView {
+	v := checkoutView{Status: s.Child.Status(), Console: s.Console}
+	s.mu.Lock()
+	if s.crash != nil {
+		v.Crash = s.crash.view()
+	}
+	s.mu.Unlock()
+	if !v.Serving {
+		v.Silence = "nobody serves"
+		return v
+	}
+	orders, more, err := s.list(ctx, inFlight, unfinished()...)
+	if err != nil {
+		v.Silence = status.Convert(err).Message()
+		return v
+	}
+	v.Known, v.More, v.Orders = true, more, orders[:min(len(orders), shown)]
+	for _, state := range unfinished() {
+		n := 0
+		for _, o := range orders {
+			if o.GetState() == state {
+				n++
+			}
+		}
+		v.States = append(v.States, stateCount{state, n})
+	}
+	return v
+}
+
+// view is the crash as it is told.
+func (c *crash) view() *crashView {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := &crashView{At: c.at, Outage: c.outage, Fates: slices.Clone(c.fates), More: c.more, Unknown: c.unknown, Words: c.words}
+	for _, f := range v.Fates {
+		if f.Settled.IsZero() {
+			v.Open++
+		}
+	}
+	return v
+}
+
+// crashWith kills the serving process, as kill -9 does, and follows the orders that were under way. mine is the order that was
+// placed for that, if there is one.
+func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error) {
+	c := &crash{}
+	under, more, err := s.list(ctx, inFlight, unfinished()...)
+	if err != nil {
+		c.unknown = status.Convert(err).Message()
+	}
+	c.more = more || len(under) > followed
+	if i := slices.IndexFunc(under, func(o *checkoutv1.Order) bool { return o.GetOrderId() == mine }); i > 0 {
+		under[0], under[i] = under[i], under[0] // it is shown in any case
+	}
+	for _, o := range under[:min(len(under), followed)] {
+		c.fates = append(c.fates, fate{ID: o.GetOrderId(), Mine: o.GetOrderId() == mine, Before: o.GetState(), Now: o.GetState()})
+	}
+	c.at = time.Now()
+	pid, err := s.Child.Kill()
+	switch {
+	case err != nil:
+		return nil, err
+	case pid == 0:
+		return nil, &problem{http.StatusConflict, "Nobody to kill", "There is no process now; it is being started again."}
+	}
+	s.mu.Lock()
+	s.crash = c
+	s.mu.Unlock()
+	s.work.Go(func() { s.follow(c, pid) })
+	return c, nil
+}
+
+// follow sees what becomes of the orders, until all are over or rest, or it has taken too long.
+func (s *Storefront) follow(c *crash, pid int) {
+	ctx, cancel := context.WithTimeout(s.life, followTime)
+	defer cancel()
+	for {
+		if o := s.Child.Status().Outage; o.PID == pid {
+			c.mu.Lock()
+			c.outage = o
+			c.mu.Unlock()
+		}
+		open := s.ask(ctx, c)
+		c.mu.Lock()
+		served := !c.outage.Served.IsZero()
+		c.mu.Unlock()
+		if open == 0 && served || !wait(ctx, followEvery) {
+			return
+		}
+	}
+}
+
+// ask asks for the orders that are not settled, and tells how many those are still.
+func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
+	for _, f := range c.view().Fates {
+		if !f.Settled.IsZero() {
+			continue
+		}
+		o, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: f.ID})
+		c.mu.Lock()
+		i := slices.IndexFunc(c.fates, func(one fate) bool { return one.ID == f.ID })
+		if err == nil {
+			c.fates[i].Now, c.fates[i].Person = o.GetState(), o.GetNeedsPerson()
+			if isFinal(o.GetState()) || o.GetNeedsPerson() {
+				c.fates[i].Settled = time.Now()
+			}
+		}
+		if c.fates[i].Settled.IsZero() {
+			open++
+		}
+		c.mu.Unlock()
+		if status.Code(err) == codes.Unavailable {
+			return max(open, 1) // nobody serves: the others need not be asked now
+		}
+	}
+	return open
+}
+
+// buyAndKill places an order with slow shipping and kills the process between charge and parcel. Its customer asks again
+// with the same key, as they would. Shipping stays slow for that long, so that the order is seen to finish.
+func (s *Storefront) buyAndKill(ctx context.Context) error {
+	if !s.beginBuying() {
+		return &problem{http.StatusConflict, "One after the other", "The last order that was bought to be killed is still under way."}
+	}
+	user, key := "crash-"+rand.Text(), rand.Text()
+	asking, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	item := &oteldemo.CartItem{ProductId: s.Shop.Catalog.Products()[0].GetId(), Quantity: 1}
+	if _, err := s.cart.AddItem(asking, &oteldemo.AddItemRequest{UserId: user, Item: item}); err != nil {
+		s.endBuying()
+		return away("The cart", err)
+	}
+	usual := s.Shop.Shipping.Troubled(shipOrder)
+	slow := usual
+	slow.Latency = slowShipping
+	s.Shop.Shipping.Trouble(slow, shipOrder)
+	told := make(chan string, 1)
+	s.work.Go(func() {
+		defer s.endBuying()
+		told <- s.patience(user, key)
+		if s.Shop.Shipping.Troubled(shipOrder) == slow { // or somebody has set it to something else
+			s.Shop.Shipping.Trouble(usual, shipOrder)
+		}
+	})
+	c, err := s.crashWith(ctx, s.awaitCharged(ctx, user, key))
+	if err != nil {
+		return err
+	}
+	s.work.Go(func() {
+		words := <-told
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.words = words
+	})
+	return nil
+}
+
+func (s *Storefront) beginBuying() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.buying {
+		return false
+	}
+	s.buying = true
+	return true
+}
+
+func (s *Storefront) endBuying() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buying = false
+}
+
+// patience is what a customer hears in the end who goes on asking.
+func (s *Storefront) patience(user, key string) string {
+	ctx, cancel := context.WithTimeout(s.life, orderTime)
+	defer cancel()
+	start := time.Now()
+	got, asked := s.insist(ctx, requestOf(user), key)
+	after := fmt.Sprintf("after %s, asked %d times with the same key", web.Took(time.Since(start)), asked)
+	if got.refused != nil {
+		return fmt.Sprintf("%s (%s)", got.refused.Title, after)
+	}
+	return fmt.Sprintf("order %s is on its way (%s)", got.order.GetOrderId(), after)
+}
+
+// requestOf is what customers order with who are none.
+func requestOf(user string) *oteldemo.PlaceOrderRequest {
+	f := newForm()
+	return &oteldemo.PlaceOrderRequest{
+		UserId: user, UserCurrency: f.Currency, Email: "visitor@example.com",
+		Address:    &oteldemo.Address{StreetAddress: f.Street, City: f.City, State: f.State, Country: f.Country, ZipCode: f.Zip},
+		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: goodCard, CreditCardCvv: 672, CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1},
+	}
+}
+
+// awaitCharged waits until the order of that key is charged, and returns its id; not for ever, and then "".
+func (s *Storefront) awaitCharged(ctx context.Context, user, key string) string {
+	ctx, cancel := context.WithTimeout(ctx, chargedTime)
+	defer cancel()
+	for {
+		o, err := s.get(ctx, &checkoutv1.GetOrderRequest{UserId: user, IdempotencyKey: key})
+		if err == nil && o.GetState() == checkoutv1.OrderState_CHARGED {
+			return o.GetOrderId()
+		}
+		if !wait(ctx, chargedEvery) {
+			return o.GetOrderId()
+		}
+	}
+}

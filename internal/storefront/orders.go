@@ -1,0 +1,170 @@
+package storefront
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/demo"
+	"checkout/internal/web"
+)
+
+const (
+	// listed is how many orders, letters or events a page shows.
+	listed = 50
+	// maxAnswer bounds what checkout may answer about orders, in bytes.
+	maxAnswer = 2 << 20
+)
+
+func (s *Storefront) backOffice(mux *http.ServeMux) {
+	s.show(mux, "/orders", view{"orders", "Orders", "/orders", s.lookAtOrders, whole("orders")})
+	s.show(mux, "/orders/{id}", view{"order", "Your order", "/orders", s.lookAtOrder, whole("order")})
+	s.show(mux, "/traces/{id}", view{"trace", "A trace", "/orders", s.lookAtTrace, whole("trace")})
+	s.show(mux, "/mailbox", view{"mailbox", "Mailbox", "/mailbox", s.lookAtMailbox, whole("mailbox")})
+	s.show(mux, "/topic", view{"topic", "The topic orders", "/topic", s.lookAtTopic, whole("topic")})
+	s.show(mux, "/books", view{"books", "Books", "/books", s.lookAtBooks, whole("books")})
+}
+
+// list asks for the newest orders in some states, or in all, and tells whether there are more.
+func (s *Storefront) list(ctx context.Context, size int32, states ...checkoutv1.OrderState) (orders []*checkoutv1.Order, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	page, err := s.orders.ListOrders(ctx, &checkoutv1.ListOrdersRequest{PageSize: size, States: states}, grpc.MaxCallRecvMsgSize(maxAnswer))
+	return page.GetOrders(), page.GetNextPageToken() != "", err
+}
+
+// get asks for one order.
+func (s *Storefront) get(ctx context.Context, request *checkoutv1.GetOrderRequest) (*checkoutv1.Order, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return s.orders.GetOrder(ctx, request, grpc.MaxCallRecvMsgSize(maxAnswer))
+}
+
+func (s *Storefront) lookAtOrders(ctx context.Context, _ *http.Request) (any, error) {
+	orders, _, err := s.list(ctx, listed)
+	if err != nil {
+		return nil, away("Checkout", err)
+	}
+	return orders, nil
+}
+
+// orderPage is one order, as far as it is known.
+type orderPage struct {
+	ID      string
+	Order   *checkoutv1.Order // nil when checkout does not tell
+	Silence string            // why not
+	Receipt receipt           // what the customer was told; empty when that is not known any more
+	Steps   []step
+	Console string // the operators' page about it; empty when there is none
+	TraceID string
+}
+
+// step is a thing that is to happen to an order.
+type step struct {
+	Name, Tone, Note string
+}
+
+func (s *Storefront) lookAtOrder(ctx context.Context, r *http.Request) (any, error) {
+	page := orderPage{ID: r.PathValue("id")}
+	var known bool
+	page.Receipt, known = s.receipts.of(page.ID)
+	page.TraceID = page.Receipt.TraceID
+	order, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: page.ID})
+	switch code := status.Code(err); {
+	case err == nil:
+		page.Order, page.Steps = order, stepsOf(order)
+		page.TraceID = order.GetTraceId()
+		if s.Console != "" {
+			page.Console = s.Console + "/orders/" + page.ID
+		}
+	case code == codes.NotFound, code == codes.InvalidArgument:
+		return nil, &problem{http.StatusNotFound, "There is no such order", "It never was, or its record is not kept any more."}
+	case !known:
+		return nil, away("Checkout", err)
+	default:
+		page.Silence = status.Convert(err).Message()
+	}
+	return page, nil
+}
+
+// stepsOf is how far an order is on its way.
+func stepsOf(o *checkoutv1.Order) []step {
+	const done, pending = "good", ""
+	mark := func(name string, yes bool, note string) step {
+		if yes {
+			return step{name, done, note}
+		}
+		return step{name, pending, ""}
+	}
+	state := o.GetState()
+	if state == checkoutv1.OrderState_DECLINED || state == checkoutv1.OrderState_CANCELLED {
+		return nil
+	}
+	placed := state == checkoutv1.OrderState_PLACED || state == checkoutv1.OrderState_COMPLETED
+	delivered := func(what string) bool { return placed && !slices.Contains(o.GetOwed(), what) }
+	return []step{
+		mark("Paid", o.GetTransactionId() != "", "transaction "+o.GetTransactionId()),
+		mark("Shipped", o.GetTrackingId() != "", "parcel "+o.GetTrackingId()),
+		mark("Cart emptied", delivered("cart"), ""),
+		mark("Confirmed by e-mail", delivered("email"), ""),
+		mark("Told to the rest of the shop", delivered("event"), ""),
+	}
+}
+
+// tracePage is a trace and those that belong to it.
+type tracePage struct {
+	ID     string
+	Traces []web.Waterfall
+}
+
+func (s *Storefront) lookAtTrace(_ context.Context, r *http.Request) (any, error) {
+	id := r.PathValue("id")
+	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) {
+		return nil, &problem{http.StatusNotFound, "This is no trace", "A trace's id is 32 hexadecimal digits."}
+	}
+	page := tracePage{ID: id}
+	if spans := s.Shop.Collector.Trace(id); len(spans) > 0 {
+		page.Traces = append(page.Traces, waterfall("The call that placed the order", spans))
+	}
+	for _, later := range s.Shop.Collector.Linked(id) {
+		page.Traces = append(page.Traces, waterfall("Done later, in a trace that is linked to it: "+later, s.Shop.Collector.Trace(later)))
+	}
+	return page, nil
+}
+
+// maxBars is how many rows of a trace are drawn.
+const maxBars = 300
+
+func waterfall(caption string, spans []demo.Span) web.Waterfall {
+	w := web.Waterfall{Caption: caption}
+	for _, r := range demo.Rows(spans[:min(len(spans), maxBars)]) {
+		bar := web.Bar{Name: r.Name, Depth: r.Depth, Start: r.Start, Took: r.Length}
+		switch {
+		case r.Event:
+			bar.Note, bar.Tone = "at "+web.Took(r.Start), "good"
+		case r.Failed:
+			bar.Note, bar.Tone = "failed", "bad"
+		default:
+			bar.Tone = "info"
+		}
+		w.Bars = append(w.Bars, bar)
+	}
+	return w
+}
+
+func (s *Storefront) lookAtMailbox(context.Context, *http.Request) (any, error) {
+	return newest(s.Shop.Email.Letters()), nil
+}
+
+// newest are the last of a list, the last one first.
+func newest[T any](all []T) []T {
+	last := slices.Clone(all[max(0, len(all)-listed):])
+	slices.Reverse(last)
+	return last
+}

@@ -1,0 +1,262 @@
+// Package storefront provides the demo shop's web site: what its customers see (products, cart, orders, letters), what the
+// shop sees (topic, books, traces), and the trouble board, where every neighbour can be made to fail, load be applied, and
+// the serving process be killed, to watch that no order is lost.
+//
+// It talks to the shop as its other frontends do: over gRPC, with the same calls.
+package storefront
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+	"checkout/internal/storefront/child"
+	"checkout/internal/web"
+)
+
+const (
+	// maxStreams is how many pages are kept fresh at once.
+	maxStreams = 32
+	// refresh is how often a page that somebody looks at is made again.
+	refresh = 500 * time.Millisecond
+	// askTime is how long a call may take that only asks; orderTime is a customer's patience with an order.
+	askTime   = 2 * time.Second
+	orderTime = 15 * time.Second
+)
+
+//go:embed all:templates
+var files embed.FS
+
+// Options are what a Storefront is made of.
+type Options struct {
+	Shop     *demo.Shop
+	Checkout *grpc.ClientConn // where customers' orders go
+	Orders   *grpc.ClientConn // who tells of orders: checkout.v1.OrderService
+	Child    *child.Child     // the process of checkout
+	Keyed    bool             // payment and shipping honour keys
+	Console  string           // where the operators' console is, such as "/console"; empty for nowhere
+	Log      *slog.Logger
+}
+
+// Storefront is the site. It has goroutines of its own, until Close.
+type Storefront struct {
+	Options
+
+	pages    *web.Pages
+	streams  *web.Streams
+	conns    []*grpc.ClientConn
+	cart     oteldemo.CartServiceClient
+	catalog  oteldemo.ProductCatalogServiceClient
+	currency oteldemo.CurrencyServiceClient
+	checkout oteldemo.CheckoutServiceClient
+	orders   checkoutv1.OrderServiceClient
+	receipts receipts
+	load     *load
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	mu     sync.Mutex
+	crash  *crash // the last one; nil when there was none
+	buying bool   // an order is under way that was placed to be killed
+}
+
+// New makes the site of an open shop.
+func New(o Options) (*Storefront, error) {
+	s := &Storefront{
+		Options:  o,
+		streams:  web.NewStreams(maxStreams),
+		checkout: oteldemo.NewCheckoutServiceClient(o.Checkout),
+		orders:   checkoutv1.NewOrderServiceClient(o.Orders),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.load = newLoad(s)
+	var err error
+	if s.pages, err = s.parse(); err != nil {
+		return nil, fmt.Errorf("the storefront's templates: %w", err)
+	}
+	for _, n := range []struct {
+		address string
+		use     func(*grpc.ClientConn)
+	}{
+		{o.Shop.Cart.Address(), func(c *grpc.ClientConn) { s.cart = oteldemo.NewCartServiceClient(c) }},
+		{o.Shop.Catalog.Address(), func(c *grpc.ClientConn) { s.catalog = oteldemo.NewProductCatalogServiceClient(c) }},
+		{o.Shop.Currency.Address(), func(c *grpc.ClientConn) { s.currency = oteldemo.NewCurrencyServiceClient(c) }},
+	} {
+		conn, err := Dial(n.address)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.conns = append(s.conns, conn)
+		n.use(conn)
+	}
+	return s, nil
+}
+
+// Dial makes a connection to a server of the shop, a host:port: one that is soon there again when the server is.
+func Dial(address string) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
+			MinConnectTimeout: time.Second,
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", address, err)
+	}
+	return conn, nil
+}
+
+// Close ends the load and everything else that goes on, and waits for it.
+func (s *Storefront) Close() error {
+	s.end()
+	s.work.Wait()
+	var failures []error
+	for _, conn := range s.conns {
+		failures = append(failures, conn.Close())
+	}
+	s.conns = nil
+	return errors.Join(failures...)
+}
+
+func (s *Storefront) parse() (*web.Pages, error) {
+	templates, err := fs.Sub(files, "templates")
+	if err != nil {
+		return nil, err
+	}
+	nav := []web.Link{
+		{Text: "Shop", Path: "/"},
+		{Text: "Cart", Path: "/cart"},
+		{Text: "Orders", Path: "/orders"},
+		{Text: "Mailbox", Path: "/mailbox"},
+		{Text: "Topic", Path: "/topic"},
+		{Text: "Books", Path: "/books"},
+		{Text: "Trouble", Path: "/trouble"},
+	}
+	if s.Console != "" {
+		nav = append(nav, web.Link{Text: "Console", Path: s.Console + "/"})
+	}
+	return web.NewPages(web.Site{
+		Name: "Astronomy shop", Nav: nav, Log: s.Log,
+		Funcs: template.FuncMap{
+			"price":   price,
+			"times":   times,
+			"product": s.productName,
+			"picture": picture,
+			"state":   stateName,
+			"tone":    stateTone,
+			"since":   func(from, to time.Time) string { return web.Took(to.Sub(from)) },
+		},
+	}, templates)
+}
+
+// Handler serves the site at the root.
+func (s *Storefront) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /assets/", web.Assets())
+	s.shopping(mux)
+	s.backOffice(mux)
+	s.board(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.apologise(w, r, http.StatusNotFound, "There is no such page", "The address may be mistyped, or out of date.")
+	})
+	return web.Secure(mux)
+}
+
+// view is a page that stays fresh.
+type view struct {
+	name, title, nav string
+	// look reads what the page shows. Its error is told to the reader: a *problem has words of its own.
+	look func(ctx context.Context, r *http.Request) (any, error)
+	// parts are the elements that change.
+	parts func(data any) []part
+}
+
+// part is an element of a page, by its id, and what template makes its contents of which data.
+type part struct {
+	id, template string
+	data         any
+}
+
+// whole is for a page with one changing element, whose template bears its id.
+func whole(id string) func(any) []part {
+	return func(data any) []part { return []part{{id, id, data}} }
+}
+
+// show serves a view at a path, and its stream below that.
+func (s *Storefront) show(mux *http.ServeMux, path string, v view) {
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+		data, err := v.look(r.Context(), r)
+		if err != nil {
+			s.explain(w, r, err)
+			return
+		}
+		s.pages.Show(w, r, http.StatusOK, v.name, web.Page{Title: v.title, Nav: v.nav, Live: r.URL.Path + "/live", Data: data})
+	})
+	mux.HandleFunc("GET "+path+"/live", func(w http.ResponseWriter, r *http.Request) {
+		s.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error { return s.keepFresh(ctx, r, v, emit) })
+	})
+}
+
+// keepFresh emits the changing parts of a view until ctx ends.
+func (s *Storefront) keepFresh(ctx context.Context, r *http.Request, v view, emit web.Emit) error {
+	tick := time.NewTicker(refresh)
+	defer tick.Stop()
+	for {
+		if data, err := v.look(ctx, r); err == nil { // or what is shown stays
+			for _, p := range v.parts(data) {
+				html, err := s.pages.Part(v.name, p.template, p.data)
+				if err != nil {
+					s.Log.ErrorContext(ctx, "a part of a page could not be made", "page", v.name, "part", p.template, "error", err)
+					return err
+				}
+				if err := emit(p.id, html); err != nil {
+					return err
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.life.Done():
+			return nil
+		}
+	}
+}
+
+// problem is an error with words for the reader, and a status.
+type problem struct {
+	status       int
+	title, words string
+}
+
+func (p *problem) Error() string { return p.title + ": " + p.words }
+
+// explain answers with what went wrong.
+func (s *Storefront) explain(w http.ResponseWriter, r *http.Request, err error) {
+	var p *problem
+	if !errors.As(err, &p) {
+		p = &problem{http.StatusServiceUnavailable, "This cannot be shown now", err.Error()}
+	}
+	s.apologise(w, r, p.status, p.title, p.words)
+}
+
+func (s *Storefront) apologise(w http.ResponseWriter, r *http.Request, status int, title, words string) {
+	s.pages.Show(w, r, status, "problem", web.Page{Title: title, Data: map[string]string{"Title": title, "Words": words}})
+}
