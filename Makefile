@@ -2,7 +2,7 @@
 
 .PHONY: help
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: shop
 shop: ## run the whole shop in one process
@@ -13,10 +13,9 @@ test: ## run all tests, watching for data races
 	go test -race -shuffle=on ./...
 
 .PHONY: test-telemetry
-test-telemetry: ## test against a real collector and Prometheus; builds the collector once
+test-telemetry: ## test against a real collector, Prometheus and Jaeger, which are built once
 	.ci/build bin/checkout
-	e2e/collector/build bin/otelcol
-	go test -count=1 -tags telemetry ./e2e
+	.ci/telemetry bin/checkout
 
 .PHONY: lint
 lint: tools ## check the rules of .golangci.yml
@@ -41,6 +40,16 @@ crash: build ## kill the real program 1,300 times, with orders under way
 	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; \
 	then go run ./crash -kills 300 -db postgres -replicas 3 -binary bin/checkout; \
 	else echo 'NOT RUN: three replicas on PostgreSQL; it is not installed'; fi
+
+.PHONY: bench
+bench: ## measure the released service beside a bare program; writes docs/performance.md. Five minutes
+	.ci/build bin/checkout
+	go run ./bench -floor parallel -docs docs
+
+.PHONY: bench-20mb
+bench-20mb: ## measure it in small, cold containers, that of the shop first. Needs root; up to seven minutes
+	.ci/build bin/checkout
+	go run ./bench -container 20,28,36 -lines 5 -concurrency 16,64 -orders 12000 -time 16s -rounds 4 -docs docs
 
 .PHONY: sim
 sim: ## simulate a million schedules; the tests do 20,000

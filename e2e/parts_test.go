@@ -3,24 +3,15 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
+	"flag"
 	"fmt"
-	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -30,54 +21,65 @@ import (
 	"checkout/internal/demo"
 )
 
-const (
-	// patience is how long a test waits for what must happen, and often how often it looks. Nothing is measured by them.
-	patience = time.Minute
-	often    = 100 * time.Millisecond
-)
+var binary = flag.String("binary", "../bin/checkout", "the service's `executable`, as it is released")
 
 // parts are the service and those who receive its telemetry.
 type parts struct {
-	oteldemo.CheckoutServiceClient
+	*service
+	*collector
 
-	shop       *demo.Shop
-	folder     string // where the collector writes
-	prometheus string // its base URL
+	prometheus string // its base URL; empty: there is none
+	jaeger     string // its base URL; empty: there is none
 }
 
-// start starts everything in a shop of its own.
-func start(t *testing.T) *parts {
+// startAll starts everything in a shop of its own. The service calls things by the names of a dialect.
+func startAll(t *testing.T, names string) *parts {
 	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
+	p := &parts{}
+	p.collector = startCollector(t, p.startJaeger(t))
+	p.startPrometheus(t)
+	p.service = startService(t, p.otlp, map[string]string{"CHECKOUT_TELEMETRY_NAMES": names})
+	if p.prometheus != "" { // what it sees first has not grown yet
+		p.awaitNumber(t, "sum(checkout_orders_total)", "0")
 	}
-	t.Cleanup(func() { _ = shop.Close() })
-	p := &parts{shop: shop, folder: t.TempDir()}
-	otlp, metrics := p.collector(t)
-	p.scrape(t, metrics)
-	p.checkout(t, otlp)
 	return p
 }
 
-// collector starts a collector, and returns where it takes OTLP and where it shows metrics.
-func (p *parts) collector(t *testing.T) (otlp, metrics string) {
-	t.Helper()
-	otlp, metrics = free(t), free(t)
-	health := free(t)
-	run(t, built(t, "otelcol"), map[string]string{
-		"OTLP_ADDR": otlp, "METRICS_ADDR": metrics, "HEALTH_ADDR": health, "FOLDER": p.folder,
-	}, "--config", "collector/config.yaml")
-	await(t, "the collector", func(ctx context.Context) error { return get(ctx, "http://"+health, nil) })
-	return otlp, metrics
+// collector is an OpenTelemetry Collector.
+type collector struct {
+	*process
+
+	otlp    string // where it takes OTLP
+	metrics string // where it shows metrics to Prometheus
+	folder  string // where it writes
+	environ map[string]string
 }
 
-// scrape starts a Prometheus that reads the metrics at an address, with the rules that are deployed.
-func (p *parts) scrape(t *testing.T, metrics string) {
+// startCollector starts a collector that sends spans to an address, too.
+func startCollector(t *testing.T, spans string) *collector {
 	t.Helper()
-	executable, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatalf("%v; it is in Debian's package prometheus", err)
+	c := &collector{otlp: free(t), metrics: free(t), folder: t.TempDir()}
+	c.environ = map[string]string{
+		"OTLP_ADDR": c.otlp, "METRICS_ADDR": c.metrics, "HEALTH_ADDR": free(t), "SPANS_ADDR": spans, "FOLDER": c.folder,
+	}
+	c.start(t)
+	return c
+}
+
+// start starts it where it was before, and waits until it is there.
+func (c *collector) start(t *testing.T) {
+	t.Helper()
+	c.process = run(t, c.environ, built(t, "../bin/otelcol"), "--config", "collector/config.yaml")
+	await(t, "the collector", func(ctx context.Context) error { return get(ctx, "http://"+c.environ["HEALTH_ADDR"], nil) })
+}
+
+// startPrometheus starts a Prometheus that reads the collector's metrics, with the rules that are deployed. Like the
+// shop's it makes labels of what a resource is called.
+func (p *parts) startPrometheus(t *testing.T) {
+	t.Helper()
+	executable := optional(t, "prometheus", "CHECKOUT_TEST_PROMETHEUS")
+	if executable == "" {
+		return
 	}
 	rules, err := filepath.Abs("../deploy/prometheus/checkout.rules.yaml")
 	if err != nil {
@@ -87,161 +89,21 @@ func (p *parts) scrape(t *testing.T, metrics string) {
 	text := fmt.Sprintf(`
 global: { scrape_interval: 1s, evaluation_interval: 1s }
 rule_files: [%q]
-scrape_configs: [{ job_name: collector, honor_labels: true, static_configs: [{ targets: [%q] }] }]
-`, rules, metrics)
+scrape_configs:
+  - job_name: collector
+    honor_labels: true
+    static_configs: [{ targets: [%q] }]
+    metric_relabel_configs:
+      - { source_labels: [job], regex: (.+)/(.+), target_label: service_namespace, replacement: $1 }
+      - { source_labels: [job], regex: (.+)/(.+), target_label: service_name, replacement: $2 }
+`, rules, p.metrics)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	addr := free(t)
 	p.prometheus = "http://" + addr
-	run(t, executable, nil, "--config.file", config, "--storage.tsdb.path", t.TempDir(), "--web.listen-address", addr, "--log.level", "warn")
+	run(t, nil, executable, "--config.file", config, "--storage.tsdb.path", t.TempDir(), "--web.listen-address", addr, "--log.level", "warn")
 	await(t, "Prometheus", func(ctx context.Context) error { return get(ctx, p.prometheus+"/-/ready", nil) })
-}
-
-// checkout starts the service, as small as it is in the shop.
-func (p *parts) checkout(t *testing.T, otlp string) {
-	t.Helper()
-	addr := free(t)
-	_, port, _ := net.SplitHostPort(addr)
-	environ := p.shop.Environ()
-	maps.Copy(environ, map[string]string{
-		"CHECKOUT_PORT":               port,
-		"CHECKOUT_DB":                 filepath.Join(t.TempDir(), "orders.db"),
-		"CHECKOUT_TELEMETRY_NAMES":    "both",
-		"GOMEMLIMIT":                  "16MiB",
-		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + otlp,
-		"OTEL_METRIC_EXPORT_INTERVAL": "1000",
-		"OTEL_BSP_SCHEDULE_DELAY":     "100",
-		"OTEL_BLRP_SCHEDULE_DELAY":    "100",
-	})
-	run(t, built(t, "checkout"), environ)
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	await(t, "the service", func(ctx context.Context) error {
-		_, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
-		return err
-	})
-	p.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(conn)
-}
-
-// built is an executable that make test-telemetry builds.
-func built(t *testing.T, name string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join("../bin", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v; make test-telemetry builds it", err)
-	}
-	return path
-}
-
-// run starts a program, in nothing but the given environment, and ends it with the test.
-func run(t *testing.T, executable string, environ map[string]string, args ...string) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, executable, args...)
-	cmd.Env = []string{"HOME=" + t.TempDir()}
-	for name, value := range environ {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	out := new(output)
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = patience
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		if err := cmd.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: %v", filepath.Base(executable), err)
-		}
-		if t.Failed() {
-			t.Logf("%s:\n%s", filepath.Base(executable), out)
-		}
-	})
-}
-
-// output is what a program writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
-// free is an address that nothing listens on, below the ports that the system gives to clients.
-func free(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", fmt.Sprint(20_000+rand.IntN(12_000)))
-		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
-// await tries until try succeeds, and fails the test with the last error if it never does.
-func await(t *testing.T, what string, try func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(often)
-	defer tick.Stop()
-	for {
-		err := try(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
-}
-
-// get reads the JSON at a URL into, unless that is nil.
-func get(ctx context.Context, at string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %s", at, res.Status, text)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(text, into)
 }
 
 // sample is a series with its value, as text.
@@ -255,4 +117,101 @@ func (p *parts) query(ctx context.Context, expr string) ([]sample, error) {
 	var answer struct{ Data struct{ Result []sample } }
 	err := get(ctx, p.prometheus+"/api/v1/query?"+url.Values{"query": {expr}}.Encode(), &answer)
 	return answer.Data.Result, err
+}
+
+// awaitNumber waits until a query is answered by one number.
+func (p *parts) awaitNumber(t *testing.T, expr, want string) {
+	t.Helper()
+	await(t, expr, func(ctx context.Context) error {
+		got, err := p.query(ctx, expr)
+		if err == nil && (len(got) != 1 || got[0].Value[1] != want) {
+			err = fmt.Errorf("the answer is %v, want %s", got, want)
+		}
+		return err
+	})
+}
+
+// startJaeger starts a Jaeger, and returns where it takes OTLP: an address where nobody listens, if there is none.
+func (p *parts) startJaeger(t *testing.T) (otlp string) {
+	t.Helper()
+	otlp = free(t)
+	executable := optional(t, "../bin/jaeger", "CHECKOUT_TEST_JAEGER")
+	if executable == "" {
+		return otlp
+	}
+	web, admin := free(t), free(t)
+	p.jaeger = "http://" + web
+	run(t, map[string]string{"SPAN_STORAGE_TYPE": "memory", "OTEL_TRACES_SAMPLER": "always_off"}, executable,
+		"--collector.otlp.grpc.host-port", otlp, "--collector.otlp.http.host-port", free(t),
+		"--collector.grpc-server.host-port", free(t), "--collector.http-server.host-port", free(t),
+		"--query.http-server.host-port", web, "--query.grpc-server.host-port", free(t),
+		"--admin.http.host-port", admin, "--log-level", "warn")
+	await(t, "Jaeger", func(ctx context.Context) error { return get(ctx, "http://"+admin, nil) })
+	return otlp
+}
+
+// service is the service, in a shop.
+type service struct {
+	oteldemo.CheckoutServiceClient
+	*process
+
+	shop *demo.Shop
+}
+
+// startService starts the service in a shop of its own, as small as it is in the demo, and with what is set beside.
+func startService(t *testing.T, otlp string, set map[string]string, before ...string) *service {
+	t.Helper()
+	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = shop.Close() })
+	addr := free(t)
+	_, port, _ := net.SplitHostPort(addr)
+	environ := shop.Environ()
+	maps.Copy(environ, map[string]string{
+		"CHECKOUT_PORT":               port,
+		"CHECKOUT_DB":                 filepath.Join(t.TempDir(), "orders.db"),
+		"GOMEMLIMIT":                  "16MiB",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + otlp,
+		"OTEL_METRIC_EXPORT_INTERVAL": "1000",
+		"OTEL_BSP_SCHEDULE_DELAY":     "100",
+		"OTEL_BLRP_SCHEDULE_DELAY":    "100",
+	})
+	maps.Copy(environ, set)
+	command := append(before, built(t, *binary))
+	s := &service{shop: shop, process: run(t, environ, command[0], command[1:]...)}
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	await(t, "the service", func(ctx context.Context) error {
+		_, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
+		return err
+	})
+	s.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(conn)
+	return s
+}
+
+// A card that is charged, and one that is refused.
+const (
+	visa = "4432-8015-6152-0454"
+	amex = "3782 822463 10005"
+)
+
+// buy asks for one piece of a product.
+func (s *service) buy(ctx context.Context, user, currency, card string) (*oteldemo.OrderResult, error) {
+	s.shop.Cart.Put(user, "OLJCESPC7Z", 1)
+	return s.place(ctx, user, currency, card)
+}
+
+// place asks for what is in the user's cart.
+func (s *service) place(ctx context.Context, user, currency, card string) (*oteldemo.OrderResult, error) {
+	answer, err := s.PlaceOrder(ctx, &oteldemo.PlaceOrderRequest{
+		UserId: user, UserCurrency: currency, Email: user + "@example.com",
+		Address:    &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
+		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: card, CreditCardCvv: 672, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1},
+	})
+	return answer.GetOrder(), err
 }
