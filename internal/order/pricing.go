@@ -61,15 +61,15 @@ func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 	if err := p.withinLimits(lines, listed); err != nil {
 		return nil, err
 	}
-	local, err := p.convert(ctx, listed, req.Currency)
+	inCurrency, err := p.convert(ctx, listed, req.Currency)
 	if err != nil {
 		return nil, err
 	}
 	items := make([]Item, len(lines))
 	for i, line := range lines {
-		items[i] = Item{Line: line, Cost: local.units[i]}
+		items[i] = Item{Line: line, Cost: inCurrency.units[i]}
 	}
-	total, err := sum(lines, local)
+	total, err := sum(lines, inCurrency)
 	if err != nil {
 		return nil, &Error{Kind: ErrImplausible, Step: StepConvert, Err: err}
 	}
@@ -81,7 +81,7 @@ func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 		Email:    req.Email,
 		Address:  req.Address,
 		Items:    items,
-		Shipping: local.shipping,
+		Shipping: inCurrency.shipping,
 		Total:    total,
 		Created:  began,
 		Changed:  time.Now(),
@@ -224,6 +224,9 @@ func (p *Pricing) withinLimits(lines []Line, listed prices) error {
 // convert turns listed prices into the customer's currency, each distinct one once, and rounds them.
 func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency) (prices, error) {
 	all := append(listed.units[:len(listed.units):len(listed.units)], listed.shipping)
+	if to == dollar {
+		return local(all, func(i int) money.Amount { return all[i] })
+	}
 	first := make(map[money.Amount]int, len(all)) // where a price occurs first
 	converted := make([]money.Amount, len(all))
 	reads := p.start(ctx, StepConvert)
@@ -232,8 +235,8 @@ func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency)
 			continue
 		}
 		first[price] = i
-		if price.Currency() == to || price.Sign() == 0 {
-			converted[i], _ = money.New(to, price.Units(), price.Nanos()) // of a valid amount: it cannot fail
+		if price.Sign() == 0 {
+			converted[i] = money.Zero(to)
 			continue
 		}
 		reads.do(func(ctx context.Context) (err error) {
@@ -247,17 +250,22 @@ func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency)
 	if err := reads.wait(); err != nil {
 		return prices{}, err
 	}
-	local := make([]money.Amount, len(all))
-	for i, price := range all {
-		exact := converted[first[price]]
-		rounded, err := exact.Round()
-		if err != nil || rounded.Sign() != exact.Sign() {
-			return prices{}, &Error{Kind: ErrImplausible, Step: StepConvert, Err: fmt.Errorf("%v is %v, which cannot be paid", price, exact)}
+	return local(all, func(i int) money.Amount { return converted[first[all[i]]] })
+}
+
+// local are the listed prices as the customer pays them: exact ones, of which the last is that of shipping, rounded.
+func local(listed []money.Amount, exact func(i int) money.Amount) (prices, error) {
+	all := make([]money.Amount, len(listed))
+	for i, price := range listed {
+		is := exact(i)
+		rounded, err := is.Round()
+		if err != nil || rounded.Sign() != is.Sign() {
+			return prices{}, &Error{Kind: ErrImplausible, Step: StepConvert, Err: fmt.Errorf("%v is %v, which cannot be paid", price, is)}
 		}
-		local[i] = rounded
+		all[i] = rounded
 	}
-	last := len(local) - 1
-	return prices{units: local[:last], shipping: local[last]}, nil
+	last := len(all) - 1
+	return prices{units: all[:last], shipping: all[last]}, nil
 }
 
 // sum is Σ unit price · quantity + shipping, exactly.

@@ -122,6 +122,7 @@ func unmet() map[string]string {
 		"event.log.flagd_back":                      elsewhere,
 		"event.log.names_unknown":                   "the configuration does not let it through",
 		"event.log.no_runtime_metrics":              byHand,
+		"event.log.read_ahead":                      byHand,
 		"event.log.order_held_up: skipped":          masses,
 		"event.log.order_not_placed: skipped":       masses,
 		"event.log.order_not_recorded":              elsewhere,

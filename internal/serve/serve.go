@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"checkout/internal/admission"
+	"checkout/internal/container"
 	"checkout/internal/order"
 	"checkout/internal/rpc"
 	"checkout/internal/store"
@@ -29,7 +30,11 @@ type record interface {
 // Run serves orders until ctx ends; then it lets those under way finish, as long as the configuration allows. The log
 // goes to out. ready, unless nil, is called once with the address that is listened on.
 func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) error {
+	spared := container.SparePages() // first of all, before more of them are touched
 	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names})
+	if spared != nil {
+		t.Logger().WarnContext(ctx, "the executable is read ahead, in a container too small for that", "error", spared)
+	}
 	err := run(ctx, c, t, ready)
 	if lost := t.Shutdown(context.WithoutCancel(ctx)); lost != nil {
 		t.Logger().WarnContext(ctx, "some telemetry could not be sent", "error", lost)

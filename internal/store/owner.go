@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"checkout/internal/order"
@@ -82,6 +83,7 @@ func (o *owner) run() {
 	for {
 		select {
 		case r := <-o.requests:
+			runtime.Gosched() // while others have something to do, it may well be a request that can come along
 			batch = o.gather(append(batch[:0], r))
 			o.serve(batch)
 			clear(batch)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"checkout/internal/container"
 )
 
 func TestTheProcessTellsWhatItTakes(t *testing.T) {
@@ -89,7 +91,7 @@ func BenchmarkCollect(b *testing.B) {
 	for name, observe := range map[string]func(*Telemetry){
 		"process":   (*Telemetry).observeProcess,
 		"runtime":   (*Telemetry).observeRuntime,
-		"container": func(t *Telemetry) { t.observeContainer(wholeSystem()) },
+		"container": func(t *Telemetry) { t.observeContainer(container.OwnMemory) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			r := record(b)

@@ -27,6 +27,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"checkout/internal/container"
 )
 
 const (
@@ -83,7 +85,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	t.abort = abort
 	t.observeProcess()
 	t.observeRuntime()
-	t.observeContainer(wholeSystem())
+	t.observeContainer(container.OwnMemory)
 	if err := runtime.Start(runtime.WithMeterProvider(p.meters), runtime.WithMinimumReadMemStatsInterval(time.Second)); err != nil {
 		stdout.WarnContext(ctx, "no runtime metrics", "error", err)
 	}
