@@ -174,8 +174,8 @@ func asking() []bug {
 		},
 		{
 			"prices are not rounded", pricing,
-			"local[i] = rounded",
-			"local[i] = exact",
+			"all[i] = rounded",
+			"all[i] = is",
 		},
 	}
 }
