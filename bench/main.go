@@ -1,8 +1,16 @@
-// Command bench measures the service as its users meet it: the real program in a process of its own, with a memory limit
-// like that of its container, against the shop's neighbours in this process. It prints orders a second, latencies, and
-// what an order costs in CPU and memory. Run it with another -binary to compare.
+// Command bench measures the service as its users meet it: the real executable in a process of its own, with the memory
+// limit of its container, among neighbours in a second process, under a load that comes from a third. It prints a table:
+// orders a second, latencies, and what an order costs in processor time, memory and disk.
 //
-//	go build -o bin/checkout ./cmd/checkout && go run ./bench -binary bin/checkout -lines 5 -concurrency 64
+//	make bench
+//	go run ./bench -lines 1,5,20 -concurrency 64 -latency 5ms
+//	go run ./bench -rate 200 -time 30s -orders 6000      orders come when they come
+//	go run ./bench -floor parallel,sequential            beside bare programs that make the same calls
+//	go run ./bench -against ~/stock-checkout             beside another executable
+//	go run ./bench -container 20 -concurrency 16,64      in a small, cold container
+//
+// Programs take turns, a little of each in every round, because a machine that others use too is never the same for
+// long: what to believe are the ratios.
 package main
 
 import (
@@ -11,174 +19,98 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
-	"slices"
-	"strconv"
-	"sync"
-	"sync/atomic"
-	"time"
+	"syscall"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"checkout/bench/floor"
+)
 
-	"checkout/gen/oteldemo"
-	"checkout/internal/demo"
+// What this program can be beside the load: its first argument.
+const (
+	modeShop  = "shop"  // the neighbours
+	modeFloor = "floor" // the bare program, of the kind that the second argument names
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := dispatch(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// load is what is asked of the service.
-type load struct {
-	binary      string
-	orders      int
-	lines       int
-	concurrency int
-	currency    string
-	latency     time.Duration
-	memory      string
-	durable     bool
-	telemetry   bool
+// dispatch is whichever program the arguments ask for.
+func dispatch(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == modeShop:
+		return runShop(ctx, os.Stdin, os.Stdout)
+	case len(args) == 2 && args[0] == modeFloor:
+		return floor.Run(ctx, floor.Kind(args[1]), os.Getenv)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	o, err := parse(args, self, os.Stderr)
+	if err != nil {
+		return err
+	}
+	report := report{out: os.Stdout, csv: o.csv, docs: o.docs}
+	if len(o.containers) > 0 {
+		return o.choke(ctx, report, os.Stderr)
+	}
+	return o.bench(ctx, report, os.Stderr)
 }
 
-func run(ctx context.Context, args []string, out io.Writer) (err error) {
-	var l load
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.StringVar(&l.binary, "binary", "bin/checkout", "`program` to measure, with the stock service's environment")
-	flags.IntVar(&l.orders, "orders", 5000, "orders to place")
-	flags.IntVar(&l.lines, "lines", 5, "lines of a cart")
-	flags.IntVar(&l.concurrency, "concurrency", 64, "orders at once")
-	flags.StringVar(&l.currency, "currency", "USD", "ISO 4217 `code` to pay in")
-	flags.DurationVar(&l.latency, "latency", 0, "how much longer every call to a neighbour takes")
-	flags.StringVar(&l.memory, "memlimit", "16MiB", "GOMEMLIMIT of the program")
-	flags.BoolVar(&l.durable, "durable", true, "the record on disk, not in memory")
-	flags.BoolVar(&l.telemetry, "telemetry", true, "export telemetry")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	shop, err := demo.Start(ctx, demo.Options{Products: l.lines})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, shop.Close()) }()
-	for _, n := range []*demo.Neighbour{shop.Cart.Neighbour, shop.Catalog.Neighbour, shop.Currency.Neighbour, shop.Payment.Neighbour, shop.Shipping.Neighbour, shop.Email.Neighbour} {
-		n.Trouble(demo.Trouble{Latency: l.latency})
-	}
-	child, err := l.start(ctx, shop)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, child.end()) }()
-	warm := l
-	warm.orders = min(l.orders/5, 500)
-	if _, err := warm.place(ctx, shop, child.addr, "warm"); err != nil {
-		return err
-	}
-	before, err := child.usage()
-	if err != nil {
-		return err
-	}
-	result, err := l.place(ctx, shop, child.addr, "user")
-	if err != nil {
-		return err
-	}
-	after, err := child.usage()
-	if err != nil {
-		return err
-	}
-	result.print(out, l, after.cpu-before.cpu, after)
-	return nil
-}
-
-// result is how the orders went.
-type result struct {
-	took      time.Duration
-	latencies []time.Duration // of the orders that were placed, sorted
-	failures  int
-	failure   error // one of them
-}
-
-// place places orders, so many at once, each with a user and a cart of its own.
-func (l load) place(ctx context.Context, shop *demo.Shop, addr, prefix string) (result, error) {
-	products := shop.Catalog.Products()
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return result{}, err
-	}
-	defer func() { _ = conn.Close() }()
-	client := oteldemo.NewCheckoutServiceClient(conn)
-	var next atomic.Int64
-	var mu sync.Mutex
-	var r result
-	var workers sync.WaitGroup
-	began := time.Now()
-	for range l.concurrency {
-		workers.Go(func() {
-			for i := int(next.Add(1)); i <= l.orders && ctx.Err() == nil; i = int(next.Add(1)) {
-				user := prefix + strconv.Itoa(i)
-				for _, p := range products[:l.lines] {
-					shop.Cart.Put(user, p.GetId(), 1)
-				}
-				start := time.Now()
-				_, err := client.PlaceOrder(ctx, l.request(user))
-				mu.Lock()
-				if err != nil {
-					r.failures, r.failure = r.failures+1, err
-				} else {
-					r.latencies = append(r.latencies, time.Since(start))
-				}
-				mu.Unlock()
+// bench measures all programs in all cells. Progress goes to log.
+func (o options) bench(ctx context.Context, r report, log io.Writer) error {
+	all, err := each(o.cells, log, func(c cell) ([]*result, error) {
+		results, err := o.measure(ctx, c, o.programs)
+		for _, r := range results {
+			if r.failed > 0 {
+				_, _ = fmt.Fprintf(log, "%s: %d orders failed, one of them so: %v\n", r.by.name, r.failed, r.failure)
 			}
-		})
-	}
-	workers.Wait()
-	r.took = time.Since(began)
-	slices.Sort(r.latencies)
-	return r, ctx.Err()
-}
-
-func (l load) request(user string) *oteldemo.PlaceOrderRequest {
-	return &oteldemo.PlaceOrderRequest{
-		UserId: user, UserCurrency: l.currency, Email: user + "@example.com",
-		Address: &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
-		CreditCard: &oteldemo.CreditCardInfo{ //nolint:gosec // a card that belongs to nobody
-			CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1,
-		},
-	}
-}
-
-func (r result) print(out io.Writer, l load, cpu time.Duration, u usage) {
-	placed := len(r.latencies)
-	at := func(q float64) time.Duration {
-		if placed == 0 {
-			return 0
 		}
-		return r.latencies[min(int(q*float64(placed)), placed-1)].Round(10 * time.Microsecond)
+		return results, err
+	})
+	if err != nil {
+		return err
 	}
-	_, _ = fmt.Fprintf(out, "%d lines in %s, %d at once, %v a call, GOMEMLIMIT=%s: %d placed, %d failed\n", l.lines, l.currency, l.concurrency, l.latency, l.memory, placed, r.failures)
-	_, _ = fmt.Fprintf(out, "  %.0f orders/s   p50 %v  p90 %v  p99 %v  max %v\n", float64(placed)/r.took.Seconds(), at(.5), at(.9), at(.99), at(1))
-	_, _ = fmt.Fprintf(out, "  %.2f ms CPU an order   peak RSS %.1f MiB, of it anonymous now %.1f MiB\n", float64(cpu.Microseconds())/1000/float64(max(placed, 1)), mib(u.peak), mib(u.anonymous))
-	if r.failure != nil {
-		_, _ = fmt.Fprintf(out, "  a failure: %v\n", r.failure)
-	}
+	return errors.Join(r.table("bench", tableOf(all), legend), r.plots(charts(all)))
 }
 
-func mib(kib int64) float64 { return float64(kib) / 1024 }
-
-// freePort is a port that was free a moment ago, for a program that cannot say which it has taken.
-func freePort(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// choke measures the first program alone in all cells, in containers of all sizes.
+func (o options) choke(ctx context.Context, r report, log io.Writer) error {
+	var all []window
+	for _, limit := range o.containers {
+		windows, err := each(o.cells, log, func(c cell) ([]window, error) { return o.contain(ctx, c, o.programs[0], limit, log) })
+		if err != nil {
+			return err
+		}
+		all = append(all, windows...)
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
+	if all == nil {
+		return nil
+	}
+	return r.table("container", containerTable(all), containerLegend)
+}
+
+// each measures cells, less those that this machine cannot.
+func each[T any](cells []cell, log io.Writer, measure func(cell) ([]T, error)) ([]T, error) {
+	var all []T
+	for i, c := range cells {
+		_, _ = fmt.Fprintf(log, "%d of %d: %v\n", i+1, len(cells), c)
+		results, err := measure(c)
+		switch {
+		case errors.Is(err, errNotHere):
+			_, _ = fmt.Fprintf(log, "NOT MEASURED: %v\n", err)
+		case err != nil:
+			return nil, fmt.Errorf("%v: %w", c, err)
+		}
+		all = append(all, results...)
+	}
+	return all, nil
 }

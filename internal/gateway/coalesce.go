@@ -79,16 +79,15 @@ func newQuestions[Q comparable, A any](joined Joined) *questions[Q, A] {
 // ask answers q by the call that is under way, or else by call, in which case others may join.
 func (qs *questions[Q, A]) ask(ctx context.Context, q Q, call func() (A, error)) (answer A, err error) {
 	for {
-		mine := &question[A]{asker: ctx, answered: make(chan struct{}), gaveUp: true}
 		qs.mu.Lock()
 		other := qs.open[q]
 		if other == nil {
+			mine := &question[A]{asker: ctx, answered: make(chan struct{}), gaveUp: true}
 			qs.open[q] = mine
-		}
-		qs.mu.Unlock()
-		if other == nil {
+			qs.mu.Unlock()
 			return qs.lead(ctx, q, mine, call)
 		}
+		qs.mu.Unlock()
 		select {
 		case <-other.answered:
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -26,9 +27,13 @@ func DefaultLimits() Limits {
 	return Limits{Lines: 200, Quantity: 10_000, Pieces: 100_000, Price: 10_000_000, Total: 1_000_000}
 }
 
-// readsAtOnce bounds the read phase's calls over the whole process. An order alone has all it can use, up to 126 lines;
-// many orders together would only queue at the neighbours, and pay for it in memory.
-const readsAtOnce = 128
+// readsAtOnce bounds the read phase's calls over the whole process: half as many when more than fewOrders are read for.
+// An order alone has all it can use, up to 126 lines. Many orders together only queue for the processors and at the
+// neighbours, and pay for it in memory: in a small heap the garbage collector then takes more time than the orders do.
+const (
+	readsAtOnce = 128
+	fewOrders   = 2
+)
 
 // Pricing is the read phase: cart, then products beside the quote, then conversions. It is the depth of the data's
 // dependencies and no more, however many lines there are. It implements Pricer.
@@ -39,17 +44,20 @@ type Pricing struct {
 	carrier  Carrier
 	limits   Limits
 	reads    *semaphore.Weighted
+	orders   atomic.Int32 // that are read for
 }
 
 // NewPricing makes a Pricing that asks these neighbours.
 func NewPricing(cart Cart, catalog Catalog, exchange Exchange, carrier Carrier, limits Limits) *Pricing {
-	return &Pricing{cart, catalog, exchange, carrier, limits, semaphore.NewWeighted(readsAtOnce)}
+	return &Pricing{cart: cart, catalog: catalog, exchange: exchange, carrier: carrier, limits: limits, reads: semaphore.NewWeighted(readsAtOnce)}
 }
 
 // Price reads the user's cart and adds up what it costs. Each unit price and the quote are rounded once to what can be
 // paid in the customer's currency; the total is the exact sum of those, so that the receipt adds up.
 func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 	began := time.Now()
+	p.orders.Add(1)
+	defer p.orders.Add(-1)
 	lines, err := p.lines(ctx, req.UserID)
 	if err != nil {
 		return nil, err

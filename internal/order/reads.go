@@ -23,12 +23,16 @@ func (p *Pricing) start(ctx context.Context, step Step) *reads {
 
 // do runs f beside the others. It waits for a place first, so that orders in want of one hold no goroutines for it.
 func (r *reads) do(f func(ctx context.Context) error) {
-	if err := r.p.reads.Acquire(r.ctx, 1); err != nil {
+	place := int64(1)
+	if r.p.orders.Load() > fewOrders {
+		place = 2
+	}
+	if err := r.p.reads.Acquire(r.ctx, place); err != nil {
 		r.group.Go(func() error { return fail(ErrUnavailable, r.step, context.Cause(r.ctx)) })
 		return
 	}
 	r.group.Go(func() error {
-		defer r.p.reads.Release(1)
+		defer r.p.reads.Release(place)
 		return guard(func() error { return f(r.ctx) })
 	})
 }

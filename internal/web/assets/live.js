@@ -1,5 +1,6 @@
 // Keeps a page fresh. The body's data-live names a stream of server-sent events; the data of an event is the id of an
-// element, a line break, and the element's new contents. What somebody types into or has selected is left alone meanwhile.
+// element, a line break, and the element's new contents. What somebody fills in or has selected is left alone meanwhile;
+// what has the focus, is opened or is scrolled stays so.
 (() => {
   'use strict';
   const path = document.body.dataset.live;
@@ -8,27 +9,66 @@
   const latest = new Map();
   let source, again;
 
+  // While a button or a key is down nothing changes: what is let go of is what was pressed.
+  let pressed = false;
+  const down = ['pointerdown', 'keydown'], up = ['pointerup', 'pointercancel', 'keyup', 'blur'];
+  for (const type of [...down, ...up]) {
+    window.addEventListener(type, () => { pressed = down.includes(type); }, true);
+  }
+
+  const changed = (field) => {
+    if (field.type === 'radio' || field.type === 'checkbox') return field.checked !== field.defaultChecked;
+    if (field.options) return field.selectedIndex !== Math.max([...field.options].findIndex((option) => option.defaultSelected), 0);
+    return field.value !== field.defaultValue;
+  };
+
   const busy = (element) => {
     const selection = document.getSelection();
-    const typed = [...element.querySelectorAll('input, textarea')].some((input) => input.value !== input.defaultValue);
-    return typed || element.querySelector('input:focus, select:focus, textarea:focus')
+    return [...element.querySelectorAll('input:not([type="hidden"]), textarea, select')].some(changed)
+      || element.querySelector('input:focus, select:focus, textarea:focus')
       || selection && !selection.isCollapsed && element.contains(selection.anchorNode);
+  };
+
+  // The selector of something in an element, by what names it and what it lies in. New contents are searched with it.
+  const selectorOf = (thing, element) => {
+    const steps = [];
+    for (let e = thing; e !== element; e = e.parentElement) {
+      const name = ['id', 'href', 'aria-label'].find((attribute) => e.hasAttribute(attribute));
+      if (name) steps.unshift(`${e.localName}[${name}="${CSS.escape(e.getAttribute(name))}"]`);
+      else if (e === thing) steps.unshift(e.localName);
+    }
+    return steps.join(' ');
+  };
+
+  // Remembers what people have done to the contents of an element, and returns what does it to the new ones.
+  const remember = (element) => {
+    const again = [];
+    const keep = (thing, act) => again.push([selectorOf(thing, element), act]);
+    for (const details of element.querySelectorAll('details[open]')) keep(details, (same) => { same.open = true; });
+    for (const scrolled of element.querySelectorAll('.scroll')) {
+      const { scrollLeft: left, scrollTop: top } = scrolled;
+      if (left || top) keep(scrolled, (same) => same.scrollTo({ left, top, behavior: 'instant' }));
+    }
+    const active = document.activeElement;
+    if (active !== element && element.contains(active)) keep(active, (same) => same.focus({ preventScroll: true }));
+    return () => {
+      for (const [selector, act] of again) {
+        const same = element.querySelector(selector);
+        if (same) act(same);
+      }
+    };
   };
 
   const show = (id, html) => {
     const element = document.getElementById(id);
     if (!element || latest.get(id) !== html) return;
-    if (busy(element)) {
-      setTimeout(show, 1000, id, html);
+    if (pressed || busy(element)) {
+      setTimeout(show, 250, id, html);
       return;
     }
-    const active = document.activeElement;
-    const inside = active !== element && element.contains(active);
+    const again = remember(element);
     element.innerHTML = html;
-    if (!inside) return;
-    const same = active.id ? '#' + CSS.escape(active.id) : `[href="${CSS.escape(active.getAttribute('href') || '')}"]`;
-    const focus = element.querySelector(same);
-    if (focus) focus.focus({ preventScroll: true });
+    again();
   };
 
   const say = (text, state) => {

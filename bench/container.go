@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+)
+
+// A container's limit counts the pages of files too, the executable's own among them. When that does not fit beside the
+// heap, pages are dropped and read again for ever: nothing is killed, and hardly anything gets done. A benchmark on a
+// machine that has the executable in memory already does not see that. This one does.
+
+// window is a part of the time in a container.
+type window struct {
+	*result
+	number        int
+	limit         int64 // bytes of the container
+	current, peak int64 // bytes that it takes, and has taken at most
+	kills         int64 // since the start
+	serves        bool  // it has come that far
+}
+
+// contain measures a program in a cell, in a container of so many bytes, from a cold start: the executable is read from
+// the disk, page by page, and nothing warms up before it counts. Every round is a window. A program that does not serve,
+// or dies, is a result too: the last window says so.
+func (o options) contain(ctx context.Context, c cell, p program, limit int64, log io.Writer) (windows []window, err error) {
+	group, err := newCgroup(o.cgroup, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotHere, err)
+	}
+	defer func() { err = errors.Join(err, group.remove()) }()
+	s, err := openShop(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.tell(ctx, "Latency", c.latency, nil); err != nil {
+		return nil, err
+	}
+	path, err := chill(p.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(path))) }()
+	p.path = path
+	r, err := newRun(ctx, p, c, s, group.folder)
+	if err != nil {
+		_, _ = fmt.Fprintln(log, err)
+		return []window{o.look(group, &result{by: p, of: c, tally: newTally()}, limit)}, ctx.Err()
+	}
+	defer func() { _ = r.end() }() // one that is choking may have to be killed
+	for i := range o.rounds {
+		if err := r.turn(ctx, o.share()); err != nil { // it has died
+			_, _ = fmt.Fprintln(log, err)
+			return append(windows, o.look(group, r.take(), limit)), ctx.Err()
+		}
+		w := o.look(group, r.take(), limit)
+		w.number, w.serves = i+1, true
+		windows = append(windows, w)
+	}
+	return windows, nil
+}
+
+// look adds to a result what the cgroup tells. What it does not tell is 0.
+func (options) look(group *cgroup, r *result, limit int64) window {
+	w := window{result: r, limit: limit}
+	w.current, w.peak, _ = group.memory()
+	w.kills, _ = group.kills()
+	return w
+}
+
+// chill copies an executable to a folder of its own, and makes the kernel forget that it has seen it.
+func chill(path string) (cold string, err error) {
+	folder, err := os.MkdirTemp("", "bench-cold-")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("copying %s: %w", path, err), os.RemoveAll(folder))
+		}
+	}()
+	from, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	cold = filepath.Join(folder, filepath.Base(path))
+	to, err := os.OpenFile(cold, os.O_CREATE|os.O_WRONLY, 0o700) //nolint:gosec // it is to be executed
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Sync()); err == nil {
+		err = forget(to)
+	}
+	return cold, errors.Join(err, to.Close())
+}
+
+// containerTable is a row for every window.
+func containerTable(windows []window) table {
+	t := table{head: []string{"load", "container MiB", "window"}}
+	var shown []column
+	for _, c := range columns() {
+		switch c.name {
+		case "orders/s", "p50 ms", "p99 ms", "CPU ms", "anonymous MiB", "major faults", "start ms", "failed":
+			shown, t.head = append(shown, c), append(t.head, c.name)
+		}
+	}
+	t.head = append(t.head, "taken MiB", "at most MiB", "killed")
+	const mib = 1 << 20
+	for _, w := range windows {
+		row := []string{w.of.String(), fmt.Sprint(w.limit / mib), fmt.Sprint(w.number)}
+		if !w.serves {
+			row[2] = "does not serve"
+		}
+		for _, c := range shown {
+			value := math.NaN()
+			if w.serves {
+				value = c.value(w.result)
+			}
+			row = append(row, number(value, c.digits))
+		}
+		t.rows = append(t.rows, append(row,
+			number(float64(w.current)/mib, 1), number(float64(w.peak)/mib, 1), fmt.Sprint(w.kills)))
+	}
+	return t
+}

@@ -1,0 +1,116 @@
+package floor_test
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"checkout/bench/floor"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The floor is only worth comparing with if it really does what an order needs.
+func TestAnOrderIsChargedShippedConfirmedAndTold(t *testing.T) {
+	for kind, reads := range map[floor.Kind]map[string]int{
+		floor.Sequential: {"Convert": 3},
+		floor.Parallel:   {"Convert": 3, "GetSupportedCurrencies": 1},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := shop.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			shop.Cart.Put("ada", "OLJCESPC7Z", 2)
+			shop.Cart.Put("ada", "HQTGWGPNH4", 1)
+			order := place(t, kind, shop)
+
+			if order.GetOrderId() == "" || order.GetShippingTrackingId() == "" || len(order.GetItems()) != 2 {
+				t.Errorf("the answer is incomplete: %v", order)
+			}
+			if n := len(shop.Payment.Charges()); n != 1 {
+				t.Errorf("%d charges, want 1", n)
+			}
+			if n := len(shop.Shipping.Parcels()); n != 1 {
+				t.Errorf("%d parcels, want 1", n)
+			}
+			if n := len(shop.Email.Letters()); n != 1 {
+				t.Errorf("%d letters, want 1", n)
+			}
+			if left := shop.Cart.Items("ada"); left != nil {
+				t.Errorf("the cart still holds %v", left)
+			}
+			for method, want := range reads {
+				if n := shop.Currency.Count(method); n != want {
+					t.Errorf("%s was called %d times, want %d", method, n, want)
+				}
+			}
+			if err := shop.Await(t.Context(), func() bool { return len(shop.Accounting.Events()) == 1 }); err != nil {
+				t.Errorf("the event did not come: %v", err)
+			}
+		})
+	}
+}
+
+func TestAnUnknownKindIsRefused(t *testing.T) {
+	none := func(string) string { return "127.0.0.1:1" }
+	if err := floor.Run(t.Context(), "diagonal", none); err == nil {
+		t.Error("it ran")
+	}
+}
+
+// place runs a floor in the shop for one order, and returns when it has ended.
+func place(t *testing.T, kind floor.Kind, shop *demo.Shop) *oteldemo.OrderResult {
+	t.Helper()
+	port := freePort(t)
+	environ := shop.Environ()
+	environ["CHECKOUT_PORT"] = port
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- floor.Run(ctx, kind, func(name string) string { return environ[name] }) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", port), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answer, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{
+		UserId: "ada", UserCurrency: "EUR", Email: "ada@example.com",
+		Address:    &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
+		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1},
+	}, grpc.WaitForReady(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.GetOrder()
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// table is rows of cells under a head.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+// column is one figure of a result.
+type column struct {
+	name   string
+	value  func(*result) float64 // NaN when it is not known
+	digits int                   // after the point
+	ratio  bool                  // it is worth comparing
+}
+
+func columns() []column {
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	latency := func(percent float64) func(*result) float64 {
+		return func(r *result) float64 {
+			if r.placed() == 0 {
+				return math.NaN()
+			}
+			return ms(r.at(percent))
+		}
+	}
+	const kib, mib = 1 << 10, 1 << 20
+	return []column{
+		{"orders/s", func(r *result) float64 { return r.perSecond() }, 0, true},
+		{"p50 ms", latency(50), 1, true},
+		{"p90 ms", latency(90), 1, true},
+		{"p99 ms", latency(99), 1, true},
+		{"p99.9 ms", latency(99.9), 1, true},
+		{"CPU ms", func(r *result) float64 { return r.perOrder(ms(r.used.cpu)) }, 2, true},
+		{"objects", func(r *result) float64 { return r.perOrder(r.objects) }, 0, true},
+		{"KiB allocated", func(r *result) float64 { return r.perOrder(r.bytes) / kib }, 0, true},
+		{"KiB to disk", func(r *result) float64 { return r.perOrder(float64(r.used.written)) / kib }, 1, false},
+		{"RSS MiB", func(r *result) float64 { return float64(r.used.peak) / mib }, 1, false},
+		{"anonymous MiB", func(r *result) float64 { return float64(r.used.anonymous) / mib }, 1, false},
+		{"major faults", func(r *result) float64 { return float64(r.used.faults) }, 0, false},
+		{"executable MiB", func(r *result) float64 { return r.size / mib }, 1, false},
+		{"start ms", func(r *result) float64 { return ms(r.startup) }, 0, false},
+		{"failed", func(r *result) float64 { return float64(r.failed) }, 0, false},
+	}
+}
+
+// tableOf is a row for every result. Under one that is not the first of its cell are the ratios of the first to it.
+func tableOf(results []*result) table {
+	t := table{head: []string{"load", "program"}}
+	for _, c := range columns() {
+		t.head = append(t.head, c.name)
+	}
+	var first *result
+	for _, r := range results {
+		if first == nil || first.of != r.of {
+			first = r
+		}
+		row := []string{r.of.String(), r.by.name}
+		for _, c := range columns() {
+			row = append(row, number(c.value(r), c.digits))
+		}
+		t.rows = append(t.rows, row)
+		if r != first {
+			t.rows = append(t.rows, ratios(first, r))
+		}
+	}
+	return t
+}
+
+func ratios(a, b *result) []string {
+	row := []string{"", a.by.name + " ÷ " + b.by.name}
+	for _, c := range columns() {
+		ratio := math.NaN()
+		if c.ratio {
+			ratio = c.value(a) / c.value(b)
+		}
+		row = append(row, number(ratio, 2))
+	}
+	return row
+}
+
+// number is a figure in a table. What is not known is left out.
+func number(v float64, digits int) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return ""
+	}
+	return fmt.Sprintf("%.*f", digits, v)
+}
+
+// markdown is the table in Markdown. All columns but the first two hold numbers.
+func (t table) markdown() string {
+	var b strings.Builder
+	line := func(words []string) { b.WriteString("| " + strings.Join(words, " | ") + " |\n") }
+	line(t.head)
+	rule := make([]string, len(t.head))
+	for i := range rule {
+		rule[i] = "--:"
+	}
+	copy(rule, []string{"---", "---"})
+	line(rule)
+	for _, row := range t.rows {
+		line(row)
+	}
+	return b.String()
+}
+
+// csv is the table as comma-separated values (RFC 4180).
+func (t table) csv() (string, error) {
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	err := w.WriteAll(append([][]string{t.head}, t.rows...))
+	return b.String(), err
+}
