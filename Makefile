@@ -19,7 +19,7 @@ test-telemetry: ## test against a real collector, Prometheus and Jaeger, which a
 
 .PHONY: lint
 lint: tools ## check the rules of .golangci.yml
-	bin/tools/golangci-lint run ./...
+	bin/tools/golangci-lint run --build-tags telemetry,browser ./...
 
 .PHONY: format
 format: tools ## lay the code out as lint wants it
@@ -30,9 +30,10 @@ gen: tools ## make gen of proto
 	PATH="$(CURDIR)/bin/tools:$$PATH" sh -c 'buf lint && buf generate'
 
 .PHONY: build
-build: ## build bin/checkout as it is released, and bin/shop
+build: ## build bin/checkout as it is released, bin/shop and bin/console
 	.ci/build bin/checkout
 	go build -o bin/shop ./cmd/shop
+	go build -o bin/console ./cmd/console
 
 .PHONY: crash
 crash: build ## kill the real program 1,300 times, with orders under way
