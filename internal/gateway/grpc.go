@@ -14,32 +14,8 @@ import (
 // is the difference between an answer and a deadline.
 const dialTimeout = time.Second
 
-// serviceConfig (gRFC A6) has gRPC repeat what only reads, and nothing else: a read that found no server is asked up to
-// three times, as long as most of the last calls on the connection went well.
-//
-// There is no timeout in it, because gRPC would start that clock only after the name of the neighbour has been looked up.
-const serviceConfig = `{
-	"methodConfig": [{
-		"name": [
-			{"service": "oteldemo.CartService", "method": "GetCart"},
-			{"service": "oteldemo.ProductCatalogService", "method": "GetProduct"},
-			{"service": "oteldemo.CurrencyService", "method": "GetSupportedCurrencies"},
-			{"service": "oteldemo.CurrencyService", "method": "Convert"},
-			{"service": "checkout.v1.PaymentLedger", "method": "Lookup"}
-		],
-		"retryPolicy": {
-			"maxAttempts": 3,
-			"initialBackoff": "0.025s",
-			"maxBackoff": "0.25s",
-			"backoffMultiplier": 4,
-			"retryableStatusCodes": ["UNAVAILABLE"]
-		}
-	}],
-	"retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
-}`
-
 // Dial makes a connection to a gRPC neighbour at host:port, in plaintext unless opts hold credentials; opts also bring
-// the stats.Handler of the telemetry. It connects with the first call and never waits itself: it fails only for a target
+// the telemetry, which observes each try. It connects with the first call and never waits itself: it fails only for a target
 // or an option that cannot be.
 func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient(target, append(dialOptions(), opts...)...)
@@ -53,7 +29,8 @@ func dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithNoProxy(), // cards go straight to where they belong
-		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithChainUnaryInterceptor(new(retry).call),
+		grpc.WithDisableRetry(),         // other than that
 		grpc.WithDisableServiceConfig(), // the one from DNS: nobody there decides what is repeated
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,6 +110,37 @@ func TestReadsAreTriedThreeTimesAndWritesOnce(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestTelemetrySeesEachTry(t *testing.T) {
+	t.Parallel()
+	addr, _ := flaky(t, 2)
+	var seen []codes.Code
+	observe := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := next(ctx, method, req, reply, conn, opts...)
+		seen = append(seen, status.Code(err))
+		return err
+	}
+	if _, err := NewCart(dial(t, addr, grpc.WithChainUnaryInterceptor(observe)), Timeouts{}).Lines(t.Context(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if want := []codes.Code{codes.Unavailable, codes.Unavailable, codes.OK}; !slices.Equal(seen, want) {
+		t.Errorf("seen %v, want %v", seen, want)
+	}
+}
+
+func TestReadsAreNotRepeatedWhileMostFail(t *testing.T) {
+	t.Parallel()
+	addr, calls := flaky(t, 1000)
+	cart := NewCart(dial(t, addr), Timeouts{})
+	for range 10 {
+		if _, err := cart.Lines(t.Context(), "ann"); status.Code(err) != codes.Unavailable {
+			t.Fatalf("error is %v, want Unavailable", err)
+		}
+	}
+	if got := calls.Load(); got != 3+2+8 { // the fifth failure is the first that is not repeated
+		t.Errorf("10 reads were %d calls, want 13", got)
 	}
 }
 

@@ -31,23 +31,32 @@ type seam struct {
 	ID, Name string
 	at       troubled
 	methods  []string
+	set      *demo.Trouble // what somebody has set, while it is something else; nil when it is not
 }
 
 // Now is what is wrong with it.
 func (s seam) Now() demo.Trouble { return s.at.Troubled(s.methods[0]) }
 
+// Set is what somebody has set to go wrong.
+func (s seam) Set() demo.Trouble {
+	if s.set != nil {
+		return *s.set
+	}
+	return s.Now()
+}
+
 // seams are the calls of checkout. What the shop's own pages call stays well, so that they can be looked at.
 func (s *Storefront) seams() []seam {
 	return []seam{
-		{"cart", "Cart: read it", s.Shop.Cart, []string{"GetCart"}},
-		{"catalog", "Catalogue: price a product", s.Shop.Catalog, []string{"GetProduct"}},
-		{"currency", "Currency: convert", s.Shop.Currency, []string{"Convert"}},
-		{"quote", "Shipping: quote", s.Shop.Shipping, []string{"get-quote"}},
-		{"charge", "Payment: charge the card", s.Shop.Payment, []string{"Charge"}},
-		{"ledger", "Payment: look up and reverse", s.Shop.Payment, []string{"Lookup", "Reverse"}},
-		{"ship", "Shipping: ship the order", s.Shop.Shipping, []string{shipOrder}},
-		{"empty", "Cart: empty it", s.Shop.Cart, []string{"EmptyCart"}},
-		{"email", "E-mail: confirm", s.Shop.Email, []string{"send_order_confirmation"}},
+		{"cart", "Cart: read it", s.Shop.Cart, []string{"GetCart"}, nil},
+		{"catalog", "Catalogue: price a product", s.Shop.Catalog, []string{"GetProduct"}, nil},
+		{"currency", "Currency: convert", s.Shop.Currency, []string{"Convert"}, nil},
+		{"quote", "Shipping: quote", s.Shop.Shipping, []string{"get-quote"}, nil},
+		{"charge", "Payment: charge the card", s.Shop.Payment, []string{"Charge"}, nil},
+		{"ledger", "Payment: look up and reverse", s.Shop.Payment, []string{"Lookup", "Reverse"}, nil},
+		{"ship", "Shipping: ship the order", s.Shop.Shipping, []string{shipOrder}, s.usualShipping()},
+		{"empty", "Cart: empty it", s.Shop.Cart, []string{"EmptyCart"}, nil},
+		{"email", "E-mail: confirm", s.Shop.Email, []string{"send_order_confirmation"}, nil},
 	}
 }
 
@@ -101,9 +110,9 @@ func faults() []fault {
 // Is tells whether a trouble is of that fault.
 func (f fault) Is(t demo.Trouble) bool { return f.is == t.Fault }
 
-// Percent is how many calls go wrong.
+// Percent is how many calls are to go wrong.
 func (s seam) Percent() string {
-	t := s.Now()
+	t := s.Set()
 	if t.Fault == demo.None || t.Chance == 0 {
 		return "100"
 	}
@@ -151,6 +160,7 @@ func (s *Storefront) board(mux *http.ServeMux) {
 			{"checkout", "checkout", page.Checkout},
 			{"crash", "crash", page.Checkout},
 			{"load", "load", page.Load},
+			{"plots", "plots", page.Load},
 			{"neighbours", "neighbours", page.Neighbours},
 			{"flags-now", "flags-now", page.Flags},
 		}

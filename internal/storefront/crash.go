@@ -14,6 +14,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
 	"checkout/internal/storefront/child"
 	"checkout/internal/web"
 )
@@ -214,7 +215,7 @@ func (s *Storefront) buyAndKill(ctx context.Context) error {
 		s.endBuying()
 		return away("The cart", err)
 	}
-	usual := s.Shop.Shipping.Troubled(shipOrder)
+	usual := *s.usualShipping()
 	slow := usual
 	slow.Latency = slowShipping
 	s.Shop.Shipping.Trouble(slow, shipOrder)
@@ -245,8 +246,19 @@ func (s *Storefront) beginBuying() bool {
 	if s.buying {
 		return false
 	}
-	s.buying = true
+	s.buying, s.usual = true, s.Shop.Shipping.Troubled(shipOrder)
 	return true
+}
+
+// usualShipping is what goes wrong with shipping while it is not slow for an order that is to be killed.
+func (s *Storefront) usualShipping() *demo.Trouble {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.buying {
+		return nil
+	}
+	usual := s.usual
+	return &usual
 }
 
 func (s *Storefront) endBuying() {

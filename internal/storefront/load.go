@@ -23,7 +23,7 @@ const (
 	maxCustomers = 256
 	// loadTick is how often customers arrive, and window how long a plot goes back.
 	loadTick = 10 * time.Millisecond
-	window   = 2 * time.Minute
+	window   = 100 * time.Second
 )
 
 // load is customers who come at a rate.

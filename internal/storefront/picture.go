@@ -28,7 +28,7 @@ func thing(categories []string) string {
 		{"gifts", `<path d="M96 20a27 27 0 1 0 14 42 22 22 0 0 1-14-42z"/>`},
 		{"assembly", `<path d="M36 70a44 44 0 0 1 88 0z"/><path class="cut" d="M80 26v30"/><path d="M30 72h100v6H30z"/>`},
 		{"travel", `<circle cx="80" cy="45" r="24"/><path class="glow" d="M80 8v9M80 73v9M43 45h9M108 45h9M54 19l6 6M100 65l6 6M54 71l6-6M100 25l6-6"/>`},
-		{"telescopes", `<path d="M34 52l76-30 8 20-76 30z"/><path d="M112 20l10-4 10 26-10 4z"/><path class="cut" d="M76 56l-14 28M80 56l14 28"/>`},
+		{"telescopes", `<path d="M34 52l76-30 8 20-76 30z"/><path d="M112 20l10-4 10 26-10 4z"/><path class="legs" d="M74 52l-13 32M80 52l13 32"/>`},
 	} {
 		if slices.Contains(categories, kind.category) {
 			return kind.shape

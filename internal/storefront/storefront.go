@@ -72,8 +72,9 @@ type Storefront struct {
 	work sync.WaitGroup
 
 	mu     sync.Mutex
-	crash  *crash // the last one; nil when there was none
-	buying bool   // an order is under way that was placed to be killed
+	crash  *crash       // the last one; nil when there was none
+	buying bool         // an order is under way that was placed to be killed
+	usual  demo.Trouble // of shipping, while it is slow for that order
 }
 
 // New makes the site of an open shop.
@@ -160,6 +161,7 @@ func (s *Storefront) parse() (*web.Pages, error) {
 			"picture": picture,
 			"state":   stateName,
 			"tone":    stateTone,
+			"moment":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") },
 			"since":   func(from, to time.Time) string { return web.Took(to.Sub(from)) },
 		},
 	}, templates)

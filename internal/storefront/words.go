@@ -44,11 +44,11 @@ func stateTone(s checkoutv1.OrderState) string {
 		return "good"
 	case checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED:
 		return "info"
-	case checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_IN_DOUBT:
+	case checkoutv1.OrderState_REFUNDING:
 		return "warn"
-	case checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_PARKED:
+	case checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_PARKED:
 		return "bad"
-	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_REFUNDED, checkoutv1.OrderState_CANCELLED:
+	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_REFUNDED, checkoutv1.OrderState_CANCELLED:
 	}
 	return ""
 }

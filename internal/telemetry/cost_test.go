@@ -64,21 +64,14 @@ func (droppedLogs) Export(context.Context, []sdklog.Record) error { return nil }
 func (droppedLogs) Shutdown(context.Context) error                { return nil }
 func (droppedLogs) ForceFlush(context.Context) error              { return nil }
 
-// call plays what gRPC tells of a call.
+// call plays what gRPC tells of a call that is served.
 func call(ctx context.Context, h stats.Handler, method string, during func(context.Context)) {
 	ctx = h.TagRPC(ctx, &stats.RPCTagInfo{FullMethodName: method})
-	_, client := h.(*rpcClient)
-	h.HandleRPC(ctx, &stats.Begin{Client: client, BeginTime: time.Now()})
-	if client {
-		h.HandleRPC(ctx, &stats.OutHeader{Client: true, RemoteAddr: loopback})
-		h.HandleRPC(ctx, &stats.OutPayload{Client: true, Length: 20})
-		h.HandleRPC(ctx, &stats.InPayload{Client: true, Length: 200})
-	} else {
-		h.HandleRPC(ctx, &stats.InPayload{Length: 200})
-		during(ctx)
-		h.HandleRPC(ctx, &stats.OutPayload{Length: 300})
-	}
-	h.HandleRPC(ctx, &stats.End{Client: client, BeginTime: time.Now(), EndTime: time.Now()})
+	h.HandleRPC(ctx, &stats.Begin{BeginTime: time.Now()})
+	h.HandleRPC(ctx, &stats.InPayload{Length: 200})
+	during(ctx)
+	h.HandleRPC(ctx, &stats.OutPayload{Length: 300})
+	h.HandleRPC(ctx, &stats.End{BeginTime: time.Now(), EndTime: time.Now()})
 }
 
 var loopback = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 50051}
@@ -92,11 +85,15 @@ func calls(b *testing.B, tel *Telemetry) func(ctx context.Context, method string
 	}
 	b.Cleanup(func() { _ = conn.Close() })
 	h := &rpcClient{Telemetry: tel}
-	invoke := func(ctx context.Context, method string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
-		call(ctx, h, method, nil)
+	invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		for _, option := range opts {
+			if at, ok := option.(grpc.PeerCallOption); ok {
+				at.PeerAddr.Addr = loopback
+			}
+		}
 		return ctx.Err()
 	}
-	return func(ctx context.Context, method string) { _ = h.aim(ctx, method, nil, nil, conn, invoke) }
+	return func(ctx context.Context, method string) { _ = h.call(ctx, method, nil, nil, conn, invoke) }
 }
 
 // incomingCall is the context of a call that came with a trace context and baggage.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
@@ -16,8 +17,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 // rpc observes the RPCs of a server, or those to one server: a span and the metrics of the conventions in force for each.
@@ -216,16 +219,16 @@ func (m *rpcMethod) measure(ctx context.Context, response bool, length int) {
 	}
 }
 
-func (c *rpcCall) end(event *stats.End) {
-	s := status.Convert(event.Error)
+// end ends the span of the call, which has taken so long and failed with err, or not.
+func (c *rpcCall) end(took time.Duration, err error) {
+	s := status.Convert(err)
 	code := s.Code()
 	if code > codes.Unauthenticated { // what gRPC does not define counts as UNKNOWN
 		code = codes.Unknown
 	}
 	o := c.outcome(code)
-	elapsed := event.EndTime.Sub(event.BeginTime).Seconds()
 	for i, meter := range c.meters {
-		meter.duration.Record(c, elapsed*meter.perSecond, o.record[i]...)
+		meter.duration.Record(c, took.Seconds()*meter.perSecond, o.record[i]...)
 	}
 	if !c.span.IsRecording() {
 		return
@@ -241,55 +244,47 @@ func (c *rpcCall) end(event *stats.End) {
 	c.span.End()
 }
 
-// rpcHandler is what the handlers of clients and servers have in common.
-type rpcHandler struct{}
-
-// HandleRPC implements stats.Handler.
-func (rpcHandler) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	c := callOf(ctx)
-	if c == nil || event.IsClient() != (c.kind == trace.SpanKindClient) { // or a call that a call has made, unobserved
-		return
-	}
-	switch event := event.(type) {
-	case *stats.OutHeader:
-		if event.Client {
-			c.peer = c.peerAt(event.RemoteAddr)
-		}
-	case *stats.InPayload:
-		c.measure(c, event.Client, event.Length)
-	case *stats.OutPayload:
-		c.measure(c, !event.Client, event.Length)
-	case *stats.End:
-		c.end(event)
-	}
-}
-
-// TagConn implements stats.Handler.
-func (rpcHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-
-// HandleConn implements stats.Handler.
-func (rpcHandler) HandleConn(context.Context, stats.ConnStats) {}
-
 // rpcClient observes the calls of clients.
 type rpcClient struct {
-	rpcHandler
 	*Telemetry
 	servers sync.Map // the target as it was dialled → *rpc
 }
 
-// DialOptions make a client's calls observed: each attempt has its span, and takes its trace context along. The same
-// options may serve any number of clients.
+// DialOptions make a client's calls observed: each has its span, and takes its trace context along. The same options may
+// serve any number of clients. Streams are left alone: this service has none but one that waits for changes for ever.
+//
+// An interceptor sees less than a stats.Handler, but all that is told, and gRPC makes some twenty objects more of each
+// call that a handler watches.
 func (t *Telemetry) DialOptions() []grpc.DialOption {
 	c := &rpcClient{Telemetry: t}
-	return []grpc.DialOption{grpc.WithStatsHandler(c), grpc.WithChainUnaryInterceptor(c.aim)}
+	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.call)}
 }
 
-type serverKey struct{}
+// call is a grpc.UnaryClientInterceptor.
+func (c *rpcClient) call(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	server := c.server(conn.Target())
+	began := time.Now()
+	call := server.method(method).begin(ctx, nil)
+	out := new(outgoing)
+	out.pairs = out.room[:0]
+	c.propagator.Inject(call, out)
+	var at peer.Peer
+	err := next(metadata.AppendToOutgoingContext(call, out.pairs...), method, req, reply, conn, append(opts, grpc.Peer(&at))...)
+	if at.Addr != nil { // there was a connection
+		call.peer = server.peerAt(at.Addr)
+		call.measure(call, false, size(req))
+	}
+	if err == nil {
+		call.measure(call, true, size(reply))
+	}
+	call.end(time.Since(began), err)
+	return err
+}
 
-// aim tells TagRPC whom the client has dialled. gRPC itself tells it only when a connection is there, and that there is
-// none is when one wants to know.
-func (c *rpcClient) aim(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	return next(context.WithValue(ctx, serverKey{}, c.server(cc.Target())), method, req, reply, cc, opts...)
+// size is that of a message as it travels, uncompressed.
+func size(message any) int {
+	m, _ := message.(proto.Message)
+	return proto.Size(m)
 }
 
 func (c *rpcClient) server(target string) *rpc {
@@ -300,24 +295,8 @@ func (c *rpcClient) server(target string) *rpc {
 	return r.(*rpc)
 }
 
-// TagRPC implements stats.Handler. Streams are left alone: this service has none but one that waits for changes for ever.
-func (c *rpcClient) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
-	server, ok := ctx.Value(serverKey{}).(*rpc)
-	if !ok {
-		return ctx
-	}
-	ctx = server.method(info.FullMethodName).begin(ctx, nil)
-	out := new(outgoing)
-	out.pairs = out.room[:0]
-	c.propagator.Inject(ctx, out)
-	return metadata.AppendToOutgoingContext(ctx, out.pairs...)
-}
-
 // rpcServer observes the calls of a server.
-type rpcServer struct {
-	rpcHandler
-	*rpc
-}
+type rpcServer struct{ *rpc }
 
 // ServerHandler observes the calls of a server. Only the methods that names.go lists leave telemetry: not health checks,
 // and not what callers make up.
@@ -328,6 +307,25 @@ func (t *Telemetry) ServerHandler() stats.Handler {
 	}
 	return s
 }
+
+// HandleRPC implements stats.Handler.
+func (rpcServer) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	c := callOf(ctx)
+	if c == nil {
+		return
+	}
+	switch event := event.(type) {
+	case *stats.InPayload:
+		c.measure(c, false, event.Length)
+	case *stats.OutPayload:
+		c.measure(c, true, event.Length)
+	case *stats.End:
+		c.end(event.EndTime.Sub(event.BeginTime), event.Error)
+	}
+}
+
+// HandleConn implements stats.Handler.
+func (rpcServer) HandleConn(context.Context, stats.ConnStats) {}
 
 type connKey struct{}
 
