@@ -3,13 +3,20 @@ package gateway
 import (
 	"context"
 	"sync"
+	"time"
 
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
 
 // A shop sells few things to many people. When orders ask the same at the same moment, one asks for all, and they share
-// its answer: it is as fresh as a call is short. Only what is read and belongs to nobody is shared.
+// its answer: it is as fresh as a call is short. Only what is read and belongs to nobody is shared, and only what went
+// well. A question that is not answered at once is nobody's but the asker's: those who have joined it, and those who come
+// later, ask for themselves.
+
+// joinTime is how long a question may be joined, and how long its answer is waited for: longer than a neighbour takes that
+// is well, and nothing beside the time that a call may take.
+const joinTime = 50 * time.Millisecond
 
 // Joined is told that the order of ctx shares the answer to a question that the order of asker has asked.
 type Joined func(ctx, asker context.Context)
@@ -60,16 +67,16 @@ func (e *coalescedExchange) Convert(ctx context.Context, amount money.Amount, to
 type questions[Q comparable, A any] struct {
 	joined Joined
 	mu     sync.Mutex
-	open   map[Q]*question[A]
+	open   map[Q]*question[A] // the latest of each
 }
 
 // question is one that is being asked.
 type question[A any] struct {
 	asker    context.Context
+	began    time.Time
 	answered chan struct{} // closed when the rest is known
 	answer   A
-	err      error
-	gaveUp   bool // the asker went, or panicked: what came of it is about them, and tells others nothing
+	ok       bool // it went well; else what came of it tells others nothing
 }
 
 func newQuestions[Q comparable, A any](joined Joined) *questions[Q, A] {
@@ -78,37 +85,45 @@ func newQuestions[Q comparable, A any](joined Joined) *questions[Q, A] {
 
 // ask answers q by the call that is under way, or else by call, in which case others may join.
 func (qs *questions[Q, A]) ask(ctx context.Context, q Q, call func() (A, error)) (answer A, err error) {
-	for {
-		qs.mu.Lock()
-		other := qs.open[q]
-		if other == nil {
-			mine := &question[A]{asker: ctx, answered: make(chan struct{}), gaveUp: true}
-			qs.open[q] = mine
-			qs.mu.Unlock()
-			return qs.lead(ctx, q, mine, call)
-		}
-		qs.mu.Unlock()
-		select {
-		case <-other.answered:
-		case <-ctx.Done():
-			return answer, ctx.Err()
-		}
-		if !other.gaveUp {
-			qs.joined(ctx, other.asker)
-			return other.answer, other.err
-		}
+	qs.mu.Lock()
+	other := qs.open[q]
+	left := time.Duration(0)
+	if other != nil {
+		left = joinTime - time.Since(other.began)
 	}
+	if left <= 0 {
+		mine := &question[A]{asker: ctx, began: time.Now(), answered: make(chan struct{})}
+		qs.open[q] = mine
+		qs.mu.Unlock()
+		return qs.lead(q, mine, call)
+	}
+	qs.mu.Unlock()
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-other.answered:
+		if other.ok {
+			qs.joined(ctx, other.asker)
+			return other.answer, nil
+		}
+	case <-timer.C:
+	case <-ctx.Done():
+		return answer, ctx.Err()
+	}
+	return call()
 }
 
 // lead asks for everybody.
-func (qs *questions[Q, A]) lead(ctx context.Context, q Q, mine *question[A], call func() (A, error)) (A, error) {
+func (qs *questions[Q, A]) lead(q Q, mine *question[A], call func() (A, error)) (answer A, err error) {
 	defer func() {
 		qs.mu.Lock()
-		delete(qs.open, q)
+		if qs.open[q] == mine {
+			delete(qs.open, q)
+		}
 		qs.mu.Unlock()
 		close(mine.answered)
 	}()
-	mine.answer, mine.err = call()
-	mine.gaveUp = mine.err != nil && ctx.Err() != nil
-	return mine.answer, mine.err
+	answer, err = call()
+	mine.answer, mine.ok = answer, err == nil
+	return answer, err
 }

@@ -13,17 +13,22 @@ import (
 	"checkout/internal/order"
 )
 
-// slowCatalog takes a second to answer, and counts how often it is asked.
+// slowCatalog takes its time to answer, and counts how often it is asked.
 type slowCatalog struct {
 	asked atomic.Int32
+	hang  atomic.Bool // the next time
 	err   error
 	panic atomic.Bool // the next time
 }
 
 func (c *slowCatalog) Product(ctx context.Context, id string) (order.Product, error) {
 	c.asked.Add(1)
+	took := 10 * time.Millisecond
+	if c.hang.Swap(false) {
+		took = time.Hour
+	}
 	select {
-	case <-time.After(time.Second):
+	case <-time.After(took):
 	case <-ctx.Done():
 		return order.Product{}, ctx.Err()
 	}
@@ -99,7 +104,7 @@ func TestDifferentQuestionsAreDifferentCalls(t *testing.T) {
 	})
 }
 
-func TestAFailureIsSharedToo(t *testing.T) {
+func TestAFailureIsNotShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		away := errors.New("away")
@@ -114,9 +119,40 @@ func TestAFailureIsSharedToo(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if got := slow.asked.Load(); got != 1 {
-			t.Errorf("%d calls; want 1", got)
+		if got := slow.asked.Load(); got != 3 {
+			t.Errorf("%d calls; want 3: each has asked", got)
 		}
+	})
+}
+
+func TestACallThatHangsKeepsNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := new(slowCatalog)
+		slow.hang.Store(true)
+		catalog := CoalesceCatalog(slow, nobody)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := catalog.Product(ctx, "telescope"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the call that hangs gives %v", err)
+			}
+		})
+		synctest.Wait()
+		for range 100 { // some join it at once, some come later
+			all.Go(func() {
+				began := time.Now()
+				if _, err := catalog.Product(t.Context(), "telescope"); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > joinTime+10*time.Millisecond {
+					t.Errorf("an order waited for %v", took)
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		all.Wait()
 	})
 }
 
@@ -152,8 +188,8 @@ func TestWhoJoinsIsNotHurtByWhoAsks(t *testing.T) {
 				synctest.Wait()
 				hurt(slow, hangUp)
 				all.Wait()
-				if got := slow.asked.Load(); got != 2 {
-					t.Errorf("%d calls; want 2", got)
+				if got := slow.asked.Load(); got != 4 {
+					t.Errorf("%d calls; want 4: those who had joined have asked for themselves", got)
 				}
 			})
 		})
@@ -171,31 +207,31 @@ func TestWhoJoinsMayHangUp(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		began := time.Now()
 		if _, err := catalog.Product(ctx, "telescope"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if took := time.Since(began); took != 100*time.Millisecond {
+		if took := time.Since(began); took != time.Millisecond {
 			t.Errorf("waited for %v", took)
 		}
 		all.Wait()
 	})
 }
 
-// slowExchange takes a second to answer, and counts how often it is asked.
+// slowExchange takes its time to answer, and counts how often it is asked.
 type slowExchange struct{ asked atomic.Int32 }
 
 func (e *slowExchange) Supported(context.Context) ([]money.Currency, error) {
 	e.asked.Add(1)
-	time.Sleep(time.Second)
+	time.Sleep(10 * time.Millisecond)
 	return []money.Currency{"USD", "EUR"}, nil
 }
 
 func (e *slowExchange) Convert(_ context.Context, amount money.Amount, to money.Currency) (money.Amount, error) {
 	e.asked.Add(1)
-	time.Sleep(time.Second)
+	time.Sleep(10 * time.Millisecond)
 	return money.New(to, 2*amount.Units(), amount.Nanos())
 }
 

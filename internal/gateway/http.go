@@ -106,7 +106,7 @@ func refusal(code int) error {
 // decode reads one JSON value and no more than maxBody. length is that of the body, or -1 when it is not known.
 func decode(body io.Reader, length int64, answer any) error {
 	var buffer bytes.Buffer
-	buffer.Grow(int(min(max(length, 0), maxBody)) + bytes.MinRead)
+	buffer.Grow(int(min(max(length, 0), 4<<10)) + bytes.MinRead) // a neighbour's word is not worth more
 	_, err := buffer.ReadFrom(io.LimitReader(body, maxBody+1))
 	text := buffer.Bytes()
 	switch {

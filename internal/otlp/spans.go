@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -195,7 +196,7 @@ func (s *Spans) next() (b *batch, dropped int) {
 		return nil, dropped
 	}
 	b = s.full[0]
-	s.full = append(s.full[:0], s.full[1:]...)
+	s.full = slices.Delete(s.full, 0, 1)
 	s.waiting -= b.spans
 	return b, dropped
 }

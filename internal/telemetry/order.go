@@ -147,7 +147,7 @@ func (p pricer) Price(ctx context.Context, req order.Request) (*order.Order, err
 	call := trace.SpanFromContext(ctx)
 	ctx, span := p.tracer.Start(ctx, spanPrepare)
 	defer span.End()
-	o, err := p.next.Price(ctx, req)
+	o, err := p.next.Price(&askers{Context: ctx}, req)
 	if err != nil {
 		p.explain(err).mark(span)
 		return o, err

@@ -12,9 +12,9 @@ const hidden = "***"
 // answer, what callers send. Types that cannot be printed are the first line of defence; this is the last.
 //
 // Unlike the payment gateway, which hides every digit beside a card, it leaves all else as it was: what it is applied to
-// is there to be read.
+// is there to be read. What is no UTF-8 is made so: it would cost the whole batch that it travels in.
 func redact(s string) string {
-	return redactCards(redactEmails(s))
+	return redactCards(redactEmails(strings.ToValidUTF8(s, "\uFFFD")))
 }
 
 // redactEmails hides every word with an @ inside it.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 
 	"checkout/internal/money"
 	"checkout/internal/order"
@@ -206,11 +205,4 @@ func (t *Telemetry) Events(next order.Events) order.Events {
 func (e timedEvents) Publish(ctx context.Context, o *order.Order) (err error) {
 	defer e.publish.took(ctx, time.Now(), &err)
 	return e.Events.Publish(ctx, o)
-}
-
-// Joined links the span of an order to that of another one, which has asked a neighbour for both.
-func (t *Telemetry) Joined(ctx, asker context.Context) {
-	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.AddLink(trace.Link{SpanContext: trace.SpanContextFromContext(asker)})
-	}
 }

@@ -134,15 +134,28 @@ func histogramOf(t testing.TB, r *recording, name string) []metricdata.Histogram
 	return nil
 }
 
-func TestAnOrderThatSharesAnAnswerLeadsToWhoAsked(t *testing.T) {
+// sharing is a read phase in which another order has asked three questions for this one, too.
+type sharing struct {
+	*recording
+	asker context.Context
+}
+
+func (s sharing) Price(ctx context.Context, _ order.Request) (*order.Order, error) {
+	for range 3 {
+		s.Joined(ctx, s.asker)
+	}
+	return &order.Order{}, nil
+}
+
+func TestAnOrderThatSharesAnswersLeadsToWhoAsked(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	asker, asking := r.tracer.Start(t.Context(), "asker")
-	ctx, span := r.tracer.Start(t.Context(), "order")
-	r.Joined(ctx, asker)
-	span.End()
+	if _, err := r.Pricer(sharing{r, asker}).Price(t.Context(), order.Request{}); err != nil {
+		t.Fatal(err)
+	}
 	asking.End()
-	links := r.span(t, "internal order").Links()
+	links := r.span(t, "internal "+spanPrepare).Links()
 	if len(links) != 1 || links[0].SpanContext.SpanID() != asking.SpanContext().SpanID() {
 		t.Errorf("the links are %v, want one to the span that asked", links)
 	}
