@@ -80,31 +80,29 @@ func (s *shop) startCheckout(ctx context.Context, environ []string) error {
 	return err
 }
 
-// probe asks checkout whether it serves.
+// probe asks checkout whether it serves customers and operators. Nobody else can be on the operators' port: it was chosen
+// just now.
 func (s *shop) probe(ctx context.Context) error {
-	health := grpc_health_v1.NewHealthClient(s.conns[0])
-	answer, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
-	if err == nil && answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
-		err = fmt.Errorf("checkout is %s", answer.GetStatus())
+	for _, conn := range s.conns {
+		answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
+		if err != nil {
+			return err
+		}
+		if answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			return fmt.Errorf("checkout is %s", answer.GetStatus())
+		}
 	}
-	return err
+	return nil
 }
 
 // environ is what checkout's environment has from the shop.
 func (s *shop) environ(ctx context.Context) (map[string]string, error) {
-	env := s.Environ()
-	env["CHECKOUT_PORT"] = strconv.Itoa(s.options.port)
-	if s.options.port == 0 {
-		port, err := freePort(ctx)
-		if err != nil {
-			return nil, err
-		}
-		env["CHECKOUT_PORT"] = strconv.Itoa(port)
-	}
-	admin, err := freePort(ctx)
+	port, admin, err := freePorts(ctx, s.options.port)
 	if err != nil {
 		return nil, err
 	}
+	env := s.Environ()
+	env["CHECKOUT_PORT"] = strconv.Itoa(port)
 	env["CHECKOUT_ADMIN_ADDR"] = net.JoinHostPort("127.0.0.1", strconv.Itoa(admin))
 	env["PAYMENT_MODE"] = s.options.payment
 	env["CHECKOUT_DB"] = s.options.db
@@ -116,16 +114,35 @@ func (s *shop) environ(ctx context.Context) (map[string]string, error) {
 	return env, nil
 }
 
-// freePort is a port that nobody listens on.
-func freePort(ctx context.Context) (int, error) {
+// freePorts are two ports that nobody listens on: for customers the one that is wanted, unless that is 0, and one for
+// operators.
+func freePorts(ctx context.Context, wanted int) (customers, operators int, err error) {
+	first, err := take(ctx, wanted)
+	if err != nil {
+		return 0, 0, fmt.Errorf("-port=%d: %w", wanted, err)
+	}
+	defer func() { err = errors.Join(err, first.Close()) }() // held until the second is another one
+	second, err := take(ctx, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	return portOf(first), portOf(second), second.Close()
+}
+
+// take listens on a port or, when that is 0, on one between lowPort and highPort.
+func take(ctx context.Context, port int) (net.Listener, error) {
+	if port != 0 {
+		return new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+	}
 	var failures []error
 	for range 20 {
-		port := lowPort + rand.IntN(highPort-lowPort) //nolint:gosec // any will do
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+		listener, err := take(ctx, lowPort+rand.IntN(highPort-lowPort)) //nolint:gosec // any will do
 		if err == nil {
-			return port, listener.Close()
+			return listener, nil
 		}
 		failures = append(failures, err)
 	}
-	return 0, fmt.Errorf("looking for a free port: %w", errors.Join(failures...))
+	return nil, fmt.Errorf("looking for a free port: %w", errors.Join(failures...))
 }
+
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port } //nolint:forcetypeassert // take listens on TCP

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/internal/demo"
+	"checkout/internal/storefront"
 )
 
 const (
@@ -89,7 +90,7 @@ func (s *shop) placeAll(ctx context.Context) *results {
 }
 
 func (s *shop) placeOne(ctx context.Context, n int, r *results) {
-	ctx, cancel := context.WithTimeout(ctx, orderTime)
+	ctx, cancel := context.WithTimeout(ctx, storefront.OrderTime)
 	defer cancel()
 	request := s.fill(n)
 	start := time.Now()

@@ -16,6 +16,9 @@ const (
 	keyed = "keyed"
 )
 
+// memory is the value of -db, and of checkout's CHECKOUT_DB, for a record that ends with the process.
+const memory = "memory"
+
 // options are what the command line says.
 type options struct {
 	orders      int
@@ -73,9 +76,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Float64Var(&o.unshippable, "unshippable", 0, "the `chance` that a paid order is refused by shipping, for good")
 	flags.StringVar(&o.payment, "payment", stock, "`stock|keyed`: whether payment and shipping honour idempotency keys, and payment can look charges up and reverse them")
 	flags.IntVar(&o.port, "port", 0, "`port` of checkout; 0: any")
-	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory; default: a file that is removed in the end")
+	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory without a site; default: a file that is removed in the end")
 	flags.BoolVar(&o.keep, "keep", false, "after -orders, go on serving until Ctrl-C")
-	flags.StringVar(&o.http, "http", site8088, "`address` of the site, when it serves on: this one or, if that is taken, another port; empty: no site")
+	flags.StringVar(&o.http, "http", site8088, "`address` of the site, when it serves on: this one or, if that is taken, another port; empty: no site. Whoever reaches it sees everything and can do everything there")
 	flags.StringVar(&o.program, "checkout", "", "`path` of another executable to be checkout, such as bin/checkout; default: this one")
 	err := flags.Parse(args)
 	switch {
@@ -109,6 +112,8 @@ func (o options) check() error {
 		return wrong("-payment=%s: must be %s or %s", o.payment, stock, keyed)
 	case o.port < 0 || o.port > 65535:
 		return wrong("-port=%d: is no port", o.port)
+	case o.db == memory && o.hasSite():
+		return wrong("-db=%s: the site can kill checkout, and its record would die with it; give a path, or -http= for no site", o.db)
 	}
 	return nil
 }

@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/storefront"
 	"checkout/internal/storefront/child"
 )
 
@@ -42,7 +42,7 @@ func open(ctx context.Context, o options, environ []string, p *page) (_ *shop, e
 	if s.Shop, err = demo.Start(ctx, demo.Options{Folder: s.folder}); err == nil {
 		err = s.startCheckout(ctx, environ)
 	}
-	if err == nil && s.hasSite() {
+	if err == nil && s.options.hasSite() {
 		err = s.openSite(ctx)
 	}
 	if err != nil {
@@ -101,33 +101,6 @@ func (s *shop) trade(ctx context.Context) error {
 	}
 }
 
-// place is a server of the shop, as the user knows it.
-type place struct {
-	name, protocol, what string
-	door                 interface {
-		Address() string
-		Leave()
-		Return() error
-	}
-	troubled interface {
-		Trouble(t demo.Trouble, methods ...string)
-	} // nil when checkout does not call it during an order
-}
-
-func (s *shop) places() []place {
-	return []place{
-		{"cart", "gRPC", "what users want to buy", s.Cart, s.Cart},
-		{"catalog", "gRPC", "products and prices", s.Catalog, s.Catalog},
-		{"currency", "gRPC", "conversions", s.Currency, s.Currency},
-		{"payment", "gRPC", "charges cards", s.Payment, s.Payment},
-		{"shipping", "HTTP", "quotes and parcels", s.Shipping, s.Shipping},
-		{"email", "HTTP", "confirmations", s.Email, s.Email},
-		{"kafka", "Kafka", "topic orders, read by accounting", s.Broker, nil},
-		{"flagd", "gRPC", "feature flags", s.Flags, nil},
-		{"collector", "OTLP", "traces, metrics and logs", s.Collector, nil},
-	}
-}
-
 // introduce prints where everything is.
 func (s *shop) introduce() {
 	s.page.title("The shop is open")
@@ -136,8 +109,8 @@ func (s *shop) introduce() {
 		rows = append(rows, []string{"the site", "HTTP", s.site.url, "the shop in your browser"})
 	}
 	rows = append(rows, []string{"checkout", "gRPC", s.address, "places orders"})
-	for _, p := range s.places() {
-		rows = append(rows, []string{p.name, p.protocol, p.door.Address(), p.what})
+	for _, n := range storefront.Neighbours(s.Shop) {
+		rows = append(rows, []string{n.Name, n.Protocol, n.Address(), n.What})
 	}
 	rows = append(rows, []string{"", "", s.log.Name(), "checkout's log"}, []string{"", "", s.Flags.Path(), "the flags as a file"})
 	s.page.table(rows)
@@ -147,59 +120,52 @@ func (s *shop) introduce() {
 func (s *shop) makeTrouble() {
 	s.Payment.HonourKeys(s.options.payment == keyed)
 	s.Shipping.HonourKeys(s.options.payment == keyed)
-	for _, p := range s.places() {
-		if p.troubled == nil {
+	for _, n := range storefront.Neighbours(s.Shop) {
+		if n.Calls == nil {
 			continue
 		}
 		t := demo.Trouble{Latency: s.options.latency}
-		if chance := s.options.fail[p.name]; chance > 0 {
+		if chance := s.options.fail[n.Name]; chance > 0 {
 			t.Fault, t.Chance = demo.Refuse, chance
-			if p.name == "payment" { // as when the stock shop's flag paymentFailure is on
+			if n.Name == "payment" { // as when the stock shop's flag paymentFailure is on
 				t.Code, t.Text = codes.Unknown, "Payment request failed. Invalid token."
 			}
 		}
-		if chance := s.options.lose[p.name]; chance > 0 {
+		if chance := s.options.lose[n.Name]; chance > 0 {
 			t.Fault, t.Chance = demo.LoseAnswer, chance
 		}
-		p.troubled.Trouble(t)
+		n.Calls.Trouble(t)
 	}
 	if chance := s.options.unshippable; chance > 0 {
 		s.Shipping.Trouble(demo.Trouble{
 			Latency: s.options.latency, Fault: demo.Refuse, Chance: chance, Status: http.StatusUnprocessableEntity,
-		}, shipOrder)
+		}, storefront.ShipOrder)
 	}
-	s.eachAway(func(p place) error { p.door.Leave(); return nil }) //nolint:errcheck // leaving cannot fail
+	s.eachAway(func(n storefront.Server) error { n.Leave(); return nil }) //nolint:errcheck // leaving cannot fail
 }
 
 // endTrouble lets everything go well again: what is owed can be delivered now.
 func (s *shop) endTrouble() error {
-	for _, p := range s.places() {
-		if p.troubled != nil {
-			p.troubled.Trouble(demo.Trouble{})
+	for _, n := range storefront.Neighbours(s.Shop) {
+		if n.Calls != nil {
+			n.Calls.Trouble(demo.Trouble{})
 		}
 	}
-	s.Shipping.Trouble(demo.Trouble{}, shipOrder)
+	s.Shipping.Trouble(demo.Trouble{}, storefront.ShipOrder)
 	if len(s.options.away) > 0 {
 		s.page.say("\nBack again: %s.\n", strings.Join(s.options.away, ", "))
 	}
-	return s.eachAway(func(p place) error { return p.door.Return() })
+	return s.eachAway(storefront.Server.Return)
 }
 
-func (s *shop) eachAway(do func(place) error) error {
+func (s *shop) eachAway(do func(storefront.Server) error) error {
 	var failures []error
 	for _, name := range s.options.away {
-		for _, p := range s.places() {
-			if p.name == name {
-				failures = append(failures, do(p))
+		for _, n := range storefront.Neighbours(s.Shop) {
+			if n.Name == name {
+				failures = append(failures, do(n.Server))
 			}
 		}
 	}
 	return errors.Join(failures...)
 }
-
-const (
-	// orderTime is how long a customer waits for an answer.
-	orderTime = 15 * time.Second
-	// shipOrder is the method of shipping that only paid orders come to.
-	shipOrder = "ship-order"
-)

@@ -163,6 +163,7 @@ func TestWhoCallsItWronglyIsToldWhy(t *testing.T) {
 		"-lines 13":          "-lines=13: must be between 1 and 12",
 		"-latency -1s":       "-latency=-1s",
 		"-port 70000":        "-port=70000",
+		"-db memory":         "-db=memory: the site can kill checkout",
 		"-payment cash":      "-payment=cash: must be stock or keyed",
 		"-unshippable 1.1":   "-unshippable=1.1: must be between 0 and 1",
 		"-away moon":         `no neighbour "moon"`,

@@ -15,6 +15,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/storefront"
 	"checkout/internal/wire"
 )
 
@@ -50,7 +51,7 @@ func (s *shop) show(ctx context.Context) error {
 // order places an order and prints the answer. When that is a refusal, it returns the id of what is on record instead, if
 // there is one.
 func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (order *oteldemo.OrderResult, refused, trace string) {
-	ctx, cancel := context.WithTimeout(ctx, orderTime)
+	ctx, cancel := context.WithTimeout(ctx, storefront.OrderTime)
 	defer cancel()
 	ctx, trace = traced(ctx)
 	start := time.Now()

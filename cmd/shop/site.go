@@ -30,9 +30,7 @@ type site struct {
 }
 
 // hasSite tells whether there is to be a site: not when the shop closes by itself.
-func (s *shop) hasSite() bool {
-	return s.options.http != "" && (s.options.orders == 0 || s.options.keep)
-}
+func (o options) hasSite() bool { return o.http != "" && (o.orders == 0 || o.keep) }
 
 // openSite serves the site. On the loopback interface it has the operators' console below it: elsewhere that would need a
 // token, and decisions about money are nobody's business there.
@@ -66,7 +64,7 @@ func (s *shop) newSite(ctx context.Context, local bool, log *slog.Logger) (http.
 		return nil, err
 	}
 	if !local {
-		return s.site.front.Handler(), nil
+		return web.Local(s.site.front.Handler()), nil // it asks nobody who they are, wherever it is
 	}
 	desk, err := console.New(console.Options{
 		Services: []console.Service{{Name: "checkout", Conn: s.conns[1]}},

@@ -9,8 +9,13 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // serving starts the command and returns the URL of its site once it serves, and how to end it, which returns
@@ -49,10 +54,17 @@ func serving(t *testing.T, args ...string) (url string, end func() (string, erro
 // read reads a page.
 func read(t *testing.T, url string) (status int, page string) {
 	t.Helper()
+	return readAs(t, url, "")
+}
+
+// readAs reads a page of the site by another name, unless that is empty.
+func readAs(t *testing.T, url, host string) (status int, page string) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Host = host
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {
@@ -119,6 +131,9 @@ func TestBeyondThisMachineThereIsNoConsole(t *testing.T) {
 	if status, page := read(t, url+"console/"); status != http.StatusNotFound {
 		t.Errorf("status %d: %s", status, page)
 	}
+	if status, page := readAs(t, url, "rebound.example"); status != http.StatusMisdirectedRequest {
+		t.Errorf("by a name that is not ours: status %d: %s", status, page)
+	}
 	if said, err := end(); err != nil {
 		t.Errorf("it ended with %v: %s", err, said)
 	}
@@ -144,5 +159,36 @@ func TestACheckoutThatCannotStartIsQuoted(t *testing.T) {
 	status, said := exitOf(t, "-db", "/dev/null/orders.db")
 	if status != 1 || !strings.Contains(said, "CHECKOUT_DB") || strings.Contains(said, "Serving.") {
 		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
+func TestAPortThatIsTakenIsRefused(t *testing.T) {
+	t.Parallel()
+	conn, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := grpc.NewServer()
+	grpc_health_v1.RegisterHealthServer(other, health.NewServer()) // as another checkout would, it says that it serves
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = other.Serve(conn) })
+	defer serving.Wait()
+	defer other.Stop()
+	_, port, _ := net.SplitHostPort(conn.Addr().String())
+	status, said := exitOf(t, "-orders", "1", "-port", port)
+	if status != 1 || !strings.Contains(said, "-port="+port) || !strings.Contains(said, "address already in use") {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
+func TestCustomersAndOperatorsHavePortsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	customers, operators, err := freePorts(t.Context(), 0)
+	if err != nil || customers == operators {
+		t.Errorf("ports %d and %d, error %v", customers, operators, err)
+	}
+	again, operators, err := freePorts(t.Context(), customers)
+	if err != nil || again != customers || operators == customers {
+		t.Errorf("ports %d and %d, error %v; want %d and another", again, operators, err, customers)
 	}
 }

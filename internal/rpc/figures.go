@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sort"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,8 +21,8 @@ const (
 	// The interval of a watch of figures: as asked for, or the usual one.
 	minInterval, usualInterval, maxInterval = 100 * time.Millisecond, time.Second, time.Minute
 	// censusAge is how old a census may be to be told again, and censusShare the part of the time that taking one may take.
-	// censusTime bounds it.
-	censusAge, censusShare, censusTime = time.Second, 20, time.Second
+	// censusTime bounds it, and censusWait how long the other figures wait for it.
+	censusAge, censusShare, censusTime, censusWait = time.Second, 20, time.Second, 100 * time.Millisecond
 )
 
 // Census counts the orders on record that are not over. It tells of each state and set of deliveries done how many
@@ -90,7 +91,8 @@ func NewFigures(record string, census Census, load func() (limit, underWay int, 
 }
 
 // Census is one that is a second old at most, for whoever else needs to know: the record is not asked twice. Where it takes
-// long, it is so old that no more than a twentieth of the time goes into it.
+// long, it is so old that no more than a twentieth of the time goes into it. That holds for one that failed, too: its error
+// is told again.
 func (f *Figures) Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
 	return f.census.tell(ctx, tell)
 }
@@ -152,10 +154,12 @@ func (s *figures) WatchFigures(req *checkoutv1.WatchFiguresRequest, stream grpc.
 		return overwatched()
 	}
 	defer s.watchers.Release(1)
+	counting := s.counting(stream.Context())
+	defer counting.end()
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if err := stream.Send(s.message(stream.Context())); err != nil {
+		if err := stream.Send(s.message(counting.latest())); err != nil {
 			return err
 		}
 		select {
@@ -166,14 +170,14 @@ func (s *figures) WatchFigures(req *checkoutv1.WatchFiguresRequest, stream grpc.
 	}
 }
 
-// message is how things are now.
-func (s *figures) message(ctx context.Context) *checkoutv1.Figures {
+// message is how things are now, with what stands on record.
+func (s *figures) message(census *checkoutv1.Figures_Census) *checkoutv1.Figures {
 	m := &checkoutv1.Figures{
 		At:       timestamppb.Now(),
 		Started:  timestamppb.New(s.started),
 		Outcomes: s.outcomes(),
 		Latency:  &checkoutv1.Figures_Latency{Bounds: s.bounds},
-		Census:   s.standings(ctx),
+		Census:   census,
 	}
 	for i := range s.calls {
 		m.Latency.Calls = append(m.Latency.Calls, s.calls[i].Load())
@@ -192,6 +196,47 @@ func (s *figures) outcomes() (all []*checkoutv1.Figures_Outcome) {
 		all = append(all, &checkoutv1.Figures_Outcome{Name: reason, Orders: s.failed[kind].Load()})
 	}
 	return all
+}
+
+// counting counts what stands on record for one watch. It has a goroutine of its own at times, until end.
+type counting struct {
+	standings func() *checkoutv1.Figures_Census
+	cancel    context.CancelFunc
+	work      sync.WaitGroup
+	counted   chan *checkoutv1.Figures_Census // holds one, so that nobody has to take it
+	busy      bool
+	last      *checkoutv1.Figures_Census
+}
+
+func (s *figures) counting(ctx context.Context) *counting {
+	ctx, cancel := context.WithCancel(ctx)
+	return &counting{
+		standings: func() *checkoutv1.Figures_Census { return s.standings(ctx) },
+		cancel:    cancel,
+		counted:   make(chan *checkoutv1.Figures_Census, 1),
+	}
+}
+
+// latest is what stands on record or, when counting takes longer than the other figures can wait, what stood there at the
+// last count; nil when there is none.
+func (c *counting) latest() *checkoutv1.Figures_Census {
+	if !c.busy {
+		c.busy = true
+		c.work.Go(func() { c.counted <- c.standings() })
+	}
+	patience := time.NewTimer(censusWait)
+	defer patience.Stop()
+	select {
+	case c.last = <-c.counted:
+		c.busy = false
+	case <-patience.C:
+	}
+	return c.last
+}
+
+func (c *counting) end() {
+	c.cancel()
+	c.work.Wait()
 }
 
 // standings are what stands on record; nil when it cannot be counted.
@@ -233,6 +278,7 @@ type recentCensus struct {
 	place chan struct{} // holds one: who has it may use what follows
 
 	counts []tally
+	err    error     // why there are none
 	until  time.Time // they are good for
 }
 
@@ -256,9 +302,10 @@ func (c *recentCensus) tell(ctx context.Context, tell func(order.State, order.De
 	}
 	defer func() { <-c.place }()
 	if !time.Now().Before(c.until) {
-		if err := c.renew(ctx); err != nil {
-			return err
-		}
+		c.renew(ctx)
+	}
+	if c.err != nil {
+		return c.err
 	}
 	for _, n := range c.counts {
 		tell(n.state, n.done, n.orders, n.oldest)
@@ -266,17 +313,17 @@ func (c *recentCensus) tell(ctx context.Context, tell func(order.State, order.De
 	return nil
 }
 
-func (c *recentCensus) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, censusTime)
+// renew takes a census. One that its asker has called off is good for nobody else.
+func (c *recentCensus) renew(asker context.Context) {
+	ctx, cancel := context.WithTimeout(asker, censusTime)
 	defer cancel()
 	start := time.Now()
-	var counts []tally
-	err := c.take(ctx, func(state order.State, done order.Delivery, orders int, oldest time.Duration) {
-		counts = append(counts, tally{state, done, orders, oldest})
+	c.counts = nil
+	c.err = c.take(ctx, func(state order.State, done order.Delivery, orders int, oldest time.Duration) {
+		c.counts = append(c.counts, tally{state, done, orders, oldest})
 	})
-	if err != nil {
-		return err
+	c.until = start.Add(max(censusAge, censusShare*time.Since(start)))
+	if c.err != nil && errors.Is(asker.Err(), context.Canceled) {
+		c.until = time.Time{}
 	}
-	c.counts, c.until = counts, start.Add(max(censusAge, censusShare*time.Since(start)))
-	return nil
 }

@@ -195,6 +195,75 @@ func TestTheRecordIsCountedOnceASecondAtMost(t *testing.T) {
 	})
 }
 
+func TestARecordThatIsTooSlowToBeCountedIsSeldomAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var taken int
+		f := NewFigures("a record", func(ctx context.Context, _ func(order.State, order.Delivery, int, time.Duration)) error {
+			taken++
+			<-ctx.Done()
+			return ctx.Err()
+		}, idle)
+		for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(minInterval) {
+			if err := f.Census(t.Context(), nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("a census that takes for ever ends with %v", err)
+			}
+		}
+		if taken != 3 {
+			t.Errorf("with counts that fail after a second it was counted %d times in a minute, want 3: a twentieth of it", taken)
+		}
+	})
+}
+
+func TestACensusThatIsCalledOffIsTakenAgainForTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := NewFigures("a record", func(ctx context.Context, _ func(order.State, order.Delivery, int, time.Duration)) error {
+			select {
+			case <-time.After(time.Millisecond):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}, idle)
+		gone, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Microsecond, cancel)
+		if err := f.Census(gone, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("who hangs up is told %v", err)
+		}
+		if err := f.Census(t.Context(), nil); err != nil {
+			t.Errorf("the next one is told %v", err)
+		}
+	})
+}
+
+func TestFiguresDoNotWaitLongForTheCensus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := NewFigures("a record", func(context.Context, func(order.State, order.Delivery, int, time.Duration)) error {
+			time.Sleep(censusTime - time.Millisecond)
+			return nil
+		}, idle)
+		server := NewAdminServer(nil, health.NewServer(), Options{Figures: f, Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		start := time.Now()
+		stream, err := checkoutv1.NewFigureServiceClient(inMemory(t, server)).WatchFigures(ctx, &checkoutv1.WatchFiguresRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := mustRecv(t, stream); told.GetCensus() != nil || told.GetLimit() != 256 || time.Since(start) > censusWait {
+			t.Errorf("after %v, told census %v and limit %d; want after %v none and 256", time.Since(start), told.GetCensus(), told.GetLimit(), censusWait)
+		}
+		for range 3 { // the count is told with the next figures, and stays
+			if told := mustRecv(t, stream); told.GetCensus() == nil {
+				t.Errorf("after %v there is no census yet", time.Since(start))
+			}
+		}
+	})
+}
+
 func TestARecordThatCannotBeCountedIsNotTold(t *testing.T) {
 	t.Parallel()
 	f := NewFigures("a record", func(context.Context, func(order.State, order.Delivery, int, time.Duration)) error {

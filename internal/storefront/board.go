@@ -20,16 +20,10 @@ const (
 	maxCopies = 1000
 )
 
-// troubled is a neighbour that calls can go wrong at.
-type troubled interface {
-	Trouble(t demo.Trouble, methods ...string)
-	Troubled(method string) demo.Trouble
-}
-
 // seam is a call that checkout makes and that can go wrong.
 type seam struct {
 	ID, Name string
-	at       troubled
+	at       Troubled
 	methods  []string
 	set      *demo.Trouble // what somebody has set, while it is something else; nil when it is not
 }
@@ -54,40 +48,9 @@ func (s *Storefront) seams() []seam {
 		{"quote", "Shipping: quote", s.Shop.Shipping, []string{"get-quote"}, nil},
 		{"charge", "Payment: charge the card", s.Shop.Payment, []string{"Charge"}, nil},
 		{"ledger", "Payment: look up and reverse", s.Shop.Payment, []string{"Lookup", "Reverse"}, nil},
-		{"ship", "Shipping: ship the order", s.Shop.Shipping, []string{shipOrder}, s.usualShipping()},
+		{"ship", "Shipping: ship the order", s.Shop.Shipping, []string{ShipOrder}, s.usualShipping()},
 		{"empty", "Cart: empty it", s.Shop.Cart, []string{"EmptyCart"}, nil},
 		{"email", "E-mail: confirm", s.Shop.Email, []string{"send_order_confirmation"}, nil},
-	}
-}
-
-// shipOrder is the method of shipping that only paid orders come to.
-const shipOrder = "ship-order"
-
-// neighbour is a server that can be away.
-type neighbour struct {
-	Name, What string
-	door       interface {
-		Address() string
-		Away() bool
-		Leave()
-		Return() error
-	}
-}
-
-func (n neighbour) Address() string { return n.door.Address() }
-func (n neighbour) Away() bool      { return n.door.Away() }
-
-func (s *Storefront) neighbours() []neighbour {
-	return []neighbour{
-		{"cart", "what customers want to buy", s.Shop.Cart},
-		{"catalog", "products and prices", s.Shop.Catalog},
-		{"currency", "conversions", s.Shop.Currency},
-		{"payment", "charges cards", s.Shop.Payment},
-		{"shipping", "quotes and parcels", s.Shop.Shipping},
-		{"email", "confirmations", s.Shop.Email},
-		{"kafka", "the broker of the topic orders", s.Shop.Broker},
-		{"flagd", "feature flags", s.Shop.Flags},
-		{"collector", "traces, metrics and logs", s.Shop.Collector},
 	}
 }
 
@@ -143,7 +106,7 @@ func (s seam) Words() string {
 type boardPage struct {
 	Seams      []seam
 	Faults     []fault
-	Neighbours []neighbour
+	Neighbours []Neighbour
 	Flags      map[string]any
 	Shares     []int // of paymentFailure, in percent
 	Keyed      bool
@@ -154,7 +117,7 @@ type boardPage struct {
 }
 
 func (s *Storefront) board(mux *http.ServeMux) {
-	s.show(mux, "/trouble", view{"trouble", "Trouble board", "/trouble", s.lookAtBoard, func(data any) []part {
+	s.show(mux, "/trouble", view{"trouble", "Trouble board", "/trouble", s.lookAtBoard, false, func(data any) []part {
 		page := data.(boardPage) //nolint:forcetypeassert // lookAtBoard made it
 		parts := []part{
 			{"checkout", "checkout", page.Checkout},
@@ -193,7 +156,7 @@ func (s *Storefront) board(mux *http.ServeMux) {
 
 func (s *Storefront) lookAtBoard(ctx context.Context, _ *http.Request) (any, error) {
 	return boardPage{
-		Seams: s.seams(), Faults: faults(), Neighbours: s.neighbours(), Flags: s.Shop.Flags.Values(),
+		Seams: s.seams(), Faults: faults(), Neighbours: Neighbours(s.Shop), Flags: s.Shop.Flags.Values(),
 		Shares: []int{0, 10, 25, 50, 75, 90, 100}, Keyed: s.Keyed, Console: s.Console,
 		Checkout: s.lookAtCheckout(ctx), Load: s.load.look(), MaxRate: maxRate,
 	}, nil
@@ -240,15 +203,15 @@ func (s *Storefront) troubleSeam(r *http.Request) error {
 }
 
 func (s *Storefront) sendAway(r *http.Request) error {
-	for _, n := range s.neighbours() {
+	for _, n := range Neighbours(s.Shop) {
 		if n.Name != r.PostFormValue("name") {
 			continue
 		}
 		if r.PostFormValue("away") == "yes" {
-			n.door.Leave()
+			n.Server.Leave()
 			return nil
 		}
-		return n.door.Return()
+		return n.Server.Return()
 	}
 	return wrong("There is no such neighbour.")
 }
@@ -279,8 +242,8 @@ func (s *Storefront) endTrouble(*http.Request) error {
 		seam.at.Trouble(demo.Trouble{}, seam.methods...)
 		seam.at.Trouble(demo.Trouble{}) // and what the command line asked for
 	}
-	for _, n := range s.neighbours() {
-		if err := n.door.Return(); err != nil {
+	for _, n := range Neighbours(s.Shop) {
+		if err := n.Server.Return(); err != nil {
 			return err
 		}
 	}

@@ -35,7 +35,7 @@ func TestAnOrderThatIsKilledOnItsWayIsFinished(t *testing.T) {
 	if got := s.Books().Orders[id]; got != (demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}) {
 		t.Errorf("its tally is %+v", got)
 	}
-	if now := s.Shipping.Troubled(shipOrder); now != (demo.Trouble{}) {
+	if now := s.Shipping.Troubled(ShipOrder); now != (demo.Trouble{}) {
 		t.Errorf("shipping is left with %+v", now)
 	}
 }
@@ -77,7 +77,7 @@ func TestTroubleIsSetAndEnded(t *testing.T) {
 	s.press(t, "/trouble/flag", "flag", "paymentFailure", "value", "50")
 	s.press(t, "/trouble/flag", "flag", "paymentUnreachable", "value", "on")
 	s.press(t, "/trouble/flag", "flag", "kafkaQueueProblems", "value", "3")
-	if got, want := s.Shipping.Troubled(shipOrder), (demo.Trouble{Latency: 250 * time.Millisecond, Fault: demo.Refuse, Chance: 0.3}); got != want {
+	if got, want := s.Shipping.Troubled(ShipOrder), (demo.Trouble{Latency: 250 * time.Millisecond, Fault: demo.Refuse, Chance: 0.3}); got != want {
 		t.Errorf("shipping has %+v, want %+v", got, want)
 	}
 	page := s.see(t, "/trouble")

@@ -3,7 +3,6 @@ package storefront
 import (
 	"cmp"
 	"context"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,18 +33,23 @@ func (s *Storefront) lookAtTopic(context.Context, *http.Request) (any, error) {
 
 // booksPage is the neighbours' ledgers side by side.
 type booksPage struct {
-	Keyed                 bool
-	Total                 demo.Tally
-	Booked                int
-	Balanced, Open, Wrong int // orders
-	Rows                  []booksRow
+	Keyed  bool
+	Total  demo.Tally
+	Booked int
+
+	Balanced, GivenBack, Open, Wrong int // orders
+
+	Rows []booksRow
 }
 
 type booksRow struct {
 	OrderID string
 	demo.Tally
-	Verdict, Tone string
+	verdict
 }
+
+// verdict is what the ledgers say of an order.
+type verdict struct{ Words, Tone string }
 
 func (s *Storefront) lookAtBooks(ctx context.Context, _ *http.Request) (any, error) {
 	booked, err := s.Shop.Accounting.Booked(ctx)
@@ -54,47 +58,57 @@ func (s *Storefront) lookAtBooks(ctx context.Context, _ *http.Request) (any, err
 	}
 	books := s.Shop.Books()
 	page := booksPage{Keyed: s.Keyed, Total: books.Total(), Booked: booked}
-	for _, t := range books.Orders {
-		switch _, tone := judge(t); tone {
-		case "good":
-			page.Balanced++
-		case "warn":
-			page.Open++
-		default:
-			page.Wrong++
-		}
+	for id, t := range books.Orders {
+		row := booksRow{id, t, judge(t)}
+		page.count(row.verdict)
+		page.Rows = append(page.Rows, row)
 	}
 	// What is wrong comes first, then what is open, then the newest: ids begin with the time.
 	rank := map[string]int{"bad": 0, "warn": 1, "good": 2}
-	ids := slices.SortedFunc(maps.Keys(books.Orders), func(a, b string) int {
-		_, toneA := judge(books.Orders[a])
-		_, toneB := judge(books.Orders[b])
-		return cmp.Or(cmp.Compare(rank[toneA], rank[toneB]), strings.Compare(b, a))
+	slices.SortFunc(page.Rows, func(a, b booksRow) int {
+		return cmp.Or(cmp.Compare(rank[a.Tone], rank[b.Tone]), strings.Compare(b.OrderID, a.OrderID))
 	})
-	for _, id := range ids[:min(len(ids), listed)] {
-		words, tone := judge(books.Orders[id])
-		page.Rows = append(page.Rows, booksRow{id, books.Orders[id], words, tone})
-	}
+	page.Rows = page.Rows[:min(len(page.Rows), listed)]
 	return page, nil
 }
 
+func (p *booksPage) count(v verdict) {
+	switch {
+	case v == givenBack():
+		p.GivenBack++
+	case v.Tone == "good":
+		p.Balanced++
+	case v.Tone == "warn":
+		p.Open++
+	default:
+		p.Wrong++
+	}
+}
+
+func givenBack() verdict { return verdict{"given back", "good"} }
+
 // judge tells whether an order's entries are as they should be (good), may become so (warn), or never can (bad).
-func judge(t demo.Tally) (words, tone string) {
+func judge(t demo.Tally) verdict {
+	told := t.Letters+t.Events > 0
 	switch {
 	case t.Net() > 1:
-		return "charged more than once", "bad"
+		return verdict{"charged more than once", "bad"}
 	case t.Net() < 1 && t.Parcels > 0:
-		return "shipped, and not paid", "bad"
+		return verdict{"shipped, and not paid", "bad"}
 	case t.Parcels > 1:
-		return "shipped more than once", "bad"
-	case t.Net() == 0:
-		return "given back", "good"
+		return verdict{"shipped more than once", "bad"}
+	case t.Charges == 0 && told:
+		return verdict{"told of, and never charged", "bad"}
+	case t.Net() < 1 && told:
+		return verdict{"told of, and given back", "bad"}
+	case t.Net() < 1:
+		return givenBack()
 	case t.Parcels == 0:
-		return "paid, not shipped yet", "warn"
+		return verdict{"paid, not shipped yet", "warn"}
 	case t.Letters == 0 || t.Events == 0:
-		return "shipped, not told everybody yet", "warn"
+		return verdict{"shipped, not told everybody yet", "warn"}
 	case t.Letters > 1 || t.Events > 1:
-		return "balanced, and told more than once", "good"
+		return verdict{"balanced, and told more than once", "good"}
 	}
-	return "balanced", "good"
+	return verdict{"balanced", "good"}
 }

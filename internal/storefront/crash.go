@@ -151,7 +151,7 @@ func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error)
 	s.mu.Lock()
 	s.crash = c
 	s.mu.Unlock()
-	s.work.Go(func() { s.follow(c, pid) })
+	s.begin(func() { s.follow(c, pid) }) // or nobody looks any more
 	return c, nil
 }
 
@@ -218,20 +218,26 @@ func (s *Storefront) buyAndKill(ctx context.Context) error {
 	usual := *s.usualShipping()
 	slow := usual
 	slow.Latency = slowShipping
-	s.Shop.Shipping.Trouble(slow, shipOrder)
-	told := make(chan string, 1)
-	s.work.Go(func() {
-		defer s.endBuying()
-		told <- s.patience(user, key)
-		if s.Shop.Shipping.Troubled(shipOrder) == slow { // or somebody has set it to something else
-			s.Shop.Shipping.Trouble(usual, shipOrder)
+	s.Shop.Shipping.Trouble(slow, ShipOrder)
+	calm := func() {
+		if s.Shop.Shipping.Troubled(ShipOrder) == slow { // or somebody has set it to something else
+			s.Shop.Shipping.Trouble(usual, ShipOrder)
 		}
-	})
+		s.endBuying()
+	}
+	told := make(chan string, 1)
+	if !s.begin(func() {
+		defer calm()
+		told <- s.patience(user, key)
+	}) {
+		calm()
+		return &problem{http.StatusServiceUnavailable, "Too late", "The shop closes."}
+	}
 	c, err := s.crashWith(ctx, s.awaitCharged(ctx, user, key))
 	if err != nil {
 		return err
 	}
-	s.work.Go(func() {
+	s.begin(func() {
 		words := <-told
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -246,7 +252,7 @@ func (s *Storefront) beginBuying() bool {
 	if s.buying {
 		return false
 	}
-	s.buying, s.usual = true, s.Shop.Shipping.Troubled(shipOrder)
+	s.buying, s.usual = true, s.Shop.Shipping.Troubled(ShipOrder)
 	return true
 }
 
@@ -269,7 +275,7 @@ func (s *Storefront) endBuying() {
 
 // patience is what a customer hears in the end who goes on asking.
 func (s *Storefront) patience(user, key string) string {
-	ctx, cancel := context.WithTimeout(s.life, orderTime)
+	ctx, cancel := context.WithTimeout(s.life, OrderTime)
 	defer cancel()
 	start := time.Now()
 	got, asked := s.insist(ctx, requestOf(user), key)

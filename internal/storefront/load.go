@@ -70,9 +70,8 @@ func (l *load) set(rate int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rate, l.left = rate, maxSold
-	if rate > 0 && !l.running && l.shop.life.Err() == nil {
-		l.running = true
-		l.shop.work.Go(l.run)
+	if rate > 0 && !l.running {
+		l.running = l.shop.begin(l.run)
 	}
 }
 
@@ -136,7 +135,7 @@ func (l *load) admit() bool {
 
 // customer fills a cart and orders it, and goes on asking as long as that is safe.
 func (l *load) customer() {
-	ctx, cancel := context.WithTimeout(l.shop.life, orderTime)
+	ctx, cancel := context.WithTimeout(l.shop.life, OrderTime)
 	defer cancel()
 	start := time.Now()
 	got, asked := l.shop.buy(ctx, "load-"+rand.Text())

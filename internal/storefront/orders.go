@@ -3,7 +3,6 @@ package storefront
 import (
 	"context"
 	"net/http"
-	"regexp"
 	"slices"
 
 	"google.golang.org/grpc"
@@ -23,12 +22,12 @@ const (
 )
 
 func (s *Storefront) backOffice(mux *http.ServeMux) {
-	s.show(mux, "/orders", view{"orders", "Orders", "/orders", s.lookAtOrders, whole("orders")})
-	s.show(mux, "/orders/{id}", view{"order", "Your order", "/orders", s.lookAtOrder, whole("order")})
-	s.show(mux, "/traces/{id}", view{"trace", "A trace", "/orders", s.lookAtTrace, whole("trace")})
-	s.show(mux, "/mailbox", view{"mailbox", "Mailbox", "/mailbox", s.lookAtMailbox, whole("mailbox")})
-	s.show(mux, "/topic", view{"topic", "The topic orders", "/topic", s.lookAtTopic, whole("topic")})
-	s.show(mux, "/books", view{"books", "Books", "/books", s.lookAtBooks, whole("books")})
+	s.show(mux, "/orders", view{"orders", "Orders", "/orders", s.lookAtOrders, true, whole("orders")})
+	s.show(mux, "/orders/{id}", view{"order", "Your order", "/orders", s.lookAtOrder, false, whole("order")})
+	s.show(mux, "/traces/{id}", view{"trace", "A trace", "/orders", s.lookAtTrace, true, whole("trace")})
+	s.show(mux, "/mailbox", view{"mailbox", "Mailbox", "/mailbox", s.lookAtMailbox, true, whole("mailbox")})
+	s.show(mux, "/topic", view{"topic", "The topic orders", "/topic", s.lookAtTopic, true, whole("topic")})
+	s.show(mux, "/books", view{"books", "Books", "/books", s.lookAtBooks, true, whole("books")})
 }
 
 // list asks for the newest orders in some states, or in all, and tells whether there are more.
@@ -125,7 +124,7 @@ type tracePage struct {
 
 func (s *Storefront) lookAtTrace(_ context.Context, r *http.Request) (any, error) {
 	id := r.PathValue("id")
-	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) {
+	if !consistsOf(id, 32, "0123456789abcdef") {
 		return nil, &problem{http.StatusNotFound, "This is no trace", "A trace's id is 32 hexadecimal digits."}
 	}
 	page := tracePage{ID: id}

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,9 +34,10 @@ const (
 	maxStreams = 32
 	// refresh is how often a page that somebody looks at is made again.
 	refresh = 500 * time.Millisecond
-	// askTime is how long a call may take that only asks; orderTime is a customer's patience with an order.
-	askTime   = 2 * time.Second
-	orderTime = 15 * time.Second
+	// askTime is how long a call may take that only asks.
+	askTime = 2 * time.Second
+	// OrderTime is a customer's patience with an order.
+	OrderTime = 15 * time.Second
 )
 
 //go:embed all:templates
@@ -65,11 +67,12 @@ type Storefront struct {
 	checkout oteldemo.CheckoutServiceClient
 	orders   checkoutv1.OrderServiceClient
 	receipts receipts
+	shared   shared
 	load     *load
 
 	life context.Context // ends with Close
 	end  context.CancelFunc
-	work sync.WaitGroup
+	work sync.WaitGroup // Close waits for it: see begin
 
 	mu     sync.Mutex
 	crash  *crash       // the last one; nil when there was none
@@ -125,7 +128,9 @@ func Dial(address string) (*grpc.ClientConn, error) {
 
 // Close ends the load and everything else that goes on, and waits for it.
 func (s *Storefront) Close() error {
+	s.mu.Lock()
 	s.end()
+	s.mu.Unlock()
 	s.work.Wait()
 	var failures []error
 	for _, conn := range s.conns {
@@ -133,6 +138,18 @@ func (s *Storefront) Close() error {
 	}
 	s.conns = nil
 	return errors.Join(failures...)
+}
+
+// begin lets something go on that Close waits for, and tells whether it could: after Close nothing begins any more, although
+// requests may still come in.
+func (s *Storefront) begin(work func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() != nil {
+		return false
+	}
+	s.work.Go(work)
+	return true
 }
 
 func (s *Storefront) parse() (*web.Pages, error) {
@@ -185,6 +202,8 @@ type view struct {
 	name, title, nav string
 	// look reads what the page shows. Its error is told to the reader: a *problem has words of its own.
 	look func(ctx context.Context, r *http.Request) (any, error)
+	// shared is for what costs much to make and need not be newer than a second.
+	shared bool
 	// parts are the elements that change.
 	parts func(data any) []part
 }
@@ -203,7 +222,7 @@ func whole(id string) func(any) []part {
 // show serves a view at a path, and its stream below that.
 func (s *Storefront) show(mux *http.ServeMux, path string, v view) {
 	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-		data, err := v.look(r.Context(), r)
+		data, err := s.look(r.Context(), r, v)
 		if err != nil {
 			s.explain(w, r, err)
 			return
@@ -215,12 +234,20 @@ func (s *Storefront) show(mux *http.ServeMux, path string, v view) {
 	})
 }
 
+// look reads what a view shows.
+func (s *Storefront) look(ctx context.Context, r *http.Request, v view) (any, error) {
+	if !v.shared {
+		return v.look(ctx, r)
+	}
+	return s.shared.get(ctx, strings.TrimSuffix(r.URL.Path, "/live"), func(ctx context.Context) (any, error) { return v.look(ctx, r) })
+}
+
 // keepFresh emits the changing parts of a view until ctx ends.
 func (s *Storefront) keepFresh(ctx context.Context, r *http.Request, v view, emit web.Emit) error {
 	tick := time.NewTicker(refresh)
 	defer tick.Stop()
 	for {
-		if data, err := v.look(ctx, r); err == nil { // or what is shown stays
+		if data, err := s.look(ctx, r, v); err == nil { // or what is shown stays
 			for _, p := range v.parts(data) {
 				html, err := s.pages.Part(v.name, p.template, p.data)
 				if err != nil {

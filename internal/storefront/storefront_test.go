@@ -1,6 +1,7 @@
 package storefront
 
 import (
+	"context"
 	"flag"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,9 +307,57 @@ func TestOrdersAreJudgedByTheLedgers(t *testing.T) {
 		{demo.Tally{Charges: 1, Parcels: 2, Letters: 1, Events: 1}, "bad"},
 		{demo.Tally{Parcels: 1, Letters: 1, Events: 1}, "bad"},
 		{demo.Tally{Charges: 1, Refunds: 1, Parcels: 1}, "bad"},
+		{demo.Tally{Events: 1}, "bad"},
+		{demo.Tally{Letters: 1}, "bad"},
+		{demo.Tally{Charges: 1, Refunds: 1, Letters: 1}, "bad"},
+		{demo.Tally{Charges: 2, Refunds: 2, Events: 1}, "bad"},
 	} {
-		if words, tone := judge(test.Tally); tone != test.tone || words == "" {
-			t.Errorf("%+v: %s (%s), want %s", test.Tally, tone, words, test.tone)
+		if got := judge(test.Tally); got.Tone != test.tone || got.Words == "" {
+			t.Errorf("%+v: %v, want %s", test.Tally, got, test.tone)
 		}
+	}
+}
+
+func TestOrdersThatWereGivenBackAreCountedApart(t *testing.T) {
+	t.Parallel()
+	var page booksPage
+	for _, tally := range []demo.Tally{
+		{Charges: 1, Refunds: 1}, {Charges: 1, Refunds: 1}, {Charges: 1, Parcels: 1, Letters: 1, Events: 1}, {Charges: 1}, {Events: 1},
+	} {
+		page.count(judge(tally))
+	}
+	if page.GivenBack != 2 || page.Balanced != 1 || page.Open != 1 || page.Wrong != 1 {
+		t.Errorf("counted %+v, want 2 given back and one of each other kind", page)
+	}
+}
+
+func TestNothingBeginsAfterClose(t *testing.T) {
+	t.Parallel()
+	s := new(Storefront)
+	s.life, s.end = context.WithCancel(t.Context())
+	var running atomic.Int64
+	var requests sync.WaitGroup
+	begun := make(chan struct{}, 1)
+	for range 8 {
+		requests.Go(func() { // goes on until it is told no
+			for s.begin(func() {
+				running.Add(1)
+				defer running.Add(-1)
+				select {
+				case begun <- struct{}{}:
+				default:
+				}
+			}) {
+			}
+		})
+	}
+	<-begun
+	closeWell(t, s.Close)
+	if n := running.Load(); n != 0 {
+		t.Errorf("after Close, %d go on", n)
+	}
+	requests.Wait()
+	if s.begin(func() { t.Error("it has begun") }) {
+		t.Error("something could begin after Close")
 	}
 }

@@ -2,10 +2,12 @@ package storefront
 
 import (
 	"html/template"
+	"slices"
 	"strings"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/order"
 	"checkout/internal/wire"
 )
 
@@ -54,20 +56,23 @@ func stateTone(s checkoutv1.OrderState) string {
 }
 
 // unfinished are the states that an order does not stay in.
-func unfinished() []checkoutv1.OrderState {
-	return []checkoutv1.OrderState{
-		checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED,
-		checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED,
+func unfinished() (states []checkoutv1.OrderState) {
+	for _, s := range order.States() {
+		if !s.Final() {
+			states = append(states, checkoutv1.OrderState(s))
+		}
 	}
+	return states
 }
 
+// isFinal tells whether an order rests in that state for ever.
 func isFinal(s checkoutv1.OrderState) bool {
-	switch s {
-	case checkoutv1.OrderState_COMPLETED, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_REFUNDED, checkoutv1.OrderState_CANCELLED:
-		return true
-	default:
-		return false
-	}
+	return slices.ContainsFunc(order.States(), func(one order.State) bool { return one.Final() && checkoutv1.OrderState(one) == s })
+}
+
+// consistsOf tells whether a text is n bytes long, all of an alphabet.
+func consistsOf(text string, n int, alphabet string) bool {
+	return len(text) == n && strings.Trim(text, alphabet) == ""
 }
 
 // productName is what a product is called, or its id when the shop has none of that id.

@@ -1,6 +1,6 @@
 // Package child runs a program as a child process and keeps it running: when it dies it is started again, until Close.
 //
-// On Linux the child is killed by the kernel when this process dies, however that happens.
+// On Unix what the child has started ends with it, as long as that stays in its process group. On Linux the child is killed by the kernel when this process dies, however that happens.
 package child
 
 import (
@@ -119,7 +119,7 @@ func (c *Child) Kill() (pid int, err error) {
 	if c.process == nil {
 		return 0, nil
 	}
-	if err := c.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := kill(c.process); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return 0, fmt.Errorf("killing process %d: %w", c.process.Pid, err)
 	}
 	return c.process.Pid, nil
@@ -178,7 +178,8 @@ func (c *Child) live(ctx context.Context) (served bool, err error) {
 	dying, die := context.WithCancel(ctx)
 	var probing sync.WaitGroup
 	probing.Go(func() { c.probe(dying) })
-	_ = cmd.Wait() // the process's own state tells more
+	_ = cmd.Wait()        // the process's own state tells more
+	_ = kill(cmd.Process) // what it has left behind would be in the way of the next life
 	die()
 	probing.Wait()
 	served = c.died(cmd.Process.Pid)

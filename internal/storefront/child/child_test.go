@@ -185,6 +185,24 @@ func TestAChildThatDoesNotEndIsKilled(t *testing.T) {
 	}
 }
 
+func TestWhatAChildHasStartedEndsWithIt(t *testing.T) {
+	t.Parallel()
+	var said log
+	o := options(t, "loyal", &said)
+	o.Path, o.Args = "/bin/sh", []string{"-c", `trap : TERM; "$0"; exit 0`, o.Path}
+	c := start(t, o)
+	if _, err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, func(s child.Status) bool { return s.Serving && s.Restarts == 1 })
+	if err := c.Close(); err != nil {
+		t.Errorf("error %v: %s", err, said.String())
+	}
+	if n := strings.Count(said.String(), "hello from"); n != 2 || !strings.HasSuffix(said.String(), "farewell\n") {
+		t.Errorf("the script's program began %d times, want 2: %s", n, said.String())
+	}
+}
+
 func TestAChildThatNeverServesIsGivenUp(t *testing.T) {
 	t.Parallel()
 	_, err := child.Start(t.Context(), options(t, "sick", new(log)))

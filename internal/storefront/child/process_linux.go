@@ -1,14 +1,9 @@
 package child
 
-import (
-	"os"
-	"syscall"
-)
+import "syscall"
 
 // attributes give the child a process group of its own, so that Ctrl-C in a terminal reaches its parent alone, which ends
 // it in order; and have it die with its parent.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
-
-func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

@@ -1,0 +1,44 @@
+package storefront
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"checkout/gen/checkout/checkoutv1"
+)
+
+func TestIDsConsistOfTheirAlphabet(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		if id := rand.Text(); !consistsOf(id, 26, base32) {
+			t.Errorf("%q is no shopper's id", id)
+		}
+	}
+	a := strings.Repeat("A", 26)
+	for _, id := range []string{"", a[1:], a + "A", "a" + a[1:], a[1:] + "1", a[:13] + "\x00" + a[:12]} {
+		if consistsOf(id, 26, base32) {
+			t.Errorf("%q is a shopper's id", id)
+		}
+	}
+}
+
+func TestOrdersUnderWayAreInTheStatesThatAreNotFinal(t *testing.T) {
+	t.Parallel()
+	want := []checkoutv1.OrderState{
+		checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED,
+		checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED,
+	}
+	if diff := cmp.Diff(want, unfinished()); diff != "" {
+		t.Error(diff)
+	}
+	for number, name := range checkoutv1.OrderState_name {
+		s := checkoutv1.OrderState(number)
+		if over := s != checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED && !slices.Contains(want, s); isFinal(s) != over {
+			t.Errorf("%s is final: %t, want %t", name, !over, over)
+		}
+	}
+}
