@@ -14,8 +14,10 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"checkout/internal/console"
 	"checkout/internal/web"
@@ -64,6 +66,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return fmt.Errorf("%w: %w", errMisuse, err)
 	}
+	secure, err := s.secure()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errMisuse, err)
+	}
 	listener, err := s.listen(ctx)
 	if err != nil {
 		return err
@@ -81,7 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	watch.Go(func() { site.Watch(watching) })
 	defer watch.Wait()
 	defer stop()
-	return web.Serve(ctx, listener, site, log)
+	return web.Serve(ctx, listener, secure, site, log)
 }
 
 // dial makes a connection to each service. Nothing is sent yet, and none has to be there.
@@ -97,7 +103,10 @@ func (s *settings) dial() (services []console.Service, hangUp func(), err error)
 		}
 	}
 	for _, addr := range s.admin {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds))
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, // who waits is a person
+			MinConnectTimeout: time.Second,
+		}))
 		if err != nil {
 			hangUp()
 			return nil, nil, fmt.Errorf("%w: CHECKOUT_ADMIN_ADDR=%q: %w", errMisuse, addr, err)

@@ -189,6 +189,7 @@ func TestWhatIsSetWronglyIsSaid(t *testing.T) {
 		"open to others, with no host":    {nil, []string{"-addr", ":8070"}, "CHECKOUT_CONSOLE_TOKEN"},
 		"a short token":                   {map[string]string{"CHECKOUT_CONSOLE_TOKEN": secret[1:]}, nil, "shorter than 16"},
 		"no such token file":              {map[string]string{"CHECKOUT_CONSOLE_TOKEN_FILE": "/nowhere/token"}, nil, "CHECKOUT_CONSOLE_TOKEN_FILE"},
+		"an empty token file":             {map[string]string{"CHECKOUT_CONSOLE_TOKEN_FILE": os.DevNull, "CHECKOUT_CONSOLE_TOKEN": secret}, nil, "is empty"},
 		"half a certificate":              {nil, []string{"-tls-cert", "c.pem"}, "CHECKOUT_CONSOLE_TLS_KEY"},
 		"an authority without TLS":        {nil, []string{"-client-ca", "ca.pem"}, "goes with"},
 		"no port of a service":            {map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:5051,checkout"}, nil, `"checkout"`},

@@ -80,7 +80,9 @@ func (s *settings) readToken() error {
 	if err != nil {
 		return fmt.Errorf("CHECKOUT_CONSOLE_TOKEN_FILE: %w", err)
 	}
-	s.token = strings.TrimSpace(string(data))
+	if s.token = strings.TrimSpace(string(data)); s.token == "" {
+		return fmt.Errorf("CHECKOUT_CONSOLE_TOKEN_FILE=%q: is empty", s.tokenFile)
+	}
 	return nil
 }
 
@@ -105,9 +107,8 @@ func (s *settings) check() error {
 	return errors.Join(problems...)
 }
 
-// listen listens on the address, with TLS if there is a certificate.
-func (s *settings) listen(ctx context.Context) (net.Listener, error) {
-	var config *tls.Config
+// secure is how the console is spoken to; nil without a certificate.
+func (s *settings) secure() (config *tls.Config, err error) {
 	if s.cert != "" {
 		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
 		if err != nil {
@@ -121,12 +122,14 @@ func (s *settings) listen(ctx context.Context) (net.Listener, error) {
 			config.ClientAuth = tls.RequireAndVerifyClientCert
 		}
 	}
+	return config, nil
+}
+
+// listen listens on the address.
+func (s *settings) listen(ctx context.Context) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.addr)
 	if err != nil {
 		return nil, fmt.Errorf("CHECKOUT_CONSOLE_ADDR=%q: %w", s.addr, err)
-	}
-	if config != nil {
-		listener = tls.NewListener(listener, config)
 	}
 	return listener, nil
 }

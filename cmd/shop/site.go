@@ -47,7 +47,7 @@ func (s *shop) openSite(ctx context.Context) error {
 		s.site.ended <- listener.Close()
 		return err
 	}
-	go func() { s.site.ended <- web.Serve(ctx, listener, handler, log) }()
+	go func() { s.site.ended <- web.Serve(ctx, listener, nil, handler, log) }()
 	return nil
 }
 

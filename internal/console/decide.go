@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"google.golang.org/grpc/status"
+
 	"checkout/gen/checkout/checkoutv1"
 )
 
@@ -62,11 +64,13 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string, 
 	case err == nil:
 		http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther)
 	default:
-		c.undecided(w, r, id, f, failureOf(err))
+		why := failureOf(err)
+		why.Unknown = unanswered(status.Code(err))
+		c.undecided(w, r, id, f, why)
 	}
 }
 
-// undecided answers that a decision was not done: with the order and what was typed, for people.
+// undecided answers that a decision was not done, or that nobody knows: with the order and what was typed, for people.
 func (c *Console) undecided(w http.ResponseWriter, r *http.Request, id string, f form, why *failure) {
 	if !wantsJSON(r) {
 		if o, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: id}); err == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,13 +22,26 @@ const (
 // gate lets in who knows the token.
 type gate struct {
 	token [sha256.Size]byte // its hash, so that comparing takes the same time for all
-	pass  string
+	key   []byte            // what passes are signed with
 }
 
 func newGate(token string) *gate {
-	mac := hmac.New(sha256.New, []byte(token))
-	_, _ = mac.Write([]byte("a pass for the console")) // never fails: hash.Hash
-	return &gate{sha256.Sum256([]byte(token)), hex.EncodeToString(mac.Sum(nil))}
+	return &gate{sha256.Sum256([]byte(token)), []byte(token)}
+}
+
+// pass is one that is good until then: that time in Unix seconds, and its signature.
+func (g *gate) pass(until time.Time) string {
+	expiry := strconv.FormatInt(until.Unix(), 10)
+	mac := hmac.New(sha256.New, g.key)
+	_, _ = mac.Write([]byte("a pass for the console until " + expiry)) // never fails: hash.Hash
+	return expiry + "." + hex.EncodeToString(mac.Sum(nil))
+}
+
+// honours tells whether a pass is one of ours, and still good.
+func (g *gate) honours(pass string, now time.Time) bool {
+	expiry, _, _ := strings.Cut(pass, ".")
+	until, err := strconv.ParseInt(expiry, 10, 64)
+	return err == nil && now.Unix() < until && hmac.Equal([]byte(pass), []byte(g.pass(time.Unix(until, 0))))
 }
 
 // knows tells whether that is the token.
@@ -42,7 +56,7 @@ func (g *gate) lets(r *http.Request) bool {
 		return g.knows(token)
 	}
 	cookie, err := r.Cookie(passName)
-	return err == nil && hmac.Equal([]byte(cookie.Value), []byte(g.pass))
+	return err == nil && g.honours(cookie.Value, time.Now())
 }
 
 // behindGate is h for those whom the gate lets in. Who asks for a page is led to the form.
@@ -82,7 +96,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		c.askForToken(w, r, http.StatusUnauthorized, loginPage{next, true})
 		return
 	case c.gate != nil:
-		c.setPass(w, r, c.gate.pass, int(passTime.Seconds()))
+		c.setPass(w, r, c.gate.pass(time.Now().Add(passTime)), int(passTime.Seconds()))
 	}
 	http.Redirect(w, r, c.site.URL(within(next)), http.StatusSeeOther) //nolint:gosec // within sees to it that it stays here
 }

@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -173,6 +175,31 @@ func TestAConsoleIsNotMadeOfWrongOptions(t *testing.T) {
 	} {
 		if _, err := New(options); err == nil {
 			t.Errorf("%s: a console was made of it", name)
+		}
+	}
+}
+
+func TestAPassIsGoodForItsTime(t *testing.T) {
+	t.Parallel()
+	g, now := newGate(secret), time.Unix(1_800_000_000, 0)
+	pass := g.pass(now.Add(passTime))
+	later := g.pass(now.Add(2 * passTime))
+	for name, test := range map[string]struct {
+		pass string
+		at   time.Time
+		want bool
+	}{
+		"at first":             {pass, now, true},
+		"just before its end":  {pass, now.Add(passTime - time.Second), true},
+		"at its end":           {pass, now.Add(passTime), false},
+		"with another's end":   {later[:strings.Index(later, ".")] + pass[strings.Index(pass, "."):], now, false},
+		"of another token":     {newGate(secret + "0").pass(now.Add(passTime)), now, false},
+		"that is none":         {"", now, false},
+		"without a signature":  {strconv.FormatInt(now.Add(passTime).Unix(), 10), now, false},
+		"with a sign too many": {"+" + pass, now, false},
+	} {
+		if got := g.honours(test.pass, test.at); got != test.want {
+			t.Errorf("a pass %s is honoured: %t, want %t", name, got, test.want)
 		}
 	}
 }

@@ -103,15 +103,18 @@ func (h *history) take(i int, m *checkoutv1.Figures, now time.Time) {
 	defer h.mu.Unlock()
 	before := h.latest[i]
 	h.latest[i] = latest{figures: m, at: now}
-	if h.bounds == nil {
-		h.bounds = m.GetLatency().GetBounds()
+	if bounds := m.GetLatency().GetBounds(); h.bounds == nil && fits(m.GetLatency()) {
+		h.bounds = bounds
 	}
 	if before.figures == nil || now.Sub(before.at) > silence {
 		return
 	}
 	was := before.figures
-	if !was.GetStarted().AsTime().Equal(m.GetStarted().AsTime()) {
-		was = nil // another process, that has counted from zero
+	if started := m.GetStarted().AsTime(); !was.GetStarted().AsTime().Equal(started) {
+		if started.Before(before.at) {
+			return // another process, that has counted since who knows when
+		}
+		was = nil // … since it started, just now
 	}
 	h.next.count(was, m, h.bounds)
 }
@@ -130,7 +133,7 @@ func (s *sample) count(was, is *checkoutv1.Figures, bounds []float64) {
 			s.ends[o.GetName()] += n
 		}
 	}
-	if !slices.Equal(bounds, is.GetLatency().GetBounds()) {
+	if !fits(is.GetLatency()) || !slices.Equal(bounds, is.GetLatency().GetBounds()) {
 		return // of another version: they cannot be added
 	}
 	before := was.GetLatency().GetCalls()
@@ -145,6 +148,11 @@ func (s *sample) count(was, is *checkoutv1.Figures, bounds []float64) {
 			s.calls[j] += n
 		}
 	}
+}
+
+// fits tells whether a service's latencies are a histogram: a count for each bound, and one for what is beyond them.
+func fits(l *checkoutv1.Figures_Latency) bool {
+	return len(l.GetBounds()) > 0 && len(l.GetCalls()) == len(l.GetBounds())+1
 }
 
 // tick closes a sample every second until ctx ends.

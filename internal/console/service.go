@@ -23,51 +23,64 @@ const (
 type services []Service
 
 func (s services) order(ctx context.Context, req *checkoutv1.GetOrderRequest) (*checkoutv1.Order, error) {
-	return first(ctx, s, askTime, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
+	return first(ctx, s, askTime, reading, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
 		return checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, req)
 	})
 }
 
 func (s services) list(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
-	return first(ctx, s, askTime, func(ctx context.Context, one Service) (*checkoutv1.ListOrdersResponse, error) {
+	return first(ctx, s, askTime, reading, func(ctx context.Context, one Service) (*checkoutv1.ListOrdersResponse, error) {
 		return checkoutv1.NewOrderServiceClient(one.Conn).ListOrders(ctx, req)
 	})
 }
 
 func (s services) retry(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.Order, error) {
-	return first(ctx, s, decideTime, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
+	return first(ctx, s, decideTime, deciding, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
 		return checkoutv1.NewOrderAdminClient(one.Conn).RetryOrder(ctx, req)
 	})
 }
 
 func (s services) resolve(ctx context.Context, req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
-	return first(ctx, s, decideTime, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
+	return first(ctx, s, decideTime, deciding, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
 		return checkoutv1.NewOrderAdminClient(one.Conn).ResolveOrder(ctx, req)
 	})
 }
 
-// first is the first answer that settles the question. When there is none, the error is that of a service that could be
-// asked, if there is one.
-func first[T any](ctx context.Context, s services, patience time.Duration, ask func(context.Context, Service) (T, error)) (T, error) {
+// purpose is what services are asked for. A decision that is not answered may have been recorded, and to ask another
+// service that has the same record would only tell that the order does not wait any more.
+type purpose bool
+
+const (
+	reading  purpose = false
+	deciding purpose = true
+)
+
+// first is the first answer that settles the question. That there is no such order is settled only if all services say so.
+func first[T any](ctx context.Context, s services, patience time.Duration, why purpose, ask func(context.Context, Service) (T, error)) (T, error) {
 	var none T
 	var failures []error
 	for _, one := range s {
 		within, cancel := context.WithTimeout(ctx, patience)
 		answer, err := ask(within, one)
 		cancel()
-		switch status.Code(err) {
-		case codes.NotFound, codes.Unavailable, codes.DeadlineExceeded:
+		switch code := status.Code(err); {
+		case code == codes.NotFound, why == reading && unanswered(code):
 			failures = append(failures, err)
 		default:
 			return answer, err
 		}
 	}
 	for _, err := range failures {
-		if status.Code(err) == codes.NotFound {
+		if status.Code(err) != codes.NotFound {
 			return none, err
 		}
 	}
 	return none, failures[0]
+}
+
+// unanswered tells whether a call that ended with code may have been carried out or not.
+func unanswered(code codes.Code) bool {
+	return code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled
 }
 
 // failure is why a service did not do what it was asked for, as it is told in JSON and on a page.
@@ -76,6 +89,7 @@ type failure struct {
 	Reason  string  `json:"reason"` // as google.rpc.ErrorInfo tells it, or the name of the code
 	Message string  `json:"message"`
 	Fields  []field `json:"fields,omitempty"`
+	Unknown bool    `json:"unknown,omitempty"` // whether it was done
 }
 
 type field struct {

@@ -17,7 +17,7 @@ type shared[T any] struct {
 }
 
 type answer[T any] struct {
-	asked time.Time
+	came  time.Time     // zero as long as it is under way
 	done  chan struct{} // closed when the rest is there
 	value T
 	err   error
@@ -28,8 +28,10 @@ func (s *shared[T]) get(ctx context.Context, question string, ask func(context.C
 	a, first := s.find(question)
 	if first {
 		// Whoever else waits for it does not go when this one does; the services have their own time limits.
-		a.value, a.err = ask(context.WithoutCancel(ctx))
-		close(a.done)
+		func() {
+			defer s.came(a)
+			a.value, a.err = ask(context.WithoutCancel(ctx))
+		}()
 	}
 	select {
 	case <-a.done:
@@ -44,14 +46,22 @@ func (s *shared[T]) find(question string) (_ *answer[T], first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if a := s.answers[question]; a != nil && now.Sub(a.asked) < sharedFor {
+	maps.DeleteFunc(s.answers, func(_ string, a *answer[T]) bool { return !a.came.IsZero() && now.Sub(a.came) >= sharedFor })
+	if a := s.answers[question]; a != nil {
 		return a, false
 	}
-	maps.DeleteFunc(s.answers, func(_ string, a *answer[T]) bool { return now.Sub(a.asked) >= sharedFor })
 	if s.answers == nil {
 		s.answers = make(map[string]*answer[T])
 	}
-	a := &answer[T]{asked: now, done: make(chan struct{})}
+	a := &answer[T]{done: make(chan struct{})}
 	s.answers[question] = a
 	return a, true
+}
+
+// came tells those who wait for the answer, whether it came or asking has panicked.
+func (s *shared[T]) came(a *answer[T]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.came = time.Now()
+	close(a.done)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -22,8 +23,13 @@ const (
 type shutdownKey struct{}
 
 // Serve serves h on l until ctx ends; then it ends the streams and lets the other requests finish, for 5 seconds at most.
-// It bounds the time, the size and the number of what clients can hold open. log is told what goes wrong with connections.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+// It bounds the time, the size and the number of what clients can hold open. With secure the connections are TLS, by that.
+// log is told what goes wrong with connections.
+func Serve(ctx context.Context, l net.Listener, secure *tls.Config, h http.Handler, log *slog.Logger) error {
+	l = netutil.LimitListener(l, maxConns)
+	if secure != nil {
+		l = tls.NewListener(l, secure) // the outermost, or net/http does not see it
+	}
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -37,7 +43,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		},
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(netutil.LimitListener(l, maxConns)) }()
+	go func() { ended <- server.Serve(l) }()
 	select {
 	case err := <-ended:
 		return err

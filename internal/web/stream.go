@@ -77,8 +77,10 @@ func (s *stream) emit(id string, html []byte) error {
 	}
 	var event strings.Builder
 	event.WriteString("data: " + id + "\n")
-	for line := range strings.SplitSeq(string(html), "\n") {
-		event.WriteString("data: " + strings.TrimSuffix(line, "\r") + "\n")
+	// To a reader of events each of these ends a line, and what stands behind it would be another field.
+	lines := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(html))
+	for line := range strings.SplitSeq(lines, "\n") {
+		event.WriteString("data: " + line + "\n")
 	}
 	event.WriteString("\n")
 	return s.write(event.String())

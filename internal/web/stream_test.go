@@ -25,7 +25,7 @@ func start(t *testing.T, h http.Handler) (address string, stop func() error) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, listener, h, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- Serve(ctx, listener, nil, h, slog.New(slog.DiscardHandler)) }()
 	return "http://" + listener.Addr().String(), func() error { cancel(); return <-ended }
 }
 
@@ -70,7 +70,7 @@ func TestAnEventNamesItsElementAndIsNotSentTwice(t *testing.T) {
 	streams := NewStreams(1)
 	answer := httptest.NewRecorder()
 	streams.Serve(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), func(_ context.Context, emit Emit) error {
-		for _, event := range [][2]string{{"a", "<p>1</p>"}, {"a", "<p>1</p>"}, {"b", "one\r\ntwo\n\nthree"}, {"a", "<p>2</p>"}, {"a", "<p>1</p>"}, {"c", ""}, {"c", ""}} {
+		for _, event := range [][2]string{{"a", "<p>1</p>"}, {"a", "<p>1</p>"}, {"b", "one\r\ntwo\n\nthree\r\rdata: notice"}, {"a", "<p>2</p>"}, {"a", "<p>1</p>"}, {"c", ""}, {"c", ""}} {
 			if err := emit(event[0], []byte(event[1])); err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func TestAnEventNamesItsElementAndIsNotSentTwice(t *testing.T) {
 	})
 	const want = "retry: 3000\n\n" +
 		"data: a\ndata: <p>1</p>\n\n" +
-		"data: b\ndata: one\ndata: two\ndata: \ndata: three\n\n" +
+		"data: b\ndata: one\ndata: two\ndata: \ndata: three\ndata: \ndata: data: notice\n\n" +
 		"data: a\ndata: <p>2</p>\n\n" +
 		"data: a\ndata: <p>1</p>\n\n" +
 		"data: c\ndata: \n\n"
@@ -178,7 +178,7 @@ func TestServeTellsThatItCannot(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Serve(t.Context(), listener, http.NotFoundHandler(), slog.New(slog.DiscardHandler)); err == nil {
+	if err := Serve(t.Context(), listener, nil, http.NotFoundHandler(), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("Serve on a listener that is closed returned nil")
 	}
 }
