@@ -17,6 +17,14 @@ test-telemetry: ## test against a real collector, Prometheus and Jaeger, which a
 	.ci/build bin/checkout
 	.ci/telemetry bin/checkout
 
+.PHONY: test-browser
+test-browser: ## test the sites in Chromium, and leave screenshots of every page in bin/screenshots
+	.ci/browser
+
+.PHONY: pictures
+pictures: ## take the pictures of the README anew; ten minutes
+	.ci/browser -run Pictures -timeout 20m -pictures 8m -screenshots "$(CURDIR)/docs/images"
+
 .PHONY: lint
 lint: tools ## check the rules of .golangci.yml
 	bin/tools/golangci-lint run --build-tags telemetry,browser ./...

@@ -1,0 +1,51 @@
+//go:build browser
+
+package browser
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+func TestCheckoutIsKilledInMidOrderUnderLoad(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShop(t, "-payment", "keyed").url)
+	p.visit("/trouble")
+	before := p.text("#pid")
+	p.setLoad(20)
+	p.await("Number(document.querySelector('#load-placed').innerText) > 50")
+	p.follow("#buy-and-kill")
+	p.sees("[data-testid=crash-report]", "Process "+before+" was killed")
+	p.await("document.querySelector('#process-state').dataset.serving === 'true' && document.querySelector('#pid').innerText !== " + quote(before))
+	p.sees("#restarts", "1")
+	p.sees("[data-testid=crash-report]", "A new one started")
+	p.sees("[data-testid=fate-mine] td:nth-of-type(2)", "completed")
+	p.sees("[data-testid=crash-report] .notice", "is on its way")
+	p.await("document.querySelector('[data-testid=crash-report]').dataset.open === '0'")
+
+	p.photograph("trouble.png")
+	p.follow("[data-testid=fate-mine] a")
+	id := p.order()
+	p.sees("#order-state", "completed")
+	p.visit("/trouble")
+	p.follow("#stop-load")
+	p.visit("/books")
+	p.await("document.querySelector('#verdict').dataset.verdict === 'balanced'")
+	p.visit("/console/orders/" + id)
+	p.sees("#story", "charged")
+	p.sees("#story", "completed")
+}
+
+// setLoad moves the slider to so many orders a second, with the keyboard, and sets that.
+func (p *tab) setLoad(rate int) {
+	p.t.Helper()
+	const step = 5
+	p.click("#rate")
+	p.press(kb.Home)
+	for range rate / step {
+		p.press(kb.ArrowRight)
+	}
+	p.sees("#rate-value", string(rune('0'+rate/10))+"0")
+	p.follow("#set-load")
+}

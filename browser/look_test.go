@@ -1,0 +1,142 @@
+//go:build browser
+
+package browser
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+)
+
+// look is a page in a state that is worth a look.
+type look struct {
+	name, path string
+	status     int    // of HTTP; 0: it is well
+	ready      string // what is true when all is to be seen; empty: it is at once
+	press      string // what is pressed to get there from the path; empty: nothing
+}
+
+func TestEverybodyCanUseEveryPageOfTheShop(t *testing.T) {
+	t.Parallel()
+	shop := startShop(t)
+	p := open(t, shop.url)
+	p.visit("/cart")
+	p.judge(look{name: "cart-empty", path: "/cart"})
+	p.fill()
+	p.follow("#place-order")
+	done := p.order()
+	doubtful := p.doubtful()
+	p.fill()
+	for _, l := range []look{
+		{name: "products", path: "/"},
+		{name: "cart", path: "/cart"},
+		{name: "cart-refused", path: "/cart", press: "#place-order", status: http.StatusConflict},
+		{name: "orders", path: "/orders"},
+		{name: "order", path: "/orders/" + done, ready: "document.querySelector('#order-state').dataset.state === 'completed'"},
+		{name: "order-in-doubt", path: "/orders/" + doubtful},
+		{name: "trace", path: p.traceOf(done), ready: "document.querySelector('.waterfall')"},
+		{name: "mailbox", path: "/mailbox"},
+		{name: "topic", path: "/topic", ready: "document.querySelector('details').open = true"},
+		{name: "books", path: "/books"},
+		{name: "trouble-calm", path: "/trouble"},
+		{name: "nothing", path: "/nothing", status: http.StatusNotFound},
+	} {
+		p.judge(l)
+	}
+}
+
+func TestEverybodyCanUseEveryPageOfTheConsole(t *testing.T) {
+	t.Parallel()
+	shop := startShop(t)
+	p := open(t, shop.url)
+	doubtful := p.doubtful()
+	p.trouble("charge", "none")
+	p.fill()
+	p.follow("#place-order")
+	done := p.order()
+	for _, l := range []look{
+		{name: "console-overview", path: "/console/", ready: "document.querySelector('.line').getAttribute('d')"},
+		{name: "console-orders", path: "/console/orders"},
+		{name: "console-orders-none", path: "/console/orders?state=refunding"},
+		{name: "console-order", path: "/console/orders/" + done, ready: "document.querySelector('#state-of').innerText.includes('completed')"},
+		{name: "console-decide", path: "/console/orders/" + doubtful},
+		{name: "console-attention", path: "/console/attention"},
+		{name: "console-nothing", path: "/console/nothing", status: http.StatusNotFound},
+	} {
+		p.judge(l)
+	}
+
+	p = open(t, startConsole(t).url)
+	p.judge(look{name: "console-login", path: "/login"})
+	p.expect(http.StatusServiceUnavailable)
+	p.visit("/login?next=/orders")
+	p.write("#token", token)
+	p.follow("button.main")
+	p.judge(look{name: "console-unwatched", path: "/"})
+}
+
+// traceOf is the path of an order's trace.
+func (p *tab) traceOf(order string) string {
+	p.t.Helper()
+	p.visit("/orders/" + order)
+	return read[string](p, "new URL(document.querySelector('#to-trace').href).pathname")
+}
+
+// judge looks at a page: light and dark, wide and narrow. Nobody may be kept from using it.
+func (p *tab) judge(l look) {
+	p.t.Helper()
+	p.size(1280, 800)
+	p.show(l)
+	for _, scheme := range []string{"light", "dark"} {
+		p.scheme(scheme)
+		p.photograph(l.name + "-" + scheme + ".png")
+		p.axe(l.name + ", " + scheme)
+	}
+	p.scheme("light")
+	p.size(360, 740)
+	p.show(l)
+	if wide := read[[]string](p, overflowing); len(wide) > 0 {
+		p.t.Errorf("%s is wider than a small screen:\n%s", l.name, strings.Join(wide, "\n"))
+	}
+	p.photograph(l.name + "-narrow.png")
+}
+
+func (p *tab) show(l look) {
+	p.t.Helper()
+	if l.status != 0 {
+		p.expect(l.status)
+	}
+	p.visit(l.path)
+	if l.press != "" {
+		p.follow(l.press)
+	}
+	if l.ready != "" {
+		p.await(l.ready)
+	}
+}
+
+// overflowing lists what sticks out of the window, unless it can be scrolled there by itself.
+const overflowing = `[...document.body.querySelectorAll('*')]
+	.filter((e) => !e.closest('.unseen') && !e.parentElement.closest('.scroll') && e.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
+	.map((e) => e.cloneNode(false).outerHTML + ' ends at ' + e.getBoundingClientRect().right)
+	.concat(document.documentElement.scrollWidth > document.documentElement.clientWidth ? ['the page scrolls sideways'] : [])`
+
+// axe has axe-core judge the page, if that is there: what it finds, it calls an offence against the WCAG or good practice.
+func (p *tab) axe(name string) {
+	p.t.Helper()
+	if *axeScript == "" {
+		return
+	}
+	script, err := os.ReadFile(*axeScript)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	read[bool](p, string(script)+"; true")
+	found := read[[]string](p, `axe.run({resultTypes: ['violations']}).then((result) => result.violations.map((v) =>
+		v.impact + ': ' + v.id + ': ' + v.help + v.nodes.map((n) => '\n  ' + n.html + '\n    ' + n.failureSummary).join('')))`)
+	for _, finding := range found {
+		p.t.Errorf("%s: %s", name, fmt.Sprintf("%.1500s", finding))
+	}
+}

@@ -1,0 +1,137 @@
+//go:build browser
+
+package browser
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// trouble sets how a call of checkout goes wrong, on the trouble board.
+func (p *tab) trouble(seam, fault string) {
+	p.t.Helper()
+	p.visit("/trouble")
+	p.choose("#fault-"+seam, fault)
+	p.follow("#set-" + seam)
+	if fault == "none" {
+		p.sees("#now-"+seam, "well")
+	}
+}
+
+// doubtful is an order whose charge was not answered.
+func (p *tab) doubtful() (id string) {
+	p.t.Helper()
+	p.trouble("charge", "lose")
+	p.fill()
+	p.expect(http.StatusConflict)
+	p.follow("#place-order")
+	p.sees("#refusal", "The payment service did not answer")
+	p.sees("#money-moved", "It is not known whether your card was charged.")
+	p.follow("#refusal a")
+	p.sees("#facts + dl", "a person has to look at it")
+	return p.order()
+}
+
+// decides waits until the console offers to decide about the order that it shows.
+func (p *tab) decides(id string) {
+	p.t.Helper()
+	p.visit("/console/attention")
+	p.sees("#rows", id)
+	p.follow("#rows a[href$='" + id + "']")
+	p.sees("#decide", "It waits for your decision")
+	p.sees("#state-of", "in doubt")
+}
+
+func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShop(t).url)
+	id := p.doubtful()
+	p.follow("#to-console")
+	p.sees("#badge", "1")
+	p.decides(id)
+
+	p.click("input[value=paid]")
+	p.write("#resolve-why", "the bank's statement of today")
+	p.write("#resolve-by", "Grace")
+	p.expect(http.StatusConflict)
+	p.follow("[data-testid=resolve]") // without the transaction
+	p.sees("#decide [role=alert]", "It was not done")
+	if why := read[string](p, "document.querySelector('#resolve-why').value"); why != "the bank's statement of today" {
+		t.Errorf("the reason in the form is %q, want what was typed", why)
+	}
+	p.write("#transaction", "tx-4f1c")
+	p.follow("[data-testid=resolve]")
+
+	p.sees("#state-of", "completed")
+	p.sees("#facts", "tx-4f1c")
+	p.sees("#story", "by Grace")
+	p.sees("#story", "the bank's statement of today")
+	p.await("document.querySelector('#decide').children.length === 0")
+	p.visit("/console/attention")
+	p.sees("#rows", "There are no such orders.")
+	p.visit("/orders/" + id) // as its customer sees it
+	p.sees("#order-state", "completed")
+	p.visit("/books")
+	p.sees("#books tbody", id)
+	p.await("document.querySelector('#verdict').dataset.verdict === 'balanced'")
+}
+
+func TestAPersonResolvesAnOrderThatWasNotPaid(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShop(t).url)
+	id := p.doubtful()
+	p.decides(id)
+	p.tabTo("input[name=verdict]") // by the keyboard
+	p.press(kb.ArrowDown)
+	p.tabTo("#resolve-why")
+	p.press("nothing in the books")
+	p.tabTo("#resolve-by")
+	p.press("Ada")
+	p.leave(func() { p.press(kb.Enter) })
+	p.sees("#state-of", "cancelled")
+	p.sees("#story", "by Ada")
+	p.sees("#story", "nothing in the books")
+	p.visit("/orders/" + id)
+	p.sees("#order-state", "cancelled")
+}
+
+func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
+	t.Parallel()
+	shop := startShop(t, "-orders", "1", "-keep", "-unshippable", "1") // shipping has come to its senses since
+	shop.unbalanced = true
+	p := open(t, shop.url)
+	p.visit("/console/")
+	p.sees("#notice", "1 order needs a person.")
+	p.follow("#notice a")
+	p.follow("#rows a")
+	p.sees("#state-of", "parked")
+	p.write("#retry-why", "the carrier takes it now")
+	p.write("#retry-by", "Grace")
+	p.follow("[data-testid=retry]")
+	p.sees("#state-of", "completed")
+	p.sees("#story", "by Grace")
+	p.sees("#story", "the carrier takes it now")
+	p.visit("/books")
+	p.await("document.querySelector('#verdict').dataset.verdict === 'balanced'")
+}
+
+func TestWhoDoesNotKnowTheTokenIsKeptOut(t *testing.T) {
+	t.Parallel()
+	p := open(t, startConsole(t).url)
+	p.visit("/orders")
+	if at := p.path(); at != "/login" {
+		t.Fatalf("without a token the page is %s, want the form that asks for it", at)
+	}
+	p.write("#token", "another token")
+	p.expect(http.StatusUnauthorized)
+	p.follow("button.main")
+	p.sees("[role=alert]", "That is not the token.")
+	p.write("#token", token)
+	p.expect(http.StatusServiceUnavailable) // there is no service
+	p.follow("button.main")
+	p.sees("h1", "This cannot be shown")
+	p.visit("/")
+	p.sees("#checks", "away")
+}

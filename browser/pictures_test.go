@@ -1,0 +1,63 @@
+//go:build browser
+
+package browser
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+)
+
+var pictures = flag.Duration("pictures", 0, "for how `long` to let customers come before the README's pictures are taken; 0: take none")
+
+// The pictures of the README: an order, the trouble board in the middle of a crash, and the console when it has something
+// to show.
+func TestPicturesOfTheReadme(t *testing.T) {
+	if *pictures == 0 {
+		t.Skip("no pictures are wanted")
+	}
+	p := open(t, startShop(t, "-payment", "keyed").url)
+	p.fill()
+	p.follow("#place-order")
+	p.sees("#order-state", "completed")
+	p.photograph("order.webp")
+
+	p.visit("/trouble")
+	p.setLoad(30)
+	p.letPass(*pictures / 3)
+	p.visit("/trouble")
+	p.follow("#away-kafka")
+	p.letPass(*pictures / 3)
+	p.visit("/trouble")
+	p.follow("#away-kafka")
+	p.write("#latency-ship", "200")
+	p.follow("#set-ship")
+	p.letPass(*pictures / 3)
+	p.size(1280, 1080)
+	p.photograph("console.webp")
+
+	p.visit("/trouble")
+	p.write("#latency-ship", "0")
+	p.follow("#set-ship")
+	p.follow("#buy-and-kill")
+	p.sees("[data-testid=fate-mine] td:nth-of-type(2)", "completed")
+	served := "Number(document.querySelector('#load-placed').innerText)"
+	p.await(fmt.Sprintf("%s > %d", served, read[int](p, served)+300)) // ten seconds of well served customers
+	read[bool](p, "(scrollTo({top: 0, behavior: 'instant'}), true)")
+	p.size(1280, 1405)
+	p.photograph("trouble.webp")
+}
+
+// letPass lets the console see so much more time.
+func (p *tab) letPass(d time.Duration) {
+	p.t.Helper()
+	const point = 5 * time.Second // of a chart
+	p.visit("/console/")
+	p.sees("#stream", "live")
+	points := "(document.querySelector('#plot-orders .line').getAttribute('d').match(/[ML]/g) ?? []).length"
+	want := read[int](p, points) + int(d/point)
+	for step := read[int](p, points); step < want; step = read[int](p, points) {
+		p.await(fmt.Sprintf("%s > %d", points, step)) // each of them within the test's patience
+	}
+}
