@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,6 +175,34 @@ func TestACertificateIsAskedFor(t *testing.T) {
 	status, err := ask(t, &tls.Config{RootCAs: trusted, Certificates: []tls.Certificate{pair}}, "https://"+address+"/orders")
 	if err != nil || status != http.StatusOK {
 		t.Errorf("with a certificate: %d, %v; want 200", status, err)
+	}
+}
+
+func TestThePassOfASecureConsoleIsForSecureConnectionsOnly(t *testing.T) {
+	t.Parallel()
+	ca, _ := authority(t)
+	cert, key := ca.issue(t, "127.0.0.1")
+	address, _ := start(t, map[string]string{
+		"CHECKOUT_ADMIN_ADDR": service(t), "CHECKOUT_CONSOLE_TLS_CERT": cert, "CHECKOUT_CONSOLE_TLS_KEY": key, "CHECKOUT_CONSOLE_TOKEN": secret,
+	}, "-addr", "127.0.0.1:0")
+	trusted := x509.NewCertPool()
+	trusted.AddCert(ca.cert)
+	form := strings.NewReader(url.Values{"token": {secret}}.Encode())
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+address+"/login", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}
+	r, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	if cookies := r.Cookies(); len(cookies) != 1 || !cookies[0].Secure {
+		t.Errorf("status %d with cookies %v, want one pass, for secure connections only", r.StatusCode, cookies)
 	}
 }
 

@@ -76,6 +76,7 @@ type Console struct {
 	lists     shared[*checkoutv1.ListOrdersResponse]
 	orders    shared[*checkoutv1.Order]
 	overviews shared[[]part]
+	attention shared[orderList]
 
 	now func() time.Time
 }

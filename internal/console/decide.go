@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -13,11 +14,22 @@ import (
 // form is what was typed into one of the forms of an order, and why it was not done.
 type form struct {
 	Action      string // retry or resolve
+	Signer      string // whom the certificate of the browser names; empty: it showed none
 	By          string
 	Why         string
 	Verdict     string
 	Transaction string
 	Failure     *failure
+}
+
+// signer is whom the client's certificate names, by its subject (RFC 4514), or else by its number. Only one that was
+// verified counts. It is empty when there is none, and people tell their names themselves.
+func signer(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return ""
+	}
+	leaf := r.TLS.VerifiedChains[0][0]
+	return cmp.Or(leaf.Subject.String(), "certificate "+leaf.SerialNumber.Text(16))
 }
 
 // verdicts are what a person may have found out, by their names in the form.
@@ -55,7 +67,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string, 
 	}
 	id := r.PathValue("id")
 	typed := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
-	f := form{Action: action, By: typed("by"), Why: typed("why"), Verdict: typed("verdict"), Transaction: typed("transaction_id")}
+	f := form{Action: action, By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Verdict: typed("verdict"), Transaction: typed("transaction_id")}
 	// What is decided is done, whether or not somebody waits for the answer.
 	o, err := act(context.WithoutCancel(r.Context()), id, f)
 	switch {

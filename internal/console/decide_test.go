@@ -1,11 +1,20 @@
 package console
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/order"
 )
 
@@ -98,5 +107,82 @@ func TestLookingDecidesNothing(t *testing.T) {
 	}
 	if got := w.stands(t); got != order.InDoubt {
 		t.Errorf("the order is %v, want it in doubt as before", got)
+	}
+}
+
+func TestADecisionWithoutAnAnswerIsNotToldAsUndone(t *testing.T) {
+	t.Parallel()
+	for _, code := range []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Canceled} {
+		for _, known := range []bool{true, false} { // whether the order can still be read
+			w := open(t, Options{})
+			w.put(t, doubtful())
+			rest := w.services[0]
+			torn := &desk{
+				get: func() (*checkoutv1.Order, error) { return nil, status.Error(codes.Unavailable, "away") },
+				resolve: func(req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
+					// It is recorded, and only the answer is lost.
+					_, err := checkoutv1.NewOrderAdminClient(rest.Conn).ResolveOrder(t.Context(), req)
+					if err != nil {
+						t.Error(err)
+					}
+					return nil, status.Error(code, "the line is torn")
+				},
+			}
+			w.services = services{torn.service(t, "one whose answers are lost")}
+			if known {
+				w.services = append(w.services, rest)
+			}
+			form := url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}}
+			path := "/orders/" + string(id(2)) + "/resolve"
+			r := w.do(t, http.MethodPost, path, form, "Accept", "text/html")
+			if strings.Contains(r.body, "was not done") || !strings.Contains(r.body, "It is not known whether it was done") {
+				t.Errorf("%v: a decision that was recorded is not told as one that may be:\n%s", code, r.body)
+			}
+			if got := w.stands(t); got != order.Cancelled {
+				t.Errorf("%v: the order is %v, want it cancelled", code, got)
+			}
+		}
+	}
+}
+
+func TestWhoShowsACertificateDecidesByItsName(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{Proven: true})
+	w.put(t, doubtful())
+	ask := func(method, path string, form url.Values) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), method, "https://localhost"+path, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Accept", "text/html")
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "grace", Organization: []string{"Payments"}}}
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}}}
+		answer := httptest.NewRecorder()
+		w.ServeHTTP(answer, r)
+		return answer
+	}
+	one := "/orders/" + string(id(2))
+	if shown := ask(http.MethodGet, one, nil).Body.String(); strings.Count(shown, `name="by" value="CN=grace,O=Payments" readonly`) != 2 {
+		t.Errorf("the forms do not have the certificate's subject, for nobody to change:\n%s", shown)
+	}
+	ask(http.MethodPost, one+"/resolve", url.Values{"verdict": {"not_paid"}, "by": {"somebody else"}, "why": {"so"}})
+	shown := ask(http.MethodGet, one, nil).Body.String()
+	if !strings.Contains(shown, "<b>CN=grace,O=Payments</b>") || strings.Contains(shown, "somebody else") {
+		t.Errorf("the story does not tell the certificate's subject:\n%s", shown)
+	}
+}
+
+func TestACertificateThatWasNotVerifiedNamesNobody(t *testing.T) {
+	t.Parallel()
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(0xbeef)}
+	for name, test := range map[string]struct {
+		state *tls.ConnectionState
+		want  string
+	}{
+		"no TLS":                {nil, ""},
+		"not verified":          {&tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}, ""},
+		"verified, without one": {&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{leaf}}}, "certificate beef"},
+	} {
+		if got := signer(&http.Request{TLS: test.state}); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
 	}
 }

@@ -103,9 +103,7 @@ func (h *history) take(i int, m *checkoutv1.Figures, now time.Time) {
 	defer h.mu.Unlock()
 	before := h.latest[i]
 	h.latest[i] = latest{figures: m, at: now}
-	if bounds := m.GetLatency().GetBounds(); h.bounds == nil && fits(m.GetLatency()) {
-		h.bounds = bounds
-	}
+	h.adopt(m.GetLatency(), now)
 	if before.figures == nil || now.Sub(before.at) > silence {
 		return
 	}
@@ -117,6 +115,42 @@ func (h *history) take(i int, m *checkoutv1.Figures, now time.Time) {
 		was = nil // … since it started, just now
 	}
 	h.next.count(was, m, h.bounds)
+}
+
+// adopt takes over the bounds of latencies, unless those that are known are still some service's. What was counted between
+// others is forgotten: it cannot be added to what comes.
+func (h *history) adopt(l *checkoutv1.Figures_Latency, now time.Time) {
+	if !fits(l) || slices.Equal(l.GetBounds(), h.bounds) {
+		return
+	}
+	for _, other := range h.latest {
+		if h.bounds != nil && now.Sub(other.at) <= silence && slices.Equal(other.figures.GetLatency().GetBounds(), h.bounds) {
+			return
+		}
+	}
+	h.bounds = l.GetBounds()
+	h.next.calls = nil
+	for i := range h.samples {
+		h.samples[i].calls = nil
+	}
+}
+
+// byRecord are the services, by the record that they last told of. One that tells of none may have one of its own.
+func (h *history) byRecord() (groups [][]int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	place := make(map[string]int)
+	for i, l := range h.latest {
+		name := l.figures.GetCensus().GetRecord()
+		at, known := place[name]
+		if name == "" || !known {
+			place[name] = len(groups)
+			groups = append(groups, []int{i})
+			continue
+		}
+		groups[at] = append(groups[at], i)
+	}
+	return groups
 }
 
 // count adds what has come between two figures of a process.
@@ -150,9 +184,13 @@ func (s *sample) count(was, is *checkoutv1.Figures, bounds []float64) {
 	}
 }
 
-// fits tells whether a service's latencies are a histogram: a count for each bound, and one for what is beyond them.
+// fits tells whether a service's latencies are a histogram: finite bounds that rise, a
+// count for each, and one for what is beyond them.
 func fits(l *checkoutv1.Figures_Latency) bool {
-	return len(l.GetBounds()) > 0 && len(l.GetCalls()) == len(l.GetBounds())+1
+	bounds := l.GetBounds()
+	last := len(bounds) - 1
+	return last >= 0 && len(l.GetCalls()) == len(bounds)+1 &&
+		slices.IsSorted(bounds) && bounds[0] >= 0 && bounds[last] <= math.MaxFloat64
 }
 
 // tick closes a sample every second until ctx ends.

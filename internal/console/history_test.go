@@ -153,3 +153,71 @@ func TestWhatMustHold(t *testing.T) {
 		t.Errorf("in a busy hour (-want +got):\n%s", diff)
 	}
 }
+
+func TestAnotherProcessCountsFromItsStartOnlyWhenThatWasJustNow(t *testing.T) {
+	t.Parallel()
+	h, at := newHistory(1), then()
+	h.take(0, told(at.Add(-time.Hour), 100, "a", 0), at)
+	h.take(0, told(at.Add(-72*time.Hour), 1_000_000, "a", 0), at.Add(time.Second)) // the stream leads to another replica now
+	h.close(at.Add(time.Second))
+	if s := sum(h.samples); len(s.ends) != 0 || s.calls != nil {
+		t.Errorf("of a process that has run for days, %v and %v count as of one second; want nothing", s.ends, s.calls)
+	}
+}
+
+func TestLatenciesThatAreNoHistogramAreLeftOut(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		bounds []float64
+		calls  []int64
+	}{
+		"more calls than bounds":  {[]float64{0.1, 1}, []int64{1, 2, 3, 4, 5}},
+		"fewer":                   {[]float64{0.1, 1}, []int64{1}},
+		"no bounds":               {nil, []int64{1, 2}},
+		"nothing":                 {nil, nil},
+		"bounds that do not rise": {[]float64{1, 0.1}, []int64{1, 2, 3}},
+		"a bound that is none":    {[]float64{math.NaN(), 1}, []int64{1, 2, 3}},
+		"a bound without end":     {[]float64{0.1, math.Inf(1)}, []int64{1, 2, 3}},
+	} {
+		for _, first := range []bool{true, false} { // whether the good ones come first
+			h, at := newHistory(1), then()
+			if first {
+				h.take(0, told(at, 0, "a", 0), at)
+			}
+			for i := range 2 {
+				m := told(at, int64(i), "a", 0)
+				m.Latency = &checkoutv1.Figures_Latency{Bounds: test.bounds, Calls: test.calls}
+				h.take(0, m, at)
+			}
+			h.close(at)
+			m := momentOf(h.samples, h.bounds)
+			if m.P50.Known() || sum(h.samples).ends["placed"] != 1 {
+				t.Errorf("%s: half of the calls are told to take %v, and %v count; want it unknown, and 1", name, m.P50, sum(h.samples).ends)
+			}
+		}
+	}
+}
+
+func TestNewBoundsAreTakenWhenNobodyHasTheOldOnesAnyMore(t *testing.T) {
+	t.Parallel()
+	renewed := func(calls int64) *checkoutv1.Figures {
+		m := told(then(), calls, "a", 0)
+		m.Latency = &checkoutv1.Figures_Latency{Bounds: []float64{2}, Calls: []int64{0, calls}}
+		return m
+	}
+	h, at := newHistory(2), then()
+	h.take(1, &checkoutv1.Figures{}, at) // that has none
+	h.take(0, told(at, 0, "a", 0), at)
+	h.take(0, told(at, 5, "a", 0), at)
+	h.take(1, renewed(0), at)
+	h.close(at)
+	if p50 := momentOf(h.samples, h.bounds).P50; !(p50 <= 0.1) {
+		t.Errorf("with another version beside it, half of the calls are told to take %v; want the old bounds", p50)
+	}
+	h.take(0, renewed(0), at)
+	h.take(0, renewed(5), at)
+	h.close(at.Add(time.Second))
+	if p50 := momentOf(h.samples, h.bounds).P50; p50 != 2 {
+		t.Errorf("after both are renewed, half of the calls are told to take %v; want more than 2", p50)
+	}
+}

@@ -138,6 +138,7 @@ func (c *Console) showOrder(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) answerOrder(w http.ResponseWriter, r *http.Request, status int, p orderPage) {
+	p.form.Signer = signer(r)
 	page := web.Page{Title: "Order " + p.ID, Nav: "/orders", Data: p}
 	if p.form.Failure == nil { // or what was typed would be lost
 		page.Live = "/live/orders/" + p.ID
@@ -152,6 +153,8 @@ func (c *Console) liveOrder(w http.ResponseWriter, r *http.Request) {
 		o, err := c.orders.get(ctx, id, func(ctx context.Context) (*checkoutv1.Order, error) {
 			return c.services.order(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
 		})
-		return c.pageOf(o), err
+		p := c.pageOf(o)
+		p.form.Signer = signer(r)
+		return p, err
 	}, "state-of", "facts", "bill", "waterfall-of", "story", "decide")
 }

@@ -17,10 +17,8 @@ import (
 )
 
 const (
-	// pageSize is how many orders a page shows, and attentionSize those that need a person.
-	pageSize, attentionSize = 50, 200
-	// attentionPages is how many pages of orders are looked through for those.
-	attentionPages = 10
+	// pageSize is how many orders a page shows.
+	pageSize = 50
 	// freshEvery is how often an open page looks for what is new.
 	freshEvery = time.Second
 	// minute is a time in a form of HTML, in UTC.
@@ -33,6 +31,8 @@ type orderList struct {
 	Orders []orderRow `json:"orders"`
 	Next   string     `json:"next_page,omitempty"` // the page after it
 	Filter *filter    `json:"filter,omitempty"`
+	// Missing are the records that are not, or not all, in it.
+	Missing []missing `json:"missing,omitempty"`
 }
 
 // orderRow is an order in short.
@@ -247,52 +247,4 @@ func (c *Console) keepFresh(w http.ResponseWriter, r *http.Request, page string,
 			}
 		}
 	})
-}
-
-// attention are the orders that need a person. It reads on past those that only wait for a program, for a while.
-func (c *Console) attention(ctx context.Context, list func(context.Context, *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error)) (orderList, error) {
-	l := orderList{At: c.now(), Orders: []orderRow{}}
-	req := &checkoutv1.ListOrdersRequest{
-		States:   []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED},
-		PageSize: attentionSize,
-	}
-	for range attentionPages {
-		resp, err := list(ctx, req)
-		if err != nil {
-			return l, err
-		}
-		for _, o := range resp.GetOrders() {
-			if o.GetNeedsPerson() {
-				l.Orders = append(l.Orders, rowOf(o))
-			}
-		}
-		req.PageToken = resp.GetNextPageToken()
-		if req.GetPageToken() == "" || len(l.Orders) >= attentionSize {
-			break
-		}
-	}
-	if req.GetPageToken() != "" {
-		f := filter{States: []string{"in_doubt", "refunding", "parked"}}
-		l.Next = c.site.URL("/orders") + f.Query("")
-	}
-	return l, nil
-}
-
-func (c *Console) showAttention(w http.ResponseWriter, r *http.Request) {
-	l, err := c.attention(r.Context(), c.services.list)
-	if err != nil {
-		c.fail(w, r, failureOf(err))
-		return
-	}
-	c.answer(w, r, http.StatusOK, "attention", l, web.Page{Title: "Attention", Nav: "/attention", Live: "/live/attention", Data: l})
-}
-
-// liveAttention keeps the orders that need a person fresh.
-func (c *Console) liveAttention(w http.ResponseWriter, r *http.Request) {
-	together := func(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
-		return c.lists.get(ctx, "attention "+req.GetPageToken(), func(ctx context.Context) (*checkoutv1.ListOrdersResponse, error) {
-			return c.services.list(ctx, req)
-		})
-	}
-	c.keepFresh(w, r, "attention", func(ctx context.Context) (any, error) { return c.attention(ctx, together) }, "rows", "pager")
 }

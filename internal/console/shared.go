@@ -2,13 +2,18 @@ package console
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
 )
 
-// sharedFor is how long an answer may be given again: as often, at most, open pages that show the same have it asked for.
-const sharedFor = time.Second
+// sharedFor is how long an answer may be given again, from when it came. It is shorter than an open page waits, or what the
+// page shows would be fresh every other time only.
+const sharedFor = freshEvery * 9 / 10
+
+// errNoAnswer is what others are told who wait for an answer that never comes, because asking has panicked.
+var errNoAnswer = errors.New("the question was not answered")
 
 // shared are answers to questions that many ask. The zero value has none.
 type shared[T any] struct {
@@ -53,7 +58,7 @@ func (s *shared[T]) find(question string) (_ *answer[T], first bool) {
 	if s.answers == nil {
 		s.answers = make(map[string]*answer[T])
 	}
-	a := &answer[T]{done: make(chan struct{})}
+	a := &answer[T]{done: make(chan struct{}), err: errNoAnswer}
 	s.answers[question] = a
 	return a, true
 }

@@ -92,3 +92,45 @@ func TestWhoGoesDoesNotTakeTheAnswerAlong(t *testing.T) {
 		first.Wait()
 	})
 }
+
+func TestAnAnswerThatNeverComesIsNotTakenForOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s shared[int]
+		var all sync.WaitGroup
+		all.Go(func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic went no further")
+				}
+			}()
+			_, _ = s.get(t.Context(), "a question", func(context.Context) (int, error) { time.Sleep(time.Second); panic("asking") })
+		})
+		synctest.Wait()
+		if n, err := s.get(t.Context(), "a question", nil); err == nil {
+			t.Errorf("who waited is answered %d, want an error", n)
+		}
+		all.Wait()
+	})
+}
+
+func TestAPageThatAsksAgainIsAnsweredAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s shared[int]
+		asked := 0
+		tick := time.NewTicker(freshEvery)
+		defer tick.Stop()
+		for i := range 10 {
+			got, _ := s.get(t.Context(), "a question", func(context.Context) (int, error) {
+				asked++
+				time.Sleep(50 * time.Millisecond)
+				return asked, nil
+			})
+			if got != i+1 {
+				t.Errorf("in second %d the page has answer %d, want a new one", i, got)
+			}
+			<-tick.C
+		}
+	})
+}

@@ -1,0 +1,123 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/web"
+)
+
+const (
+	// attentionSize is how many orders that need a person are looked for on each record, and attentionPages on how many pages
+	// of as many orders: most of those in their states may be on their way by themselves.
+	attentionSize, attentionPages = 200, 10
+	// attentionTime is how long looking for them may take.
+	attentionTime = 3 * askTime
+)
+
+// missing is a record whose orders are not, or not all, in a list.
+type missing struct {
+	Service string `json:"service"` // that was asked
+	Problem string `json:"problem"`
+}
+
+// finding is what was found on one record.
+type finding struct {
+	service string
+	orders  []*checkoutv1.Order
+	more    bool
+	err     error
+}
+
+// resting are the orders that need a person, of all records. It fails only when none could be asked: what is missing
+// otherwise is said, because nobody shall take a part for the whole.
+func (c *Console) resting(ctx context.Context) (orderList, error) {
+	ctx, cancel := context.WithTimeout(ctx, attentionTime)
+	defer cancel()
+	l := orderList{At: c.now(), Orders: []orderRow{}}
+	known := make(map[string]bool) // two services may share a record and have not said so yet
+	records, answering := c.restingOnAll(ctx), false
+	for _, on := range records {
+		if on.err != nil {
+			l.Missing = append(l.Missing, missing{on.service, failureOf(on.err).Message})
+		}
+		answering = answering || on.err == nil
+		for _, o := range on.orders {
+			if !known[o.GetOrderId()] {
+				known[o.GetOrderId()] = true
+				l.Orders = append(l.Orders, rowOf(o))
+			}
+		}
+		if on.more {
+			l.Next = c.site.URL("/orders") + filter{States: []string{"in_doubt", "refunding", "parked"}}.Query("")
+		}
+	}
+	if !answering {
+		return l, records[0].err
+	}
+	slices.SortFunc(l.Orders, func(a, b orderRow) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.ID, a.ID)) })
+	return l, nil
+}
+
+// restingOnAll asks one service for each record, all at once.
+func (c *Console) restingOnAll(ctx context.Context) []finding {
+	groups := c.history.byRecord()
+	found := make([]finding, len(groups))
+	var all sync.WaitGroup
+	for i, group := range groups {
+		var sharing services
+		for _, n := range group {
+			sharing = append(sharing, c.services[n])
+		}
+		all.Go(func() { found[i] = sharing.resting(ctx) })
+	}
+	all.Wait()
+	return found
+}
+
+// resting looks for the orders that need a person on the record that the services share.
+func (s services) resting(ctx context.Context) finding {
+	found := finding{service: s[0].Name}
+	req := &checkoutv1.ListOrdersRequest{
+		States:   []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED},
+		PageSize: attentionSize,
+	}
+	for range attentionPages {
+		resp, err := s.list(ctx, req)
+		if err != nil {
+			found.err = err
+			return found
+		}
+		for _, o := range resp.GetOrders() {
+			if o.GetNeedsPerson() {
+				found.orders = append(found.orders, o)
+			}
+		}
+		req.PageToken = resp.GetNextPageToken()
+		found.more = req.GetPageToken() != ""
+		if !found.more || len(found.orders) >= attentionSize {
+			return found
+		}
+	}
+	return found
+}
+
+func (c *Console) showAttention(w http.ResponseWriter, r *http.Request) {
+	l, err := c.resting(r.Context())
+	if err != nil {
+		c.fail(w, r, failureOf(err))
+		return
+	}
+	c.answer(w, r, http.StatusOK, "attention", l, web.Page{Title: "Attention", Nav: "/attention", Live: "/live/attention", Data: l})
+}
+
+// liveAttention keeps the orders that need a person fresh.
+func (c *Console) liveAttention(w http.ResponseWriter, r *http.Request) {
+	c.keepFresh(w, r, "attention", func(ctx context.Context) (any, error) {
+		return c.attention.get(ctx, "", c.resting)
+	}, "missing", "rows", "pager")
+}
