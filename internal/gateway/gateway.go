@@ -3,8 +3,8 @@
 // protocols on the one side and the ports of package order on the other.
 //
 // Nothing that a neighbour says is believed unchecked: an answer that cannot be is order.ErrImplausible, before anything
-// is done on the strength of it. Every call has a deadline and every answer a limit. What is read is asked again by gRPC
-// or net/http when a connection breaks; what is written is sent once, and repeated by the order alone.
+// is done on the strength of it. Every call has a deadline and every answer a limit. What is read is asked again, by retry.go
+// or net/http, when a connection breaks; what is written is sent once, and repeated by the order alone.
 package gateway
 
 import (
