@@ -43,12 +43,12 @@ func play() int {
 		fmt.Fprintln(os.Stderr, "no strength today")
 		return 3
 	}
+	fmt.Println("hello from", os.Getpid()) // before it serves: who serves and is killed has said it
 	listener, err := net.Listen("tcp", os.Getenv(address))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println("hello from", os.Getpid())
 	for <-asked; os.Getenv(role) == "stubborn"; <-asked {
 	}
 	_ = listener.Close()
@@ -60,12 +60,40 @@ func play() int {
 type log struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	more chan struct{} // closed by the next word, when somebody waits for it
 }
 
 func (l *log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
 	return l.text.Write(p)
+}
+
+// await waits for words: a pipe brings them, which may take longer than the connection that proves that the child serves.
+func (l *log) await(t *testing.T, words string) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		l.mu.Lock()
+		if strings.Contains(l.text.String(), words) {
+			l.mu.Unlock()
+			return
+		}
+		if l.more == nil {
+			l.more = make(chan struct{})
+		}
+		more := l.more
+		l.mu.Unlock()
+		select {
+		case <-more:
+		case <-late:
+			t.Fatalf("the log lacks %q: %s", words, l)
+		}
+	}
 }
 
 func (l *log) String() string {
@@ -148,9 +176,7 @@ func TestAChildThatIsKilledIsStartedAgain(t *testing.T) {
 		if o := s.Outage; o.Started.Before(o.Died) || o.Served.Before(o.Started) {
 			t.Errorf("died, started and served in no order: %+v", o)
 		}
-		if !strings.Contains(said.String(), "hello from "+strconv.Itoa(s.PID)) {
-			t.Errorf("the log lacks what process %d said: %s", s.PID, said.String())
-		}
+		said.await(t, "hello from "+strconv.Itoa(s.PID)+"\n")
 	}
 }
 
