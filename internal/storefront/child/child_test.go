@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,7 +45,8 @@ func play() int {
 		return 3
 	}
 	fmt.Println("hello from", os.Getpid()) // before it serves: who serves and is killed has said it
-	listener, err := net.Listen("tcp", os.Getenv(address))
+	_ = os.Remove(os.Getenv(address)) // who was killed has left it
+	listener, err := net.Listen("unix", os.Getenv(address))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -102,23 +104,16 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// options are those of a child in a role, on a port of its own.
+// options are those of a child in a role, with a socket of its own: a free port may be somebody else's before it listens.
 func options(t *testing.T, as string, out *log) child.Options {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	at := filepath.Join(t.TempDir(), "socket")
 	return child.Options{
 		Path: os.Args[0],
 		Env:  append(os.Environ(), role+"="+as, address+"="+at),
 		Log:  out,
 		Probe: func(ctx context.Context) error {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", at)
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", at)
 			if err != nil {
 				return err
 			}
