@@ -8,14 +8,24 @@ import (
 	"syscall"
 )
 
-// small is a container in which an executable of ours has no room to be read ahead.
-const small = 64 << 20
+const (
+	// small is a container in which an executable of ours has no room to be read ahead.
+	small = 64 << 20
+	// piece is how many bytes of code may be read for one that is needed. Each piece costs the kernel some 200 bytes.
+	piece = 16 << 10
+	// dontDump is MADV_DONTDUMP of madvise(2), which package syscall does not have.
+	dontDump = 16
+)
 
 // SparePages has the kernel read of the executable only the pages that are needed. It does nothing where there is room.
 //
 // A page of the executable that is missing is otherwise read with all that stands around it: 128 KiB on many machines,
 // some megabytes on others. In a small container each such read drives out pages that are needed next, which are read
 // with all that stands around them, for ever: nothing is done any more but reading.
+//
+// Since Linux 6.16 advice against reading ahead is not heard for code, but no more is read than the mapping that the page
+// belongs to. So the code is divided into many mappings. Neighbours that are alike would be one, so every other one is
+// advised to be left out of core dumps, where code never is.
 func SparePages() error {
 	if memory, ok := OwnMemory(); !ok || memory.Limit >= small {
 		return nil
@@ -28,18 +38,38 @@ func SparePages() error {
 	if err != nil {
 		return fmt.Errorf("reading what is mapped: %w", err)
 	}
-	for _, r := range mappings(maps, own) {
-		if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, r.start, r.end-r.start, syscall.MADV_RANDOM); errno != 0 {
-			return fmt.Errorf("advising against reading ahead: %w", errno)
+	return spare(mappings(maps, own))
+}
+
+func spare(all []mapping) error {
+	for _, m := range all {
+		if err := madvise(m.start, m.end, syscall.MADV_RANDOM); err != nil {
+			return fmt.Errorf("advising against reading ahead: %w", err)
+		}
+		for start := m.start; m.code && start < m.end; start += 2 * piece {
+			if err := madvise(start, min(start+piece, m.end), dontDump); err != nil {
+				return fmt.Errorf("dividing the code: %w", err)
+			}
 		}
 	}
 	return nil
 }
 
-// mapping is a range of addresses.
-type mapping struct{ start, end uintptr }
+func madvise(start, end, advice uintptr) error {
+	if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, start, end-start, advice); errno != 0 {
+		return errno
+	}
+	return nil
+}
 
-// mappings are those of the file, by /proc/self/maps (proc_pid_maps(5)): lines of start-end, four other words, and a path.
+// mapping is a range of addresses, and whether it can be run.
+type mapping struct {
+	start, end uintptr
+	code       bool
+}
+
+// mappings are those of the file, by /proc/self/maps (proc_pid_maps(5)): lines of start-end, permissions, three other
+// words, and a path.
 func mappings(maps []byte, file string) []mapping {
 	var found []mapping
 	for line := range bytes.Lines(maps) {
@@ -54,7 +84,7 @@ func mappings(maps []byte, file string) []mapping {
 		}
 		end, err := strconv.ParseUint(string(last), 16, 64)
 		if err == nil && start < end {
-			found = append(found, mapping{uintptr(start), uintptr(end)})
+			found = append(found, mapping{uintptr(start), uintptr(end), bytes.Contains(words[1], []byte("x"))})
 		}
 	}
 	return found
