@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -207,14 +209,19 @@ func (r *process) stop() error {
 	return nil
 }
 
-// freePort is a port that was free a moment ago, for a program that cannot say which it has taken.
+// freePort is a port that was free a moment ago, for a program that cannot say which it has taken: below those that the
+// system gives to whoever asks for any.
 func freePort(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var failures []error
+	for range 20 {
+		port := strconv.Itoa(10_000 + rand.IntN(10_000)) //nolint:gosec // any will do
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+		if err == nil {
+			return port, l.Close()
+		}
+		failures = append(failures, err)
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
+	return "", fmt.Errorf("looking for a free port: %w", errors.Join(failures...))
 }
 
 // pause waits, and tells whether it could.

@@ -12,6 +12,7 @@ import (
 	"checkout/bench/floor"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/porttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,7 +74,8 @@ func TestAnUnknownKindIsRefused(t *testing.T) {
 // place runs a floor in the shop for one order, and returns when it has ended.
 func place(t *testing.T, kind floor.Kind, shop *demo.Shop) *oteldemo.OrderResult {
 	t.Helper()
-	port := freePort(t)
+	addr := porttest.Reserve(t)
+	_, port, _ := net.SplitHostPort(addr)
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"] = port
 	ctx, stop := context.WithCancel(t.Context())
@@ -85,7 +87,7 @@ func place(t *testing.T, kind floor.Kind, shop *demo.Shop) *oteldemo.OrderResult
 			t.Error(err)
 		}
 	}()
-	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", port), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,18 +101,4 @@ func place(t *testing.T, kind floor.Kind, shop *demo.Shop) *oteldemo.OrderResult
 		t.Fatal(err)
 	}
 	return answer.GetOrder()
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

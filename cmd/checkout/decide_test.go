@@ -8,6 +8,7 @@ import (
 
 	"checkout/internal/demo"
 	"checkout/internal/order"
+	"checkout/internal/porttest"
 )
 
 func TestAPersonDecides(t *testing.T) {
@@ -99,12 +100,8 @@ func TestCommandsAboutOrdersAreCheckedBeforeAnybodyIsAsked(t *testing.T) {
 }
 
 func TestAnOrderInDoubtIsFoundAndResolvedFromTheTerminal(t *testing.T) {
-	free := listen(t, "127.0.0.1:0")
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": free.Addr().String(), "CHECKOUT_CHARGE_TIMEOUT": "50ms"})
-	shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter})
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": porttest.Reserve(t)})
+	shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
 	status, _, stderr := call(t, environ, card, "order", "place", "-item", "STICKER020", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-zip", "N1")
 	if status != 1 || !strings.Contains(stderr, "PAYMENT_UNKNOWN") {
 		t.Fatalf("exit status %d, stderr %q; want an order in doubt", status, stderr)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"checkout/internal/order"
+	"checkout/internal/porttest"
 	"checkout/internal/rpc"
 	"checkout/internal/store"
 )
@@ -108,12 +109,13 @@ func TestAWatchOutlivesARestartOfTheServer(t *testing.T) {
 	t.Cleanup(func() { _ = record.Close() })
 	off := &office{SQLite: record}
 	off.put(t, 1, order.Parked)
-	serve := func(addr string) (*grpc.Server, string) {
+	serve := func(addr string) *grpc.Server {
 		server, l := rpc.NewServer(nil, health.NewServer(), rpc.Options{Orders: record, Log: slog.New(slog.DiscardHandler)}), listen(t, addr)
 		run(t, server, l)
-		return server, l.Addr().String()
+		return server
 	}
-	server, addr := serve("127.0.0.1:0")
+	addr := porttest.Reserve(t)
+	server := serve(addr)
 	said, stderr := io.Pipe()
 	t.Cleanup(func() { _ = said.Close() })
 	w := startWatch(t, nil, stderr, "-addr", addr)
@@ -132,11 +134,7 @@ func TestAWatchOutlivesARestartOfTheServer(t *testing.T) {
 
 func TestAWatchOfNoServerEnds(t *testing.T) {
 	t.Parallel()
-	l := listen(t, "127.0.0.1:0")
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if status, _, stderr := call(t, nil, "", "order", "watch", "-addr", l.Addr().String()); status != 1 || !strings.Contains(stderr, "Unavailable") {
+	if status, _, stderr := call(t, nil, "", "order", "watch", "-addr", porttest.Reserve(t)); status != 1 || !strings.Contains(stderr, "Unavailable") {
 		t.Errorf("exit status %d, stderr %q; want 1, and that there is no server", status, stderr)
 	}
 }

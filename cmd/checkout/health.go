@@ -42,7 +42,7 @@ func (p process) health(ctx context.Context, args []string) int {
 	if *secure { // whether it serves is no secret, and no secret is told to it
 		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
 	}
-	conn, err := grpc.NewClient(*addr, grpc.WithTransportCredentials(creds))
+	conn, err := grpc.NewClient(*addr, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig())
 	if err != nil {
 		return p.fail(probeMisuse, "health: -addr=%q: %w", *addr, err)
 	}

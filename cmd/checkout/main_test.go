@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/internal/demo"
+	"checkout/internal/porttest"
 	"checkout/internal/serve"
 )
 
@@ -95,10 +96,7 @@ func TestACardThatIsNoneIsNotQuoted(t *testing.T) {
 
 func TestHealthHasTheProbesExitStatuses(t *testing.T) {
 	t.Parallel()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t, porttest.Reserve(t))
 	server, h := grpc.NewServer(), health.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, h)
 	served := make(chan error, 1)
@@ -106,7 +104,7 @@ func TestHealthHasTheProbesExitStatuses(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	probe := func(args ...string) int {
 		p := process{getenv: func(string) string { return "" }, stdout: io.Discard, stderr: io.Discard}
-		return p.run(t.Context(), append([]string{"/bin/grpc_health_probe"}, args...))
+		return p.run(t.Context(), append([]string{"/bin/grpc_health_probe", "-timeout=1m"}, args...))
 	}
 	if got := probe("-addr=:" + port); got != 0 {
 		t.Errorf("a server that serves: exit status %d, want 0", got)
@@ -159,7 +157,7 @@ func shopping(t *testing.T, set map[string]string) (*demo.Shop, map[string]strin
 
 func TestHealthOfAServerWithTLS(t *testing.T) {
 	_, environ := shopping(t, certificate(t))
-	if status, stdout, stderr := call(t, environ, "", "health"); status != 0 {
+	if status, stdout, stderr := call(t, environ, "", "health", "-timeout=1m"); status != 0 {
 		t.Errorf("over TLS: exit status %d, %s%s; want 0", status, stdout, stderr)
 	}
 	if status, _, _ := call(t, environ, "", "health", "-tls=false"); status == 0 {

@@ -109,8 +109,8 @@ func TestAnOrderIsShown(t *testing.T) {
 	for _, args := range [][]string{
 		{id(1)},
 		{strings.ToUpper(id(1))},
-		{"-timeout", "10s", id(1)},
-		{id(1), "-timeout", "10s"},
+		{"-timeout", "1m", id(1)},
+		{id(1), "-timeout", "1m"},
 		{"-user", "user 1", "-key", "a key"},
 	} {
 		status, stdout, stderr := call(t, off.environ, "", append([]string{"order", "show"}, args...)...)

@@ -13,6 +13,7 @@ import (
 // it knows and only notices that nobody calls.
 type door struct {
 	addr string
+	held []net.Conn // a connection's ends: as long as it is open, the system gives the port to nobody else
 
 	mu       sync.Mutex
 	listener net.Listener  // nil while shut
@@ -27,12 +28,35 @@ func newDoor(ctx context.Context, address string) (*door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", address, err)
 	}
+	held, err := hold(ctx, listener)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("keeping %s: %w", listener.Addr(), err), listener.Close())
+	}
 	return &door{
 		addr:     listener.Addr().String(),
+		held:     held,
 		listener: listener,
 		changed:  make(chan struct{}),
 		conns:    make(map[net.Conn]struct{}),
 	}, nil
+}
+
+// hold connects a listener with itself, and returns both ends.
+func hold(ctx context.Context, listener net.Listener) ([]net.Conn, error) {
+	ours, err := new(net.Dialer).DialContext(ctx, "tcp", listener.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	for {
+		theirs, err := listener.Accept()
+		if err != nil {
+			return nil, errors.Join(err, ours.Close())
+		}
+		if theirs.RemoteAddr().String() == ours.LocalAddr().String() {
+			return []net.Conn{ours, theirs}, nil
+		}
+		_ = theirs.Close() // a stranger's, and nobody serves yet
+	}
 }
 
 // Address is host:port. It stays the same for the door's life.
@@ -97,6 +121,9 @@ func (d *door) Close() error {
 	if !d.closed {
 		d.closed = true
 		d.shut()
+		for _, conn := range d.held {
+			_ = conn.Close() // likewise
+		}
 		d.tell()
 	}
 	return nil

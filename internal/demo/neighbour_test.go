@@ -30,12 +30,12 @@ func TestAGRPCNeighbourInTrouble(t *testing.T) {
 		"none":             {trouble: Trouble{}, code: codes.OK, done: true},
 		"refuses":          {trouble: Trouble{Fault: Refuse}, code: codes.Unavailable},
 		"refuses its way":  {trouble: Trouble{Fault: Refuse, Code: codes.Internal, Text: "boom"}, code: codes.Internal, text: "boom"},
-		"hangs":            {trouble: Trouble{Fault: Hang}, code: codes.DeadlineExceeded},
+		"hangs":            {trouble: Trouble{Fault: Hang}, code: codes.Canceled},
 		"loses its answer": {trouble: Trouble{Fault: LoseAnswer}, code: codes.Unavailable, done: true},
-		"hangs after":      {trouble: Trouble{Fault: HangAfter}, code: codes.DeadlineExceeded, done: true},
+		"hangs after":      {trouble: Trouble{Fault: HangAfter}, code: codes.Canceled, done: true},
 		"is late":          {trouble: Trouble{Fault: Late, Delay: time.Millisecond}, code: codes.OK, done: true},
-		"is too late":      {trouble: Trouble{Fault: Late, Delay: time.Hour}, code: codes.DeadlineExceeded},
-		"too slow":         {trouble: Trouble{Latency: time.Hour}, code: codes.DeadlineExceeded},
+		"is too late":      {trouble: Trouble{Fault: Late, Delay: time.Hour}, code: codes.Canceled},
+		"too slow":         {trouble: Trouble{Latency: time.Hour}, code: codes.Canceled},
 		"never by chance":  {trouble: Trouble{Fault: Refuse, Chance: 1e-300}, code: codes.OK, done: true},
 		"always by chance": {trouble: Trouble{Fault: Refuse, Chance: 1}, code: codes.Unavailable},
 	} {
@@ -44,10 +44,8 @@ func TestAGRPCNeighbourInTrouble(t *testing.T) {
 			payment := open(t, newPayment)
 			payment.Trouble(test.trouble, "Charge")
 			ctx := soon(t)
-			if test.code == codes.DeadlineExceeded {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
-				defer cancel()
+			if test.code == codes.Canceled {
+				ctx = until(t, payment.Neighbour, func() bool { return payment.Count("") == 1 && (len(payment.Charges()) == 1 || !test.done) })
 			}
 
 			_, err := oteldemo.NewPaymentServiceClient(dial(t, payment.Address())).Charge(ctx, visa())
@@ -85,9 +83,7 @@ func TestAnHTTPNeighbourInTrouble(t *testing.T) {
 			shipping.Trouble(test.trouble, "ship-order")
 			ctx := soon(t)
 			if test.status == 0 && test.trouble.Fault != LoseAnswer {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
-				defer cancel()
+				ctx = until(t, shipping.Neighbour, func() bool { return shipping.Count("") == 1 && (len(shipping.Parcels()) == 1 || !test.done) })
 			}
 
 			code, _, err := post(ctx, shipping.Address(), "/ship-order", parcelBody)
@@ -100,6 +96,22 @@ func TestAnHTTPNeighbourInTrouble(t *testing.T) {
 			}
 		})
 	}
+}
+
+// until is the context of a caller who gives up some time after a neighbour is as done says: an answer would have come by then.
+func until(t *testing.T, n *Neighbour, done func() bool) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(soon(t))
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		defer cancel()
+		if err := n.bell.await(ctx, done); err != nil {
+			t.Error(err)
+		}
+		pause(ctx, 300*time.Millisecond)
+	})
+	t.Cleanup(waiting.Wait)
+	return ctx
 }
 
 // giveUp asks for something, gives up as soon as it has arrived, and returns once the caller is gone.

@@ -29,7 +29,7 @@ const parcelJSON = `{"address":{"street_address":"1 Main","city":"SF","state":"C
 func TestCarrierQuotesAndShipsTheSameParcel(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":990000000},"tracking_id":"PARCEL-1"}`)
-	carrier := newCarrier(t, addr, Timeouts{})
+	carrier := newCarrier(t, addr, patient)
 	cost, err := carrier.Quote(t.Context(), home, lines)
 	if want := amount(t, "USD", 8, 990_000_000); cost != want || err != nil {
 		t.Errorf("quote is %v, %v; want %v", cost, err, want)
@@ -51,7 +51,7 @@ func TestCarrierQuotesAndShipsTheSameParcel(t *testing.T) {
 func TestCarrierIsSentEveryKeyAlsoWhenItIsEmpty(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, `{"cost_usd":{"currency_code":"USD","units":0,"nanos":0}}`)
-	if _, err := newCarrier(t, addr, Timeouts{}).Quote(t.Context(), order.Address{City: "Østerbro \"Ø\""}, nil); err != nil {
+	if _, err := newCarrier(t, addr, patient).Quote(t.Context(), order.Address{City: "Østerbro \"Ø\""}, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"address":{"street_address":"","city":"Østerbro \"Ø\"","state":"","country":"","zip_code":""},"items":[]}`
@@ -92,7 +92,7 @@ func TestQuoteThatCannotBeIsImplausible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			addr, _ := replying(t, 200, body)
-			_, err := newCarrier(t, addr, Timeouts{}).Quote(t.Context(), home, lines)
+			_, err := newCarrier(t, addr, patient).Quote(t.Context(), home, lines)
 			wantError(t, err, order.ErrImplausible, "shipping: quote for 1 lines")
 		})
 	}
@@ -101,7 +101,7 @@ func TestQuoteThatCannotBeIsImplausible(t *testing.T) {
 func TestQuoteMayBeFreeAndHaveMoreToSay(t *testing.T) {
 	t.Parallel()
 	addr, _ := replying(t, 200, ` {"note":"today","cost_usd":{"currency_code":"USD","units":0,"nanos":0}} `)
-	cost, err := newCarrier(t, addr, Timeouts{}).Quote(t.Context(), home, lines)
+	cost, err := newCarrier(t, addr, patient).Quote(t.Context(), home, lines)
 	if cost != money.Zero("USD") || err != nil {
 		t.Errorf("quote is %v, %v; want nothing", cost, err)
 	}
@@ -145,7 +145,7 @@ func TestShipmentWithoutTrackingIDMayPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			addr, _ := replying(t, 200, body)
-			_, err := newCarrier(t, addr, Timeouts{}).Ship(t.Context(), orderID, home, lines)
+			_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
 			wantPassing(t, err, "shipping: ship order "+string(orderID))
 			wantError(t, err, order.ErrImplausible)
 		})

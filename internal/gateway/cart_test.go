@@ -18,7 +18,7 @@ func cartOf(t *testing.T, reply *oteldemo.Cart, err error) *Cart {
 	t.Helper()
 	return NewCart(dial(t, serve(t, cartService{
 		get: func(context.Context, *oteldemo.GetCartRequest) (*oteldemo.Cart, error) { return reply, err },
-	}.register)), Timeouts{})
+	}.register)), patient)
 }
 
 func TestCartLinesAreAsTheyLieInTheCart(t *testing.T) {
@@ -79,7 +79,7 @@ func TestCartIsEmptiedForTheUser(t *testing.T) {
 			emptied <- r.GetUserId()
 			return &oteldemo.Empty{}, nil
 		},
-	}.register)), Timeouts{})
+	}.register)), patient)
 	if err := cart.Empty(t.Context(), "ann"); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func catalogOf(t *testing.T, reply *oteldemo.Product, err error) *Catalog {
 	t.Helper()
 	return NewCatalog(dial(t, serve(t, catalogService{
 		get: func(context.Context, *oteldemo.GetProductRequest) (*oteldemo.Product, error) { return reply, err },
-	}.register)), Timeouts{})
+	}.register)), patient)
 }
 
 func TestProductHasItsPrice(t *testing.T) {

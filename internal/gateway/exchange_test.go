@@ -19,7 +19,7 @@ func exchangeOf(t *testing.T, reply *oteldemo.Money, err error) *Exchange {
 	t.Helper()
 	return NewExchange(dial(t, serve(t, currencyService{
 		convert: func(context.Context, *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error) { return reply, err },
-	}.register)), Timeouts{})
+	}.register)), patient)
 }
 
 func TestExchangeConvertsByItsAnswer(t *testing.T) {
@@ -99,7 +99,7 @@ func TestSupportedCurrenciesAreThoseThatCanBeCodes(t *testing.T) {
 			list: func(context.Context) (*oteldemo.GetSupportedCurrenciesResponse, error) {
 				return &oteldemo.GetSupportedCurrenciesResponse{CurrencyCodes: codes}, nil
 			},
-		}.register)), Timeouts{}).Supported(t.Context())
+		}.register)), patient).Supported(t.Context())
 	}
 	got, err := supported("USD", "", "usd", "EURO", "JP", "CAD", "<b>")
 	if err != nil {

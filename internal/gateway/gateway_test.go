@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -23,6 +24,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func1"),
 		goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func2"), goleak.IgnoreAnyFunction("net.(*Resolver).goLookupIPCNAMEOrder.func3.1"))
 }
+
+// patient are timeouts for tests in which somebody answers: on a busy machine that may take a while.
+var patient = Timeouts{Read: time.Minute, Charge: time.Minute, Ship: time.Minute, Email: time.Minute, Publish: time.Minute}
 
 // soon are timeouts for tests in which nobody answers.
 var soon = Timeouts{
@@ -61,6 +65,15 @@ func serveOn(t *testing.T, listener net.Listener, register func(*grpc.Server), o
 	})
 }
 
+// inMemory runs a gRPC server until the test ends, and is the way to it: over connections in memory, so that time may be
+// virtual, whatever the target is.
+func inMemory(t *testing.T, register func(*grpc.Server)) grpc.DialOption {
+	t.Helper()
+	listener := bufconn.Listen(64 << 10)
+	serveOn(t, listener, register)
+	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) })
+}
+
 // dial connects to a gRPC server until the test ends.
 func dial(t *testing.T, target string, opts ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
@@ -74,16 +87,6 @@ func dial(t *testing.T, target string, opts ...grpc.DialOption) *grpc.ClientConn
 		}
 	})
 	return conn
-}
-
-// closedAddr is an address of this machine that nobody listens on.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	listener := listen(t, "127.0.0.1:0")
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return listener.Addr().String()
 }
 
 // silent is the address of a server that accepts connections and never says a word.

@@ -18,6 +18,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/porttest"
 )
 
 // flaky serves every neighbour at one address. Each of its calls fails with UNAVAILABLE as long as failures last.
@@ -67,23 +68,23 @@ func TestReadsAreTriedThreeTimesAndWritesOnce(t *testing.T) {
 		want int32
 	}{
 		{"get cart", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
-			_, err := NewCart(conn, Timeouts{}).Lines(ctx, "ann")
+			_, err := NewCart(conn, patient).Lines(ctx, "ann")
 			return err
 		}, 3},
 		{"get product", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
-			_, err := NewCatalog(conn, Timeouts{}).Product(ctx, "A")
+			_, err := NewCatalog(conn, patient).Product(ctx, "A")
 			return err
 		}, 3},
 		{"list currencies", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
-			_, err := NewExchange(conn, Timeouts{}).Supported(ctx)
+			_, err := NewExchange(conn, patient).Supported(ctx)
 			return err
 		}, 3},
 		{"convert", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
-			_, err := NewExchange(conn, Timeouts{}).Convert(ctx, usd, "CAD")
+			_, err := NewExchange(conn, patient).Convert(ctx, usd, "CAD")
 			return err
 		}, 3},
 		{"empty cart", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
-			return NewCart(conn, Timeouts{}).Empty(ctx, "ann")
+			return NewCart(conn, patient).Empty(ctx, "ann")
 		}, 1},
 		{"charge", func(ctx context.Context, _ grpc.ClientConnInterface, p *Payment) error {
 			_, err := p.Charge(ctx, "1", usd, visa)
@@ -101,7 +102,7 @@ func TestReadsAreTriedThreeTimesAndWritesOnce(t *testing.T) {
 			t.Parallel()
 			for _, failures := range []int32{test.want - 1, test.want} {
 				addr, calls := flaky(t, failures)
-				err := test.call(t.Context(), dial(t, addr), newPayment(t, addr, switches{}, Timeouts{}))
+				err := test.call(t.Context(), dial(t, addr), newPayment(t, addr, switches{}, patient))
 				if succeeded := failures < test.want; (err == nil) != succeeded {
 					t.Errorf("after %d failures the call returns %v", failures, err)
 				}
@@ -122,7 +123,7 @@ func TestTelemetrySeesEachTry(t *testing.T) {
 		seen = append(seen, status.Code(err))
 		return err
 	}
-	if _, err := NewCart(dial(t, addr, grpc.WithChainUnaryInterceptor(observe)), Timeouts{}).Lines(t.Context(), "ann"); err != nil {
+	if _, err := NewCart(dial(t, addr, grpc.WithChainUnaryInterceptor(observe)), patient).Lines(t.Context(), "ann"); err != nil {
 		t.Fatal(err)
 	}
 	if want := []codes.Code{codes.Unavailable, codes.Unavailable, codes.OK}; !slices.Equal(seen, want) {
@@ -133,7 +134,7 @@ func TestTelemetrySeesEachTry(t *testing.T) {
 func TestReadsAreNotRepeatedWhileMostFail(t *testing.T) {
 	t.Parallel()
 	addr, calls := flaky(t, 1000)
-	cart := NewCart(dial(t, addr), Timeouts{})
+	cart := NewCart(dial(t, addr), patient)
 	for range 10 {
 		if _, err := cart.Lines(t.Context(), "ann"); status.Code(err) != codes.Unavailable {
 			t.Fatalf("error is %v, want Unavailable", err)
@@ -146,40 +147,42 @@ func TestReadsAreNotRepeatedWhileMostFail(t *testing.T) {
 
 func TestReadsOfASilentNeighbourEndAtTheirDeadline(t *testing.T) {
 	t.Parallel()
-	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	conn := dial(t, serve(t, func(s *grpc.Server) {
-		cartService{
-			get: func(ctx context.Context, _ *oteldemo.GetCartRequest) (*oteldemo.Cart, error) { return nil, hang(ctx) },
-			empty: func(ctx context.Context, _ *oteldemo.EmptyCartRequest) (*oteldemo.Empty, error) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		conn := dial(t, "passthrough:///neighbour", inMemory(t, func(s *grpc.Server) {
+			cartService{
+				get: func(ctx context.Context, _ *oteldemo.GetCartRequest) (*oteldemo.Cart, error) { return nil, hang(ctx) },
+				empty: func(ctx context.Context, _ *oteldemo.EmptyCartRequest) (*oteldemo.Empty, error) {
+					return nil, hang(ctx)
+				},
+			}.register(s)
+			catalogService{get: func(ctx context.Context, _ *oteldemo.GetProductRequest) (*oteldemo.Product, error) {
 				return nil, hang(ctx)
-			},
-		}.register(s)
-		catalogService{get: func(ctx context.Context, _ *oteldemo.GetProductRequest) (*oteldemo.Product, error) {
-			return nil, hang(ctx)
-		}}.register(s)
-		currencyService{
-			list: func(ctx context.Context) (*oteldemo.GetSupportedCurrenciesResponse, error) { return nil, hang(ctx) },
-			convert: func(ctx context.Context, _ *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error) {
-				return nil, hang(ctx)
-			},
-		}.register(s)
-	}))
-	_, getCart := NewCart(conn, soon).Lines(t.Context(), "ann")
-	_, getProduct := NewCatalog(conn, soon).Product(t.Context(), "A")
-	_, list := NewExchange(conn, soon).Supported(t.Context())
-	_, convert := NewExchange(conn, soon).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
-	for name, err := range map[string]error{
-		"get cart":        getCart,
-		"empty cart":      NewCart(conn, soon).Empty(t.Context(), "ann"),
-		"get product":     getProduct,
-		"list currencies": list,
-		"convert":         convert,
-	} {
-		wantPassing(t, err)
-		if got := status.Code(err); got != codes.DeadlineExceeded {
-			t.Errorf("%s ends with %v, want DeadlineExceeded", name, err)
+			}}.register(s)
+			currencyService{
+				list: func(ctx context.Context) (*oteldemo.GetSupportedCurrenciesResponse, error) { return nil, hang(ctx) },
+				convert: func(ctx context.Context, _ *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error) {
+					return nil, hang(ctx)
+				},
+			}.register(s)
+		}))
+		_, getCart := NewCart(conn, Timeouts{}).Lines(t.Context(), "ann")
+		_, getProduct := NewCatalog(conn, Timeouts{}).Product(t.Context(), "A")
+		_, list := NewExchange(conn, Timeouts{}).Supported(t.Context())
+		_, convert := NewExchange(conn, Timeouts{}).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
+		for name, err := range map[string]error{
+			"get cart":        getCart,
+			"empty cart":      NewCart(conn, Timeouts{}).Empty(t.Context(), "ann"),
+			"get product":     getProduct,
+			"list currencies": list,
+			"convert":         convert,
+		} {
+			wantPassing(t, err)
+			if got := status.Code(err); got != codes.DeadlineExceeded {
+				t.Errorf("%s ends with %v, want DeadlineExceeded", name, err)
+			}
 		}
-	}
+	})
 }
 
 func TestAnswerOverOneMebibyteIsNotRead(t *testing.T) {
@@ -212,9 +215,9 @@ func TestAnswerThatIsNotTheMessageIsAnErrorAndOfAChargeADoubt(t *testing.T) {
 				grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 					return errors.Join(stream.RecvMsg(nil), stream.SendMsg([]byte(answer)))
 				}))
-			_, err := NewCatalog(dial(t, addr), Timeouts{}).Product(t.Context(), "A")
+			_, err := NewCatalog(dial(t, addr), patient).Product(t.Context(), "A")
 			wantPassing(t, err, `catalog: get product "A"`, "code = Internal")
-			_, err = newPayment(t, addr, switches{}, Timeouts{}).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
+			_, err = newPayment(t, addr, switches{}, patient).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
 			wantPassing(t, err, "could not charge the card: rpc error: code = Internal")
 		})
 	}
@@ -252,9 +255,9 @@ func TestTargetThatCannotBeIsAnErrorAtOnce(t *testing.T) {
 
 func TestNeighbourThatIsAwayAtStartIsFoundLater(t *testing.T) {
 	t.Parallel()
-	addr := closedAddr(t)
+	addr := porttest.Reserve(t)
 	conn := dial(t, addr)
-	cart := NewCart(conn, Timeouts{})
+	cart := NewCart(conn, patient)
 	if _, err := cart.Lines(t.Context(), "ann"); status.Code(err) != codes.Unavailable {
 		t.Fatalf("error is %v, want Unavailable", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"checkout/internal/order"
+	"checkout/internal/porttest"
 )
 
 // request is what an HTTP neighbour has been sent.
@@ -61,10 +62,10 @@ func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
 		t.Run(http.StatusText(code), func(t *testing.T) {
 			t.Parallel()
 			addr, _ := replying(t, code, "")
-			carrier := newCarrier(t, addr, Timeouts{})
+			carrier := newCarrier(t, addr, patient)
 			_, quote := carrier.Quote(t.Context(), home, lines)
 			_, ship := carrier.Ship(t.Context(), orderID, home, lines)
-			for _, err := range []error{quote, ship, newMail(t, addr, Timeouts{}).Confirm(t.Context(), placed(t))} {
+			for _, err := range []error{quote, ship, newMail(t, addr, patient).Confirm(t.Context(), placed(t))} {
 				if refused {
 					wantError(t, err, order.ErrRefused, "answered")
 				} else {
@@ -81,7 +82,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	addr := handling(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 	})
-	carrier := newCarrier(t, addr, Timeouts{})
+	carrier := newCarrier(t, addr, patient)
 	_, err := carrier.Quote(t.Context(), home, lines)
 	wantPassing(t, err, "shipping: quote", "307")
 	_, err = carrier.Ship(t.Context(), orderID, home, lines)
@@ -103,7 +104,7 @@ func TestHugeAnswerKeepsMemoryFlat(t *testing.T) {
 			}
 		}
 	})
-	carrier, mail := newCarrier(t, addr, Timeouts{}), newMail(t, addr, Timeouts{})
+	carrier, mail := newCarrier(t, addr, patient), newMail(t, addr, patient)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, err := carrier.Quote(t.Context(), home, lines)
@@ -127,7 +128,7 @@ func TestEndlessHeaderIsAnError(t *testing.T) {
 	addr := handling(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X", strings.Repeat("x", 64<<10))
 	})
-	_, err := newCarrier(t, addr, Timeouts{}).Ship(t.Context(), orderID, home, lines)
+	_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
 	wantPassing(t, err, "shipping: ship order")
 }
 
@@ -156,7 +157,7 @@ func TestSilentNeighbourIsAnErrorAtTheDeadline(t *testing.T) {
 
 func TestNeighbourThatIsAwayIsAnErrorThatMayPass(t *testing.T) {
 	t.Parallel()
-	carrier := newCarrier(t, closedAddr(t), Timeouts{})
+	carrier := newCarrier(t, porttest.Reserve(t), patient)
 	_, err := carrier.Ship(t.Context(), orderID, home, lines)
 	wantPassing(t, err, "shipping: ship order", "connection refused")
 }
@@ -206,7 +207,7 @@ func faithless(t *testing.T, answer string) (addr string, count func(path string
 func TestQuestionOnAConnectionThatBreaksIsAskedAgainAndAnOrderIsNot(t *testing.T) {
 	t.Parallel()
 	addr, count := faithless(t, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":0},"tracking_id":"X"}`)
-	carrier := newCarrier(t, addr, Timeouts{})
+	carrier := newCarrier(t, addr, patient)
 	for range 2 {
 		if _, err := carrier.Quote(t.Context(), home, lines); err != nil {
 			t.Error(err)
@@ -236,7 +237,7 @@ func TestConnectionsAreUsedAgainAndBounded(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	mail := newMail(t, server.URL, Timeouts{})
+	mail := newMail(t, server.URL, patient)
 	var calls sync.WaitGroup
 	for range 64 {
 		calls.Go(func() {
@@ -260,7 +261,7 @@ func TestTelemetryMayWrapTheTransport(t *testing.T) {
 		return &wrapped
 	})
 	t.Cleanup(h.Close)
-	mail, err := NewMail(addr, h, Timeouts{})
+	mail, err := NewMail(addr, h, patient)
 	if err != nil {
 		t.Fatal(err)
 	}

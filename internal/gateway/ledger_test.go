@@ -27,7 +27,7 @@ func ledgerOf(t *testing.T, reply *checkoutv1.LookupResponse, err error) *Paymen
 		reverse: func(context.Context, *checkoutv1.ReverseRequest) (*checkoutv1.ReverseResponse, error) {
 			return &checkoutv1.ReverseResponse{}, err
 		},
-	}.register), switches{}, Timeouts{})
+	}.register), switches{}, patient)
 }
 
 func TestLookupFindsTheChargeThatStands(t *testing.T) {
@@ -88,7 +88,7 @@ func TestLedgerIsAskedUnderTheOrdersID(t *testing.T) {
 			keys <- r.GetIdempotencyKey()
 			return &checkoutv1.ReverseResponse{}, nil
 		},
-	}.register), switches{}, Timeouts{})
+	}.register), switches{}, patient)
 	_, err := payment.Lookup(t.Context(), orderID)
 	if err := errors.Join(err, payment.Reverse(t.Context(), orderID)); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func ask(t *testing.T, payment *Payment, want func(t *testing.T, err error)) {
 
 func TestPaymentServiceWithoutALedgerIsToldApart(t *testing.T) {
 	t.Parallel()
-	stock := newPayment(t, serve(t, paymentService{}.register), switches{}, Timeouts{})
+	stock := newPayment(t, serve(t, paymentService{}.register), switches{}, patient)
 	ask(t, stock, func(t *testing.T, err error) {
 		wantError(t, err, nil, "does not serve checkout.v1.PaymentLedger, which PAYMENT_MODE=keyed needs")
 	})
@@ -159,7 +159,7 @@ func TestSilentLedgerIsGivenUpAtItsDeadline(t *testing.T) {
 func TestUnreachablePaymentHasNoLedgerEither(t *testing.T) {
 	t.Parallel()
 	there := serve(t, ledgerService{}.register) // would panic if it were asked
-	ask(t, newPayment(t, there, switches{unreachable: true}, Timeouts{}), func(t *testing.T, err error) {
+	ask(t, newPayment(t, there, switches{unreachable: true}, patient), func(t *testing.T, err error) {
 		if status.Code(err) != codes.Unavailable {
 			t.Errorf("error is %v, want Unavailable", err)
 		}
@@ -190,7 +190,7 @@ func TestReversedOrderCanNeverBeCharged(t *testing.T) {
 		}
 	})
 	shop.Payment.HonourKeys(true)
-	payment := newPayment(t, shop.Payment.Address(), switches{}, Timeouts{})
+	payment := newPayment(t, shop.Payment.Address(), switches{}, patient)
 	lookup := func(want string) {
 		t.Helper()
 		if got, err := payment.Lookup(t.Context(), orderID); got != want || err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"checkout/internal/order"
+	"checkout/internal/porttest"
 )
 
 func newMail(t *testing.T, addr string, timeouts Timeouts) *Mail {
@@ -31,7 +32,7 @@ func placed(t *testing.T) *order.Order {
 func TestMailConfirmsTheOrderWithEveryKey(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, "")
-	mail := newMail(t, addr, Timeouts{})
+	mail := newMail(t, addr, patient)
 	if err := mail.Confirm(t.Context(), placed(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestMailConfirmsTheOrderWithEveryKey(t *testing.T) {
 func TestErrorsOfTheMailDoNotNameTheCustomer(t *testing.T) {
 	t.Parallel()
 	refusing, _ := replying(t, 422, "no such mailbox: a@example.com")
-	for _, addr := range []string{refusing, closedAddr(t), silent(t)} {
+	for _, addr := range []string{refusing, porttest.Reserve(t), silent(t)} {
 		err := newMail(t, addr, soon).Confirm(t.Context(), placed(t))
 		wantError(t, err, nil, "email: confirm order "+string(orderID))
 		if strings.Contains(err.Error(), "example.com") {

@@ -21,6 +21,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
+	"checkout/internal/porttest"
 )
 
 const (
@@ -49,7 +50,7 @@ func paymentOf(t *testing.T, reply *oteldemo.ChargeResponse, err error) *Payment
 	t.Helper()
 	return newPayment(t, serve(t, paymentService{
 		charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) { return reply, err },
-	}.register), switches{}, Timeouts{})
+	}.register), switches{}, patient)
 }
 
 func TestChargeTakesTheAmountFromTheCardUnderTheOrdersID(t *testing.T) {
@@ -64,7 +65,7 @@ func TestChargeTakesTheAmountFromTheCardUnderTheOrdersID(t *testing.T) {
 			calls <- call{r, metadata.ValueFromIncomingContext(ctx, "idempotency-key")}
 			return &oteldemo.ChargeResponse{TransactionId: "T-1"}, nil
 		},
-	}.register), switches{}, Timeouts{})
+	}.register), switches{}, patient)
 	transaction, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 57, 80_000_000), visa)
 	if transaction != "T-1" || err != nil {
 		t.Fatalf("charge returns %q, %v; want T-1", transaction, err)
@@ -202,7 +203,7 @@ func TestChargeThatNeverLeftIsUnsent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			payment := newPayment(t, closedAddr(t), switches{}, Timeouts{}, dialer)
+			payment := newPayment(t, porttest.Reserve(t), switches{}, patient, dialer)
 			_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
 			wantError(t, err, order.ErrUnsent, "could not charge the card: rpc error: code = Unavailable desc = ")
 			if errors.Is(err, order.ErrRefused) {
@@ -241,14 +242,16 @@ func TestChargeWhoseConnectionIsNeverMadeIsUnsent(t *testing.T) {
 
 func TestChargeThatIsNotAnsweredInTimeIsInDoubt(t *testing.T) {
 	t.Parallel()
-	payment := newPayment(t, serve(t, paymentService{
-		charge: func(ctx context.Context, _ *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		},
-	}.register), switches{}, soon)
-	_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
-	wantPassing(t, err, "could not charge the card: rpc error: code = DeadlineExceeded")
+	synctest.Test(t, func(t *testing.T) { // or time might be up before the charge has left
+		payment := newPayment(t, "passthrough:///payment", switches{}, Timeouts{}, inMemory(t, paymentService{
+			charge: func(ctx context.Context, _ *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		}.register))
+		_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
+		wantPassing(t, err, "could not charge the card: rpc error: code = DeadlineExceeded")
+	})
 }
 
 // cuttable is a listener whose connections can all be cut.
@@ -287,7 +290,7 @@ func TestChargeThatIsCutOffIsInDoubtAndNotRepeated(t *testing.T) {
 			return &oteldemo.ChargeResponse{TransactionId: "T"}, nil
 		},
 	}.register)
-	payment := newPayment(t, listener.Addr().String(), switches{}, Timeouts{})
+	payment := newPayment(t, listener.Addr().String(), switches{}, patient)
 	_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
 	wantPassing(t, err, "could not charge the card: rpc error: code = Unavailable")
 	if got := charges.Load(); got != 1 {

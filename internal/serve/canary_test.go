@@ -180,7 +180,7 @@ func TestNoCardIsWrittenAnywhere(t *testing.T) {
 				}
 				if err == nil {
 					placed++
-					s.await(t, "the event", func() bool { return s.shop.Books().Total().Events == placed })
+					s.await(t, "the event", func() bool { return s.shop.Books().Total().Events >= placed })
 				}
 				for _, neighbour := range []*demo.Neighbour{payment, shipping, email} {
 					neighbour.Trouble(demo.Trouble{})
@@ -233,7 +233,7 @@ func TestACardInTheWrongFieldIsInNoTelemetry(t *testing.T) {
 			fmt.Fprintln(&told, err, prototext.Format(status.Convert(err).Proto()))
 		}
 	}
-	s.await(t, "letters", func() bool { return s.shop.Books().Total().Letters == placed })
+	s.await(t, "letters", func() bool { return s.shop.Books().Total().Letters >= placed })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

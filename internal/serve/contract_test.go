@@ -213,9 +213,9 @@ func TestAnAddressWithoutStateIsAccepted(t *testing.T) {
 }
 
 func TestThePaymentHangsAndTheAnswerIsHonest(t *testing.T) {
-	s := open(t, map[string]string{"CHECKOUT_CHARGE_TIMEOUT": "2s"})
+	s := open(t, map[string]string{"CHECKOUT_CHARGE_TIMEOUT": "15s"})
 	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // enough to get as far as the charge
 	defer cancel()
 	_, err := s.buy(ctx, "ada", "USD", map[string]int32{"OLJCESPC7Z": 1})
 	code, reason, moved := refusal(t, err)
@@ -251,7 +251,10 @@ func TestTheBrokerIsAwayAtTheStart(t *testing.T) {
 	if err := shop.Broker.Return(); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.await(t, "the event", func() bool { // one that the broker takes too late is sent again
+		total := s.shop.Books().Total()
+		return total.Events >= 1 && total == demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: total.Events}
+	})
 }
 
 func TestTheBrokerDiesAndComesBack(t *testing.T) {
@@ -271,8 +274,13 @@ func TestTheBrokerDiesAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.await(t, "an event for every order", func() bool {
-		total := s.shop.Books().Total()
-		return total.Charges == orders+1 && total.Events >= orders+1
+		told := 0 // orders, not events: one may have two before another has any
+		for _, tally := range s.shop.Books().Orders {
+			if tally.Events > 0 {
+				told++
+			}
+		}
+		return told == orders+1
 	})
 	for id, tally := range s.shop.Books().Orders {
 		if tally.Charges != 1 || tally.Parcels != 1 || tally.Events < 1 {

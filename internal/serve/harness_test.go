@@ -86,6 +86,9 @@ func openIn(t *testing.T, shop *demo.Shop, set map[string]string) *service {
 	environ["CHECKOUT_PORT"] = "0"
 	environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
 	environ["OTEL_BSP_SCHEDULE_DELAY"] = "50"
+	maps.Copy(environ, map[string]string{ // on a busy machine those who answer may take a while
+		"CHECKOUT_DEADLINE": "30s", "CHECKOUT_READ_TIMEOUT": "15s", "CHECKOUT_EMAIL_TIMEOUT": "15s", "CHECKOUT_DRAIN": "1m",
+	})
 	maps.Copy(environ, set)
 	for name, value := range environ {
 		t.Setenv(name, value)

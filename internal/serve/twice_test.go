@@ -158,7 +158,7 @@ func TestAReusedKeyIsRefused(t *testing.T) {
 }
 
 func TestAChargeWithoutAnAnswerIsLookedUp(t *testing.T) {
-	s := open(t, map[string]string{"PAYMENT_MODE": "keyed", "CHECKOUT_CHARGE_TIMEOUT": "300ms"})
+	s := open(t, map[string]string{"PAYMENT_MODE": "keyed", "CHECKOUT_CHARGE_TIMEOUT": "3s"}) // enough for the charge to leave
 	s.shop.Payment.HonourKeys(true)
 	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter}, "Charge")
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
@@ -167,8 +167,8 @@ func TestAChargeWithoutAnAnswerIsLookedUp(t *testing.T) {
 }
 
 func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
-	s := open(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:0", "CHECKOUT_CHARGE_TIMEOUT": "300ms"})
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter})
+	s := open(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:0"})
+	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
 	if _, err := s.place(t, "k1"); status.Code(err) != codes.Aborted {
 		t.Fatalf("answered %v, want ABORTED", err)
@@ -235,9 +235,9 @@ func (s *service) admin(t *testing.T) string {
 }
 
 func TestAnOrderInDoubtIsLookedUpOnceThePaymentServiceCanBeAsked(t *testing.T) {
-	set := map[string]string{"CHECKOUT_DB": filepath.Join(t.TempDir(), "orders.db"), "CHECKOUT_CHARGE_TIMEOUT": "300ms"}
+	set := map[string]string{"CHECKOUT_DB": filepath.Join(t.TempDir(), "orders.db")}
 	s := open(t, set)
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter}, "Charge")
+	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer}, "Charge")
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
 	if _, err := s.place(t, "k1"); status.Code(err) != codes.Aborted {
 		t.Fatalf("answered %v, want ABORTED", err)

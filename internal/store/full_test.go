@@ -48,7 +48,7 @@ func fillTheDisk(path string, out io.Writer) error {
 	next := func() error { return enter(ctx, s, storetest.Order(name(accepted))) }
 	fmt.Fprintln(out, "the first order that does not fit:", next())
 	fmt.Fprintln(out, "an order after that:", next())
-	if err := persist(next); err == nil || !strings.Contains(err.Error(), "no new orders since a write failed") {
+	if err := persist(longerThanAProbe, next); err == nil || !strings.Contains(err.Error(), "no new orders since a write failed") {
 		return fmt.Errorf("open with a full disk = %w", err)
 	}
 	if err := holdsAll(ctx, s, accepted); err != nil {
@@ -57,7 +57,7 @@ func fillTheDisk(path string, out io.Writer) error {
 	if err := lift(); err != nil {
 		return err
 	}
-	if err := persist(next); err != nil {
+	if err := persist(time.Minute, next); err != nil {
 		return fmt.Errorf("with space again: %w", err)
 	}
 	if err := s.Close(); err != nil {
@@ -83,9 +83,12 @@ func limitFiles(size uint64) (lift func() error, err error) {
 		syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limited)
 }
 
-// persist does again and again what fails, for longer than the store waits before it tries the disk.
-func persist(do func() error) error {
-	end := time.After(2500 * time.Millisecond)
+// longerThanAProbe is longer than the store waits before it tries the disk again.
+const longerThanAProbe = 2500 * time.Millisecond
+
+// persist does again and again what fails, for as long as told.
+func persist(patience time.Duration, do func() error) error {
+	end := time.After(patience)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {

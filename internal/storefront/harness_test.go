@@ -28,9 +28,13 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/internal/demo"
+	"checkout/internal/porttest"
 	"checkout/internal/serve"
 	"checkout/internal/storefront/child"
 )
+
+// patience is how long a test waits for what must happen. Nothing is measured by it.
+const patience = time.Minute
 
 // asCheckout makes the test's executable be checkout, so that there is a process to kill.
 const asCheckout = "TEST_AS_CHECKOUT"
@@ -100,7 +104,7 @@ func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 	}
 	s := &testShop{Shop: shop, log: new(safeBuffer)}
 	t.Cleanup(func() { closeWell(t, shop.Close) })
-	customers, operators := freeAddress(t), freeAddress(t)
+	customers, operators := porttest.Reserve(t), porttest.Reserve(t)
 	o := Options{
 		Shop: shop, Checkout: connect(t, customers), Orders: connect(t, operators),
 		Console: "/console", Keyed: keyed, Log: slog.New(slog.NewJSONHandler(s.log, nil)),
@@ -117,7 +121,7 @@ func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 	}
 	health := grpc_health_v1.NewHealthClient(o.Checkout)
 	o.Child, err = child.Start(t.Context(), child.Options{
-		Path: os.Args[0], Env: env, Log: s.log, Grace: 15 * time.Second,
+		Path: os.Args[0], Env: env, Log: s.log, Grace: patience,
 		Probe: func(ctx context.Context) error {
 			_, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 			return err
@@ -161,17 +165,6 @@ func (s *testShop) browser(t *testing.T) *http.Client {
 		Jar: jar, Transport: new(http.Transport), Timeout: time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-// freeAddress is one that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeWell(t, listener.Close)
-	return listener.Addr().String()
 }
 
 func connect(t *testing.T, address string) *grpc.ClientConn {
@@ -252,7 +245,7 @@ func (s *testShop) do(t *testing.T, method, path string, form url.Values) (int, 
 // watch follows a page's stream until an element has contents that match, and returns those.
 func (s *testShop) watch(t *testing.T, path, id, pattern string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path+"/live", nil)
 	if err != nil {

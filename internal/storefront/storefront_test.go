@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"checkout/internal/demo"
+	"checkout/internal/porttest"
 )
 
 // update rewrites the golden files.
@@ -173,7 +174,7 @@ func TestAnOrderInDoubtIsShownAsOne(t *testing.T) {
 
 func TestWithoutWordOfItsOrdersTheReceiptIsShown(t *testing.T) {
 	t.Parallel()
-	s := openShop(t, func(o *Options) { o.Orders = connect(t, freeAddress(t)) }) // as with another checkout
+	s := openShop(t, func(o *Options) { o.Orders = connect(t, porttest.Reserve(t)) }) // as with another checkout
 	id := s.order(t, s.fillCart(t))
 	page := s.see(t, "/orders/"+id)
 	if !strings.Contains(page, "is not known now") || first(t, page, `id="tracking"><code>([^<]*)<`) == "" {
@@ -204,7 +205,7 @@ func TestANeighbourThatIsAwayIsNamed(t *testing.T) {
 			if status == http.StatusOK {
 				break
 			}
-			if time.Since(start) > 10*time.Second {
+			if time.Since(start) > patience {
 				t.Fatalf("%s, when all are back: status %d: %s", path, status, page)
 			}
 		}

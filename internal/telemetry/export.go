@@ -142,6 +142,7 @@ func exportOptions() []grpc.DialOption {
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(exactCodec{encoding.GetCodecV2(proto.Name), buffers})),
 		grpc.WithWriteBufferSize(4 << 10),
 		grpc.WithReadBufferSize(4 << 10),
+		grpc.WithDisableServiceConfig(), // or every look-up of the name would also wait for a TXT record
 	}
 }
 

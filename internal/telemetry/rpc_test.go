@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/porttest"
 )
 
 // checkoutServer answers as its function says.
@@ -33,10 +34,10 @@ func (s checkoutServer) PlaceOrder(ctx context.Context, _ *oteldemo.PlaceOrderRe
 	return &oteldemo.PlaceOrderResponse{Order: &oteldemo.OrderResult{OrderId: "o-1"}}, nil
 }
 
-// startServer runs a server on a free port until the test ends, and returns its address.
+// startServer runs a server on a free port until the test ends, and returns its address, by number: no name server is asked.
 func startServer(t testing.TB, register func(*grpc.Server), opts ...grpc.ServerOption) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +51,7 @@ func startServer(t testing.TB, register func(*grpc.Server), opts ...grpc.ServerO
 			t.Errorf("serve: %v", err)
 		}
 	})
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "localhost:" + port
+	return l.Addr().String()
 }
 
 func dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
@@ -73,7 +70,8 @@ func (r *recording) checkout(t *testing.T, place func(context.Context) error) ot
 	addr := startServer(t, func(s *grpc.Server) {
 		oteldemo.RegisterCheckoutServiceServer(s, checkoutServer{place: place})
 	}, grpc.StatsHandler(r.ServerHandler()))
-	return oteldemo.NewCheckoutServiceClient(dial(t, addr, r.DialOptions()...))
+	_, port, _ := net.SplitHostPort(addr)
+	return oteldemo.NewCheckoutServiceClient(dial(t, "passthrough:///localhost:"+port, r.DialOptions()...))
 }
 
 func TestACallIsASpanOnEitherSide(t *testing.T) {
@@ -316,12 +314,7 @@ func TestTraceContextAndBaggageReachTheServer(t *testing.T) {
 func TestAServerThatCannotBeReachedIsNamedOnTheSpan(t *testing.T) {
 	t.Parallel()
 	r := record(t)
-	l, err := net.Listen("tcp", "localhost:0") // a port on which nobody listens any more
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	_, port, _ := net.SplitHostPort(porttest.Reserve(t))
 	client := oteldemo.NewCartServiceClient(dial(t, "passthrough:///localhost:"+port, r.DialOptions()...))
 	if _, err := client.GetCart(t.Context(), &oteldemo.GetCartRequest{}); status.Code(err) != codes.Unavailable {
 		t.Fatalf("got %v, want UNAVAILABLE", err)

@@ -1,13 +1,11 @@
 package telemetry
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -116,50 +114,6 @@ func TestTheOldRuntimeMetricsCanBeHad(t *testing.T) {
 		if !slices.Contains(c.names["metrics"], want) {
 			t.Errorf("no %s among %q", want, c.names["metrics"])
 		}
-	}
-}
-
-func TestACollectorThatSwallowsEverythingDelaysNoShutdown(t *testing.T) {
-	for _, protocol := range []string{"grpc", "http/protobuf"} {
-		t.Run(protocol, func(t *testing.T) {
-			silent, err := net.Listen("tcp", "localhost:0") // the kernel accepts; nobody reads
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { silent.Close() })
-			tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+silent.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
-			emit(t, tel)
-			for range 2 * queueSize { // more than fits, and more than one batch
-				_, span := tel.tracer.Start(t.Context(), "more")
-				span.End()
-			}
-			begin := time.Now()
-			if err := tel.Shutdown(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("shut down: %v, want it to say that time was up", err)
-			}
-			if took := time.Since(begin); took > shutdownLimit+abortLimit+200*time.Millisecond {
-				t.Errorf("shutting down took %v", took)
-			}
-		})
-	}
-}
-
-func TestShutdownTakesNoLongerThanItsCallerAllows(t *testing.T) {
-	silent, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { silent.Close() })
-	tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+silent.Addr().String())
-	emit(t, tel)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	begin := time.Now()
-	if err := tel.Shutdown(ctx); err == nil {
-		t.Error("what was not sent is not told")
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("shutting down took %v", took)
 	}
 }
 

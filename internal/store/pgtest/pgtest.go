@@ -6,6 +6,7 @@ package pgtest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -119,5 +120,5 @@ func (s *Server) remove() error {
 	if err := s.Kill(); err != nil { // nobody needs what it holds
 		return err
 	}
-	return os.RemoveAll(s.folder)
+	return errors.Join(s.release(), os.RemoveAll(s.folder))
 }

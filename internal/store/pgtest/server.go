@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"checkout/internal/porttest" //nolint:depguard // both are for tests alone
 )
 
 // superuser is the name of the one who may do anything in the server, and of the operating system's user that runs it when
@@ -29,9 +31,10 @@ const superuser = "postgres"
 // Server is a server of PostgreSQL with its data in a folder. Its methods must not be called concurrently, but for URL and
 // Fresh.
 type Server struct {
-	folder    string // holds data, the log and the socket
-	programs  string // the folder of initdb and postgres
-	port      int
+	folder    string       // holds data, the log and the socket
+	programs  string       // the folder of initdb and postgres
+	addr      string       // of the loopback interface
+	release   func() error // gives the port back, which is nobody else's while the server is down
 	password  string
 	account   *syscall.Credential // who runs the server; nil: we do
 	process   *exec.Cmd           // nil: it does not run
@@ -50,16 +53,16 @@ func Run(ctx context.Context, folder string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort(ctx)
+	addr, release, err := porttest.Hold(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{folder: folder, programs: bin, port: port, password: rand.Text(), account: account}
+	s := &Server{folder: folder, programs: bin, addr: addr, release: release, password: rand.Text(), account: account}
 	if err := s.create(ctx); err != nil {
-		return nil, fmt.Errorf("make a database cluster in %s: %w", folder, err)
+		return nil, errors.Join(fmt.Errorf("make a database cluster in %s: %w", folder, err), release())
 	}
 	if err := s.Start(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(err, release())
 	}
 	return s, nil
 }
@@ -101,20 +104,6 @@ func unprivileged() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// freePort is a port of the loopback interface that nobody listens on.
-func freePort(ctx context.Context) (int, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.Atoi(port)
-	return n, errors.Join(err, l.Close())
-}
-
 func (s *Server) create(ctx context.Context) error {
 	secret := filepath.Join(s.folder, "password")
 	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
@@ -152,9 +141,9 @@ func (s *Server) url(database string) string {
 	return (&url.URL{
 		Scheme:   "postgres",
 		User:     url.UserPassword(superuser, s.password),
-		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
+		Host:     s.addr,
 		Path:     "/" + database,
-		RawQuery: "sslmode=disable",
+		RawQuery: "sslmode=disable&connect_timeout=30", // seconds: on a busy machine the handshake may take a while
 	}).String()
 }
 
@@ -165,8 +154,12 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	s.process = s.command(context.WithoutCancel(ctx), "postgres", "-D", s.data(), "-p", strconv.Itoa(s.port), "-k", s.folder,
-		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400", "-c", "shared_buffers=32MB")
+	host, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		return err
+	}
+	s.process = s.command(context.WithoutCancel(ctx), "postgres", "-D", s.data(), "-p", port, "-k", s.folder,
+		"-c", "listen_addresses="+host, "-c", "max_connections=400", "-c", "shared_buffers=32MB")
 	s.process.Stdout, s.process.Stderr = log, log
 	if err := s.process.Start(); err != nil {
 		return err

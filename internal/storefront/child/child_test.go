@@ -45,7 +45,7 @@ func play() int {
 		return 3
 	}
 	fmt.Println("hello from", os.Getpid()) // before it serves: who serves and is killed has said it
-	_ = os.Remove(os.Getenv(address)) // who was killed has left it
+	_ = os.Remove(os.Getenv(address))      // who was killed has left it
 	listener, err := net.Listen("unix", os.Getenv(address))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -119,7 +119,7 @@ func options(t *testing.T, as string, out *log) child.Options {
 			}
 			return conn.Close()
 		},
-		Grace: 10 * time.Second,
+		Grace: 30 * time.Second,
 	}
 }
 
