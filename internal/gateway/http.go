@@ -37,7 +37,7 @@ func NewHTTP(conns int, config *tls.Config, wrap func(http.RoundTripper) http.Ro
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxConnsPerHost:        conns,
 		MaxIdleConnsPerHost:    conns,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        5 * time.Second, // what many orders at once have opened does not stay: each is two goroutines
 		MaxResponseHeaderBytes: 16 << 10,
 		ReadBufferSize:         1 << 10, // a connection's own: there is one for every call under way
 		WriteBufferSize:        1 << 10,
