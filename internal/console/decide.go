@@ -3,10 +3,9 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
-
-	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
 )
@@ -77,7 +76,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string, 
 		http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther)
 	default:
 		why := failureOf(err)
-		why.Unknown = unanswered(status.Code(err))
+		_, why.Unknown = errors.AsType[lostAnswer](err)
 		c.undecided(w, r, id, f, why)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -117,8 +118,14 @@ func TestADecisionWithoutAnAnswerIsNotToldAsUndone(t *testing.T) {
 			w := open(t, Options{})
 			w.put(t, doubtful())
 			rest := w.services[0]
+			var asked atomic.Int32
 			torn := &desk{
-				get: func() (*checkoutv1.Order, error) { return nil, status.Error(codes.Unavailable, "away") },
+				get: func() (*checkoutv1.Order, error) {
+					if asked.Add(1) > 1 {
+						return nil, status.Error(codes.Unavailable, "away")
+					}
+					return &checkoutv1.Order{}, nil
+				},
 				resolve: func(req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
 					// It is recorded, and only the answer is lost.
 					_, err := checkoutv1.NewOrderAdminClient(rest.Conn).ResolveOrder(t.Context(), req)

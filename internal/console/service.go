@@ -23,52 +23,67 @@ const (
 type services []Service
 
 func (s services) order(ctx context.Context, req *checkoutv1.GetOrderRequest) (*checkoutv1.Order, error) {
-	return first(ctx, s, askTime, reading, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
+	return first(ctx, s, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
 		return checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, req)
 	})
 }
 
 func (s services) list(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
-	return first(ctx, s, askTime, reading, func(ctx context.Context, one Service) (*checkoutv1.ListOrdersResponse, error) {
+	return first(ctx, s, func(ctx context.Context, one Service) (*checkoutv1.ListOrdersResponse, error) {
 		return checkoutv1.NewOrderServiceClient(one.Conn).ListOrders(ctx, req)
 	})
 }
 
 func (s services) retry(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.Order, error) {
-	return first(ctx, s, decideTime, deciding, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
-		return checkoutv1.NewOrderAdminClient(one.Conn).RetryOrder(ctx, req)
+	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
+		return admin.RetryOrder(ctx, req)
 	})
 }
 
 func (s services) resolve(ctx context.Context, req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
-	return first(ctx, s, decideTime, deciding, func(ctx context.Context, one Service) (*checkoutv1.Order, error) {
-		return checkoutv1.NewOrderAdminClient(one.Conn).ResolveOrder(ctx, req)
+	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
+		return admin.ResolveOrder(ctx, req)
 	})
 }
 
-// purpose is what services are asked for. A decision that is not answered may have been recorded, and to ask another
-// service that has the same record would only tell that the order does not wait any more.
-type purpose bool
+// decide has a decision recorded by a service that has the order, and by no other: a decision that is not answered may
+// have been recorded, and another service with the same record would only tell that the order does not wait any more.
+func (s services) decide(ctx context.Context, id string, how func(context.Context, checkoutv1.OrderAdminClient) (*checkoutv1.Order, error)) (*checkoutv1.Order, error) {
+	holder, err := first(ctx, s, func(ctx context.Context, one Service) (Service, error) {
+		_, err := checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
+		return one, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, decideTime)
+	defer cancel()
+	o, err := how(ctx, checkoutv1.NewOrderAdminClient(holder.Conn))
+	if unanswered(status.Code(err)) {
+		return nil, lostAnswer{err}
+	}
+	return o, err
+}
 
-const (
-	reading  purpose = false
-	deciding purpose = true
-)
+// lostAnswer is the error of a decision that may have been recorded or not.
+type lostAnswer struct{ error }
+
+// GRPCStatus is what package status knows it by.
+func (l lostAnswer) GRPCStatus() *status.Status { return status.Convert(l.error) }
 
 // first is the first answer that settles the question. That there is no such order is settled only if all services say so.
-func first[T any](ctx context.Context, s services, patience time.Duration, why purpose, ask func(context.Context, Service) (T, error)) (T, error) {
+func first[T any](ctx context.Context, s services, ask func(context.Context, Service) (T, error)) (T, error) {
 	var none T
 	var failures []error
 	for _, one := range s {
-		within, cancel := context.WithTimeout(ctx, patience)
+		within, cancel := context.WithTimeout(ctx, askTime)
 		answer, err := ask(within, one)
 		cancel()
-		switch code := status.Code(err); {
-		case code == codes.NotFound, why == reading && unanswered(code):
-			failures = append(failures, err)
-		default:
+		code := status.Code(err)
+		if code != codes.NotFound && !unanswered(code) {
 			return answer, err
 		}
+		failures = append(failures, err)
 	}
 	for _, err := range failures {
 		if status.Code(err) != codes.NotFound {
