@@ -1,7 +1,6 @@
 package container
 
 import (
-	"os"
 	"runtime"
 	"runtime/debug"
 )
@@ -17,14 +16,14 @@ const (
 
 // Fit lowers Go's limit of memory until what it does not count has room in the container too, and in a tiny container the
 // number of processors (runtime.GOMAXPROCS) to one. GOMEMLIMIT, where it is lower, and GOMAXPROCS, where it is set, stay.
-// Without a container's limit it does nothing.
-func Fit() {
+// Without a container's limit it does nothing. getenv tells the environment.
+func Fit(getenv func(string) string) {
 	memory, ok := OwnMemory()
 	if !ok {
 		return
 	}
 	debug.SetMemoryLimit(fitting(debug.SetMemoryLimit(-1), memory.Limit))
-	if memory.Limit < tiny && os.Getenv("GOMAXPROCS") == "" {
+	if memory.Limit < tiny && getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
 	}
 }

@@ -45,7 +45,7 @@ type Config struct {
 
 	Names string // what telemetry calls an order's facts: app, demo or both
 
-	getenv func(string) string // for telemetry
+	getenv func(string) string // for telemetry, and for Go itself
 }
 
 // setting is one row of the configuration: its flag's name comes from its variable's.

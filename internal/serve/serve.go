@@ -31,7 +31,7 @@ type record interface {
 // goes to out. ready, unless nil, is called once with the address that is listened on.
 func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) error {
 	spared := container.SparePages() // first of all, before more of them are touched
-	container.Fit()
+	container.Fit(c.getenv)
 	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names})
 	if spared != nil {
 		t.Logger().WarnContext(ctx, "the executable is read ahead, in a container too small for that", "error", spared)
