@@ -57,8 +57,8 @@ func (h *HTTP) Close() { h.conns.CloseIdleConnections() }
 // With a key it writes: it is sent once, with the header Idempotency-Key. Without one it only asks, and net/http may ask
 // again when the neighbour has just closed the connection that the question went out on.
 //
-// It returns order.ErrRefused for a status by which the neighbour says no for good, order.ErrImplausible for an answer
-// that is too long or not the JSON expected, and other errors for what may pass.
+// Every status of the class 2xx is success. It returns order.ErrRefused for a status by which the neighbour says no for
+// good, order.ErrImplausible for an answer that is too long or not the JSON expected, and other errors for what may pass.
 func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -80,7 +80,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing more is wanted of it
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode < 200 || resp.StatusCode > 299 { // services answer 201 and 202, too
 		return refusal(resp.StatusCode)
 	}
 	if answer == nil {
@@ -90,7 +90,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	return decode(resp.Body, resp.ContentLength, answer)
 }
 
-// refusal is the error of an answer with a status other than 200. Only those by which a service says that it has read
+// refusal is the error of an answer with a status other than 2xx. Only those by which a service says that it has read
 // this very body and will not have it are for good. A 404 or a 403 is a deployment that somebody will mend, and a 409 may
 // say that an earlier try is still under way.
 func refusal(code int) error {

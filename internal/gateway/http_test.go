@@ -57,7 +57,7 @@ func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
 	t.Parallel()
 	for code, refused := range map[int]bool{
 		400: true, 413: true, 422: true, 451: true,
-		201: false, 204: false, 302: false, 307: false, 401: false, 403: false, 404: false, 405: false, 408: false, 409: false, 425: false, 429: false, 500: false, 503: false, 599: false,
+		302: false, 307: false, 401: false, 403: false, 404: false, 405: false, 408: false, 409: false, 425: false, 429: false, 500: false, 503: false, 599: false,
 	} {
 		t.Run(http.StatusText(code), func(t *testing.T) {
 			t.Parallel()
@@ -73,6 +73,34 @@ func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestEverySuccessStatusIsSuccess(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{200, 201, 202, 203, 207, 299} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			t.Parallel()
+			addr, _ := replying(t, code, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":0},"tracking_id":"T-1"}`)
+			carrier := newCarrier(t, addr, patient)
+			if _, err := carrier.Quote(t.Context(), home, lines); err != nil {
+				t.Error(err)
+			}
+			if id, err := carrier.Ship(t.Context(), orderID, home, lines); id != "T-1" || err != nil {
+				t.Errorf("shipped as %q, %v", id, err)
+			}
+			if err := newMail(t, addr, patient).Confirm(t.Context(), placed(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestConfirmationNeedsNoBody(t *testing.T) {
+	t.Parallel()
+	addr, _ := replying(t, http.StatusNoContent, "")
+	if err := newMail(t, addr, patient).Confirm(t.Context(), placed(t)); err != nil {
+		t.Error(err)
 	}
 }
 
