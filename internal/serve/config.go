@@ -22,6 +22,8 @@ type Config struct {
 	Cart, Catalog, Currency, Payment string // host:port
 	Shipping, Email                  string // base URLs
 	PaymentMode                      string // stock, or keyed: the payment service honours keys and can be asked
+	ShippingMode                     string // stock, or keyed: the shipping service honours keys
+	ShipAttempts                     int    // of one order with a stock shipping service that may each have sent a parcel, at most
 
 	Kafka      []string // brokers, host:port; none: no event is owed
 	KafkaTopic string
@@ -36,7 +38,8 @@ type Config struct {
 	ReadTimeout, ChargeTimeout, ShipTimeout, EmailTimeout, PublishTimeout time.Duration
 
 	Deadline  time.Duration // of a caller that sets none
-	Drain     time.Duration // how long orders under way are waited for at the end
+	Delay     time.Duration // how long new calls are still accepted after the signal to end
+	Drain     time.Duration // how long orders under way are waited for after that
 	MaxOrders int           // under way at once, at most
 	Target    time.Duration // an order's latency above which fewer are let in
 	Limits    order.Limits
@@ -59,10 +62,10 @@ type setting struct {
 // settings are all of c's, with their defaults, in the order of the documentation.
 func (c *Config) settings() []setting {
 	*c = Config{
-		PaymentMode: "stock", KafkaTopic: "orders", FlagdPort: 8013, FlagResolver: "rpc",
+		PaymentMode: "stock", ShippingMode: "stock", ShipAttempts: 3, KafkaTopic: "orders", FlagdPort: 8013, FlagResolver: "rpc",
 		ReadTimeout: 2 * time.Second, ChargeTimeout: 8 * time.Second, ShipTimeout: 12 * time.Second,
 		EmailTimeout: 5 * time.Second, PublishTimeout: 5 * time.Second,
-		Deadline: 15 * time.Second, Drain: 8 * time.Second,
+		Deadline: 15 * time.Second, Delay: 2 * time.Second, Drain: 8 * time.Second,
 		MaxOrders: 512, Target: 2 * time.Second,
 		Limits: order.DefaultLimits(),
 		Names:  "app",
@@ -77,6 +80,8 @@ func (c *Config) settings() []setting {
 		{"SHIPPING_ADDR", base{&c.Shipping}, must, "base `URL` of the shipping service; http:// may be left out"},
 		{"EMAIL_ADDR", base{&c.Email}, must, "base `URL` of the e-mail service; http:// may be left out"},
 		{"PAYMENT_MODE", choice{&c.PaymentMode, []string{"stock", "keyed"}}, may, "what the payment service can do: `stock|keyed`; keyed honours idempotency keys and serves checkout.v1.PaymentLedger"},
+		{"SHIPPING_MODE", choice{&c.ShippingMode, []string{"stock", "keyed"}}, may, "what the shipping service can do: `stock|keyed`; keyed honours idempotency keys, so that an order is one parcel however often it is sent"},
+		{"CHECKOUT_SHIP_ATTEMPTS", integer{&c.ShipAttempts, 1, 100}, may, "attempts to ship an order that may each have sent a parcel, at most, with SHIPPING_MODE=stock; then it needs an operator"},
 		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: orders make no events"},
 		{"KAFKA_TOPIC", text{&c.KafkaTopic}, may, "`topic` of the orders' events"},
 		{"FLAGD_HOST", text{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
@@ -91,6 +96,7 @@ func (c *Config) settings() []setting {
 		{"CHECKOUT_SHIP_TIMEOUT", duration{&c.ShipTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for shipping an order"},
 		{"CHECKOUT_EMAIL_TIMEOUT", duration{&c.EmailTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for sending a confirmation"},
 		{"CHECKOUT_PUBLISH_TIMEOUT", duration{&c.PublishTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for the broker to take an event"},
+		{"CHECKOUT_SHUTDOWN_DELAY", duration{&c.Delay, 0, 10 * time.Minute}, may, "`time` after the signal to end in which new calls are still accepted, so that load balancers can notice"},
 		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` that orders under way get when the service is told to end"},
 		{"CHECKOUT_MAX_ORDERS", integer{&c.MaxOrders, 8, 1 << 16}, may, "orders under way at once, at most"},
 		{"CHECKOUT_TARGET_LATENCY", duration{&c.Target, time.Millisecond, 30 * time.Second}, may, "`time` an order may take before fewer are let in"},
