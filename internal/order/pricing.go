@@ -13,13 +13,14 @@ import (
 	"checkout/internal/money"
 )
 
-// Limits are what an order may hold. Money is limited before conversion, so that a limit means the same in yen.
+// Limits are what an order may hold: each of them is the largest value that is accepted. Money is limited before
+// conversion, so that a limit means the same in yen.
 type Limits struct {
 	Lines    int   // distinct products
 	Quantity int32 // pieces of one product
 	Pieces   int   // pieces altogether
-	Price    int64 // whole US dollars, of one piece
-	Total    int64 // whole US dollars, shipping included
+	Price    int64 // US dollars, of one piece
+	Total    int64 // US dollars, shipping included
 }
 
 // DefaultLimits are generous for people and tight for mistakes.
@@ -212,8 +213,8 @@ func unsupported(cause error) error {
 // withinLimits refuses prices that nobody can have meant, before anything is done with them.
 func (p *Pricing) withinLimits(lines []Line, listed prices) error {
 	for i, price := range listed.units {
-		if price.Sign() <= 0 || price.Units() >= p.limits.Price {
-			return &Error{Kind: ErrImplausible, Step: StepCatalog, Err: fmt.Errorf("product %q costs %v", lines[i].ProductID, price)}
+		if price.Sign() <= 0 || above(price, p.limits.Price) {
+			return &Error{Kind: ErrImplausible, Step: StepCatalog, Err: fmt.Errorf("product %q costs %v, which is not above 0 and at most %d", lines[i].ProductID, price, p.limits.Price)}
 		}
 	}
 	if listed.shipping.Sign() < 0 {
@@ -223,10 +224,15 @@ func (p *Pricing) withinLimits(lines []Line, listed prices) error {
 	if err != nil {
 		return &Error{Kind: ErrImplausible, Step: StepCatalog, Err: err}
 	}
-	if total.Units() >= p.limits.Total {
-		return &Error{Kind: ErrBadCart, Step: StepCart, Violations: []Violation{{"cart", fmt.Sprintf("adds up to %v, the limit is %d", total, p.limits.Total)}}}
+	if above(total, p.limits.Total) {
+		return &Error{Kind: ErrBadCart, Step: StepCart, Violations: []Violation{{"cart", fmt.Sprintf("adds up to %v, at most %s %d is accepted", total, dollar, p.limits.Total)}}}
 	}
 	return nil
+}
+
+// above tells whether an amount is more than limit units.
+func above(a money.Amount, limit int64) bool {
+	return a.Units() > limit || a.Units() == limit && a.Nanos() > 0
 }
 
 // convert turns listed prices into the customer's currency, each distinct one once, and rounds them.

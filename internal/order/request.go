@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"checkout/internal/money"
 )
@@ -52,7 +53,7 @@ func (Card) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalText hides the card from encoders.
 func (Card) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// The sizes that a request is held to.
+// The sizes that a request is held to, in characters.
 const (
 	maxUserID  = 128
 	maxKey     = 255
@@ -165,15 +166,13 @@ type violations []Violation
 
 func (v *violations) add(field, problem string) { *v = append(*v, Violation{field, problem}) }
 
-// text wants at least min characters, at most max bytes and no control characters.
+// text wants min (0 or 1) to max characters, none of them a control character.
 func (v *violations) text(field, s string, min, max int) {
-	switch {
-	case len(s) == 0 && min > 0:
+	switch n := utf8.RuneCountInString(s); {
+	case n < min:
 		v.add(field, "is missing")
-	case len(s) < min:
-		v.add(field, fmt.Sprintf("is shorter than %d bytes", min))
-	case len(s) > max:
-		v.add(field, fmt.Sprintf("is longer than %d bytes", max))
+	case n > max:
+		v.add(field, fmt.Sprintf("has %d characters, at most %d are accepted", n, max))
 	case strings.ContainsFunc(s, unicode.IsControl):
 		v.add(field, "has a control character")
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
@@ -19,7 +20,7 @@ import (
 	"checkout/internal/order"
 )
 
-// maxText is the length in bytes of what people, and callers, say in one field.
+// maxText is the length in characters of what people, and callers, say in one field.
 const maxText = 256
 
 // Whether a field may be left out.
@@ -41,13 +42,13 @@ func (v violations) refuse() error {
 	return refusal(codes.InvalidArgument, "INVALID_REQUEST", failure.Error(), "", v...)
 }
 
-// text wants at most maxText bytes without control characters, and something to read if must.
+// text wants at most maxText characters without control characters, and something to read if must.
 func (v *violations) text(field, s string, must bool) {
 	switch {
 	case must && strings.TrimSpace(s) == "":
 		v.add(field, "is missing")
-	case len(s) > maxText:
-		v.add(field, fmt.Sprintf("is longer than %d bytes", maxText))
+	case utf8.RuneCountInString(s) > maxText:
+		v.add(field, fmt.Sprintf("has more than %d characters", maxText))
 	case strings.ContainsFunc(s, unicode.IsControl):
 		v.add(field, "has a control character")
 	}
