@@ -1,6 +1,7 @@
 package container
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 )
@@ -12,20 +13,40 @@ const (
 	room = 7 << 20
 	// tiny is a container in which a second processor would only wait for pages, and caches of its own take room.
 	tiny = 24 << 20
+	// ample is a memory limit from which on garbage collection is traded for memory: with GOGC=400 the heap grows to five
+	// times what lives, some 12 MiB more, and an order takes a fifth less CPU under load.
+	ample       = 64 << 20
+	ampleGOGC   = 400
+	defaultGOGC = 100
 )
 
-// Fit lowers Go's limit of memory until what it does not count has room in the container too, and in a tiny container the
-// number of processors (runtime.GOMAXPROCS) to one. GOMEMLIMIT, where it is lower, and GOMAXPROCS, where it is set, stay.
-// Without a container's limit it does nothing. getenv tells the environment.
+// Fit lowers Go's memory limit until what it does not count has room in the container too, and in a tiny container the
+// number of processors (runtime.GOMAXPROCS) to one. With an ample memory limit garbage is collected less often.
+// GOMEMLIMIT, where it is lower, GOMAXPROCS and GOGC, where they are set, stay. getenv reads the environment.
 func Fit(getenv func(string) string) {
-	memory, ok := OwnMemory()
-	if !ok {
-		return
+	if memory, ok := OwnMemory(); ok {
+		debug.SetMemoryLimit(fitting(MemoryLimit(), memory.Limit))
+		if memory.Limit < tiny && getenv("GOMAXPROCS") == "" {
+			runtime.GOMAXPROCS(1)
+		}
 	}
-	debug.SetMemoryLimit(fitting(debug.SetMemoryLimit(-1), memory.Limit))
-	if memory.Limit < tiny && getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(1)
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent(MemoryLimit()))
 	}
+}
+
+// MemoryLimit is what Go may use, in bytes: math.MaxInt64 when there is no limit.
+func MemoryLimit() int64 { return debug.SetMemoryLimit(-1) }
+
+// ShortOfMemory tells whether many orders at once would keep the garbage collector busy.
+func ShortOfMemory() bool { return MemoryLimit() < ample }
+
+// gcPercent is the GOGC that suits a memory limit. Without a limit nothing is known of the memory, and Go's own stays.
+func gcPercent(limit int64) int {
+	if limit >= ample && limit < math.MaxInt64 {
+		return ampleGOGC
+	}
+	return defaultGOGC
 }
 
 // fitting is the limit to keep where limit is set, in a container of so many bytes: of a very small one not less than half.

@@ -19,3 +19,21 @@ func TestGoLeavesRoomInTheContainer(t *testing.T) {
 		}
 	}
 }
+
+func TestGarbageIsCollectedLessOftenWhereMemoryIsAmple(t *testing.T) {
+	t.Parallel()
+	const MiB = 1 << 20
+	for name, test := range map[string]struct {
+		limit int64
+		want  int
+	}{
+		"the shop's":   {16 * MiB, 100},
+		"just too low": {64*MiB - 1, 100},
+		"ample":        {64 * MiB, 400},
+		"no limit":     {math.MaxInt64, 100},
+	} {
+		if got := gcPercent(test.limit); got != test.want {
+			t.Errorf("%s: GOGC=%d, want %d", name, got, test.want)
+		}
+	}
+}
