@@ -85,7 +85,16 @@ type Store interface {
 	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
 	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
 	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
+	//
+	// An earlier Save may have been made although its answer was lost. So a record that has the epoch and the state of o
+	// already is the caller's own, and Save returns nil, if it states the same facts. When they were recorded, with which
+	// reason, history and number of attempts, does not count: the record keeps those of the first Save.
 	Save(ctx context.Context, o *Order, from State, hold time.Duration) error
+	// Cancel records o, which is Cancelled and certainly was never charged, whether or not its Open has reached the record
+	// or ever will: an Open that comes later records nothing. It does so whoever holds the order. It returns ErrFenced when
+	// the record is of a state other than Charging, InDoubt and Cancelled: somebody else has decided. An order that is
+	// Cancelled already stays as it is. hold is how long the record is kept.
+	Cancel(ctx context.Context, o *Order, hold time.Duration) error
 	// Claim takes over at most limit orders of the lane that nobody holds any more, and raises their epoch: those that
 	// have been due longest.
 	// It may return orders and an error: the error is then of others, that could not be read.

@@ -176,7 +176,10 @@ func (s *shop) Publish(ctx context.Context, o *Order) error {
 
 func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration, asked time.Time, over ID) (rival *Order, err error) {
 	err = s.call(ctx, "open", func() error {
-		if _, again := s.rows[o.ID]; again {
+		if r, again := s.rows[o.ID]; again {
+			if r.State != o.State {
+				return errors.New("the order exists already")
+			}
 			return nil
 		}
 		for _, r := range s.rows {
@@ -213,6 +216,23 @@ func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duratio
 		r.Order, r.due = *o, dueIn(hold)
 		if r.settled.IsZero() && o.Settled() {
 			r.settled = time.Now()
+		}
+		return nil
+	})
+}
+
+func (s *shop) Cancel(ctx context.Context, o *Order, hold time.Duration) error {
+	return s.call(ctx, "cancel", func() error {
+		r, ok := s.rows[o.ID]
+		switch {
+		case !ok:
+			s.rows[o.ID] = &row{Order: *o, due: dueIn(hold), settled: time.Now()}
+		case r.State == Charging || r.State == InDoubt:
+			epoch := r.Epoch
+			r.Order, r.due, r.settled = *o, dueIn(hold), time.Now()
+			r.Epoch = epoch
+		case r.State != Cancelled:
+			return ErrFenced
 		}
 		return nil
 	})
@@ -362,7 +382,7 @@ func both(one, other func(context.Context, Step) error) func(context.Context, St
 
 // recordSteps tells whether a step is one of the store's.
 func recordSteps(s Step) bool {
-	return s == "open" || s == "claim" || s == "take" || s == "look" || strings.HasPrefix(string(s), "save ")
+	return s == "open" || s == "claim" || s == "take" || s == "look" || s == "cancel" || strings.HasPrefix(string(s), "save ")
 }
 
 var errAway = errors.New("connection refused")

@@ -60,6 +60,28 @@ func (p *process) Save(ctx context.Context, o *order.Order, from order.State, ho
 	return err
 }
 
+// Cancel records that an order was never charged.
+func (p *process) Cancel(ctx context.Context, o *order.Order, hold time.Duration) error {
+	w, cancelled := p.w, *o
+	_, err := pass(ctx, p, call[nothing]{
+		to: theStore, name: "cancel", about: p.nameOf(o.ID), limit: storeLimit,
+		act: func() (nothing, error) {
+			before := w.on(cancelled.ID)
+			err := w.record.Cancel(context.Background(), &cancelled, hold)
+			switch {
+			case errors.Is(err, order.ErrFenced):
+				w.saw("fenced")
+			case err == nil && before == nil:
+				w.masters[cancelled.ID] = p
+			case err == nil:
+				w.saved(before, &cancelled)
+			}
+			return nothing{}, err
+		},
+	})
+	return err
+}
+
 // Claim takes over what nobody holds.
 func (p *process) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) ([]*order.Order, error) {
 	w := p.w

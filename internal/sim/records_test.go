@@ -100,7 +100,14 @@ func (r *row) copy() *order.Order {
 	return &o
 }
 
-func (r *row) same(o *order.Order) bool { return reflect.DeepEqual(r.order, copied(o)) }
+// same tells whether o states what is on record, whenever and for whatever reason it came to be so.
+func (r *row) same(o *order.Order) bool { return reflect.DeepEqual(facts(&r.order), facts(o)) }
+
+func facts(o *order.Order) order.Order {
+	f := copied(o)
+	f.Changed, f.Reason, f.Story, f.Attempts = time.Time{}, "", nil, 0
+	return f
+}
 
 // Open implements order.Store.
 func (s *records) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (rival *order.Order, err error) {
@@ -149,6 +156,26 @@ func (s *records) Save(ctx context.Context, o *order.Order, from order.State, ho
 		case r.order.Epoch == o.Epoch && r.order.State == from:
 			r.put(o, hold)
 		case !r.same(o):
+			return order.ErrFenced
+		}
+		return nil
+	})
+}
+
+// Cancel implements order.Store.
+func (s *records) Cancel(ctx context.Context, o *order.Order, hold time.Duration) error {
+	return s.do(ctx, func() error {
+		r := s.row(o.ID)
+		switch {
+		case r == nil:
+			r = &row{}
+			r.put(o, hold)
+			s.rows = append(s.rows, r)
+		case r.order.State == order.Charging || r.order.State == order.InDoubt:
+			epoch := r.order.Epoch
+			r.put(o, hold)
+			r.order.Epoch = epoch
+		case r.order.State != order.Cancelled:
 			return order.ErrFenced
 		}
 		return nil
@@ -245,6 +272,7 @@ func (s *records) Purge(ctx context.Context, limit int) (n int, err error) {
 			gone := n < limit && r.order.State.Final() && !r.due.After(time.Now())
 			if gone {
 				n++
+				maps.DeleteFunc(s.latest, func(_ string, id order.ID) bool { return id == r.order.ID })
 			}
 			return gone
 		})

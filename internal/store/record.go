@@ -185,15 +185,23 @@ func texts(m map[string]string) map[string]string {
 // must not go unrecorded for that.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// same tells whether r and other record the same order in the same condition, whatever the times that are the store's.
+// same tells whether r and other state the same facts of one order. When its owner came to record them, and what is told
+// of how it came there, may differ from one try to the next.
 func (r *record) same(other *record) bool {
-	var body, otherBody recordv1.Order
 	return r.id == other.id && r.state == other.state && r.epoch == other.epoch &&
-		r.userID == other.userID && r.key == other.key &&
-		r.delivered == other.delivered && r.attempts == other.attempts &&
-		r.created == other.created && r.changed == other.changed &&
-		proto.Unmarshal(r.body, &body) == nil && proto.Unmarshal(other.body, &otherBody) == nil &&
-		proto.Equal(&body, &otherBody) // the bytes of equal messages may differ
+		r.userID == other.userID && r.key == other.key && r.delivered == other.delivered && r.created == other.created &&
+		sameBody(r.body, other.body)
+}
+
+func sameBody(a, b []byte) bool {
+	var messages [2]recordv1.Order
+	for i, body := range [][]byte{a, b} {
+		if proto.Unmarshal(body, &messages[i]) != nil {
+			return false
+		}
+		messages[i].Reason, messages[i].Story = "", nil
+	}
+	return proto.Equal(&messages[0], &messages[1]) // the bytes of equal messages may differ
 }
 
 // decodeAll are the orders that can be read, and of the others an error.

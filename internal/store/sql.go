@@ -34,6 +34,17 @@ const (
 		ON CONFLICT DO NOTHING`
 	dueIn4 = `CASE WHEN $4 = ` + atRest + ` THEN ` + atRest + ` ELSE @now + $4 END`
 
+	// cancelOrder makes an order cancelled that is charging or in doubt, and records one that is not on record, so that it
+	// keeps out an insertOrder of its id that comes later.
+	cancelOrder = `
+		INSERT INTO orders (id, state, epoch, due, user_id, settled, delivered, attempts, created, changed, body)
+		VALUES ($1, $2, $3, ` + dueIn4 + `, $5, @late, $6, $7, $8, $9, $10)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, due = excluded.due, key = NULL,
+			settled = COALESCE(orders.settled, excluded.settled), delivered = excluded.delivered, attempts = excluded.attempts,
+			changed = excluded.changed, body = excluded.body
+		WHERE orders.` + uncharged
+	uncharged = `state IN (1, 6)`
+
 	// selectObstacles are the rows that may have kept an order out: that of its id, that of its key, its user's latest.
 	selectObstacles = `
 		SELECT ` + columns + ` FROM orders

@@ -79,13 +79,14 @@ func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold
 	if r.key == "" {
 		update = updateKeyless
 	}
+	settled := o.Settled() // now: the caller may change o while work that was left behind goes on
 	err = s.do(ctx, other, func(ctx context.Context, t session) error {
-		n, err := t.exec(ctx, update, r.state, r.attempts, r.delivered, millis(hold), r.changed, r.body, o.Settled(),
+		n, err := t.exec(ctx, update, r.state, r.attempts, r.delivered, millis(hold), r.changed, r.body, settled,
 			r.id, r.epoch, from)
 		if n > 0 || err != nil {
 			return err
 		}
-		// Whoever takes an order over raises its epoch, so a row of this epoch that says what r says was written by the
+		// Whoever takes an order over raises its epoch, so a row of this epoch that states what r states was written by the
 		// caller, and the answer was lost.
 		found, err := t.records(ctx, selectOrder, r.id)
 		if err == nil && (len(found) == 0 || !found[0].same(r)) {
@@ -94,6 +95,29 @@ func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold
 		return err
 	})
 	return describe("save", r.id, err)
+}
+
+// Cancel records o, which is cancelled and was never charged, whether or not it is on record already; an Open of it that
+// comes later records nothing. It returns order.ErrFenced when the record is of a state other than charging, in doubt and
+// cancelled. When ctx ends first, the write may still be made.
+func (s orders) Cancel(ctx context.Context, o *order.Order, hold time.Duration) error {
+	r, err := encode(o)
+	if err != nil {
+		return describe("cancel", o.ID, err)
+	}
+	err = s.do(ctx, other, func(ctx context.Context, t session) error {
+		n, err := t.exec(ctx, cancelOrder, r.id, order.Cancelled, r.epoch, millis(hold), r.userID,
+			r.delivered, r.attempts, r.created, r.changed, r.body)
+		if n > 0 || err != nil {
+			return err
+		}
+		found, err := t.records(ctx, selectOrder, r.id)
+		if err == nil && (len(found) == 0 || found[0].state != order.Cancelled) {
+			err = order.ErrFenced
+		}
+		return err
+	})
+	return describe("cancel", r.id, err)
 }
 
 // Claim takes over at most limit orders of the lane that nobody holds any more, those that have waited longest, and raises

@@ -196,6 +196,14 @@ func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold 
 	return nil
 }
 
+// Cancel implements order.Store.
+func (s store) Cancel(ctx context.Context, o *order.Order, hold time.Duration) (err error) {
+	defer s.record.took(ctx, time.Now(), &err)
+	err = s.Store.Cancel(ctx, o, hold)
+	s.check(ctx, o, err)
+	return err
+}
+
 // check logs a failed write: each one, because each leaves an order that is not where its record says.
 func (s store) check(ctx context.Context, o *order.Order, err error) {
 	if err == nil {

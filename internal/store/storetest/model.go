@@ -20,14 +20,15 @@ func likeMap(t *testing.T, s Store) {
 		m := model{ctx, s, make(map[order.ID]entry), make(map[string]order.ID)}
 		defer m.forget(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"open":  m.open,
-			"save":  m.save,
-			"claim": m.claim,
-			"take":  m.take,
-			"find":  m.find,
-			"list":  m.list,
-			"purge": m.purge,
-			"":      m.agree,
+			"open":   m.open,
+			"save":   m.save,
+			"cancel": m.cancel,
+			"claim":  m.claim,
+			"take":   m.take,
+			"find":   m.find,
+			"list":   m.list,
+			"purge":  m.purge,
+			"":       m.agree,
 		})
 	})
 }
@@ -49,7 +50,12 @@ type entry struct {
 
 func (e entry) due() bool { return e.hold < 0 }
 
-func (e entry) same(o *order.Order) bool { return difference(e.order, o) == "" }
+// same tells whether o states the facts that are on record, whenever and for whatever reason it came to be so.
+func (e entry) same(o *order.Order) bool { return difference(facts(e.order), facts(o)) == "" }
+
+func facts(o *order.Order) *order.Order {
+	return with(o, func(o *order.Order) { o.Changed, o.Reason, o.Story, o.Attempts = time.Time{}, "", nil, 0 })
+}
 
 func drawID(t *rapid.T) order.ID {
 	return rapid.SampledFrom([]order.ID{"a", "b", "c", "d", "e", "f"}).Draw(t, "id")
@@ -146,6 +152,24 @@ func (m *model) save(t *rapid.T) {
 		expect(t, "Save again", err, nil)
 	default:
 		expect(t, "Save by somebody else", err, order.ErrFenced)
+	}
+}
+
+func (m *model) cancel(t *rapid.T) {
+	o, hold := cancelled(drawOrder(t, drawID(t))), drawHold(t)
+	err := m.store.Cancel(m.ctx, o, hold)
+	known, exists := m.entries[o.ID]
+	switch {
+	case !exists:
+		expect(t, "Cancel of nothing", err, nil)
+		m.entries[o.ID] = entry{o, hold, true}
+	case known.order.State == order.Charging || known.order.State == order.InDoubt:
+		expect(t, "Cancel", err, nil)
+		m.entries[o.ID] = entry{with(o, func(o *order.Order) { o.Epoch = known.order.Epoch }), hold, true}
+	case known.order.State == order.Cancelled:
+		expect(t, "Cancel again", err, nil)
+	default:
+		expect(t, "Cancel of what may be charged", err, order.ErrFenced)
 	}
 }
 
@@ -246,6 +270,9 @@ func (m *model) purge(t *rapid.T) {
 	for id, known := range m.entries {
 		if _, err := m.store.Get(m.ctx, id); done(known) && errors.Is(err, order.ErrNotFound) {
 			delete(m.entries, id)
+			if user := known.order.UserID; m.latest[user] == id {
+				delete(m.latest, user)
+			}
 			n--
 		}
 	}

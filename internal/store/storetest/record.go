@@ -108,12 +108,27 @@ func repeated(t *testing.T, s Store) {
 	opened := Order("1")
 	mustOpen(t, s, opened, held)
 	charged := in(opened, order.Charged)
+	charged.TransactionID = "d4c1"
 	mustSave(t, s, charged, held)
 	mustSave(t, s, charged, held)
+	mustSave(t, s, with(charged, func(o *order.Order) { // tried again later
+		o.Changed = o.Changed.Add(time.Minute)
+		o.Reason = "its receipt could not be recorded before"
+		o.Story = append(o.Story[:1:1], order.Event{At: o.Changed, State: order.Charged, Problem: o.Reason})
+		o.Attempts = 2
+	}), held)
+	mustHold(t, s, charged)
 
-	other := with(charged, func(o *order.Order) { o.TransactionID = "another" })
-	if err := s.Save(t.Context(), other, order.Charging, held); !errors.Is(err, order.ErrFenced) {
-		t.Errorf("Save of something else from a state that is past = %v, want %v", err, order.ErrFenced)
+	for what, change := range map[string]func(*order.Order){
+		"transaction": func(o *order.Order) { o.TransactionID = "another" },
+		"parcel":      func(o *order.Order) { o.TrackingID = "another" },
+		"delivery":    func(o *order.Order) { o.Delivered = order.EmailSent },
+		"epoch":       func(o *order.Order) { o.Epoch++ },
+		"total":       func(o *order.Order) { o.Total = o.Shipping },
+	} {
+		if err := s.Save(t.Context(), with(charged, change), order.Charging, held); !errors.Is(err, order.ErrFenced) {
+			t.Errorf("Save of another %s from a state that is past = %v, want %v", what, err, order.ErrFenced)
+		}
 	}
 	mustHold(t, s, charged)
 }
