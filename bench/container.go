@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"checkout/internal/process"
 )
 
 // A container's limit counts the pages of files too, the executable's own among them. When that does not fit beside the
@@ -28,11 +30,11 @@ type window struct {
 // the disk, page by page, and nothing warms up before it counts. Every round is a window. A program that does not serve,
 // or dies, is a result too: the last window says so.
 func (o options) contain(ctx context.Context, c cell, p program, limit int64, log io.Writer) (windows []window, err error) {
-	group, err := newCgroup(o.cgroup, limit)
+	group, err := process.NewCgroup(o.cgroup, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotHere, err)
 	}
-	defer func() { err = errors.Join(err, group.remove()) }()
+	defer func() { err = errors.Join(err, group.Remove()) }()
 	s, err := openShop(ctx)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func (o options) contain(ctx context.Context, c cell, p program, limit int64, lo
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(path))) }()
 	p.path = path
-	r, err := newRun(ctx, p, c, s, group.folder)
+	r, err := newRun(ctx, p, c, s, group.Folder)
 	if err != nil {
 		_, _ = fmt.Fprintln(log, err)
 		return []window{o.look(group, &result{by: p, of: c, tally: newTally()}, limit)}, ctx.Err()
@@ -66,10 +68,10 @@ func (o options) contain(ctx context.Context, c cell, p program, limit int64, lo
 }
 
 // look adds to a result what the cgroup tells. What it does not tell is 0.
-func (options) look(group *cgroup, r *result, limit int64) window {
+func (options) look(group *process.Cgroup, r *result, limit int64) window {
 	w := window{result: r, limit: limit}
-	w.current, w.peak, _ = group.memory()
-	w.kills, _ = group.kills()
+	w.current, w.peak, _ = group.Memory()
+	w.kills, _ = group.Kills()
 	return w
 }
 

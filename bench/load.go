@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"checkout/internal/process"
 )
 
 const (
@@ -82,7 +84,7 @@ func (b burst) closed(ctx context.Context, customers int) (*tally, error) {
 				t.count(latency, err)
 				mu.Unlock()
 				if err != nil {
-					_ = pause(ctx, patience)
+					_ = process.Pause(ctx, patience)
 				}
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/process"
 )
 
 const (
@@ -39,7 +40,7 @@ type result struct {
 	by program
 	of cell
 	*tally
-	used           usage         // by the orders; but the figures of memory are those at the end
+	used           process.Usage // by the orders; but the figures of memory are those at the end
 	objects, bytes float64       // allocated for the orders; NaN when the program does not tell
 	startup        time.Duration // from its start until it said that it serves
 	size           float64       // bytes of the executable; NaN when most of it is something else
@@ -106,7 +107,7 @@ func (e effort) turns(ctx context.Context, runs []*run) ([]*result, error) {
 
 // run is a program that is being measured.
 type run struct {
-	*process
+	*running
 	shop *shop
 	*result
 	bursts int
@@ -118,11 +119,11 @@ func newRun(ctx context.Context, p program, c cell, s *shop, inside string) (*ru
 	if err != nil {
 		return nil, err
 	}
-	process, err := start(ctx, p, c, s.environ, inside)
+	started, err := start(ctx, p, c, s.environ, inside)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{process: process, shop: s, result: &result{by: p, of: c, startup: process.startup, size: float64(executable.Size())}}
+	r := &run{running: started, shop: s, result: &result{by: p, of: c, startup: started.startup, size: float64(executable.Size())}}
 	if p.bare {
 		r.size = math.NaN()
 	}
@@ -133,13 +134,13 @@ func newRun(ctx context.Context, p program, c cell, s *shop, inside string) (*ru
 // take takes the result so far, and begins another one.
 func (r *run) take() *result {
 	taken := *r.result
-	r.tally, r.used, r.objects, r.bytes = newTally(), usage{}, 0, 0
+	r.tally, r.used, r.objects, r.bytes = newTally(), process.Usage{}, 0, 0
 	return &taken
 }
 
 // turn places orders, and adds how they went and what they took to the result.
 func (r *run) turn(ctx context.Context, e effort) error {
-	before, err := r.usage()
+	before, err := r.Usage()
 	if err != nil {
 		return err
 	}
@@ -152,10 +153,10 @@ func (r *run) turn(ctx context.Context, e effort) error {
 		return err
 	}
 	r.add(t)
-	r.used.cpu += after.cpu - before.cpu
-	r.used.faults += after.faults - before.faults
-	r.used.written += after.written - before.written
-	r.used.peak, r.used.anonymous = after.peak, after.anonymous
+	r.used.CPU += after.CPU - before.CPU
+	r.used.Faults += after.Faults - before.Faults
+	r.used.Written += after.Written - before.Written
+	r.used.Peak, r.used.Anonymous = after.Peak, after.Anonymous
 	return nil
 }
 
@@ -177,15 +178,15 @@ func (r *run) burst(ctx context.Context, e effort) (*tally, error) {
 }
 
 // settle waits until the program has nothing more to do, and returns what it has used until then.
-func (r *run) settle(ctx context.Context) (usage, error) {
+func (r *run) settle(ctx context.Context) (process.Usage, error) {
 	const tick = 10 * time.Millisecond // the clock's, and the work of an idle program
-	now, err := r.usage()
+	now, err := r.Usage()
 	for end := time.Now().Add(calmTime); err == nil && time.Now().Before(end); {
 		before := now
-		if !pause(ctx, calm) {
+		if !process.Pause(ctx, calm) {
 			return now, context.Cause(ctx)
 		}
-		if now, err = r.usage(); now.cpu-before.cpu <= tick {
+		if now, err = r.Usage(); now.CPU-before.CPU <= tick {
 			break
 		}
 	}

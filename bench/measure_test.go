@@ -48,8 +48,8 @@ func TestProgramsPlaceAllOrdersOfACellInTurns(t *testing.T) {
 		if r.by.name != name || r.placed() != 40 || r.failed != 0 {
 			t.Errorf("%s placed %d orders and failed with %d (%v); want %s, 40 and 0", r.by.name, r.placed(), r.failed, r.failure, name)
 		}
-		if r.used.peak == 0 || r.startup <= 0 {
-			t.Errorf("%s: peak RSS %d, start %v", name, r.used.peak, r.startup)
+		if r.used.Peak == 0 || r.startup <= 0 {
+			t.Errorf("%s: peak RSS %d, start %v", name, r.used.Peak, r.startup)
 		}
 	}
 }

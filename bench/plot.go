@@ -26,7 +26,7 @@ type point struct{ x, y float64 }
 
 // charts are the diagrams of a sweep over lines and one over orders at once, as far as they were measured.
 func charts(results []*result) map[string]chart {
-	ms := func(r *result) float64 { return r.perOrder(r.used.cpu.Seconds() * 1000) }
+	ms := func(r *result) float64 { return r.perOrder(r.used.CPU.Seconds() * 1000) }
 	lines := func(c *cell) *int { return &c.lines }
 	customers := func(c *cell) *int { return &c.concurrency }
 	few := usual()

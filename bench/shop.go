@@ -17,6 +17,7 @@ import (
 	metricsv1 "go.opentelemetry.io/proto/otlp/metrics/v1"
 
 	"checkout/internal/demo"
+	"checkout/internal/process"
 )
 
 // The neighbours run in a process of their own, so that what they use of the processors is neither the service's nor
@@ -156,7 +157,7 @@ func openShop(ctx context.Context) (*shop, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self, modeShop) //nolint:gosec // it is this very program
-	cmd.Stderr, cmd.SysProcAttr = os.Stderr, mortal()
+	cmd.Stderr, cmd.SysProcAttr = os.Stderr, process.DieWithParent()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

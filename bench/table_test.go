@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"checkout/internal/process"
 )
 
 // did is a result of so many orders of a millisecond each, in a second, with so much CPU altogether.
 func did(name string, c cell, orders int, cpu time.Duration) *result {
-	r := &result{by: program{name: name}, of: c, tally: newTally(), used: usage{cpu: cpu}, objects: math.NaN(), bytes: math.NaN()}
+	r := &result{by: program{name: name}, of: c, tally: newTally(), used: process.Usage{CPU: cpu}, objects: math.NaN(), bytes: math.NaN()}
 	for range orders {
 		r.count(time.Millisecond, nil)
 	}

@@ -13,6 +13,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/process"
 )
 
 // evidence is what a verdict rests on: what customers were told, what the neighbours' ledgers say, and what checkout has
@@ -173,7 +174,7 @@ func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
 		if err == nil && len(page.GetOrders()) == 0 && s.told() {
 			return nil
 		}
-		if !pause(ctx, 100*time.Millisecond) {
+		if !process.Pause(ctx, 100*time.Millisecond) {
 			return nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
+	"checkout/internal/process"
 )
 
 const (
@@ -93,7 +94,7 @@ func (s *scene) killing(ctx context.Context) error {
 		} else if err := victim.await(ctx); err != nil {
 			return err
 		}
-		if !pause(ctx, moment) {
+		if !process.Pause(ctx, moment) {
 			return context.Cause(ctx)
 		}
 		if err := errors.Join(victim.kill(), victim.start()); err != nil {
@@ -119,7 +120,7 @@ func some(luck *rand.Rand, low, high time.Duration) time.Duration {
 func (s *scene) abandon(ctx context.Context, m *market, r *result) error {
 	r.since = time.Now()
 	closeDoors := m.open(ctx, abandonCrowd*s.concurrency)
-	pause(ctx, abandonTime)
+	process.Pause(ctx, abandonTime)
 	err := s.replicas[0].kill()
 	closeDoors()
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"checkout/internal/process"
 )
 
 const (
@@ -34,16 +36,16 @@ func (s *scene) outage(ctx context.Context) (err error) {
 	}()
 
 	began := time.Now()
-	pause(ctx, away/3)
+	process.Pause(ctx, away/3)
 	s.shop.Broker.Leave()
 	left := time.Now()
-	pause(ctx, away)
+	process.Pause(ctx, away)
 	back := time.Now()
 	if err := s.shop.Broker.Return(); err != nil {
 		return err
 	}
 	took, _ := st.drain(ctx, back, drainTime)
-	pause(ctx, time.Until(back.Add(away/3)))
+	process.Pause(ctx, time.Until(back.Add(away/3)))
 	end := time.Now()
 	closeDoors()
 	_, lost := st.drain(ctx, end.Add(time.Hour), drainTime)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -16,6 +15,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"checkout/internal/process"
 )
 
 // startTime is how long a process may take until it serves.
@@ -47,7 +48,7 @@ type kill struct{ sent, gone time.Time }
 
 // newReplica prepares a replica with an address and a log of its own.
 func newReplica(ctx context.Context, name int, binary string, environ map[string]string, folder string) (*replica, error) {
-	port, err := freePort(ctx, name)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -55,12 +56,12 @@ func newReplica(ctx context.Context, name int, binary string, environ map[string
 	for name, value := range environ {
 		env = append(env, name+"="+value)
 	}
-	env = append(env, "CHECKOUT_PORT="+strconv.Itoa(port))
+	env = append(env, "CHECKOUT_PORT="+port)
 	log, err := os.OpenFile(filepath.Join(folder, fmt.Sprintf("replica-%d.log", name)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making a log: %w", err)
 	}
-	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", port),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{ // whoever dies is back soon
 			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 30 * time.Millisecond},
@@ -72,24 +73,19 @@ func newReplica(ctx context.Context, name int, binary string, environ map[string
 	}
 	command := func() *exec.Cmd {
 		cmd := exec.Command(binary) //nolint:noctx // it is killed when its time has come
-		cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = env, log, log, mortal()
+		cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = env, log, log, process.DieWithParent()
 		return cmd
 	}
 	return &replica{name: name, command: command, conn: conn, log: log}, nil
 }
 
-// freePort is a port that was free a moment ago, another one for each replica, below those that the system gives to
-// outgoing connections: while the replica is dead, one of these might take it.
-func freePort(ctx context.Context, replica int) (int, error) {
-	const low, share = 20_000, 4_000
-	for i := range share {
-		port := low + share*replica + (os.Getpid()+i)%share
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
+// usage is what the replica's process has used.
+func (r *replica) usage() (process.Usage, error) {
+	u, err := process.ReadUsage(r.now().cmd.Process.Pid)
+	if err != nil {
+		return u, fmt.Errorf("measuring replica %d: %w", r.name, err)
 	}
-	return 0, fmt.Errorf("no port is free for replica %d", replica)
+	return u, nil
 }
 
 // now is the replica's process, or the last one it had.
@@ -125,7 +121,7 @@ func serving(ctx context.Context, conn *grpc.ClientConn) error {
 		if resp.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING {
 			return nil
 		}
-		if !pause(ctx, 2*time.Millisecond) {
+		if !process.Pause(ctx, 2*time.Millisecond) {
 			return fmt.Errorf("it does not serve: %w", errors.Join(err, ctx.Err()))
 		}
 	}

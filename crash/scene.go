@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"time"
 
 	"checkout/internal/demo"
+	"checkout/internal/process"
 	"checkout/internal/store/pgtest"
 )
 
@@ -36,7 +35,7 @@ func open(ctx context.Context, o options, out io.Writer) (_ *scene, err error) {
 	if s.folder, err = os.MkdirTemp("", "crash-"); err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
 	}
-	if err := s.build(ctx); err != nil {
+	if s.binary, err = process.Executable(ctx, o.binary, s.folder); err != nil {
 		return nil, err
 	}
 	if s.shop, err = demo.Start(ctx, demo.Options{Folder: s.folder}); err != nil {
@@ -66,21 +65,6 @@ func open(ctx context.Context, o options, out io.Writer) (_ *scene, err error) {
 		}
 	}
 	return s, nil
-}
-
-// build builds the service, unless one was given.
-func (s *scene) build(ctx context.Context) error {
-	if s.binary != "" {
-		var err error
-		s.binary, err = filepath.Abs(s.binary)
-		return err
-	}
-	s.binary = filepath.Join(s.folder, "checkout")
-	command := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "checkout/cmd/checkout") //nolint:gosec // the path is ours
-	if said, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the service: %w\n%s", err, said)
-	}
-	return nil
 }
 
 // environ is the environment that all replicas share. It starts the database that they need.
@@ -128,16 +112,4 @@ func (s *scene) close(keepLogs bool) error {
 		failures = append(failures, os.RemoveAll(s.folder))
 	}
 	return errors.Join(failures...)
-}
-
-// pause waits, and tells whether it could.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"checkout/internal/process"
 )
 
 // sampleEvery is how often it is looked at what the process uses, and at what is owed.
@@ -35,7 +37,7 @@ type visit struct {
 type sample struct {
 	at    time.Time
 	owed  int // events of orders that were answered
-	usage usage
+	usage process.Usage
 }
 
 // run lets orders come until ctx ends, and waits until the last one is answered.
@@ -46,7 +48,7 @@ func (st *stream) run(ctx context.Context) {
 	began := time.Now()
 	for n := 0; ; n++ {
 		due := began.Add(time.Duration(n) * time.Second / time.Duration(st.rate))
-		if !pause(ctx, time.Until(due)) {
+		if !process.Pause(ctx, time.Until(due)) {
 			return
 		}
 		inside.Go(func() { st.visit(calls, n, due) })
@@ -65,7 +67,7 @@ func (st *stream) visit(ctx context.Context, n int, due time.Time) {
 
 // watch takes samples until ctx ends.
 func (st *stream) watch(ctx context.Context) error {
-	for pause(ctx, sampleEvery) {
+	for process.Pause(ctx, sampleEvery) {
 		used, err := st.replicas[0].usage()
 		if err != nil {
 			return err
@@ -107,7 +109,7 @@ func (st *stream) drain(ctx context.Context, before time.Time, patience time.Dur
 	began := time.Now()
 	for {
 		left = st.owed(before)
-		if left == 0 || time.Since(began) > patience || !pause(ctx, sampleEvery/2) {
+		if left == 0 || time.Since(began) > patience || !process.Pause(ctx, sampleEvery/2) {
 			return time.Since(began), left
 		}
 	}
@@ -136,14 +138,14 @@ func (st *stream) row(w window) []string {
 	samples := st.within(w)
 	peak, most := sample{}, 0
 	for _, s := range samples {
-		if s.usage.rss > peak.usage.rss {
+		if s.usage.RSS > peak.usage.RSS {
 			peak = s
 		}
 		most = max(most, s.owed)
 	}
 	return []string{
 		w.name, count(len(times)), count(failed), brief(quantile(times, .5)).String(), brief(quantile(times, .99)).String(), brief(quantile(times, 1)).String(),
-		fmt.Sprintf("%.0f %%", 100*busy(samples)), fmt.Sprintf("%.1f", mib(peak.usage.rss)), fmt.Sprintf("%.1f", mib(peak.usage.anonymous)), fmt.Sprintf("%+.2f", slope(samples)), count(most),
+		fmt.Sprintf("%.0f %%", 100*busy(samples)), fmt.Sprintf("%.1f", mib(peak.usage.RSS)), fmt.Sprintf("%.1f", mib(peak.usage.Anonymous)), fmt.Sprintf("%+.2f", slope(samples)), count(most),
 	}
 }
 
@@ -163,7 +165,7 @@ func busy(samples []sample) float64 {
 		return 0
 	}
 	first, last := samples[0], samples[len(samples)-1]
-	return float64(last.usage.cpu-first.usage.cpu) / float64(last.at.Sub(first.at))
+	return float64(last.usage.CPU-first.usage.CPU) / float64(last.at.Sub(first.at))
 }
 
 // slope is by how many MiB a minute the resident set grows, in the line that fits best (least squares).
@@ -171,7 +173,7 @@ func slope(samples []sample) float64 {
 	n := float64(len(samples))
 	var x, y, xx, xy float64
 	for _, s := range samples {
-		minutes, size := s.at.Sub(samples[0].at).Minutes(), mib(s.usage.rss)
+		minutes, size := s.at.Sub(samples[0].at).Minutes(), mib(s.usage.RSS)
 		x, y, xx, xy = x+minutes, y+size, xx+minutes*minutes, xy+minutes*size
 	}
 	if below := n*xx - x*x; below > 0 {
@@ -179,3 +181,5 @@ func slope(samples []sample) float64 {
 	}
 	return 0
 }
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }

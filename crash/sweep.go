@@ -40,7 +40,7 @@ func (s *scene) sweep(ctx context.Context) error {
 	total := s.shop.Books().Total()
 	s.table([][]string{
 		{"orders", "letters", "events", "swept in", "orders a second", "RSS MiB", "anonymous"},
-		{count(orders), count(total.Letters), count(total.Events), brief(took).String(), count(int(float64(orders) / took.Seconds())), fmt.Sprintf("%.1f", mib(used.peak)), fmt.Sprintf("%.1f", mib(used.anonymous))},
+		{count(orders), count(total.Letters), count(total.Events), brief(took).String(), count(int(float64(orders) / took.Seconds())), fmt.Sprintf("%.1f", mib(used.Peak)), fmt.Sprintf("%.1f", mib(used.Anonymous))},
 	})
 	if took > sweepAim {
 		return fmt.Errorf("%w: swept in %v, not within %v", errGuilty, brief(took), sweepAim)

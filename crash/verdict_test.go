@@ -12,6 +12,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/process"
 )
 
 // day is when all of it happens; at is so many seconds into it.
@@ -261,7 +262,7 @@ func TestTheSlopeIsThatOfTheBestLine(t *testing.T) {
 	t.Parallel()
 	var growing []sample
 	for minute, size := range []int64{10, 12, 11, 13} {
-		growing = append(growing, sample{at: at(60 * minute), usage: usage{rss: size << 10}})
+		growing = append(growing, sample{at: at(60 * minute), usage: process.Usage{RSS: size << 20}})
 	}
 	if got, want := slope(growing), 0.8; got < want-1e-9 || got > want+1e-9 {
 		t.Errorf("slope %v MiB a minute, want %v", got, want)

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bytes"
@@ -10,18 +10,19 @@ import (
 	"time"
 )
 
-// usage is what a process has used until now, as Linux tells it (proc(5)).
-type usage struct {
-	cpu             time.Duration // in user mode and in the kernel, to a hundredth of a second
-	faults          int64         // major ones: a page had to be read from the disk
-	peak, anonymous int64         // bytes resident at most; bytes resident now that are no page of a file
-	written         int64         // bytes that it has made the kernel write to a disk, sooner or later
+// Usage is what a process has used until now, as Linux reports it (proc(5)). Sizes are in bytes.
+type Usage struct {
+	CPU       time.Duration // in user mode and in the kernel, to a hundredth of a second
+	Faults    int64         // major ones: a page had to be read from the disk
+	RSS, Peak int64         // resident now, and at most; pages of files, such as the executable, are among them
+	Anonymous int64         // resident now, without pages of files
+	Written   int64         // what it has made the kernel write to a disk, sooner or later
 }
 
-// readUsage asks the kernel about a process.
-func readUsage(pid int) (usage, error) {
-	var u usage
-	for name, parse := range map[string]func(*usage, []byte) error{"stat": (*usage).stat, "status": (*usage).status, "io": (*usage).io} {
+// ReadUsage asks the kernel about a process.
+func ReadUsage(pid int) (Usage, error) {
+	var u Usage
+	for name, parse := range map[string]func(*Usage, []byte) error{"stat": (*Usage).stat, "status": (*Usage).status, "io": (*Usage).io} {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
 		if err != nil {
 			return u, err
@@ -34,7 +35,7 @@ func readUsage(pid int) (usage, error) {
 }
 
 // stat reads the fields 12, 14 and 15: 9, 11 and 12 after the program's name in brackets, which may hold anything.
-func (u *usage) stat(text []byte) error {
+func (u *Usage) stat(text []byte) error {
 	const majflt, utime, stime, tick = 9, 11, 12, 10 * time.Millisecond
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if len(fields) <= stime {
@@ -48,18 +49,19 @@ func (u *usage) stat(text []byte) error {
 		}
 		values[i] = n
 	}
-	u.faults, u.cpu = values[majflt], time.Duration(values[utime]+values[stime])*tick
+	u.Faults, u.CPU = values[majflt], time.Duration(values[utime]+values[stime])*tick
 	return nil
 }
 
-func (u *usage) status(text []byte) error {
+func (u *Usage) status(text []byte) error {
 	return errors.Join(
-		field(text, "VmHWM:", 1024, &u.peak),
-		field(text, "RssAnon:", 1024, &u.anonymous),
+		field(text, "VmRSS:", 1024, &u.RSS),
+		field(text, "VmHWM:", 1024, &u.Peak),
+		field(text, "RssAnon:", 1024, &u.Anonymous),
 	)
 }
 
-func (u *usage) io(text []byte) error { return field(text, "write_bytes:", 1, &u.written) }
+func (u *Usage) io(text []byte) error { return field(text, "write_bytes:", 1, &u.Written) }
 
 // field reads the number that follows a name at the start of a line, in the given unit.
 func field(text []byte, name string, unit int64, into *int64) error {

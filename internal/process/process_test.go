@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"os"
@@ -12,27 +12,27 @@ import (
 func TestUsageIsReadWhateverTheProgramIsCalled(t *testing.T) {
 	t.Parallel()
 	const stat = "42 (a) S (b 7) R 1 42 42 0 -1 4194304 900 0 17 0 250 50 0 0 20 0 8 0 100 1000 200\n"
-	var u usage
+	var u Usage
 	if err := u.stat([]byte(stat)); err != nil {
 		t.Fatal(err)
 	}
-	if u.cpu != 3*time.Second || u.faults != 17 {
-		t.Errorf("%v of CPU and %d major faults, want 3s and 17", u.cpu, u.faults)
+	if u.CPU != 3*time.Second || u.Faults != 17 {
+		t.Errorf("%v of CPU and %d major faults, want 3s and 17", u.CPU, u.Faults)
 	}
-	if err := u.status([]byte("Name:\tx\nVmHWM:\t   2048 kB\nRssAnon:\t     512 kB\n")); err != nil {
+	if err := u.status([]byte("Name:\tx\nVmRSS:\t1024 kB\nVmHWM:\t   2048 kB\nRssAnon:\t     512 kB\n")); err != nil {
 		t.Fatal(err)
 	}
-	if u.peak != 2<<20 || u.anonymous != 512<<10 {
-		t.Errorf("peak %d and anonymous %d bytes, want 2 MiB and 512 KiB", u.peak, u.anonymous)
+	if u.Peak != 2<<20 || u.RSS != 1<<20 || u.Anonymous != 512<<10 {
+		t.Errorf("peak %d, resident %d and anonymous %d bytes, want 2 MiB, 1 MiB and 512 KiB", u.Peak, u.RSS, u.Anonymous)
 	}
-	if err := u.io([]byte("wchar: 9\nwrite_bytes: 4096\ncancelled_write_bytes: 1\n")); err != nil || u.written != 4096 {
-		t.Errorf("%d bytes written (%v), want 4096", u.written, err)
+	if err := u.io([]byte("wchar: 9\nwrite_bytes: 4096\ncancelled_write_bytes: 1\n")); err != nil || u.Written != 4096 {
+		t.Errorf("%d bytes written (%v), want 4096", u.Written, err)
 	}
 }
 
 func TestUsageThatCannotBeReadIsAnError(t *testing.T) {
 	t.Parallel()
-	var u usage
+	var u Usage
 	for text, read := range map[string]func([]byte) error{
 		"1 (x) R 1 2":        u.stat,
 		"VmHWM: 12 kB":       u.status,
@@ -49,12 +49,12 @@ func TestUsageOfThisProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells")
 	}
-	u, err := readUsage(os.Getpid())
+	u, err := ReadUsage(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.peak < u.anonymous || u.anonymous <= 0 {
-		t.Errorf("peak %d, anonymous %d bytes", u.peak, u.anonymous)
+	if u.Peak < u.Anonymous || u.Anonymous <= 0 {
+		t.Errorf("peak %d, anonymous %d bytes", u.Peak, u.Anonymous)
 	}
 }
 
@@ -72,28 +72,28 @@ func TestACgroupIsMadeInEitherVersion(t *testing.T) {
 			t.Parallel()
 			mounted := t.TempDir()
 			write(t, mounted, version.files)
-			if _, err := newCgroup(mounted, 20<<20); err == nil {
+			if _, err := NewCgroup(mounted, 20<<20); err == nil {
 				t.Error("a cgroup was made where the kernel offers no file for its limit")
 			}
 			// The kernel fills a new folder. Here it is filled before, under the name that it will have.
-			g := &cgroup{folder: filepath.Join(mounted, version.below, "g")}
+			g := &Cgroup{Folder: filepath.Join(mounted, version.below, "g")}
 			one, two := versions()
 			g.cgroupFiles = map[string]cgroupFiles{"1": one, "2": two}[name]
 			blank := map[string]string{g.limit: "", g.swap: "", g.current: "4096\n", g.peak: "8192\n", g.events: "low 0\noom 3\noom_kill 2\n"}
-			write(t, g.folder, blank)
+			write(t, g.Folder, blank)
 			if err := g.restrict(20 << 20); err != nil {
 				t.Fatal(err)
 			}
 			for file, want := range version.want {
-				if got, err := os.ReadFile(filepath.Join(g.folder, file)); string(got) != want {
+				if got, err := os.ReadFile(filepath.Join(g.Folder, file)); string(got) != want {
 					t.Errorf("%s holds %q (%v), want %q", file, got, err, want)
 				}
 			}
-			current, peak, err := g.memory()
+			current, peak, err := g.Memory()
 			if current != 4096 || peak != 8192 || err != nil {
 				t.Errorf("it takes %d and has taken %d bytes (%v), want 4096 and 8192", current, peak, err)
 			}
-			if kills, err := g.kills(); kills != 2 || err != nil {
+			if kills, err := g.Kills(); kills != 2 || err != nil {
 				t.Errorf("%d were killed (%v), want 2", kills, err)
 			}
 		})
@@ -104,29 +104,8 @@ func TestWithoutACgroupOfMemoryThereIsAnError(t *testing.T) {
 	t.Parallel()
 	mounted := t.TempDir()
 	write(t, mounted, map[string]string{"cgroup.subtree_control": "cpu pids"})
-	if g, err := newCgroup(mounted, 1<<20); err == nil {
-		t.Errorf("%s was made", g.folder)
-	}
-}
-
-func TestAColdCopyIsTheSameProgram(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux can forget a file")
-	}
-	folder := t.TempDir()
-	write(t, folder, map[string]string{"program": "#!/bin/sh\n"})
-	cold, err := chill(filepath.Join(folder, "program"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(cold)) })
-	text, err := os.ReadFile(cold)
-	if err != nil || string(text) != "#!/bin/sh\n" {
-		t.Errorf("it holds %q (%v)", text, err)
-	}
-	if info, err := os.Stat(cold); err != nil || info.Mode()&0o100 == 0 {
-		t.Errorf("it cannot be executed: %v (%v)", info.Mode(), err)
+	if g, err := NewCgroup(mounted, 1<<20); err == nil {
+		t.Errorf("%s was made", g.Folder)
 	}
 }
 

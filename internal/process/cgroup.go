@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"errors"
@@ -10,10 +10,11 @@ import (
 	"strings"
 )
 
-// cgroup is a control group of Linux with a limit of memory, page cache included (cgroups(7); the kernel's
+// Cgroup is a control group of Linux with a limit of memory, page cache included (cgroups(7); the kernel's
 // admin-guide/cgroup-v2 and cgroup-v1/memory).
-type cgroup struct {
-	folder string
+type Cgroup struct {
+	// Folder is where the kernel shows it, for Spec.Cgroup.
+	Folder string
 	cgroupFiles
 }
 
@@ -25,29 +26,29 @@ func versions() (one, two cgroupFiles) {
 		cgroupFiles{"memory.max", "memory.swap.max", "memory.current", "memory.peak", "memory.events"}
 }
 
-// newCgroup makes a cgroup of version 2, or of version 1 where that has the controller of memory, below the folder where
+// NewCgroup makes a cgroup of version 2, or of version 1 where that has the controller of memory, below the folder where
 // they are mounted. It takes no swap. Remove it.
-func newCgroup(mounted string, limit int64) (*cgroup, error) {
+func NewCgroup(mounted string, limit int64) (*Cgroup, error) {
 	one, two := versions()
-	g := &cgroup{cgroupFiles: two}
+	g := &Cgroup{cgroupFiles: two}
 	parent := mounted
 	if v1 := filepath.Join(mounted, "memory"); exists(filepath.Join(v1, one.limit)) {
 		g.cgroupFiles, parent = one, v1
 	} else if !delegated(mounted) {
 		return nil, fmt.Errorf("no cgroup of memory can be made in %s: it is not mounted there, or the controller is not enabled in cgroup.subtree_control", mounted)
 	}
-	g.folder = filepath.Join(parent, fmt.Sprintf("checkout-bench-%d", os.Getpid()))
-	if err := os.Mkdir(g.folder, 0o750); err != nil {
+	g.Folder = filepath.Join(parent, fmt.Sprintf("checkout-%d", os.Getpid()))
+	if err := os.Mkdir(g.Folder, 0o750); err != nil {
 		return nil, fmt.Errorf("making a cgroup: %w", err)
 	}
 	if err := g.restrict(limit); err != nil {
-		return nil, errors.Join(fmt.Errorf("limiting a cgroup to %d bytes: %w", limit, err), g.remove())
+		return nil, errors.Join(fmt.Errorf("limiting a cgroup to %d bytes: %w", limit, err), g.Remove())
 	}
 	return g, nil
 }
 
 // restrict sets the limit, and takes all swap away.
-func (g *cgroup) restrict(limit int64) error {
+func (g *Cgroup) restrict(limit int64) error {
 	if err := g.write(g.limit, limit); err != nil {
 		return err
 	}
@@ -73,8 +74,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// memory is how much its processes and their page cache take, and have taken at most, in bytes.
-func (g *cgroup) memory() (current, peak int64, err error) {
+// Memory is how much its processes and their page cache take, and have taken at most, in bytes.
+func (g *Cgroup) Memory() (current, peak int64, err error) {
 	current, err = g.read(g.current)
 	if err != nil {
 		return 0, 0, err
@@ -83,9 +84,9 @@ func (g *cgroup) memory() (current, peak int64, err error) {
 	return current, peak, err
 }
 
-// kills is how many of its processes the kernel has killed for want of memory.
-func (g *cgroup) kills() (n int64, err error) {
-	text, err := os.ReadFile(filepath.Join(g.folder, g.events))
+// Kills is how many of its processes the kernel has killed for want of memory.
+func (g *Cgroup) Kills() (n int64, err error) {
+	text, err := os.ReadFile(filepath.Join(g.Folder, g.events))
 	if err != nil {
 		return 0, err
 	}
@@ -93,19 +94,19 @@ func (g *cgroup) kills() (n int64, err error) {
 	return n, err
 }
 
-// remove removes the cgroup. Nothing may run in it any more.
-func (g *cgroup) remove() error { return os.Remove(g.folder) }
+// Remove removes the cgroup. Nothing may run in it any more.
+func (g *Cgroup) Remove() error { return os.Remove(g.Folder) }
 
-func (g *cgroup) read(name string) (int64, error) {
-	text, err := os.ReadFile(filepath.Join(g.folder, name))
+func (g *Cgroup) read(name string) (int64, error) {
+	text, err := os.ReadFile(filepath.Join(g.Folder, name))
 	if err != nil {
 		return 0, err
 	}
 	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 }
 
-func (g *cgroup) write(name string, value int64) error {
-	f, err := os.OpenFile(filepath.Join(g.folder, name), os.O_WRONLY, 0)
+func (g *Cgroup) write(name string, value int64) error {
+	f, err := os.OpenFile(filepath.Join(g.Folder, name), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
