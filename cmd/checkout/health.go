@@ -6,10 +6,8 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
-	"strings"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -35,14 +33,11 @@ func (p process) health(ctx context.Context, args []string) int {
 	if status, done := p.parse(flags, args); done {
 		return min(status, probeMisuse)
 	}
-	if strings.HasPrefix(*addr, ":") {
-		*addr = "localhost" + *addr
-	}
 	creds := insecure.NewCredentials()
 	if *secure { // whether it serves is no secret, and no secret is told to it
 		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
 	}
-	conn, err := grpc.NewClient(*addr, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig())
+	conn, err := dial(*addr, creds)
 	if err != nil {
 		return p.fail(probeMisuse, "health: -addr=%q: %w", *addr, err)
 	}

@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -27,8 +26,6 @@ import (
 	"checkout/internal/porttest"
 	"checkout/internal/serve"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // call runs a command and returns its exit status and what it printed.
 func call(t *testing.T, environ map[string]string, stdin string, args ...string) (status int, stdout, stderr string) {

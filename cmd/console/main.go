@@ -103,7 +103,7 @@ func (s *settings) dial() (services []console.Service, hangUp func(), err error)
 		}
 	}
 	for _, addr := range s.admin {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(), grpc.WithConnectParams(grpc.ConnectParams{
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, // who waits is a person
 			MinConnectTimeout: time.Second,
 		}))

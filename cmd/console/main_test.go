@@ -28,11 +28,37 @@ import (
 	"google.golang.org/grpc/health"
 
 	"checkout/internal/order"
+	"checkout/internal/porttest"
 	"checkout/internal/rpc"
 	"checkout/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// proxy is the address in HTTPS_PROXY, which a process reads once. Nobody listens there but for the tests of it.
+var proxy string
+
+func TestMain(m *testing.M) {
+	var err error
+	if proxy, _, err = porttest.Hold(context.Background()); err == nil {
+		err = os.Setenv("HTTPS_PROXY", "http://"+proxy)
+	}
+	if err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// What a service tells of orders is in the clear unless it speaks TLS.
+func TestServicesAreNotCalledThroughAProxy(t *testing.T) {
+	asked := porttest.Proxy(t, proxy)
+	_, port, _ := net.SplitHostPort(service(t))
+	address, _ := start(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "0.0.0.0:" + port, "CHECKOUT_CONSOLE_ADDR": "127.0.0.1:0"})
+	if status, err := ask(t, nil, "http://"+address+"/orders"); err != nil || status != http.StatusOK {
+		t.Errorf("/orders: %d, %v; want 200", status, err)
+	}
+	if targets := asked(); len(targets) > 0 {
+		t.Errorf("the proxy was asked to %q", targets)
+	}
+}
 
 const secret = "0123456789abcdef"
 

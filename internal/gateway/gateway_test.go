@@ -3,7 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,13 +20,55 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/porttest"
 )
 
 // TestMain lets package net be that is still looking for a name nobody has, such as that of the payment service which the
 // flag makes unreachable: it goes on until the DNS server answers.
 func TestMain(m *testing.M) {
+	var err error
+	if proxy, _, err = porttest.Hold(context.Background()); err == nil {
+		err = errors.Join(os.Setenv("HTTPS_PROXY", "http://"+proxy), os.Setenv("HTTP_PROXY", "http://"+proxy))
+	}
+	if err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func1"),
 		goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func2"), goleak.IgnoreAnyFunction("net.(*Resolver).goLookupIPCNAMEOrder.func3.1"))
+}
+
+// proxy is the address in HTTPS_PROXY and HTTP_PROXY, which a process reads once. Nobody listens there but for the tests
+// of it.
+var proxy string
+
+func TestNeighboursAreNotCalledThroughAProxy(t *testing.T) {
+	asked := porttest.Proxy(t, proxy)
+	_, port, _ := net.SplitHostPort(serve(t, paymentService{
+		charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
+			return &oteldemo.ChargeResponse{TransactionId: "T-1"}, nil
+		},
+	}.register))
+	payment := newPayment(t, "0.0.0.0:"+port, switches{}, patient)
+	if _, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa); err != nil {
+		t.Error(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"tracking_id":"P-1"}`)
+	}))
+	defer server.Close()
+	_, port, _ = net.SplitHostPort(server.Listener.Addr().String())
+	client := NewHTTP(1, nil, nil)
+	defer client.Close()
+	carrier, err := NewCarrier("0.0.0.0:"+port, client, patient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := carrier.Ship(t.Context(), orderID, order.Address{}, nil); err != nil {
+		t.Error(err)
+	}
+	if targets := asked(); len(targets) > 0 {
+		t.Errorf("the proxy was asked to %q", targets)
+	}
 }
 
 // patient are timeouts for tests in which somebody answers: on a busy machine that may take a while.

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"checkout/internal/porttest"
+)
+
+// asCheckout makes the test's executable be checkout: a process has limits and an environment of its own.
+const asCheckout = "TEST_AS_CHECKOUT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCheckout) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// command is checkout as a process.
+func command(t *testing.T, environ map[string]string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asCheckout+"=1")
+	for name, value := range environ {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	return cmd
+}
+
+// The card of `order place` is in the clear unless the service speaks TLS, and a proxy would read it.
+func TestNoCommandCallsThroughAProxy(t *testing.T) {
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:0"})
+	file := filepath.Join(t.TempDir(), "card.json")
+	if err := os.WriteFile(file, []byte(card), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, cart, _ := net.SplitHostPort(shop.Cart.Address())
+	service := "0.0.0.0:" + environ["CHECKOUT_PORT"] // the loopback interface by a name that proxies are used for
+	proxy := porttest.Reserve(t)
+	asked := porttest.Proxy(t, proxy)
+	for _, args := range [][]string{
+		{
+			"order", "place", "-addr", service, "-card", file, "-user", "ada", "-email", "ada@example.com", "-street", "1 Main",
+			"-item", "LS4PSXUNUM", "-cart-addr", "0.0.0.0:" + cart,
+		},
+		{"health", "-timeout", "1m", "-addr", service},
+		{"order", "list", "-addr", service},
+		{"order", "show", "-addr", service, id(1)},
+		{"order", "watch", "-addr", service, id(1)},
+		{"order", "retry", "-admin-addr", service, "-by", "ada", "-why", "test", id(1)},
+		{"order", "resolve", "-admin-addr", service, "-by", "ada", "-why", "test", "-not-paid", id(1)},
+	} {
+		name := strings.Join(args[:2], " ")
+		cmd := command(t, map[string]string{"HTTPS_PROXY": "http://" + proxy}, args...)
+		said, err := cmd.CombinedOutput()
+		if ok := args[1] == "place" || args[0] == "health" || args[1] == "list"; ok && err != nil {
+			t.Errorf("%s: %v\n%s", name, err, said)
+		}
+		if !cmd.ProcessState.Success() && cmd.ProcessState.ExitCode() != failed {
+			t.Errorf("%s called nobody: %v\n%s", name, err, said)
+		}
+	}
+	if targets := asked(); len(targets) > 0 {
+		t.Errorf("the proxy was asked to %q", targets)
+	}
+}
