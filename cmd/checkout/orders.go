@@ -89,7 +89,7 @@ func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) 
 	}
 	req := &checkoutv1.ListOrdersRequest{States: l.states}
 	if l.attention && len(l.states) == 0 { // the others cannot need a person, and are many
-		req.States = []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED}
+		req.States = []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED}
 	}
 	if l.older > 0 {
 		req.CreatedBefore = timestamppb.New(now.Add(-l.older))

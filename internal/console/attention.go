@@ -53,7 +53,7 @@ func (c *Console) resting(ctx context.Context) (orderList, error) {
 			}
 		}
 		if on.more {
-			l.Next = c.site.URL("/orders") + filter{States: []string{"in_doubt", "refunding", "parked"}}.Query("")
+			l.Next = c.site.URL("/orders") + filter{States: []string{"in_doubt", "refunding", "parked", "undelivered"}}.Query("")
 		}
 	}
 	if !answering {
@@ -83,7 +83,7 @@ func (c *Console) restingOnAll(ctx context.Context) []finding {
 func (s services) resting(ctx context.Context) finding {
 	found := finding{service: s[0].Name}
 	req := &checkoutv1.ListOrdersRequest{
-		States:   []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED},
+		States:   []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED},
 		PageSize: attentionSize,
 	}
 	for range attentionPages {

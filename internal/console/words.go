@@ -29,7 +29,7 @@ func tone(state string) string {
 		return "good"
 	case "charging", "charged", "placed":
 		return "info"
-	case "in_doubt", "parked":
+	case "in_doubt", "parked", "undelivered":
 		return "bad"
 	case "refunding":
 		return "warn"

@@ -42,7 +42,7 @@ func (p *Placer) replay(ctx context.Context, req Request, empty error) (*Order, 
 // mayHaveEmptied tells whether the order asks for what req does, and is or was about to empty the cart.
 func (o *Order) mayHaveEmptied(req Request) bool {
 	switch o.State {
-	case Charging, Charged, Placed, Completed:
+	case Charging, Charged, Placed, Completed, Undelivered:
 		return o.asksFor(req) && time.Since(o.Created) < replayTime
 	case Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
 	}
@@ -108,7 +108,7 @@ func (p *Placer) answered(o *Order) bool {
 		return o.Attempts > 0 // its first caller has been told, too
 	case InDoubt, Refunding:
 		return p.rests(o.State)
-	case Placed, Completed, Declined, Refunded, Cancelled, Parked:
+	case Placed, Completed, Declined, Refunded, Cancelled, Parked, Undelivered:
 	}
 	return true
 }
@@ -140,7 +140,7 @@ func (o *Order) failure() error {
 		failure.Err = errors.New(o.Reason)
 	}
 	switch o.State {
-	case Charged, Placed, Completed:
+	case Charged, Placed, Completed, Undelivered:
 		return nil
 	case Charging, InDoubt:
 		failure.Kind = ErrInDoubt

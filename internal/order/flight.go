@@ -80,7 +80,7 @@ func (f *flight) wait(ctx context.Context) (*Order, error) {
 			return nil, &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}
 		case Charged, Placed, InDoubt, Refunding:
 			return o.answer()
-		case Completed, Declined, Refunded, Cancelled, Parked:
+		case Completed, Declined, Refunded, Cancelled, Parked, Undelivered:
 			<-f.answered // it is at rest: nothing is waited for any more, and only the answer tells how it came there
 		}
 	}
@@ -128,7 +128,7 @@ func (f *flight) forward(ctx context.Context) error {
 			step = f.ship
 		case Refunding:
 			step = f.reverse
-		case Placed, Completed, Declined, Refunded, Cancelled, Parked:
+		case Placed, Completed, Declined, Refunded, Cancelled, Parked, Undelivered:
 			return nil
 		}
 		if err := within(ctx, step); err != nil {

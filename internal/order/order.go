@@ -80,9 +80,12 @@ type Order struct {
 
 	TransactionID string // the receipt of the charge; empty before Charged
 	TrackingID    string // the parcel; empty before Placed
+	ShipAttempts  int    // shipments that were sent, or are about to be: each of them may have become a parcel
 	Delivered     Delivery
-	Reason        string // why the order is where it is, if that is not plain; it holds no card and no address
-	Attempts      int    // failed tries since the last change of state
+	Undeliverable Delivery // deliveries that failed for good, or for a day
+	Skipped       Delivery // deliveries that an operator has decided to do without
+	Reason        string   // why the order is where it is, if that is not plain; it holds no card and no address
+	Attempts      int      // failed tries since the last change of state
 	Story         []Event
 
 	Created time.Time

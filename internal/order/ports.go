@@ -95,10 +95,10 @@ type Store interface {
 	// the record is of a state other than Charging, InDoubt and Cancelled: somebody else has decided. An order that is
 	// Cancelled already stays as it is. hold is how long the record is kept.
 	Cancel(ctx context.Context, o *Order, hold time.Duration) error
-	// Claim takes over at most limit orders of the lane that nobody holds any more, and raises their epoch: those that
+	// Claim takes over at most limit orders of the queue that nobody holds any more, and raises their epoch: those that
 	// have been due longest.
 	// It may return orders and an error: the error is then of others, that could not be read.
-	Claim(ctx context.Context, lane Lane, limit int, hold time.Duration) ([]*Order, error)
+	Claim(ctx context.Context, queue Queue, limit int, hold time.Duration) ([]*Order, error)
 	// Take takes over one order that rests (was last saved with hold AtRest), and raises its epoch. It goes on resting, so
 	// that nothing is lost when its taker is. It returns ErrFenced when the order does not rest, and ErrNotFound when there
 	// is none.

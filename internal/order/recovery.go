@@ -18,14 +18,14 @@ const (
 // Recover takes up orders that nobody works on any more, until ctx ends: left by a crash, by a neighbour that was away,
 // or by a replica that is gone. It runs the steps that Place runs, from the recorded state on.
 func (p *Placer) Recover(ctx context.Context) {
-	var lanes sync.WaitGroup
-	lanes.Go(func() { p.recover(ctx, Unshipped, 64) })
-	lanes.Go(func() { p.recover(ctx, Undelivered, 32) }) // fewer: new orders come first
-	lanes.Wait()
+	var queues sync.WaitGroup
+	queues.Go(func() { p.recover(ctx, ShippingQueue, 64) })
+	queues.Go(func() { p.recover(ctx, DeliveryQueue, 32) }) // fewer: new orders come first
+	queues.Wait()
 }
 
-// recover takes up the orders of one lane, so many side by side.
-func (p *Placer) recover(ctx context.Context, lane Lane, atOnce int64) {
+// recover takes up the orders of one queue, so many side by side.
+func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int64) {
 	places := semaphore.NewWeighted(atOnce)
 	var vain atomic.Int64 // orders in a row that got no further
 	for failures := 0; ; {
@@ -36,7 +36,7 @@ func (p *Placer) recover(ctx context.Context, lane Lane, atOnce int64) {
 		err := guard(func() (err error) {
 			ctx, cancel := context.WithTimeout(ctx, recordTime)
 			defer cancel()
-			orders, err = p.Store.Claim(ctx, lane, claimSize, lease)
+			orders, err = p.Store.Claim(ctx, queue, claimSize, lease)
 			return err
 		})
 		places.Release(int64(claimSize - len(orders)))

@@ -88,7 +88,7 @@ func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Orde
 		return nil, err
 	}
 	switch o.State {
-	case InDoubt, Refunding, Parked: // whether it rests, too, is for the record to say
+	case InDoubt, Refunding, Parked, Undelivered: // whether it rests, too, is for the record to say
 	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
 		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
 	}
@@ -119,7 +119,7 @@ func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Orde
 // that came into it under another kind of payment service may rest all the same: its record knows.
 func (p *Placer) rests(s State) bool {
 	switch s {
-	case Parked:
+	case Parked, Undelivered:
 		return true
 	case InDoubt, Refunding:
 		return p.Ledger == nil

@@ -11,8 +11,9 @@ import "fmt"
 //	   └─no answer─► in_doubt ──looked up─► charged, or else refunding ──reversed──► cancelled
 //	                     └──a person─► charged | cancelled | refunded
 //
-// What is owed for longer than a day, or cannot be paid back by us, is parked: a person takes it to charged, refunded or
-// cancelled.
+// An order that cannot be shipped or refunded, or for longer than a day, is parked: an operator takes it to charged, placed,
+// refunded or cancelled. A placed order whose e-mail or event cannot be delivered is undelivered: an operator has it tried
+// again, or skips the delivery.
 type State uint8
 
 const (
@@ -35,13 +36,15 @@ const (
 	Refunded State = 8
 	// Cancelled: never charged, or undone for ever. No money moved, and the card is not to blame: its key is free.
 	Cancelled State = 9
-	// Parked: needs a person.
+	// Parked: requires an operator.
 	Parked State = 10
+	// Undelivered: paid and shipped, but the e-mail or the event could not be delivered. Requires an operator.
+	Undelivered State = 11
 )
 
 // States are all states, in the order of their numbers.
 func States() []State {
-	return []State{Charging, Charged, Placed, Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked}
+	return []State{Charging, Charged, Placed, Completed, Declined, InDoubt, Refunding, Refunded, Cancelled, Parked, Undelivered}
 }
 
 // String is the state's name in records, telemetry and answers.
@@ -67,6 +70,8 @@ func (s State) String() string {
 		return "cancelled"
 	case Parked:
 		return "parked"
+	case Undelivered:
+		return "undelivered"
 	}
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
@@ -76,30 +81,30 @@ func (s State) Final() bool {
 	switch s {
 	case Completed, Declined, Refunded, Cancelled:
 		return true
-	case Charging, Charged, Placed, InDoubt, Refunding, Parked:
+	case Charging, Charged, Placed, InDoubt, Refunding, Parked, Undelivered:
 	}
 	return false
 }
 
-// Lane is a part of what recovery can do by itself. Each has places of its own, so that an order that is paid does not
-// wait behind letters that nobody takes.
-type Lane uint8
+// Queue is a part of what recovery can do by itself. Each has workers of its own, so that a paid order does not wait behind
+// e-mails that cannot be sent.
+type Queue uint8
 
 const (
-	// Unshipped orders are charging, charged, in doubt or being refunded: money is at stake.
-	Unshipped Lane = iota + 1
-	// Undelivered orders are placed.
-	Undelivered
+	// ShippingQueue: charging, charged, in doubt or being refunded. Money is at stake.
+	ShippingQueue Queue = iota + 1
+	// DeliveryQueue: placed. The cart, the e-mail or the event is pending.
+	DeliveryQueue
 )
 
-// Lane is the lane in which recovery takes an order of this state further, unless it rests; 0 when it cannot.
-func (s State) Lane() Lane {
+// Queue is where recovery finds an order of this state, unless it waits for an operator; 0 when recovery can do nothing.
+func (s State) Queue() Queue {
 	switch s {
 	case Charging, Charged, InDoubt, Refunding:
-		return Unshipped
+		return ShippingQueue
 	case Placed:
-		return Undelivered
-	case Completed, Declined, Refunded, Cancelled, Parked:
+		return DeliveryQueue
+	case Completed, Declined, Refunded, Cancelled, Parked, Undelivered:
 	}
 	return 0
 }

@@ -238,10 +238,10 @@ func (s *shop) Cancel(ctx context.Context, o *Order, hold time.Duration) error {
 	})
 }
 
-func (s *shop) Claim(ctx context.Context, lane Lane, limit int, hold time.Duration) (claimed []*Order, err error) {
+func (s *shop) Claim(ctx context.Context, queue Queue, limit int, hold time.Duration) (claimed []*Order, err error) {
 	err = s.call(ctx, "claim", func() error {
 		for _, r := range s.rows {
-			if len(claimed) < limit && r.State.Lane() == lane && !r.due.IsZero() && r.due.Before(time.Now()) {
+			if len(claimed) < limit && r.State.Queue() == queue && !r.due.IsZero() && r.due.Before(time.Now()) {
 				r.Epoch++
 				r.due = time.Now().Add(hold)
 				o := r.Order

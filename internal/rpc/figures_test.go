@@ -151,7 +151,7 @@ func TestFiguresTellOfTheRecordAndTheLoad(t *testing.T) {
 	}
 	want := map[string]standing{
 		"CHARGING": {}, "CHARGED": {}, "PLACED": {5, time.Hour, false}, "IN_DOUBT": {1, time.Second, true},
-		"REFUNDING": {NeedsPerson: true}, "PARKED": {NeedsPerson: true},
+		"REFUNDING": {NeedsPerson: true}, "PARKED": {NeedsPerson: true}, "UNDELIVERED": {NeedsPerson: true},
 		"cart": {}, "email": {2, time.Minute, false}, "event": {5, time.Hour, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || told.GetCensus().GetRecord() != "a record" {

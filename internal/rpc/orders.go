@@ -211,7 +211,7 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 // needsPerson tells whether no program will take an order of this state further.
 func (v view) needsPerson(s order.State) bool {
 	switch s {
-	case order.Parked:
+	case order.Parked, order.Undelivered:
 		return true
 	case order.InDoubt, order.Refunding:
 		return !v.keyed

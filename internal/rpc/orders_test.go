@@ -140,8 +140,8 @@ func TestWhichOrdersNeedAPerson(t *testing.T) {
 		keyed bool
 		want  []order.State
 	}{
-		{keyed: false, want: []order.State{order.InDoubt, order.Refunding, order.Parked}},
-		{keyed: true, want: []order.State{order.Parked}},
+		{keyed: false, want: []order.State{order.InDoubt, order.Refunding, order.Parked, order.Undelivered}},
+		{keyed: true, want: []order.State{order.Parked, order.Undelivered}},
 	} {
 		var got []order.State
 		for _, s := range order.States() {
@@ -226,7 +226,7 @@ func TestARequestForOrdersIsChecked(t *testing.T) {
 		{&checkoutv1.GetOrderRequest{OrderId: string(id(1)), IdempotencyKey: "a key"}, []string{"idempotency_key"}},
 		{&checkoutv1.GetOrderRequest{UserId: "ada"}, []string{"idempotency_key"}},
 		{&checkoutv1.GetOrderRequest{UserId: strings.Repeat("x", 257), IdempotencyKey: "a\nkey"}, []string{"user_id", "idempotency_key"}},
-		{&checkoutv1.ListOrdersRequest{States: []checkoutv1.OrderState{1, 0, 11, -1}}, []string{"states[1]", "states[2]", "states[3]"}},
+		{&checkoutv1.ListOrdersRequest{States: []checkoutv1.OrderState{1, 0, 12, -1}}, []string{"states[1]", "states[2]", "states[3]"}},
 		{&checkoutv1.ListOrdersRequest{PageSize: -1}, []string{"page_size"}},
 		{&checkoutv1.ListOrdersRequest{CreatedAfter: &timestamppb.Timestamp{Nanos: -1}}, []string{"created_after"}},
 		{&checkoutv1.ListOrdersRequest{CreatedAfter: now, CreatedBefore: now}, []string{"created_before"}},

@@ -83,7 +83,7 @@ func (p *process) Cancel(ctx context.Context, o *order.Order, hold time.Duration
 }
 
 // Claim takes over what nobody holds.
-func (p *process) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) ([]*order.Order, error) {
+func (p *process) Claim(ctx context.Context, lane order.Queue, limit int, hold time.Duration) ([]*order.Order, error) {
 	w := p.w
 	return pass(ctx, p, call[[]*order.Order]{
 		to: theStore, name: "claim", about: []string{"", "unshipped", "undelivered"}[lane], limit: storeLimit,

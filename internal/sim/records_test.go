@@ -183,11 +183,11 @@ func (s *records) Cancel(ctx context.Context, o *order.Order, hold time.Duration
 }
 
 // Claim implements order.Store.
-func (s *records) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) (claimed []*order.Order, err error) {
+func (s *records) Claim(ctx context.Context, lane order.Queue, limit int, hold time.Duration) (claimed []*order.Order, err error) {
 	err = s.do(ctx, func() error {
 		var due []*row
 		for _, r := range s.rows {
-			if r.order.State.Lane() == lane && !r.rests && !r.due.After(time.Now()) {
+			if r.order.State.Queue() == lane && !r.rests && !r.due.After(time.Now()) {
 				due = append(due, r)
 			}
 		}

@@ -18,11 +18,11 @@ const censusLimit = 10_000
 // no more than the limit; beyond, of those that have been due longest.
 const countOrders = `
 	SELECT state, delivered, COUNT(*), @now - MIN(created) FROM (
-		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + unshipped + ` ORDER BY due LIMIT $1) AS a
+		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + shipping + ` ORDER BY due LIMIT $1) AS a
 		UNION ALL
-		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + undelivered + ` ORDER BY due LIMIT $1) AS b
+		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + delivery + ` ORDER BY due LIMIT $1) AS b
 		UNION ALL
-		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + parked + ` ORDER BY due LIMIT $1) AS c
+		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + attention + ` ORDER BY due LIMIT $1) AS c
 	) AS unfinished GROUP BY state, delivered`
 
 // count is how many orders there are of one state, to which the same is owed.
@@ -33,7 +33,7 @@ type count struct {
 	oldest    int64 // milliseconds since it was created
 }
 
-// Census counts the orders that are not over, up to 10,000 of what is unshipped, undelivered and parked each. It tells of
+// Census counts the orders that are not over, up to 10,000 of each queue, and of those that require an operator. It tells of
 // each state and each set of deliveries done how many orders there are, and how long ago the oldest of them was created.
 func (s orders) Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
 	var found []count

@@ -38,7 +38,7 @@ func TestACensusGoesThroughIndexesOfPostgreSQLAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan := explainedByPostgres(t, c, countOrders, "10000")
-	for _, index := range []string{"orders_unshipped", "orders_undelivered", "orders_parked"} {
+	for _, index := range []string{"orders_unshipped", "orders_undelivered", "orders_attention"} {
 		if !strings.Contains(plan, index) {
 			t.Errorf("the plan is\n%s\nwant it to use %s", plan, index)
 		}

@@ -95,7 +95,7 @@ func TestACensusGoesThroughIndexesAlone(t *testing.T) {
 	t.Parallel()
 	s, _ := memory(t)
 	plan := explained(t, s, countOrders)
-	for _, index := range []string{"orders_unshipped", "orders_undelivered", "orders_parked"} {
+	for _, index := range []string{"orders_shipping", "orders_delivery", "orders_attention"} {
 		if !strings.Contains(plan, "SCAN orders USING INDEX "+index) {
 			t.Errorf("the plan is\n%s\nwant it to use %s", plan, index)
 		}

@@ -62,13 +62,13 @@ func TestWhatCannotBeOpenedIsNamedWithTheReason(t *testing.T) {
 		return path
 	}
 	newer := filepath.Join(folder, "newer.db")
-	storeOfVersion(t, newer, 3)
+	storeOfVersion(t, newer, 4)
 
 	for path, reason := range map[string]string{
 		folder: "is not a file",
 		file("text.db", strings.Repeat("not a database\n", 100)): "it is not a database of SQLite",
 		filepath.Join(file("file", ""), "orders.db"):             "not a directory",
-		newer:                      "its schema has version 3, and this program knows none above 2",
+		newer:                      "its schema has version 4, and this program knows none above 3",
 		"/proc/checkout/orders.db": "/proc/checkout: ",
 		file("torn.db", "SQLite format 3\x00"+strings.Repeat("x", 4096)): "it is",
 	} {
@@ -114,16 +114,16 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lanes := map[order.Lane]int{}
+	lanes := map[order.Queue]int{}
 	for _, state := range order.States() {
 		o := storetest.Order(order.ID(state.String()))
 		o.State = state
 		if err := enter(t.Context(), s, o); err != nil {
 			t.Fatal(err)
 		}
-		lanes[state.Lane()]++
+		lanes[state.Queue()]++
 	}
-	if claimed, err := s.Claim(t.Context(), order.Unshipped, 100, time.Hour); len(claimed) != 0 || err != nil {
+	if claimed, err := s.Claim(t.Context(), order.ShippingQueue, 100, time.Hour); len(claimed) != 0 || err != nil {
 		t.Fatalf("claimed %v, %v while the orders are held", claimed, err)
 	}
 	if err := s.Close(); err != nil {
@@ -131,7 +131,7 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 	}
 
 	s = open(t, path)
-	for _, lane := range []order.Lane{order.Unshipped, order.Undelivered} {
+	for _, lane := range []order.Queue{order.ShippingQueue, order.DeliveryQueue} {
 		if claimed, err := s.Claim(t.Context(), lane, 100, time.Hour); len(claimed) != lanes[lane] || err != nil {
 			t.Errorf("claimed %v, %v of lane %d after a restart, want %d", claimed, err, lane, lanes[lane])
 		}

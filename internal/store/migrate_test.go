@@ -103,7 +103,7 @@ func TestAFileOfTheReleaseBeforeIsTakenOver(t *testing.T) {
 			t.Errorf("Take of order %s = %v", id, err)
 		}
 	}
-	for lane, want := range map[order.Lane]string{order.Unshipped: "[2]", order.Undelivered: "[4 5]"} {
+	for lane, want := range map[order.Queue]string{order.ShippingQueue: "[2]", order.DeliveryQueue: "[4 5]"} {
 		claimed, err := s.Claim(t.Context(), lane, 10, time.Hour)
 		var ids []order.ID
 		for _, o := range claimed {

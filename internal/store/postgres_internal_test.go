@@ -37,8 +37,8 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 		arguments string
 		indexes   []string
 	}{
-		{claimUnshipped, "10, 1000", []string{"orders_unshipped"}},
-		{claimUndelivered, "10, 1000", []string{"orders_undelivered"}},
+		{claimShipping, "10, 1000", []string{"orders_unshipped"}},
+		{claimDelivery, "10, 1000", []string{"orders_undelivered"}},
 		{deleteOrders, "10", []string{"orders_final"}},
 		{takeOrder, "'1'", []string{"orders_pkey"}},
 		{updateOrder, "1, 1, 1, 1, 1, '', true, '1', 1, 1", []string{"orders_pkey"}},
@@ -47,7 +47,7 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 		{selectKey, "'1', '1'", []string{"orders_key"}},
 		{selectObstacles, "'1', '1', '1'", []string{"orders_pkey", "orders_latest", "orders_key"}},
 		{listOrders(everything), "'', 'g', 2046, 0, 1000000, 50", []string{"orders_pkey"}},
-		{listOrders(unfinished), "'', 'g', 1034, 0, 1000000, 50", []string{"orders_unshipped", "orders_undelivered", "orders_parked"}},
+		{listOrders(unfinished), "'', 'g', 1034, 0, 1000000, 50", []string{"orders_unshipped", "orders_undelivered", "orders_attention"}},
 	} {
 		plan := explainedByPostgres(t, c, test.statement, test.arguments)
 		for _, index := range test.indexes {

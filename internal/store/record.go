@@ -60,6 +60,9 @@ func encode(o *order.Order) (*record, error) {
 		Reason:        text(o.Reason),
 		Trace:         texts(o.Trace),
 		Story:         encodeStory(o.Story),
+		ShipAttempts:  int32(min(o.ShipAttempts, math.MaxInt32)), //nolint:gosec // it is not negative
+		Undeliverable: uint32(o.Undeliverable),
+		Skipped:       uint32(o.Skipped),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
@@ -242,7 +245,10 @@ func (r *record) decode() (*order.Order, error) {
 		},
 		TransactionID: body.GetTransactionId(),
 		TrackingID:    body.GetTrackingId(),
+		ShipAttempts:  int(body.GetShipAttempts()),
 		Delivered:     r.delivered,
+		Undeliverable: order.Delivery(body.GetUndeliverable()), //nolint:gosec // as it was encoded
+		Skipped:       order.Delivery(body.GetSkipped()),       //nolint:gosec // as it was encoded
 		Reason:        body.GetReason(),
 		Attempts:      r.attempts,
 		Story:         decodeStory(body.GetStory()),

@@ -6,7 +6,7 @@ import "fmt"
 // released are never changed. All times are Unix milliseconds.
 
 // sqliteSchema is the schema of SQLite.
-func sqliteSchema() []string { return []string{sqliteOrders, sqliteLatest} }
+func sqliteSchema() []string { return []string{sqliteOrders, sqliteLatest, sqliteConditions} }
 
 // sqliteOrders: WITHOUT ROWID, because the id is the only way to a row and grows with time, so that there is one tree to
 // write and its end is where writes go.
@@ -24,8 +24,8 @@ const sqliteOrders = `
 		body      BLOB    NOT NULL  -- checkout.record.v1.Order
 	) STRICT, WITHOUT ROWID;
 	CREATE INDEX orders_unshipped ON orders (due) WHERE state IN (1, 2);
-	CREATE INDEX orders_undelivered ON orders (due) WHERE ` + undelivered + `;
-	CREATE INDEX orders_final ON orders (due) WHERE ` + final
+	CREATE INDEX orders_undelivered ON orders (due) WHERE state = 3;
+	CREATE INDEX orders_final ON orders (due) WHERE state IN (4, 5, 8, 9)`
 
 // sqliteLatest: keys, and one latest order a user. What was in doubt or to be refunded waited for a person, and parked did
 // too, though nothing said so.
@@ -36,18 +36,31 @@ const sqliteLatest = `
 	UPDATE orders SET latest_of = user_id WHERE id IN (
 		SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY created DESC, id DESC) AS age FROM orders)
 		WHERE age = 1);
-	UPDATE orders SET settled = changed WHERE ` + final + ` OR delivered & 1 = 1;
+	UPDATE orders SET settled = changed WHERE state IN (4, 5, 8, 9) OR delivered & 1 = 1;
 	UPDATE orders SET due = ` + atRest + ` WHERE state IN (6, 7, 10);
 	DROP INDEX orders_unshipped;
-	CREATE INDEX orders_unshipped ON orders (due) WHERE ` + unshipped + `;
-	CREATE INDEX orders_parked ON orders (due) WHERE ` + parked + `;
-	CREATE INDEX orders_unplaced ON orders (id) WHERE ` + unplaced + `;
+	CREATE INDEX orders_unshipped ON orders (due) WHERE state IN (1, 2, 6, 7);
+	CREATE INDEX orders_parked ON orders (due) WHERE state = 10;
+	CREATE INDEX orders_unplaced ON orders (id) WHERE state IN (5, 8, 9);
 	CREATE UNIQUE INDEX orders_latest ON orders (latest_of) WHERE latest_of IS NOT NULL;
 	CREATE UNIQUE INDEX orders_key ON orders (user_id, key) WHERE key IS NOT NULL`
 
+// sqliteConditions: conditions without lists, and an index of all orders that require an operator.
+const sqliteConditions = `
+	DROP INDEX orders_unshipped;
+	DROP INDEX orders_undelivered;
+	DROP INDEX orders_parked;
+	DROP INDEX orders_unplaced;
+	DROP INDEX orders_final;
+	CREATE INDEX orders_shipping ON orders (due) WHERE ` + shipping + `;
+	CREATE INDEX orders_delivery ON orders (due) WHERE ` + delivery + `;
+	CREATE INDEX orders_attention ON orders (due) WHERE ` + attention + `;
+	CREATE INDEX orders_unplaced ON orders (id) WHERE ` + unplaced + `;
+	CREATE INDEX orders_final ON orders (due) WHERE ` + final
+
 // postgresSchema is the schema of PostgreSQL. As its steps are carried out by whichever replica comes first, and there is
 // no lock that all databases of this kind know, doing one twice must do no harm.
-func postgresSchema() []string { return []string{postgresOrders} }
+func postgresSchema() []string { return []string{postgresOrders, postgresAttention} }
 
 // postgresOrders: ids are ordered alike by all collations, because they are UUIDs.
 const postgresOrders = `
@@ -66,13 +79,18 @@ const postgresOrders = `
 		changed   BIGINT  NOT NULL, -- when the order came into its state
 		body      BYTEA   NOT NULL  -- checkout.record.v1.Order
 	);
-	CREATE INDEX IF NOT EXISTS orders_unshipped ON orders (due) WHERE ` + unshipped + `;
-	CREATE INDEX IF NOT EXISTS orders_undelivered ON orders (due) WHERE ` + undelivered + `;
-	CREATE INDEX IF NOT EXISTS orders_parked ON orders (due) WHERE ` + parked + `;
-	CREATE INDEX IF NOT EXISTS orders_unplaced ON orders (id) WHERE ` + unplaced + `;
-	CREATE INDEX IF NOT EXISTS orders_final ON orders (due) WHERE ` + final + `;
+	CREATE INDEX IF NOT EXISTS orders_unshipped ON orders (due) WHERE state IN (1, 2, 6, 7);
+	CREATE INDEX IF NOT EXISTS orders_undelivered ON orders (due) WHERE state = 3;
+	CREATE INDEX IF NOT EXISTS orders_parked ON orders (due) WHERE state = 10;
+	CREATE INDEX IF NOT EXISTS orders_unplaced ON orders (id) WHERE state IN (5, 8, 9);
+	CREATE INDEX IF NOT EXISTS orders_final ON orders (due) WHERE state IN (4, 5, 8, 9);
 	CREATE UNIQUE INDEX IF NOT EXISTS orders_latest ON orders (latest_of) WHERE latest_of IS NOT NULL;
 	CREATE UNIQUE INDEX IF NOT EXISTS orders_key ON orders (user_id, key) WHERE key IS NOT NULL`
+
+// postgresAttention: an index of all orders that require an operator.
+const postgresAttention = `
+	CREATE INDEX IF NOT EXISTS orders_attention ON orders (due) WHERE ` + attention + `;
+	DROP INDEX IF EXISTS orders_parked`
 
 // tooNew says that a later release has used the database.
 func tooNew(version, known int) error {

@@ -19,13 +19,14 @@ const (
 	// atRest is the due of an order that nobody takes up by themselves: math.MaxInt64.
 	atRest = `9223372036854775807`
 
-	// unshipped and undelivered are the states in the lanes of order.State.Lane, and final those of Final. The terms stand
-	// here word for word as in the indexes, or these would not be used.
-	unshipped   = `state IN (1, 2, 6, 7)`
-	undelivered = `state = 3`
-	parked      = `state = 10`
-	unplaced    = `state IN (5, 8, 9)`
-	final       = `state IN (4, 5, 8, 9)`
+	// shipping and delivery are the states in the queues of order.State.Queue, attention those that require an operator in
+	// any case, and final those of Final. The conditions are word for word those of the indexes, or these would not be used.
+	// With IN instead of OR, SQLite would build and drop a table for each index whenever it writes a row.
+	shipping  = `(state = 1 OR state = 2 OR state = 6 OR state = 7)`
+	delivery  = `state = 3`
+	attention = `(state = 10 OR state = 11)`
+	unplaced  = `(state = 5 OR state = 8 OR state = 9)`
+	final     = `(state = 4 OR state = 5 OR state = 8 OR state = 9)`
 
 	// insertOrder changes no row when there is one of that id, one of that user and key, or one that is the user's latest.
 	insertOrder = `
@@ -70,8 +71,8 @@ const (
 
 	// A claim asks twice whether a row is due, for databases that look at it again after they have waited for its lock. Its
 	// rows are chosen in a part of their own that is carried out once, so that they are not more than the limit.
-	claimUnshipped   = claim + unshipped + claimed
-	claimUndelivered = claim + undelivered + claimed
+	claimShipping = claim + shipping + claimed
+	claimDelivery = claim + delivery + claimed
 
 	claim = `
 		WITH chosen AS MATERIALIZED (
@@ -93,8 +94,8 @@ const (
 		DELETE FROM orders WHERE id IN (SELECT id FROM chosen)`
 
 	// A release makes due what an owner that is gone has held. What rests is not held by anybody.
-	releaseUnshipped   = `UPDATE orders SET due = @now WHERE ` + unshipped + ` AND due > @now AND due < ` + atRest
-	releaseUndelivered = `UPDATE orders SET due = @now WHERE ` + undelivered + ` AND due > @now`
+	releaseShipping = `UPDATE orders SET due = @now WHERE ` + shipping + ` AND due > @now AND due < ` + atRest
+	releaseDelivery = `UPDATE orders SET due = @now WHERE ` + delivery + ` AND due > @now`
 )
 
 // listOrders is the statement for a query of these states, as a set of bits: newest first, which is by id, because an id
@@ -105,9 +106,9 @@ func listOrders(states int64) string {
 		term   string
 		states int64
 	}{
-		{unshipped, bits(order.Charging, order.Charged, order.InDoubt, order.Refunding)},
-		{undelivered, bits(order.Placed)},
-		{parked, bits(order.Parked)},
+		{shipping, bits(order.Charging, order.Charged, order.InDoubt, order.Refunding)},
+		{delivery, bits(order.Placed)},
+		{attention, bits(order.Parked, order.Undelivered)},
 		{unplaced, bits(order.Declined, order.Refunded, order.Cancelled)},
 	} {
 		if states&part.states != 0 {

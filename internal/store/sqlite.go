@@ -156,7 +156,7 @@ func (c *conn) prepare(journal string) error {
 	if err := c.probe(); err != nil {
 		return err
 	}
-	for _, release := range []string{releaseUnshipped, releaseUndelivered} {
+	for _, release := range []string{releaseShipping, releaseDelivery} {
 		if _, err := c.exec(context.Background(), release); err != nil {
 			return fmt.Errorf("release orders: %w", err)
 		}

@@ -25,7 +25,7 @@ func TestAFileIsSetUpToLoseNothing(t *testing.T) {
 		"journal_mode": "wal",
 		"synchronous":  "2", // FULL
 		"locking_mode": "exclusive",
-		"user_version": "2",
+		"user_version": "3",
 	} {
 		var got string
 		err := s.do(t.Context(), other, func(context.Context, session) error {
@@ -42,13 +42,13 @@ func TestOrdersAreFoundByAnIndex(t *testing.T) {
 	s, _ := memory(t)
 	everything := bits(order.States()...)
 	for statement, plan := range map[string][]string{
-		claimUnshipped:     {"SEARCH orders USING INDEX orders_unshipped (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
-		claimUndelivered:   {"SEARCH orders USING COVERING INDEX orders_undelivered (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
-		releaseUnshipped:   {"SEARCH orders USING INDEX orders_unshipped (due>? AND due<?)"},
-		releaseUndelivered: {"SEARCH orders USING INDEX orders_undelivered (due>?)"},
-		deleteOrders:       {"SEARCH orders USING INDEX orders_final (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
-		selectLatest:       {"SEARCH orders USING INDEX orders_latest (latest_of=?)"},
-		selectKey:          {"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)"},
+		claimShipping:   {"SEARCH orders USING INDEX orders_shipping (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
+		claimDelivery:   {"SEARCH orders USING COVERING INDEX orders_delivery (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
+		releaseShipping: {"SEARCH orders USING INDEX orders_shipping (due>? AND due<?)"},
+		releaseDelivery: {"SEARCH orders USING INDEX orders_delivery (due>?)"},
+		deleteOrders:    {"SEARCH orders USING INDEX orders_final (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
+		selectLatest:    {"SEARCH orders USING INDEX orders_latest (latest_of=?)"},
+		selectKey:       {"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)"},
 		selectObstacles: {
 			"SEARCH orders USING PRIMARY KEY (id=?)",
 			"SEARCH orders USING INDEX orders_latest (latest_of=?)",
@@ -57,9 +57,9 @@ func TestOrdersAreFoundByAnIndex(t *testing.T) {
 		listOrders(everything): {"SEARCH orders USING PRIMARY KEY (id>? AND id<?)"},
 		listOrders(bits(order.InDoubt, order.Placed, order.Parked)): {
 			"SEARCH orders USING PRIMARY KEY (id=?)",
-			"SCAN orders USING INDEX orders_unshipped",
-			"SCAN orders USING COVERING INDEX orders_undelivered",
-			"SCAN orders USING COVERING INDEX orders_parked",
+			"SCAN orders USING INDEX orders_shipping",
+			"SCAN orders USING COVERING INDEX orders_delivery",
+			"SCAN orders USING INDEX orders_attention",
 		},
 	} {
 		got := explained(t, s, statement)
@@ -119,7 +119,7 @@ func TestAnUnreadableOrderDoesNotKeepBackTheOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claimed, err := s.Claim(t.Context(), order.Unshipped, 10, time.Hour)
+	claimed, err := s.Claim(t.Context(), order.ShippingQueue, 10, time.Hour)
 	if err == nil || !strings.Contains(err.Error(), "order 2") {
 		t.Errorf("Claim says %v, want it to name order 2", err)
 	}

@@ -120,14 +120,14 @@ func (s orders) Cancel(ctx context.Context, o *order.Order, hold time.Duration) 
 	return describe("cancel", r.id, err)
 }
 
-// Claim takes over at most limit orders of the lane that nobody holds any more, those that have waited longest, and raises
+// Claim takes over at most limit orders of the queue that nobody holds any more, those that have waited longest, and raises
 // their epoch. They come in the order in which they were created. Orders that cannot be read are reported in the error,
 // and do not keep back the others: both results count. When ctx ends first, orders may be held that nobody works on;
 // they are due again after hold.
-func (s orders) Claim(ctx context.Context, lane order.Lane, limit int, hold time.Duration) ([]*order.Order, error) {
-	claim := claimUnshipped
-	if lane == order.Undelivered {
-		claim = claimUndelivered
+func (s orders) Claim(ctx context.Context, queue order.Queue, limit int, hold time.Duration) ([]*order.Order, error) {
+	claim := claimShipping
+	if queue == order.DeliveryQueue {
+		claim = claimDelivery
 	}
 	claimed, err := s.find(ctx, claim, max(limit, 0), millis(hold))
 	if err != nil {

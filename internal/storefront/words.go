@@ -48,7 +48,7 @@ func stateTone(s checkoutv1.OrderState) string {
 		return "info"
 	case checkoutv1.OrderState_REFUNDING:
 		return "warn"
-	case checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_PARKED:
+	case checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED:
 		return "bad"
 	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_REFUNDED, checkoutv1.OrderState_CANCELLED:
 	}

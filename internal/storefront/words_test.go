@@ -30,7 +30,7 @@ func TestOrdersUnderWayAreInTheStatesThatAreNotFinal(t *testing.T) {
 	t.Parallel()
 	want := []checkoutv1.OrderState{
 		checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED,
-		checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED,
+		checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED,
 	}
 	if diff := cmp.Diff(want, unfinished()); diff != "" {
 		t.Error(diff)

@@ -191,7 +191,7 @@ func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold 
 		span.AddEvent(eventCharged, trace.WithAttributes(s.names.tell(paymentTransaction.is(o.TransactionID))...))
 	case order.Placed:
 		span.AddEvent(eventShipped, trace.WithAttributes(s.names.tell(shippingTracking.is(o.TrackingID))...))
-	case order.Charging, order.Completed, order.Declined, order.InDoubt, order.Refunding, order.Refunded, order.Cancelled, order.Parked:
+	case order.Charging, order.Completed, order.Declined, order.InDoubt, order.Refunding, order.Refunded, order.Cancelled, order.Parked, order.Undelivered:
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (s brokenStore) Open(context.Context, *order.Order, time.Duration, time.Tim
 	return nil, s.err
 }
 
-func (s brokenStore) Claim(context.Context, order.Lane, int, time.Duration) ([]*order.Order, error) {
+func (s brokenStore) Claim(context.Context, order.Queue, int, time.Duration) ([]*order.Order, error) {
 	return nil, s.err
 }
 

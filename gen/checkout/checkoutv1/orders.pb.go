@@ -40,6 +40,8 @@ const (
 	OrderState_REFUNDED                OrderState = 8
 	OrderState_CANCELLED               OrderState = 9
 	OrderState_PARKED                  OrderState = 10
+	// Paid and shipped, but the e-mail or the event could not be delivered.
+	OrderState_UNDELIVERED OrderState = 11
 )
 
 // Enum value maps for OrderState.
@@ -56,6 +58,7 @@ var (
 		8:  "REFUNDED",
 		9:  "CANCELLED",
 		10: "PARKED",
+		11: "UNDELIVERED",
 	}
 	OrderState_value = map[string]int32{
 		"ORDER_STATE_UNSPECIFIED": 0,
@@ -69,6 +72,7 @@ var (
 		"REFUNDED":                8,
 		"CANCELLED":               9,
 		"PARKED":                  10,
+		"UNDELIVERED":             11,
 	}
 )
 
@@ -886,7 +890,7 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04PAID\x10\x01\x12\f\n" +
 	"\bNOT_PAID\x10\x02\x12\f\n" +
-	"\bREFUNDED\x10\x03*\xb3\x01\n" +
+	"\bREFUNDED\x10\x03*\xc4\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
 	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\f\n" +
@@ -902,7 +906,8 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\tCANCELLED\x10\t\x12\n" +
 	"\n" +
 	"\x06PARKED\x10\n" +
-	"2\xe7\x01\n" +
+	"\x12\x0f\n" +
+	"\vUNDELIVERED\x10\v2\xe7\x01\n" +
 	"\fOrderService\x12>\n" +
 	"\bGetOrder\x12\x1c.checkout.v1.GetOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12O\n" +
 	"\n" +

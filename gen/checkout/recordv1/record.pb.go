@@ -37,8 +37,13 @@ type Order struct {
 	// Why the order is where it is, when that is not plain: the last refusal or error, free of personal data.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// W3C trace context and baggage of the call that placed the order.
-	Trace         map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Story         []*Event          `protobuf:"bytes,11,rep,name=story,proto3" json:"story,omitempty"`
+	Trace map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Story []*Event          `protobuf:"bytes,11,rep,name=story,proto3" json:"story,omitempty"`
+	// Shipments that were sent, or are about to be.
+	ShipAttempts int32 `protobuf:"varint,12,opt,name=ship_attempts,json=shipAttempts,proto3" json:"ship_attempts,omitempty"`
+	// Sets of deliveries: 2 is the e-mail, 4 the event.
+	Undeliverable uint32 `protobuf:"varint,13,opt,name=undeliverable,proto3" json:"undeliverable,omitempty"`
+	Skipped       uint32 `protobuf:"varint,14,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +153,27 @@ func (x *Order) GetStory() []*Event {
 		return x.Story
 	}
 	return nil
+}
+
+func (x *Order) GetShipAttempts() int32 {
+	if x != nil {
+		return x.ShipAttempts
+	}
+	return 0
+}
+
+func (x *Order) GetUndeliverable() uint32 {
+	if x != nil {
+		return x.Undeliverable
+	}
+	return 0
+}
+
+func (x *Order) GetSkipped() uint32 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
 }
 
 // Event is a line of the order's story.
@@ -443,7 +469,7 @@ var File_checkout_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\x8f\x04\n" +
+	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xf4\x04\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x125\n" +
@@ -457,7 +483,10 @@ const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12:\n" +
 	"\x05trace\x18\n" +
 	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x12/\n" +
-	"\x05story\x18\v \x03(\v2\x19.checkout.record.v1.EventR\x05story\x1a8\n" +
+	"\x05story\x18\v \x03(\v2\x19.checkout.record.v1.EventR\x05story\x12#\n" +
+	"\rship_attempts\x18\f \x01(\x05R\fshipAttempts\x12$\n" +
+	"\rundeliverable\x18\r \x01(\rR\rundeliverable\x12\x18\n" +
+	"\askipped\x18\x0e \x01(\rR\askipped\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -35,11 +35,11 @@ func names(f func(order.State) bool) []order.ID {
 func claimsDue(t *testing.T, s Store) {
 	openEveryState(t, s)
 	var all []*order.Order
-	for _, lane := range []order.Lane{order.Unshipped, order.Undelivered} {
+	for _, lane := range []order.Queue{order.ShippingQueue, order.DeliveryQueue} {
 		claimed := mustClaimOf(t, s, lane, 100)
 		got := ids(claimed)
 		slices.Sort(got)
-		if diff := difference(names(func(s order.State) bool { return s.Lane() == lane }), got); diff != "" {
+		if diff := difference(names(func(s order.State) bool { return s.Queue() == lane }), got); diff != "" {
 			t.Errorf("claimed others than are due in lane %d (-want +got):\n%s", lane, diff)
 		}
 		all = append(all, claimed...)
@@ -97,7 +97,7 @@ func claimedByOne(t *testing.T, s Store) {
 	for i := range claimers {
 		wg.Go(func() {
 			for {
-				claimed, err := s.Claim(t.Context(), order.Unshipped, 3, held)
+				claimed, err := s.Claim(t.Context(), order.ShippingQueue, 3, held)
 				if err != nil {
 					t.Error(err)
 				}

@@ -175,18 +175,18 @@ func (m *model) cancel(t *rapid.T) {
 
 func (m *model) claim(t *rapid.T) {
 	limit, hold := rapid.IntRange(0, 3).Draw(t, "limit"), drawHold(t)
-	lane := rapid.SampledFrom([]order.Lane{order.Unshipped, order.Undelivered}).Draw(t, "lane")
+	lane := rapid.SampledFrom([]order.Queue{order.ShippingQueue, order.DeliveryQueue}).Draw(t, "lane")
 	claimed, err := m.store.Claim(m.ctx, lane, limit, hold)
 	expect(t, "Claim", err, nil)
 
-	waiting := m.count(func(e entry) bool { return e.due() && e.order.State.Lane() == lane })
+	waiting := m.count(func(e entry) bool { return e.due() && e.order.State.Queue() == lane })
 	if len(claimed) != min(limit, waiting) {
 		t.Fatalf("claimed %v of %d that are due, limit %d", ids(claimed), waiting, limit)
 	}
 	latest := -100 * time.Hour
 	for _, o := range claimed {
 		known := m.entries[o.ID]
-		if known.order == nil || !known.due() || known.order.State.Lane() != lane {
+		if known.order == nil || !known.due() || known.order.State.Queue() != lane {
 			t.Fatalf("claimed %v, which is not to be had: %v", o, known)
 		}
 		latest = max(latest, known.hold)
@@ -194,7 +194,7 @@ func (m *model) claim(t *rapid.T) {
 		m.entries[o.ID] = entry{taken, time.Hour, known.settled} // out of the way of the count below
 		defer func() { m.entries[o.ID] = entry{taken, hold, known.settled} }()
 	}
-	longer := func(e entry) bool { return e.order.State.Lane() == lane && e.hold < latest }
+	longer := func(e entry) bool { return e.order.State.Queue() == lane && e.hold < latest }
 	if n := m.count(longer); n > 0 {
 		t.Fatalf("%d orders that have waited longer were passed over", n)
 	}

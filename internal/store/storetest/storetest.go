@@ -190,10 +190,10 @@ func mustSave(t *testing.T, s Store, o *order.Order, hold time.Duration) {
 // mustClaim claims of the lane that new orders are in.
 func mustClaim(t *testing.T, s Store, limit int) []*order.Order {
 	t.Helper()
-	return mustClaimOf(t, s, order.Unshipped, limit)
+	return mustClaimOf(t, s, order.ShippingQueue, limit)
 }
 
-func mustClaimOf(t *testing.T, s Store, lane order.Lane, limit int) []*order.Order {
+func mustClaimOf(t *testing.T, s Store, lane order.Queue, limit int) []*order.Order {
 	t.Helper()
 	claimed, err := s.Claim(t.Context(), lane, limit, held)
 	if err != nil {

@@ -14,7 +14,7 @@ func takenByHand(t *testing.T, s Store) {
 		mustOpen(t, s, o, order.AtRest)
 		mustHold(t, s, o)
 	}
-	for _, lane := range []order.Lane{order.Unshipped, order.Undelivered} {
+	for _, lane := range []order.Queue{order.ShippingQueue, order.DeliveryQueue} {
 		if claimed := mustClaimOf(t, s, lane, 100); len(claimed) > 0 {
 			t.Errorf("claimed %v, which rest", ids(claimed))
 		}
