@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"flag"
@@ -26,7 +25,7 @@ const (
 // health asks a server whether it serves.
 func (p process) health(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("checkout health", flag.ContinueOnError)
-	addr := flags.String("addr", ":"+cmp.Or(p.getenv("CHECKOUT_PORT"), "5050"), "`host:port` of the server")
+	addr := flags.String("addr", ":"+port(p.getenv), "`host:port` of the server")
 	secure := flags.Bool("tls", p.getenv("CHECKOUT_TLS_CERT") != "", "ask over TLS, without a look at the certificate (CHECKOUT_TLS_CERT)")
 	service := flags.String("service", "", "`name` of the service to ask for; none: the whole server")
 	timeout := flags.Duration("timeout", time.Second, "`time` to wait for the answer")

@@ -31,7 +31,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := process{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	getenv := func(name string) string { return serve.Clean(os.Getenv(name)) }
+	p := process{getenv: getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	status := p.run(ctx, os.Args)
 	stop()
 	os.Exit(status)

@@ -242,3 +242,12 @@ func TestTheSameKeyIsTheSameOrder(t *testing.T) {
 		t.Errorf("another order by the same key: exit status %d, stderr %q; want that it is refused", status, stderr)
 	}
 }
+
+func TestALinkOfKubernetesIsNotThePortOfTheService(t *testing.T) {
+	t.Parallel()
+	for set, want := range map[string]string{"": "5050", "6060": "6060", "tcp://10.96.1.7:8080": "5050"} {
+		if got := port(func(string) string { return set }); got != want {
+			t.Errorf("with CHECKOUT_PORT=%q clients ask port %s, want %s", set, got, want)
+		}
+	}
+}

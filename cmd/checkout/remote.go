@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"crypto/x509"
 	"errors"
 	"flag"
@@ -28,7 +27,7 @@ type remote struct {
 
 // shop sets the flags of a command that speaks to the service as the shop does.
 func (r *remote) shop(flags *flag.FlagSet, getenv func(string) string) {
-	flags.StringVar(&r.addr, "addr", "localhost:"+cmp.Or(getenv("CHECKOUT_PORT"), "5050"), "`host:port` of the checkout service (CHECKOUT_PORT)")
+	flags.StringVar(&r.addr, "addr", "localhost:"+port(getenv), "`host:port` of the checkout service (CHECKOUT_PORT)")
 	r.common(flags, getenv)
 }
 
@@ -42,6 +41,14 @@ func (r *remote) common(flags *flag.FlagSet, getenv func(string) string) {
 	flags.BoolVar(&r.secure, "tls", getenv("CHECKOUT_TLS_CERT") != "", "speak TLS (CHECKOUT_TLS_CERT)")
 	flags.StringVar(&r.ca, "ca", "", "PEM `file` of who vouches for the server's certificate; none: whom the system trusts")
 	flags.DurationVar(&r.timeout, "timeout", 15*time.Second, "`time` to wait for the answer")
+}
+
+// port is the service's port. A link to a service, which Kubernetes sets in the same variable, names another one.
+func port(getenv func(string) string) string {
+	if set := getenv("CHECKOUT_PORT"); set != "" && !strings.Contains(set, "://") {
+		return set
+	}
+	return "5050"
 }
 
 // dial makes a connection to the server. Nothing is sent yet.

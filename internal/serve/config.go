@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Port int // 0 takes any free port
 
-	Cart, Catalog, Currency, Payment string // host:port
+	Cart, Catalog, Currency, Payment string // host:port, or a gRPC target such as dns:///host:port
 	Shipping, Email                  string // base URLs
 	PaymentMode                      string // stock, or keyed: the payment service honours keys and can be asked
 	ShippingMode                     string // stock, or keyed: the shipping service honours keys
@@ -48,7 +48,8 @@ type Config struct {
 
 	Names string // what telemetry calls an order's facts: app, demo or both
 
-	getenv func(string) string // for telemetry, and for Go itself
+	getenv   func(string) string // for telemetry, and for Go itself
+	warnings []string            // what the start logs about settings
 }
 
 // setting is one row of the configuration: its flag's name comes from its variable's.
@@ -72,11 +73,11 @@ func (c *Config) settings() []setting {
 	}
 	const must, may = true, false
 	return []setting{
-		{"CHECKOUT_PORT", integer{&c.Port, 0, 65535}, must, "`port` to serve gRPC on; 0 takes any free one"},
-		{"CART_ADDR", address{&c.Cart}, must, "`host:port` of the cart service"},
-		{"PRODUCT_CATALOG_ADDR", address{&c.Catalog}, must, "`host:port` of the product catalog"},
-		{"CURRENCY_ADDR", address{&c.Currency}, must, "`host:port` of the currency service"},
-		{"PAYMENT_ADDR", address{&c.Payment}, must, "`host:port` of the payment service"},
+		{"CHECKOUT_PORT", port{integer{&c.Port, 0, 65535}}, must, "`port` to serve gRPC on; 0 takes any free one"},
+		{"CART_ADDR", target{&c.Cart}, must, "`host:port` of the cart service"},
+		{"PRODUCT_CATALOG_ADDR", target{&c.Catalog}, must, "`host:port` of the product catalog"},
+		{"CURRENCY_ADDR", target{&c.Currency}, must, "`host:port` of the currency service"},
+		{"PAYMENT_ADDR", target{&c.Payment}, must, "`host:port` of the payment service"},
 		{"SHIPPING_ADDR", base{&c.Shipping}, must, "base `URL` of the shipping service; http:// may be left out"},
 		{"EMAIL_ADDR", base{&c.Email}, must, "base `URL` of the e-mail service; http:// may be left out"},
 		{"PAYMENT_MODE", choice{&c.PaymentMode, []string{"stock", "keyed"}}, may, "what the payment service can do: `stock|keyed`; keyed honours idempotency keys and serves checkout.v1.PaymentLedger"},
@@ -85,8 +86,8 @@ func (c *Config) settings() []setting {
 		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: orders make no events"},
 		{"KAFKA_TOPIC", text{&c.KafkaTopic}, may, "`topic` of the orders' events"},
 		{"FLAGD_HOST", text{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
-		{"FLAGD_PORT", integer{&c.FlagdPort, 1, 65535}, may, "`port` of flagd's evaluation service"},
-		{"FLAGD_RESOLVER", choice{&c.FlagResolver, []string{"rpc", "file"}}, may, "where flags come from: `rpc|file`"},
+		{"FLAGD_PORT", port{integer{&c.FlagdPort, 1, 65535}}, may, "`port` of flagd's evaluation service"},
+		{"FLAGD_RESOLVER", preference{choice{&c.FlagResolver, []string{"rpc", "file"}}}, may, "where flags come from: `rpc|file`"},
 		{"FLAGD_OFFLINE_FLAG_SOURCE_PATH", text{&c.FlagsPath}, may, "flag `file` in flagd's format, for the resolver file"},
 		{"CHECKOUT_DB", database{&c.DB}, may, "the record of orders: a `path`, or postgres://…, or memory for one that ends with the process; default: checkout/orders.db in the user's state folder"},
 		{"CHECKOUT_ADMIN_ADDR", listen{&c.Admin}, may, "`host:port` to serve operators on, who may retry and resolve orders; none: nobody may"},
@@ -116,8 +117,11 @@ func (s setting) flagName() string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(s.env, "CHECKOUT_")), "_", "-")
 }
 
+// slowShipping is how long the shop's shipping service takes when it is slow.
+const slowShipping = 10 * time.Second
+
 // ParseConfig reads the environment and the arguments over it. Its error names every setting that is missing or wrong,
-// with its value; flag.ErrHelp says that help was asked for, and written to out.
+// with its value; flag.ErrHelp says that help was asked for, and written to out. What is only questionable is logged by Run.
 func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Config, error) {
 	var c Config
 	settings := c.settings()
@@ -126,19 +130,27 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	flags := flag.NewFlagSet("checkout serve", flag.ContinueOnError)
 	flags.SetOutput(out)
 	var problems []error
-	given := map[string]bool{}
+	given, ignored := map[string]bool{}, map[string]error{}
 	for _, s := range settings {
 		flags.Var(s.value, s.flagName(), s.usage+" ("+s.env+")")
-		value := getenv(s.env)
+		value := Clean(getenv(s.env))
 		if value == "" {
 			continue
 		}
-		given[s.flagName()] = true
-		if err := s.value.Set(value); err != nil {
+		err := s.value.Set(value)
+		if err != nil {
 			if _, secret := s.value.(database); secret {
 				value = "…"
 			}
-			problems = append(problems, fmt.Errorf("%s=%q: %w", s.env, value, err))
+			err = fmt.Errorf("%s=%q: %w", s.env, value, err)
+		}
+		if _, ok := errors.AsType[unusable](err); ok {
+			ignored[s.flagName()] = err
+			continue
+		}
+		given[s.flagName()] = true
+		if err != nil {
+			problems = append(problems, err)
 		}
 	}
 	if err := flags.Parse(args); err != nil {
@@ -149,7 +161,13 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	for _, s := range settings {
-		if s.required && !given[s.flagName()] {
+		switch name := s.flagName(); {
+		case given[name]:
+		case ignored[name] != nil && s.required:
+			problems = append(problems, ignored[name])
+		case ignored[name] != nil:
+			c.warnings = append(c.warnings, fmt.Sprintf("%v; the default %s is used", ignored[name], s.value))
+		case s.required:
 			problems = append(problems, fmt.Errorf("%s is not set: %s", s.env, strings.ReplaceAll(s.usage, "`", "")))
 		}
 	}
@@ -158,6 +176,9 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	}
 	if c.FlagResolver == "file" && c.FlagsPath == "" {
 		problems = append(problems, errors.New("FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set: FLAGD_RESOLVER=file needs the file"))
+	}
+	if c.ShipTimeout < slowShipping {
+		c.warnings = append(c.warnings, fmt.Sprintf("CHECKOUT_SHIP_TIMEOUT=%v: slow shipping takes %v, and a call that is cut off may have sent a parcel; set it above", c.ShipTimeout, slowShipping))
 	}
 	return c, errors.Join(problems...)
 }

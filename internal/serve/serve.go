@@ -46,6 +46,9 @@ func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) err
 func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.Addr)) error {
 	log := t.Logger()
 	log.InfoContext(ctx, "configuration", c.effective()...)
+	for _, warning := range c.warnings {
+		log.WarnContext(ctx, "check the configuration", "problem", warning)
+	}
 	record, err := openStore(ctx, c, log)
 	if err != nil {
 		return err

@@ -13,6 +13,18 @@ import (
 
 // The kinds of settings. Each says what is wrong with a value; the caller says of which setting.
 
+// unusable is an error of Set that does not end the start: the default holds, and the log warns.
+type unusable struct{ error }
+
+// Clean is a value without what files of environment variables leave around it: blanks, line ends, and a pair of quotes.
+func Clean(s string) string {
+	s = strings.TrimSpace(s)
+	if last := len(s) - 1; last > 0 && s[0] == s[last] && (s[0] == '"' || s[0] == '\'') {
+		s = strings.TrimSpace(s[1:last])
+	}
+	return s
+}
+
 type text struct{ p *string }
 
 func (v text) Set(s string) error { *v.p = s; return nil }
@@ -26,25 +38,42 @@ type choice struct {
 func (v choice) String() string { return deref(v.p) }
 func (v choice) Set(s string) error {
 	for _, known := range v.of {
-		if s == known {
-			*v.p = s
+		if strings.EqualFold(s, known) {
+			*v.p = known
 			return nil
 		}
 	}
-	return fmt.Errorf("is none of %s", strings.Join(v.of, ", "))
+	return fmt.Errorf("must be one of %s", strings.Join(v.of, ", "))
 }
 
-type address struct{ p *string }
+// preference is a choice that nothing depends on: an unknown value is not worth a service that does not start.
+type preference struct{ choice }
 
-func (v address) String() string { return deref(v.p) }
-func (v address) Set(s string) error {
+func (v preference) Set(s string) error {
+	if err := v.choice.Set(s); err != nil {
+		return unusable{err}
+	}
+	return nil
+}
+
+// target is a gRPC service: host:port, or a target of gRPC's naming with one of the resolvers that take such an address.
+type target struct{ p *string }
+
+func (v target) String() string { return deref(v.p) }
+func (v target) Set(s string) error {
 	*v.p = s
+	for _, resolver := range []string{"dns://", "passthrough://"} {
+		if rest, ok := strings.CutPrefix(s, resolver); ok {
+			_, s, _ = strings.Cut(rest, "/") // before it stands the name server to ask, or nothing
+			break
+		}
+	}
 	return checkAddress(s)
 }
 
 func checkAddress(s string) error {
 	host, port, err := net.SplitHostPort(s)
-	if err != nil || host == "" {
+	if err != nil || host == "" || strings.ContainsAny(host, " \t\r\n\"',/@") {
 		return errors.New("is not host:port")
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
@@ -102,12 +131,18 @@ type addresses struct{ p *[]string }
 
 func (v addresses) String() string { return strings.Join(deref(v.p), ",") }
 func (v addresses) Set(s string) error {
-	list := strings.Split(s, ",")
-	for i := range list {
-		list[i] = strings.TrimSpace(list[i])
-		if err := checkAddress(list[i]); err != nil {
-			return fmt.Errorf("%q %w", list[i], err)
+	var list []string
+	for one := range strings.SplitSeq(s, ",") {
+		if one = Clean(one); one == "" {
+			continue // as after a comma at the end
 		}
+		if err := checkAddress(one); err != nil {
+			return fmt.Errorf("%q %w", one, err)
+		}
+		list = append(list, one)
+	}
+	if list == nil {
+		return errors.New("is not host:port,…")
 	}
 	*v.p = list
 	return nil
@@ -170,6 +205,17 @@ func (v number[T]) Set(s string) error {
 	}
 	*v.p = T(n)
 	return nil
+}
+
+// port is a port. Kubernetes sets variables such as FLAGD_PORT=tcp://10.96.1.7:8013 for every service of a namespace: that
+// is the service's address and port, which need not be the one that is meant here.
+type port struct{ integer }
+
+func (v port) Set(s string) error {
+	if strings.Contains(s, "://") {
+		return unusable{errors.New("is a link to a service, set by Kubernetes, and not a port: set the variable in the pod's specification, or enableServiceLinks: false")}
+	}
+	return v.integer.Set(s)
 }
 
 // deref is what p points to; the zero value for the zero Values that package flag makes to tell defaults.

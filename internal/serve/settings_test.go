@@ -1,0 +1,134 @@
+package serve_test
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"checkout/internal/serve"
+)
+
+// required are the settings without which nothing starts.
+func required() map[string]string {
+	return map[string]string{
+		"CHECKOUT_PORT": "5050", "CART_ADDR": "cart:1", "PRODUCT_CATALOG_ADDR": "catalog:2", "CURRENCY_ADDR": "currency:3",
+		"PAYMENT_ADDR": "payment:4", "SHIPPING_ADDR": "shipping:5", "EMAIL_ADDR": "https://email:6/",
+	}
+}
+
+// parse reads the required settings and those over them; an empty one is not set.
+func parse(set map[string]string, args ...string) (serve.Config, error) {
+	environ := required()
+	maps.Copy(environ, set)
+	return serve.ParseConfig(args, func(name string) string { return environ[name] }, io.Discard)
+}
+
+// Docker's --env-file, Compose and Kubernetes leave quotes, blanks and line ends around values.
+func TestWhatEnvironmentFilesLeaveAroundAValueIsNoPartOfIt(t *testing.T) {
+	t.Parallel()
+	for _, around := range []string{`"%"`, `'%'`, " % ", "%\n", "\t\"%\"\r\n", `" % "`} {
+		set := map[string]string{"KAFKA_ADDR": "kafka:9092", "KAFKA_TOPIC": "sales", "CHECKOUT_MAX_LINES": "7", "CHECKOUT_DEADLINE": "9s", "PAYMENT_MODE": "keyed", "CHECKOUT_ADMIN_ADDR": "localhost:9"}
+		maps.Copy(set, required())
+		for name, value := range set {
+			set[name] = strings.ReplaceAll(around, "%", value)
+		}
+		c, err := parse(set)
+		if err != nil {
+			t.Errorf("around every value: %q: %v", around, err)
+			continue
+		}
+		if c.Port != 5050 || c.Cart != "cart:1" || c.Payment != "payment:4" || c.Shipping != "http://shipping:5" || c.Email != "https://email:6" ||
+			len(c.Kafka) != 1 || c.Kafka[0] != "kafka:9092" || c.KafkaTopic != "sales" || c.Limits.Lines != 7 || c.Deadline != 9*time.Second ||
+			c.PaymentMode != "keyed" || c.Admin != "localhost:9" {
+			t.Errorf("around every value: %q: the configuration is %+v", around, c)
+		}
+	}
+	for _, blank := range []string{" ", `""`, "\n"} {
+		if _, err := parse(map[string]string{"CART_ADDR": blank}); err == nil || !strings.Contains(err.Error(), "CART_ADDR is not set") {
+			t.Errorf("CART_ADDR=%q: %v, want that it is not set", blank, err)
+		}
+	}
+}
+
+func TestACommaTooManyIsNoBroker(t *testing.T) {
+	t.Parallel()
+	c, err := parse(map[string]string{"KAFKA_ADDR": "one:9092, two:9092,\n"})
+	if err != nil || strings.Join(c.Kafka, " ") != "one:9092 two:9092" {
+		t.Errorf("the brokers are %q, %v", c.Kafka, err)
+	}
+	if _, err := parse(map[string]string{"KAFKA_ADDR": ","}); err == nil {
+		t.Error("a comma alone was accepted")
+	}
+}
+
+func TestAnAddressThatCannotBeIsRefusedWithItsValue(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"cart:8080,", "cart :8080", `"cart":8080`, "cart", "http://cart:8080", "cart:8080/", "dns:///cart", "dns:///", "dns://cart:8080", "ada@cart:8080", "cart:0", ":8080"} {
+		_, err := parse(map[string]string{"CART_ADDR": value})
+		if err == nil {
+			t.Errorf("CART_ADDR=%q was accepted", value)
+		} else if quoted := fmt.Sprintf("CART_ADDR=%q", value); !strings.Contains(err.Error(), quoted) {
+			t.Errorf("the error is %v, want %s in it", err, quoted)
+		}
+	}
+}
+
+func TestAGRPCTargetIsAnAddress(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"dns:///cart:8080", "dns://10.96.0.10/cart:8080", "dns://10.96.0.10:53/cart:8080", "passthrough:///[::1]:8080", "[::1]:8080"} {
+		if c, err := parse(map[string]string{"CART_ADDR": value}); err != nil || c.Cart != value {
+			t.Errorf("CART_ADDR=%q: it is %q, %v", value, c.Cart, err)
+		}
+	}
+}
+
+// Kubernetes sets CHECKOUT_PORT and FLAGD_PORT for services of the names checkout and flagd, unless the pod sets them.
+func TestALinkOfKubernetesIsNoPort(t *testing.T) {
+	t.Parallel()
+	const link = "tcp://10.96.1.7:8013"
+	c, err := parse(map[string]string{"FLAGD_PORT": link})
+	if err != nil || c.FlagdPort != 8013 {
+		t.Errorf("FLAGD_PORT=%q: the port is %d, %v; want the default", link, c.FlagdPort, err)
+	}
+	_, err = parse(map[string]string{"CHECKOUT_PORT": link})
+	if err == nil || !strings.Contains(err.Error(), `CHECKOUT_PORT="tcp://10.96.1.7:8013"`) || !strings.Contains(err.Error(), "enableServiceLinks: false") {
+		t.Errorf("CHECKOUT_PORT=%q: %v, want the remedy: the port of the service need not be that of the pod", link, err)
+	}
+	if c, err := parse(map[string]string{"CHECKOUT_PORT": link}, "-port=5051"); err != nil || c.Port != 5051 {
+		t.Errorf("CHECKOUT_PORT=%q and -port=5051: the port is %d, %v", link, c.Port, err)
+	}
+}
+
+func TestChoicesAreTheSameInCapitals(t *testing.T) {
+	t.Parallel()
+	c, err := parse(map[string]string{"FLAGD_RESOLVER": "File", "FLAGD_OFFLINE_FLAG_SOURCE_PATH": "flags.json", "PAYMENT_MODE": "KEYED"})
+	if err != nil || c.FlagResolver != "file" || c.PaymentMode != "keyed" {
+		t.Errorf("the resolver is %q, payment %q, %v", c.FlagResolver, c.PaymentMode, err)
+	}
+	if _, err := parse(map[string]string{"PAYMENT_MODE": "idempotent"}); err == nil || !strings.Contains(err.Error(), `PAYMENT_MODE="idempotent": must be one of stock, keyed`) {
+		t.Errorf("an unknown choice: %v", err)
+	}
+}
+
+func TestWhatIsQuestionableIsLoggedAtTheStart(t *testing.T) {
+	s := open(t, map[string]string{"FLAGD_PORT": "tcp://10.96.1.7:8013", "FLAGD_RESOLVER": "in-process", "CHECKOUT_SHIP_TIMEOUT": "9s"})
+	for _, want := range []string{
+		`FLAGD_PORT=\"tcp://10.96.1.7:8013\": is a link`, "the default 8013 is used",
+		`FLAGD_RESOLVER=\"in-process\": must be one of rpc, file; the default rpc is used`,
+		"CHECKOUT_SHIP_TIMEOUT=9s: slow shipping takes 10s",
+	} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("not in the log: %s", want)
+		}
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, nil)
+	if strings.Contains(s.log.String(), "check the configuration") {
+		t.Errorf("the defaults are questionable:\n%s", s.log)
+	}
+}
