@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/protobuf/proto"
 
 	"checkout/internal/order"
@@ -42,6 +44,7 @@ type Events struct {
 	target  string // topic and brokers, for errors
 	flags   Flags
 	timeout time.Duration
+	batches *semaphore.Weighted // an event that shares a batch with others holds shared of it, one that is alone all of it
 
 	lost    atomic.Bool // the broker did not take the last event that was tried
 	probing atomic.Bool // one event is trying whether it is back
@@ -51,6 +54,12 @@ type Events struct {
 var errLost = errors.New("the broker is away, as another event has found")
 
 var _ order.Events = (*Events)(nil)
+
+// What an event holds of Events.batches.
+const (
+	shared = 1
+	alone  = math.MaxInt64
+)
 
 // NewEvents makes an Events that publishes to topic, "" meaning "orders", at brokers, host:port separated by commas;
 // t.Publish bounds a call. opts bring TLS, SASL and the hooks of the telemetry. It connects with the first event: it fails
@@ -71,7 +80,10 @@ func NewEvents(brokers, topic string, flags Flags, t Timeouts, opts ...kgo.Opt) 
 		return nil, fmt.Errorf("events: topic %q at %q: %w", topic, brokers, err)
 	}
 	target := fmt.Sprintf("topic %q at %s", topic, strings.Join(seeds, ","))
-	return &Events{client: client, topic: topic, target: target, flags: flags, timeout: t.Publish}, nil
+	return &Events{
+		client: client, topic: topic, target: target, flags: flags, timeout: t.Publish,
+		batches: semaphore.NewWeighted(alone),
+	}, nil
 }
 
 // producer are the options of a producer that needs little, loses nothing and gives up after timeout.
@@ -87,10 +99,11 @@ func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(100*time.Millisecond<<min(fails, 4), time.Second) }),
 
-		// The broker has the event when all replicas in sync have it. The client repeats a request under one sequence number,
-		// so that a repeat is no second event; once it has given a record up, the order's record repeats it, and that may be one.
+		// The broker has the event when all replicas in sync have it. Sequence numbers are not used: a broker that was rebuilt
+		// gives the producer id of one process to another, and then acknowledges the events of the second as repeats of the
+		// first one's, without keeping them. Without them a repeat by the client may be a copy, which consumers know by its id.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.AllowIdempotentProduceCancellation(),
+		kgo.DisableIdempotentWrite(),
 		// A little less than Publish waits, so that the client can say what went wrong.
 		kgo.RecordDeliveryTimeout(max(timeout*9/10, time.Second)),
 		kgo.ProduceRequestTimeout(max(timeout/2, time.Second)),
@@ -108,8 +121,9 @@ func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
 }
 
 // Publish sends the event that o is placed, and waits until the broker holds it durably. Its key is the order's id; its
-// value is the order as the customer was told of it, oteldemo.OrderResult, the same bytes every time. While the broker is
-// away one event at a time waits for it, and the others fail at once.
+// value is the order as the customer was told of it, oteldemo.OrderResult, the same bytes every time. It returns
+// order.ErrRefused for an event that the broker will never take. While the broker is away one event at a time waits for it,
+// and the others fail at once.
 func (e *Events) Publish(ctx context.Context, o *order.Order) error {
 	if e.lost.Load() {
 		if !e.probing.CompareAndSwap(false, true) {
@@ -126,26 +140,57 @@ func (e *Events) Publish(ctx context.Context, o *order.Order) error {
 	return nil
 }
 
-// publish sends the event and waits for the broker's answer.
+// publish sends the event and, if it is refused, once more alone: a broker refuses a whole batch because of one event, or
+// because of its size.
 func (e *Events) publish(ctx context.Context, o *order.Order) error {
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(wire.OrderResult(o))
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	record := &kgo.Record{Key: []byte(o.ID), Value: value, Headers: []kgo.RecordHeader{
-		{Key: headerEventID, Value: []byte(o.ID)},
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	err = e.send(ctx, o.ID, value, shared)
+	if neverTaken(err) {
+		err = e.send(ctx, o.ID, value, alone)
+	}
+	if neverTaken(err) {
+		return fmt.Errorf("%w: %w", order.ErrRefused, err)
+	}
+	return err
+}
+
+// neverTaken tells whether the broker has looked at an event and will not have it. What somebody may mend at the broker, a
+// permission or a missing topic, is not among these.
+func neverTaken(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.PolicyViolation)
+}
+
+// send sends an event, shared or alone, and waits for the broker's answer.
+func (e *Events) send(ctx context.Context, id order.ID, value []byte, share int64) error {
+	if err := e.batches.Acquire(ctx, share); err != nil {
+		return err
+	}
+	defer e.batches.Release(share)
+	if share == alone {
+		if err := e.client.Flush(ctx); err != nil { // copies may still be in the buffer
+			return err
+		}
+	}
+	record := &kgo.Record{Key: []byte(id), Value: value, Headers: []kgo.RecordHeader{
+		{Key: headerEventID, Value: []byte(id)},
 		{Key: headerEventType, Value: []byte(eventType)},
 		{Key: headerContentType, Value: []byte(contentType)},
 	}}
-	ctx, cancel := context.WithTimeout(ctx, e.timeout)
-	defer cancel()
 
 	// The record's life is bounded by the client, not by ctx: the end of the first context for a topic that is not known
 	// yet would fail everybody's records. Nor does it wait for room in the buffer: a full one fails at once.
 	lasting := context.WithoutCancel(ctx)
 	acknowledged := make(chan error, 1)
 	e.client.TryProduce(lasting, record, func(_ *kgo.Record, err error) { acknowledged <- err })
-	e.crowd(lasting, record, e.flags.ExtraEvents(ctx))
+	if share != alone {
+		e.crowd(lasting, record, e.flags.ExtraEvents(ctx))
+	}
+	var err error
 	select {
 	case err = <-acknowledged:
 	case <-ctx.Done():

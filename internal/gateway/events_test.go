@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,10 +20,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/order"
 	"checkout/internal/porttest"
 	"checkout/internal/wire"
 )
@@ -175,12 +181,22 @@ func TestExtraEventsNeverFillTheBuffer(t *testing.T) {
 	})
 }
 
+// awaitBuffered waits until n records wait for the broker.
+func awaitBuffered(events *Events, n int64) {
+	for events.client.BufferedProduceRecords() < n {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestFullBufferFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	events := newEvents(t, silent(t), switches{}, patient, kgo.MaxBufferedRecords(1))
 	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() { first <- events.Publish(ctx, placed(t)) }()
+	awaitBuffered(events, 1)
 	cancel()
-	wantError(t, events.Publish(ctx, placed(t)), context.Canceled)
+	wantError(t, <-first, context.Canceled)
 	wantError(t, events.Publish(t.Context(), placed(t)), kgo.ErrMaxBuffered, "events: publish order "+string(orderID))
 }
 
@@ -326,7 +342,238 @@ func TestOrderThatIsTooLargeForABatchIsRefused(t *testing.T) {
 	o := placed(t)
 	o.Address.Street = strings.Repeat("x", maxBatchBytes)
 	err := newEvents(t, addr, switches{}, patient).Publish(t.Context(), o)
-	wantPassing(t, err, "events: publish order "+string(orderID), "MESSAGE_TOO_LARGE")
+	wantError(t, err, order.ErrRefused, "events: publish order "+string(orderID), "MESSAGE_TOO_LARGE")
+}
+
+// placedAs is an order of that id.
+func placedAs(t *testing.T, id string) *order.Order {
+	t.Helper()
+	o := placed(t)
+	o.ID = order.ID(id)
+	return o
+}
+
+// wantEvents reads the topic until it has seen an event of every order. Copies are allowed.
+func wantEvents(t *testing.T, addr string, ids ...string) {
+	t.Helper()
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics("orders"), kgo.MetadataMinAge(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer consumer.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	missing := make(map[string]bool)
+	for _, id := range ids {
+		missing[id] = true
+	}
+	for len(missing) > 0 && ctx.Err() == nil {
+		for _, record := range consumer.PollFetches(ctx).Records() {
+			delete(missing, string(record.Key))
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("acknowledged, and not in the topic: %v", slices.Sorted(maps.Keys(missing)))
+	}
+}
+
+// sameProducerID has the broker hand out one producer id to everybody, as one that was rebuilt empty does: it starts at 0
+// again. kfake takes records for repeats by their sequence numbers, as Kafka does.
+func sameProducerID(cluster *kfake.Cluster) {
+	cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ProducerID, resp.ProducerEpoch = 0, 0
+		return resp, nil, true
+	})
+}
+
+func TestNoEventIsTakenForARepeatOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	cluster, addr := broker(t)
+	sameProducerID(cluster)
+	before, after := newEvents(t, addr, switches{}, patient), newEvents(t, addr, switches{}, patient)
+	var ids []string
+	for i := range 5 {
+		for name, events := range map[string]*Events{"before": before, "after": after} {
+			id := name + strconv.Itoa(i)
+			ids = append(ids, id)
+			if err := events.Publish(t.Context(), placedAs(t, id)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wantEvents(t, addr, ids...)
+}
+
+func TestNoEventIsLostWhenTheBrokerIsRebuiltEmpty(t *testing.T) {
+	t.Parallel()
+	addr := porttest.Reserve(t)
+	first, _ := broker(t, kfake.Ports(portOf(t, addr)))
+	sameProducerID(first)
+	running := newEvents(t, addr, switches{}, patient)
+	if err := running.Publish(t.Context(), placedAs(t, "0")); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	rebuilt, _ := broker(t, kfake.Ports(portOf(t, addr)))
+	sameProducerID(rebuilt)
+	var ids []string
+	publish := func(events *Events) {
+		id := strconv.Itoa(len(ids) + 1)
+		ids = append(ids, id)
+		err := events.Publish(t.Context(), placedAs(t, id))
+		if errors.Is(err, kerr.UnknownTopicID) { // as recovery does
+			err = events.Publish(t.Context(), placedAs(t, id))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		publish(running)
+	}
+	restarted := newEvents(t, addr, switches{}, patient)
+	for range 3 {
+		publish(restarted)
+		publish(running)
+	}
+	wantEvents(t, addr, ids...)
+}
+
+// answering has the broker answer the next n requests of a key in this way.
+func answering(cluster *kfake.Cluster, key kmsg.Key, n int32, answer func(kmsg.Request) kmsg.Response) {
+	var seen atomic.Int32
+	cluster.ControlKey(int16(key), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if seen.Add(1) > n {
+			return nil, nil, false
+		}
+		return answer(r), nil, true
+	})
+}
+
+// refusing is the answer to a produce request of which every partition is refused with the error.
+func refusing(err *kerr.Error) func(kmsg.Request) kmsg.Response {
+	return func(r kmsg.Request) kmsg.Response {
+		req := r.(*kmsg.ProduceRequest)
+		resp := req.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range req.Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				refused := kmsg.NewProduceResponseTopicPartition()
+				refused.Partition, refused.ErrorCode, refused.BaseOffset = partition.Partition, err.Code, -1
+				answer.Partitions = append(answer.Partitions, refused)
+			}
+			resp.Topics = append(resp.Topics, answer)
+		}
+		return resp
+	}
+}
+
+// fewTries is how often an event is tried after an error that was answered once or twice.
+const fewTries = 5
+
+func wantPublishedSoon(t *testing.T, events *Events) {
+	t.Helper()
+	var err error
+	for range fewTries {
+		if err = events.Publish(t.Context(), placed(t)); err == nil {
+			return
+		}
+		wantPassing(t, err)
+	}
+	t.Errorf("after %d tries: %v", fewTries, err)
+}
+
+func TestErrorOfTheBrokerThatHasPassedIsForgotten(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []*kerr.Error{
+		kerr.ClusterAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.UnknownServerError,
+		kerr.UnsupportedVersion, kerr.InvalidProducerEpoch, kerr.ProducerFenced, kerr.InvalidProducerIDMapping, kerr.InvalidTxnState,
+		kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.NotEnoughReplicas, kerr.KafkaStorageError, kerr.InvalidTimestamp,
+	} {
+		t.Run("InitProducerID is answered "+refusal.Message, func(t *testing.T) {
+			t.Parallel()
+			cluster, addr := broker(t)
+			answering(cluster, kmsg.InitProducerID, 1, func(r kmsg.Request) kmsg.Response {
+				resp := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+				resp.ErrorCode = refusal.Code
+				return resp
+			})
+			wantPublishedSoon(t, newEvents(t, addr, switches{}, patient))
+		})
+		t.Run("Produce is answered "+refusal.Message, func(t *testing.T) {
+			t.Parallel()
+			cluster, addr := broker(t)
+			answering(cluster, kmsg.Produce, 2, refusing(refusal))
+			wantPublishedSoon(t, newEvents(t, addr, switches{}, patient))
+		})
+		t.Run("Metadata are answered "+refusal.Message, func(t *testing.T) {
+			t.Parallel()
+			cluster, addr := broker(t)
+			answering(cluster, kmsg.Metadata, 2, func(r kmsg.Request) kmsg.Response {
+				resp := r.ResponseKind().(*kmsg.MetadataResponse)
+				for _, topic := range r.(*kmsg.MetadataRequest).Topics {
+					refused := kmsg.NewMetadataResponseTopic()
+					refused.Topic, refused.TopicID, refused.ErrorCode = topic.Topic, topic.TopicID, refusal.Code
+					resp.Topics = append(resp.Topics, refused)
+				}
+				return resp
+			})
+			wantPublishedSoon(t, newEvents(t, addr, switches{}, patient))
+		})
+	}
+}
+
+func TestEventThatTheBrokerWillNeverTakeIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []*kerr.Error{kerr.MessageTooLarge, kerr.InvalidRecord, kerr.PolicyViolation} {
+		t.Run(refusal.Message, func(t *testing.T) {
+			t.Parallel()
+			cluster, addr := broker(t)
+			answering(cluster, kmsg.Produce, 2, refusing(refusal))
+			events := newEvents(t, addr, switches{}, patient)
+			wantError(t, events.Publish(t.Context(), placed(t)), order.ErrRefused, "events: publish order "+string(orderID), refusal.Message)
+			if err := events.Publish(t.Context(), placed(t)); err != nil {
+				t.Errorf("the next event: %v", err)
+			}
+		})
+	}
+}
+
+// TestEventRefusedInABatchIsSentAlone: the topic takes no batch of as many events as wait for the broker at once.
+func TestEventRefusedInABatchIsSentAlone(t *testing.T) {
+	t.Parallel()
+	oneFits := map[string]string{"message.max.bytes": "700"}
+	cluster, addr := broker(t, kfake.BrokerConfigs(oneFits))
+	first, release := make(chan struct{}), make(chan struct{})
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.DropControl()
+		close(first)
+		cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	events := newEvents(t, addr, switches{}, patient)
+	var publishing sync.WaitGroup
+	var ids []string
+	for i := range 20 {
+		id := strconv.Itoa(i)
+		ids = append(ids, id)
+		publishing.Go(func() {
+			if err := events.Publish(t.Context(), placedAs(t, id)); err != nil {
+				t.Errorf("order %s: %v", id, err)
+			}
+		})
+		if i == 0 {
+			<-first // the others wait together
+		}
+	}
+	awaitBuffered(events, int64(len(ids)))
+	close(release)
+	publishing.Wait()
+	wantEvents(t, addr, ids...)
 }
 
 func TestEventsNeedABroker(t *testing.T) {

@@ -80,7 +80,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing more is wanted of it
-	if resp.StatusCode < 200 || resp.StatusCode > 299 { // services answer 201 and 202, too
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return refusal(resp.StatusCode)
 	}
 	if answer == nil {
