@@ -14,7 +14,7 @@ type Note struct {
 	By, Why string
 }
 
-// Verdict is what a person has found out about an order's money.
+// Verdict is what an operator has found out about an order, or has decided.
 type Verdict string
 
 const (
@@ -24,18 +24,35 @@ const (
 	NotPaid Verdict = "not paid"
 	// PaidBack: the money was taken, and given back. The order is over.
 	PaidBack Verdict = "paid back"
+	// Shipped: a paid order, of which nobody knew whether it was shipped, was. The e-mail and the event follow.
+	Shipped Verdict = "shipped"
+	// SkipDeliveries: deliveries that could not be made are not made. The order is complete without them.
+	SkipDeliveries Verdict = "skip"
 )
 
-// Retry sends an order that rests on its way again, from where it stopped. It returns the order as it is then, or
-// ErrNotFound, ErrFenced when the order does not rest, or ErrRefused when it cannot go on without a resolution.
+// Resolution is a verdict, and what belongs to it.
+type Resolution struct {
+	Verdict       Verdict
+	TransactionID string   // with Paid: the receipt, where there is none on record
+	TrackingID    string   // with Shipped: of the parcel
+	Skip          Delivery // with SkipDeliveries: some of the order's undeliverable ones
+}
+
+// Retry resumes an order that waits for an operator, from where it stopped. A paid order is shipped again: the operator
+// vouches that it was not shipped before. It returns the order as it is then, or ErrNotFound, ErrFenced when the order does
+// not wait for an operator, or ErrRefused when it cannot go on without a resolution.
 func (p *Placer) Retry(ctx context.Context, id ID, note Note) (*Order, error) {
 	return p.settle(ctx, id, note, func(o *Order) (State, error) {
 		switch undone := o.undone(); {
+		case o.State == Undelivered:
+			o.Undeliverable = 0
+			return Placed, nil
 		case undone && p.Ledger != nil:
 			return Refunding, nil
 		case undone:
 			return 0, fmt.Errorf("%w: it is to be paid back, which the payment service cannot do by itself", ErrRefused)
 		case o.TransactionID != "":
+			o.ShipAttempts = 0
 			return Charged, nil
 		case p.Ledger != nil:
 			return InDoubt, nil
@@ -44,31 +61,73 @@ func (p *Placer) Retry(ctx context.Context, id ID, note Note) (*Order, error) {
 	})
 }
 
-// Resolve records what a person has found out about the money of an order that rests. transactionID is the receipt, with
-// Paid and where there is none on record. It returns the order as it is then, or ErrNotFound, ErrFenced when the order
-// does not rest, or ErrRefused when the verdict contradicts what is on record.
-func (p *Placer) Resolve(ctx context.Context, id ID, verdict Verdict, transactionID string, note Note) (*Order, error) {
+// Resolve records what an operator has found out about an order that waits for one, or has decided. It returns the order as
+// it is then, or ErrNotFound, ErrFenced when the order does not wait for an operator, or ErrRefused when the resolution
+// contradicts what is on record.
+func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution, note Note) (*Order, error) {
 	return p.settle(ctx, id, note, func(o *Order) (State, error) {
-		switch known := o.TransactionID; {
-		case verdict == NotPaid && known != "":
-			return 0, fmt.Errorf("%w: it was paid, by transaction %s", ErrRefused, known)
-		case verdict == NotPaid:
-			return Cancelled, nil
-		case verdict == PaidBack:
-			return Refunded, nil
-		case verdict == Paid && o.undone():
-			return 0, fmt.Errorf("%w: it is to be paid back, and perhaps was", ErrRefused)
-		case verdict != Paid:
-			return 0, fmt.Errorf("%w: no such verdict: %q", ErrRefused, verdict)
-		case known == "" && transactionID == "":
-			return 0, fmt.Errorf("%w: the transaction is missing", ErrRefused)
-		case known != "" && transactionID != "" && known != transactionID:
-			return 0, fmt.Errorf("%w: it was paid by transaction %s", ErrRefused, known)
-		case known == "":
-			o.TransactionID = transactionID
+		if (r.Verdict == SkipDeliveries) != (o.State == Undelivered) {
+			return 0, fmt.Errorf("%w: it is %s", ErrRefused, o.State)
 		}
-		return Charged, nil
+		switch r.Verdict {
+		case Paid:
+			return o.paid(r.TransactionID)
+		case NotPaid:
+			if o.TransactionID != "" {
+				return 0, fmt.Errorf("%w: it was paid, by transaction %s", ErrRefused, o.TransactionID)
+			}
+			return Cancelled, nil
+		case PaidBack:
+			return Refunded, nil
+		case Shipped:
+			return o.shipped(r.TrackingID)
+		case SkipDeliveries:
+			return o.skip(r.Skip)
+		}
+		return 0, fmt.Errorf("%w: no such verdict: %q", ErrRefused, r.Verdict)
 	})
+}
+
+// paid makes o one that was paid by the transaction.
+func (o *Order) paid(transactionID string) (State, error) {
+	switch known := o.TransactionID; {
+	case o.undone():
+		return 0, fmt.Errorf("%w: it is to be paid back, and perhaps was", ErrRefused)
+	case known == "" && transactionID == "":
+		return 0, fmt.Errorf("%w: the transaction is missing", ErrRefused)
+	case known != "" && transactionID != "" && known != transactionID:
+		return 0, fmt.Errorf("%w: it was paid by transaction %s", ErrRefused, known)
+	case known == "":
+		o.TransactionID = transactionID
+	}
+	return Charged, nil
+}
+
+// shipped makes o one that was shipped with the tracking id.
+func (o *Order) shipped(trackingID string) (State, error) {
+	switch {
+	case o.undone():
+		return 0, fmt.Errorf("%w: it is to be paid back, and perhaps was", ErrRefused)
+	case o.State != Parked || o.TransactionID == "":
+		return 0, fmt.Errorf("%w: nobody knows whether it was paid", ErrRefused)
+	case trackingID == "":
+		return 0, fmt.Errorf("%w: the tracking id is missing", ErrRefused)
+	}
+	o.TrackingID = trackingID
+	return Placed, nil
+}
+
+// skip makes o one that does without the deliveries.
+func (o *Order) skip(deliveries Delivery) (State, error) {
+	if deliveries == 0 || !o.Undeliverable.Has(deliveries) {
+		return 0, fmt.Errorf("%w: only a delivery that could not be made can be skipped", ErrRefused)
+	}
+	o.Undeliverable &^= deliveries
+	o.Skipped |= deliveries
+	if o.Undeliverable != 0 {
+		return Undelivered, nil
+	}
+	return Completed, nil
 }
 
 // undone tells whether the charge's reversal was ever asked for: it may land at any time, so the order must not be shipped.
@@ -108,9 +167,9 @@ func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Orde
 	if to == Cancelled {
 		o.Key = ""
 	}
-	hold := time.Duration(0) // for recovery to take up at once
-	if to.Final() {
-		hold = retention
+	hold := p.hold(to)
+	if to.Queue() != 0 {
+		hold = 0 // for recovery to take up at once
 	}
 	return o, p.Store.Save(ctx, o, from, hold)
 }

@@ -59,7 +59,7 @@ func TestAPersonResolvesAnOrder(t *testing.T) {
 
 func resolve(v Verdict, tx string) func(*Placer, ID) (*Order, error) {
 	return func(p *Placer, id ID) (*Order, error) {
-		return p.Resolve(p.life, id, v, tx, Note{By: "grace", Why: "asked the bank"})
+		return p.Resolve(p.life, id, Resolution{Verdict: v, TransactionID: tx}, Note{By: "grace", Why: "asked the bank"})
 	}
 }
 

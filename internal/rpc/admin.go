@@ -17,7 +17,7 @@ import (
 // order does not rest, and order.ErrRefused, with the reason, when the decision does not go with its record.
 type Resolver interface {
 	Retry(ctx context.Context, id order.ID, note order.Note) (*order.Order, error)
-	Resolve(ctx context.Context, id order.ID, verdict order.Verdict, transactionID string, note order.Note) (*order.Order, error)
+	Resolve(ctx context.Context, id order.ID, r order.Resolution, note order.Note) (*order.Order, error)
 }
 
 // decisionTime is how long it may take to record a decision.
@@ -64,7 +64,8 @@ func (a *admin) ResolveOrder(ctx context.Context, req *checkoutv1.ResolveOrderRe
 		return nil, bad.refuse()
 	}
 	return a.decide(ctx, id, func(ctx context.Context) (*order.Order, error) {
-		return a.resolver.Resolve(ctx, id, verdict, req.GetTransactionId(), order.Note{By: req.GetBy(), Why: req.GetWhy()})
+		r := order.Resolution{Verdict: verdict, TransactionID: req.GetTransactionId()}
+		return a.resolver.Resolve(ctx, id, r, order.Note{By: req.GetBy(), Why: req.GetWhy()})
 	})
 }
 

@@ -29,18 +29,17 @@ type desk struct {
 }
 
 type decision struct {
-	ID            order.ID
-	Verdict       order.Verdict // none: try again
-	TransactionID string
-	Note          order.Note
+	ID         order.ID
+	Resolution order.Resolution // none: try again
+	Note       order.Note
 }
 
 func (d *desk) Retry(_ context.Context, id order.ID, note order.Note) (*order.Order, error) {
-	return d.Resolve(nil, id, "", "", note) //nolint:staticcheck // it is not looked at
+	return d.Resolve(nil, id, order.Resolution{}, note) //nolint:staticcheck // it is not looked at
 }
 
-func (d *desk) Resolve(_ context.Context, id order.ID, verdict order.Verdict, transactionID string, note order.Note) (*order.Order, error) {
-	d.asked = append(d.asked, decision{id, verdict, transactionID, note})
+func (d *desk) Resolve(_ context.Context, id order.ID, r order.Resolution, note order.Note) (*order.Order, error) {
+	d.asked = append(d.asked, decision{id, r, note})
 	return &d.order, d.err
 }
 
@@ -72,10 +71,10 @@ func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {
 	}
 	bank := order.Note{By: "grace", Why: "asked the bank"}
 	want := []decision{
-		{id(1), "", "", order.Note{By: "grace", Why: "the carrier is back"}},
-		{id(1), order.Paid, "a receipt", bank},
-		{id(1), order.NotPaid, "", bank},
-		{id(1), order.PaidBack, "", bank},
+		{id(1), order.Resolution{}, order.Note{By: "grace", Why: "the carrier is back"}},
+		{id(1), order.Resolution{Verdict: order.Paid, TransactionID: "a receipt"}, bank},
+		{id(1), order.Resolution{Verdict: order.NotPaid}, bank},
+		{id(1), order.Resolution{Verdict: order.PaidBack}, bank},
 	}
 	if diff := cmp.Diff(want, d.asked); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)

@@ -164,8 +164,8 @@ func asking() []bug {
 		},
 		{
 			"a verdict against the record is taken", resolve,
-			`verdict == NotPaid && known != "":`,
-			`verdict == NotPaid && known == "?":`,
+			"		case NotPaid:\n			if o.TransactionID != \"\" {",
+			"		case NotPaid:\n			if o.TransactionID == \"?\" {",
 		},
 		{
 			"the total leaves the shipping out", pricing,

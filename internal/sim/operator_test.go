@@ -84,7 +84,7 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 	resolve := func(v order.Verdict, tx string) func(context.Context) error {
 		w.saw("a person says " + string(v))
 		return func(ctx context.Context) error {
-			_, err := p.placer.Resolve(ctx, o.ID, v, tx, note)
+			_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: v, TransactionID: tx}, note)
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (op operator) mistake(p *process, o *order.Order, note order.Note) func(con
 	w := op.w
 	verdict, tx := one(op.dice, order.NotPaid, order.Paid), "tx of another order"
 	return func(ctx context.Context) error {
-		_, err := p.placer.Resolve(ctx, o.ID, verdict, tx, note)
+		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: verdict, TransactionID: tx}, note)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if err == nil {
