@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"checkout/internal/order"
 )
 
-// Resolver does to an order that rests what people have decided. It returns order.ErrNotFound, order.ErrFenced when the
-// order does not rest, and order.ErrRefused, with the reason, when the decision does not go with its record.
+// Resolver does what operators have decided about an order. It returns order.ErrNotFound, order.ErrFenced when the order
+// does not wait for an operator, and order.ErrRefused, with the reason, when the decision contradicts its record.
 type Resolver interface {
 	Retry(ctx context.Context, id order.ID, note order.Note) (*order.Order, error)
 	Resolve(ctx context.Context, id order.ID, r order.Resolution, note order.Note) (*order.Order, error)
@@ -32,12 +33,12 @@ type admin struct {
 	log      *slog.Logger
 }
 
-// RetryOrder sends an order that rests on its way again.
+// RetryOrder continues an order that waits for an operator.
 func (a *admin) RetryOrder(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.Order, error) {
 	var bad violations
 	id := bad.id(req.GetOrderId())
-	bad.text("by", req.GetBy(), required)
-	bad.text("why", req.GetWhy(), optional)
+	bad.typed("by", req.GetBy(), required)
+	bad.typed("why", req.GetWhy(), optional)
 	if bad != nil {
 		return nil, bad.refuse()
 	}
@@ -46,40 +47,57 @@ func (a *admin) RetryOrder(ctx context.Context, req *checkoutv1.RetryOrderReques
 	})
 }
 
-// ResolveOrder records what a person has found out about an order's money.
+// ResolveOrder records what an operator has found out, or decided, about an order.
 func (a *admin) ResolveOrder(ctx context.Context, req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
 	var bad violations
 	id := bad.id(req.GetOrderId())
-	verdict, known := verdictOf(req.GetResolution())
-	if !known {
-		bad.add("resolution", "is none of PAID, NOT_PAID and REFUNDED")
-	}
-	bad.text("transaction_id", req.GetTransactionId(), optional)
-	if known && verdict != order.Paid {
-		bad.absent("transaction_id", req.GetTransactionId(), "goes with PAID only")
-	}
-	bad.text("by", req.GetBy(), required)
-	bad.text("why", req.GetWhy(), required)
+	resolution := bad.resolution(req)
+	bad.typed("by", req.GetBy(), required)
+	bad.typed("why", req.GetWhy(), required)
 	if bad != nil {
 		return nil, bad.refuse()
 	}
 	return a.decide(ctx, id, func(ctx context.Context) (*order.Order, error) {
-		r := order.Resolution{Verdict: verdict, TransactionID: req.GetTransactionId()}
-		return a.resolver.Resolve(ctx, id, r, order.Note{By: req.GetBy(), Why: req.GetWhy()})
+		return a.resolver.Resolve(ctx, id, resolution, order.Note{By: req.GetBy(), Why: req.GetWhy()})
 	})
 }
 
-func verdictOf(r checkoutv1.ResolveOrderRequest_Resolution) (_ order.Verdict, known bool) {
-	switch r {
+// resolution wants one that is known, with the fields that it needs and no others.
+func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resolution {
+	r := order.Resolution{TransactionID: req.GetTransactionId(), TrackingID: req.GetTrackingId(), Skip: v.deliveries("skip", req.GetSkip())}
+	switch is := req.GetResolution(); is {
 	case checkoutv1.ResolveOrderRequest_PAID:
-		return order.Paid, true
+		r.Verdict = order.Paid
 	case checkoutv1.ResolveOrderRequest_NOT_PAID:
-		return order.NotPaid, true
+		r.Verdict = order.NotPaid
 	case checkoutv1.ResolveOrderRequest_REFUNDED:
-		return order.PaidBack, true
+		r.Verdict = order.PaidBack
+	case checkoutv1.ResolveOrderRequest_SHIPPED:
+		r.Verdict = order.Shipped
+	case checkoutv1.ResolveOrderRequest_SKIP:
+		r.Verdict = order.SkipDeliveries
 	case checkoutv1.ResolveOrderRequest_RESOLUTION_UNSPECIFIED:
+		fallthrough
+	default:
+		v.add("resolution", fmt.Sprintf("must be one of PAID, NOT_PAID, REFUNDED, SHIPPED and SKIP, not %v", is))
+		return r
 	}
-	return "", false
+	v.typed("transaction_id", r.TransactionID, optional)
+	if r.Verdict != order.Paid {
+		v.absent("transaction_id", r.TransactionID, "is for PAID only")
+	}
+	if r.Verdict == order.Shipped {
+		v.typed("tracking_id", r.TrackingID, required)
+	} else {
+		v.absent("tracking_id", r.TrackingID, "is for SHIPPED only")
+	}
+	switch {
+	case r.Verdict == order.SkipDeliveries && len(req.GetSkip()) == 0:
+		v.add("skip", "is missing: email, event")
+	case r.Verdict != order.SkipDeliveries && len(req.GetSkip()) > 0:
+		v.add("skip", "is for SKIP only")
+	}
+	return r
 }
 
 // decide makes an answer of what the resolver does.
@@ -92,7 +110,7 @@ func (a *admin) decide(ctx context.Context, id order.ID, act func(context.Contex
 	case errors.Is(err, order.ErrNotFound):
 		return nil, notFound(id)
 	case errors.Is(err, order.ErrFenced):
-		return nil, refusal(codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for a person"+because(err, order.ErrFenced), id)
+		return nil, refusal(codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator"+because(err, order.ErrFenced), id)
 	case errors.Is(err, order.ErrRefused):
 		return nil, refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order"+because(err, order.ErrRefused), id)
 	default:

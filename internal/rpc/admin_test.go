@@ -53,18 +53,20 @@ func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {
 	t.Parallel()
 	d := &desk{order: order.Order{ID: id(1), State: order.Charged}}
 	client := deciding(t, d)
-	resolve := func(r checkoutv1.ResolveOrderRequest_Resolution, transaction string) (*checkoutv1.Order, error) {
-		return client.ResolveOrder(t.Context(), &checkoutv1.ResolveOrderRequest{OrderId: string(id(1)), Resolution: r, TransactionId: transaction, By: "grace", Why: "asked the bank"})
+	retry := &checkoutv1.RetryOrderRequest{OrderId: string(id(1)), By: "grace", Why: "the carrier is back"}
+	if got, err := client.RetryOrder(t.Context(), retry); err != nil || got.GetOrderId() != string(id(1)) {
+		t.Errorf("%v, %v; want the order", got, err)
 	}
-	for _, act := range []func() (*checkoutv1.Order, error){
-		func() (*checkoutv1.Order, error) {
-			return client.RetryOrder(t.Context(), &checkoutv1.RetryOrderRequest{OrderId: string(id(1)), By: "grace", Why: "the carrier is back"})
-		},
-		func() (*checkoutv1.Order, error) { return resolve(checkoutv1.ResolveOrderRequest_PAID, "a receipt") },
-		func() (*checkoutv1.Order, error) { return resolve(checkoutv1.ResolveOrderRequest_NOT_PAID, "") },
-		func() (*checkoutv1.Order, error) { return resolve(checkoutv1.ResolveOrderRequest_REFUNDED, "") },
+	for _, req := range []*checkoutv1.ResolveOrderRequest{
+		{Resolution: checkoutv1.ResolveOrderRequest_PAID, TransactionId: "a receipt"},
+		{Resolution: checkoutv1.ResolveOrderRequest_NOT_PAID},
+		{Resolution: checkoutv1.ResolveOrderRequest_REFUNDED},
+		{Resolution: checkoutv1.ResolveOrderRequest_SHIPPED, TrackingId: "a parcel"},
+		{Resolution: checkoutv1.ResolveOrderRequest_SKIP, Skip: []string{"email"}},
+		{Resolution: checkoutv1.ResolveOrderRequest_SKIP, Skip: []string{"event", "email"}},
 	} {
-		got, err := act()
+		req.OrderId, req.By, req.Why = string(id(1)), "grace", "asked the bank"
+		got, err := client.ResolveOrder(t.Context(), req)
 		if diff := cmp.Diff((view{}).message(&d.order), got, protocmp.Transform()); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
@@ -75,6 +77,9 @@ func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {
 		{id(1), order.Resolution{Verdict: order.Paid, TransactionID: "a receipt"}, bank},
 		{id(1), order.Resolution{Verdict: order.NotPaid}, bank},
 		{id(1), order.Resolution{Verdict: order.PaidBack}, bank},
+		{id(1), order.Resolution{Verdict: order.Shipped, TrackingID: "a parcel"}, bank},
+		{id(1), order.Resolution{Verdict: order.SkipDeliveries, Skip: order.EmailSent}, bank},
+		{id(1), order.Resolution{Verdict: order.SkipDeliveries, Skip: order.EmailSent | order.EventPublished}, bank},
 	}
 	if diff := cmp.Diff(want, d.asked); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
@@ -90,8 +95,8 @@ func TestWhyADecisionIsNotDone(t *testing.T) {
 		text   string
 	}{
 		"no order":           {order.ErrNotFound, codes.NotFound, "ORDER_NOT_FOUND", "there is no such order on record"},
-		"not at rest":        {fmt.Errorf("%w: it is completed", order.ErrFenced), codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for a person: it is completed"},
-		"just taken":         {fmt.Errorf("take order 1: %w", order.ErrFenced), codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for a person"},
+		"not at rest":        {fmt.Errorf("%w: it is completed", order.ErrFenced), codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator: it is completed"},
+		"just taken":         {fmt.Errorf("take order 1: %w", order.ErrFenced), codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator"},
 		"against its record": {fmt.Errorf("%w: the transaction is missing", order.ErrRefused), codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order: the transaction is missing"},
 		"no record":          {errors.New("disk I/O error"), codes.Unavailable, "UNAVAILABLE", "the decision was perhaps not recorded; look at the order, and decide again"},
 	} {
@@ -110,7 +115,15 @@ func TestADecisionIsChecked(t *testing.T) {
 	t.Parallel()
 	d := &desk{}
 	client := deciding(t, d)
+	const card = "4432-8015-6152-0454"
 	long := strings.Repeat("x", 257)
+	resolution := func(is checkoutv1.ResolveOrderRequest_Resolution, change ...func(*checkoutv1.ResolveOrderRequest)) *checkoutv1.ResolveOrderRequest {
+		req := &checkoutv1.ResolveOrderRequest{OrderId: string(id(1)), Resolution: is, By: "grace", Why: "asked the bank"}
+		for _, c := range change {
+			c(req)
+		}
+		return req
+	}
 	for _, test := range []struct {
 		req    proto.Message
 		fields []string
@@ -118,10 +131,21 @@ func TestADecisionIsChecked(t *testing.T) {
 		{&checkoutv1.RetryOrderRequest{}, []string{"order_id", "by"}},
 		{&checkoutv1.RetryOrderRequest{OrderId: string(id(1)), By: " "}, []string{"by"}},
 		{&checkoutv1.RetryOrderRequest{OrderId: string(id(1)), By: "grace\x1b[2J", Why: long}, []string{"by", "why"}},
+		{&checkoutv1.RetryOrderRequest{OrderId: string(id(1)), By: "grace " + card, Why: card}, []string{"by", "why"}},
+		{resolution(0), []string{"resolution"}},
+		{resolution(6), []string{"resolution"}},
 		{&checkoutv1.ResolveOrderRequest{}, []string{"order_id", "resolution", "by", "why"}},
-		{&checkoutv1.ResolveOrderRequest{OrderId: string(id(1)), Resolution: 4, By: "grace", Why: "so"}, []string{"resolution"}},
-		{&checkoutv1.ResolveOrderRequest{OrderId: string(id(1)), Resolution: 2, TransactionId: "t", By: "grace", Why: "so"}, []string{"transaction_id"}},
-		{&checkoutv1.ResolveOrderRequest{OrderId: string(id(1)), Resolution: 1, TransactionId: long, By: "grace", Why: "so"}, []string{"transaction_id"}},
+		{resolution(2, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId = "t" }), []string{"transaction_id"}},
+		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId = long }), []string{"transaction_id"}},
+		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId = card }), []string{"transaction_id"}},
+		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.TrackingId = "t" }), []string{"tracking_id"}},
+		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.Skip = []string{"email"} }), []string{"skip"}},
+		{resolution(4), []string{"tracking_id"}},
+		{resolution(4, func(r *checkoutv1.ResolveOrderRequest) { r.TrackingId = card }), []string{"tracking_id"}},
+		{resolution(4, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId, r.TrackingId = "t", "t" }), []string{"transaction_id"}},
+		{resolution(5), []string{"skip"}},
+		{resolution(5, func(r *checkoutv1.ResolveOrderRequest) { r.Skip = []string{"email", "cart"} }), []string{"skip[1]"}},
+		{resolution(3, func(r *checkoutv1.ResolveOrderRequest) { r.By, r.Why = card, "card "+card }), []string{"by", "why"}},
 	} {
 		t.Run(fmt.Sprint(test.req), func(t *testing.T) {
 			var err error

@@ -54,11 +54,34 @@ func (v *violations) text(field, s string, must bool) {
 	}
 }
 
+// typed wants a text that an operator may have recorded, and shown: one without a card number.
+func (v *violations) typed(field, s string, must bool) {
+	v.text(field, s, must)
+	if uuid.Validate(s) != nil && order.HasCardNumber(s) {
+		v.add(field, "has what looks like a card number in it, which must not be recorded: leave it out")
+	}
+}
+
 // absent wants nothing in a field that does not go with the others.
 func (v *violations) absent(field, s, why string) {
 	if s != "" {
 		v.add(field, why)
 	}
+}
+
+// deliveries wants names of deliveries that an operator can decide to do without.
+func (v *violations) deliveries(field string, names []string) (set order.Delivery) {
+	for i, name := range names {
+		switch name {
+		case "email":
+			set |= order.EmailSent
+		case "event":
+			set |= order.EventPublished
+		default:
+			v.add(fmt.Sprintf("%s[%d]", field, i), "must be email or event")
+		}
+	}
+	return set
 }
 
 // id wants the id of an order in the field order_id: a UUID in the form of RFC 9562, §4.

@@ -201,6 +201,9 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		Changed:        timestamppb.New(o.Changed),
 		TraceId:        traceID(o.Trace["traceparent"]),
 		NeedsPerson:    v.needsPerson(o.State),
+		ShipAttempts:   count(o.ShipAttempts),
+		Undeliverable:  named(o.Undeliverable),
+		Skipped:        named(o.Skipped),
 	}
 	for _, e := range o.Story {
 		m.Story = append(m.Story, event(e))
@@ -237,13 +240,18 @@ func event(e order.Event) *checkoutv1.Event {
 
 func count(n int) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // it is bounded on the spot
 
-// owed names what a placed order is still owed.
-func owed(o *order.Order) (names []string) {
+// owed names the deliveries of a placed order that are still to be made.
+func owed(o *order.Order) []string {
 	if o.State != order.Placed {
 		return nil
 	}
+	return named(^(o.Delivered | o.Undeliverable | o.Skipped))
+}
+
+// named are the names of the deliveries in set.
+func named(set order.Delivery) (names []string) {
 	for _, d := range deliveries() {
-		if !o.Delivered.Has(d.is) {
+		if set.Has(d.is) {
 			names = append(names, d.name)
 		}
 	}

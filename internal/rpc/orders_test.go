@@ -73,7 +73,7 @@ func everything() order.Order {
 		Address:  order.Address{Street: "12 St James's Square", City: "London", Country: "UK", ZipCode: "SW1Y"},
 		Items:    []order.Item{{Line: order.Line{ProductID: "lens", Quantity: 2}, Cost: usd(19, 990_000_000)}},
 		Shipping: usd(8, 0), Total: usd(47, 980_000_000),
-		TransactionID: "a receipt", TrackingID: "a parcel", Delivered: order.CartSettled, Reason: "a reason", Attempts: 3,
+		TransactionID: "a receipt", TrackingID: "a parcel", Delivered: order.CartSettled, Reason: "a reason", Attempts: 3, ShipAttempts: 2,
 		Story: []order.Event{
 			{At: at, State: order.Charging},
 			{At: at.Add(time.Second), State: order.Charged, Step: order.StepShip, Problem: "away", Times: 2, Last: at.Add(2 * time.Second)},
@@ -94,7 +94,7 @@ func TestAnOrderIsToldWithItsStory(t *testing.T) {
 		OrderId: string(id(1)), State: checkoutv1.OrderState_PLACED, UserId: "ada", IdempotencyKey: "a key",
 		Items:    []*oteldemo.OrderItem{{Item: &oteldemo.CartItem{ProductId: "lens", Quantity: 2}, Cost: &oteldemo.Money{CurrencyCode: "USD", Units: 19, Nanos: 990_000_000}}},
 		Shipping: &oteldemo.Money{CurrencyCode: "USD", Units: 8}, Total: &oteldemo.Money{CurrencyCode: "USD", Units: 47, Nanos: 980_000_000},
-		TransactionId: "a receipt", TrackingId: "a parcel", Owed: []string{"email", "event"}, Reason: "a reason", Attempts: 3,
+		TransactionId: "a receipt", TrackingId: "a parcel", Owed: []string{"email", "event"}, Reason: "a reason", Attempts: 3, ShipAttempts: 2,
 		Created: timestamppb.New(at), Changed: timestamppb.New(at.Add(time.Hour)),
 		TraceId: "4bf92f3577b34da6a3ce929d0e0e4736",
 		Story: []*checkoutv1.Event{
@@ -111,6 +111,24 @@ func TestAnOrderIsToldWithItsStory(t *testing.T) {
 		got, err := client.GetOrder(t.Context(), req)
 		if diff := cmp.Diff(want, got, protocmp.Transform()); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
+func TestWhatIsGivenUpIsNotPending(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		order                        order.Order
+		owed, undeliverable, skipped []string
+	}{
+		"nothing is done yet":      {order.Order{State: order.Placed}, []string{"cart", "email", "event"}, nil, nil},
+		"the e-mail failed":        {order.Order{State: order.Placed, Delivered: order.CartSettled, Undeliverable: order.EmailSent}, []string{"event"}, []string{"email"}, nil},
+		"the e-mail is skipped":    {order.Order{State: order.Placed, Skipped: order.EmailSent}, []string{"cart", "event"}, nil, []string{"email"}},
+		"the event waits for help": {order.Order{State: order.Undelivered, Delivered: order.CartSettled, Undeliverable: order.EventPublished, Skipped: order.EmailSent}, nil, []string{"event"}, []string{"email"}},
+	} {
+		got := (view{}).message(&test.order)
+		if diff := cmp.Diff([][]string{test.owed, test.undeliverable, test.skipped}, [][]string{got.GetOwed(), got.GetUndeliverable(), got.GetSkipped()}); diff != "" {
+			t.Errorf("%s: pending, undeliverable, skipped (-want +got):\n%s", name, diff)
 		}
 	}
 }

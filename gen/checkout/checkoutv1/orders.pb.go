@@ -113,6 +113,10 @@ const (
 	ResolveOrderRequest_NOT_PAID ResolveOrderRequest_Resolution = 2
 	// The money was given back: the order is over.
 	ResolveOrderRequest_REFUNDED ResolveOrderRequest_Resolution = 3
+	// The parcel was sent: the order is placed.
+	ResolveOrderRequest_SHIPPED ResolveOrderRequest_Resolution = 4
+	// The deliveries in skip are not to be made: the order continues without them.
+	ResolveOrderRequest_SKIP ResolveOrderRequest_Resolution = 5
 )
 
 // Enum value maps for ResolveOrderRequest_Resolution.
@@ -122,12 +126,16 @@ var (
 		1: "PAID",
 		2: "NOT_PAID",
 		3: "REFUNDED",
+		4: "SHIPPED",
+		5: "SKIP",
 	}
 	ResolveOrderRequest_Resolution_value = map[string]int32{
 		"RESOLUTION_UNSPECIFIED": 0,
 		"PAID":                   1,
 		"NOT_PAID":               2,
 		"REFUNDED":               3,
+		"SHIPPED":                4,
+		"SKIP":                   5,
 	}
 )
 
@@ -183,9 +191,15 @@ type Order struct {
 	TraceId string `protobuf:"bytes,15,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// Oldest first.
 	Story []*Event `protobuf:"bytes,16,rep,name=story,proto3" json:"story,omitempty"`
-	// Whether a person has to look at it: it is parked, or in doubt or to be paid back with a payment service that cannot be
-	// asked, and no program will take it further.
-	NeedsPerson   bool `protobuf:"varint,17,opt,name=needs_person,json=needsPerson,proto3" json:"needs_person,omitempty"`
+	// Whether an operator has to decide: it is parked or undelivered, or it is in doubt or refunding and the payment service
+	// has neither a look-up nor a refund.
+	NeedsPerson bool `protobuf:"varint,17,opt,name=needs_person,json=needsPerson,proto3" json:"needs_person,omitempty"`
+	// Shipments that were sent, or are about to be, and that may each have become a parcel.
+	ShipAttempts int32 `protobuf:"varint,18,opt,name=ship_attempts,json=shipAttempts,proto3" json:"ship_attempts,omitempty"`
+	// Deliveries that failed for good, or for a day: "email", "event".
+	Undeliverable []string `protobuf:"bytes,19,rep,name=undeliverable,proto3" json:"undeliverable,omitempty"`
+	// Deliveries that an operator has decided to do without: "email", "event".
+	Skipped       []string `protobuf:"bytes,20,rep,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -337,6 +351,27 @@ func (x *Order) GetNeedsPerson() bool {
 		return x.NeedsPerson
 	}
 	return false
+}
+
+func (x *Order) GetShipAttempts() int32 {
+	if x != nil {
+		return x.ShipAttempts
+	}
+	return 0
+}
+
+func (x *Order) GetUndeliverable() []string {
+	if x != nil {
+		return x.Undeliverable
+	}
+	return nil
+}
+
+func (x *Order) GetSkipped() []string {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
 }
 
 // Event is a line of an order's story: a change of state, a try that failed, or what a person did.
@@ -752,8 +787,12 @@ type ResolveOrderRequest struct {
 	// With PAID: the charge's transaction, unless it is on record.
 	TransactionId string `protobuf:"bytes,3,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	// Who found out and how, as it shall stand in the story. Both are required.
-	By            string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
-	Why           string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	By  string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Why string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	// With SHIPPED: the parcel's tracking id. Required.
+	TrackingId string `protobuf:"bytes,6,opt,name=tracking_id,json=trackingId,proto3" json:"tracking_id,omitempty"`
+	// With SKIP: the deliveries to do without, "email" or "event". At least one.
+	Skip          []string `protobuf:"bytes,7,rep,name=skip,proto3" json:"skip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -823,11 +862,25 @@ func (x *ResolveOrderRequest) GetWhy() string {
 	return ""
 }
 
+func (x *ResolveOrderRequest) GetTrackingId() string {
+	if x != nil {
+		return x.TrackingId
+	}
+	return ""
+}
+
+func (x *ResolveOrderRequest) GetSkip() []string {
+	if x != nil {
+		return x.Skip
+	}
+	return nil
+}
+
 var File_checkout_v1_orders_proto protoreflect.FileDescriptor
 
 const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\n" +
-	"\x18checkout/v1/orders.proto\x12\vcheckout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13oteldemo/demo.proto\"\xf6\x04\n" +
+	"\x18checkout/v1/orders.proto\x12\vcheckout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13oteldemo/demo.proto\"\xdb\x05\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.checkout.v1.OrderStateR\x05state\x12\x17\n" +
@@ -847,7 +900,10 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\achanged\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\achanged\x12\x19\n" +
 	"\btrace_id\x18\x0f \x01(\tR\atraceId\x12(\n" +
 	"\x05story\x18\x10 \x03(\v2\x12.checkout.v1.EventR\x05story\x12!\n" +
-	"\fneeds_person\x18\x11 \x01(\bR\vneedsPerson\"\xe6\x01\n" +
+	"\fneeds_person\x18\x11 \x01(\bR\vneedsPerson\x12#\n" +
+	"\rship_attempts\x18\x12 \x01(\x05R\fshipAttempts\x12$\n" +
+	"\rundeliverable\x18\x13 \x03(\tR\rundeliverable\x12\x18\n" +
+	"\askipped\x18\x14 \x03(\tR\askipped\"\xe6\x01\n" +
 	"\x05Event\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.checkout.v1.OrderStateR\x05state\x12\x12\n" +
@@ -876,7 +932,7 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\x11RetryOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"\x96\x02\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\xe2\x02\n" +
 	"\x13ResolveOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12K\n" +
 	"\n" +
@@ -884,13 +940,18 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"resolution\x12%\n" +
 	"\x0etransaction_id\x18\x03 \x01(\tR\rtransactionId\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x10\n" +
-	"\x03why\x18\x05 \x01(\tR\x03why\"N\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\x12\x1f\n" +
+	"\vtracking_id\x18\x06 \x01(\tR\n" +
+	"trackingId\x12\x12\n" +
+	"\x04skip\x18\a \x03(\tR\x04skip\"e\n" +
 	"\n" +
 	"Resolution\x12\x1a\n" +
 	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04PAID\x10\x01\x12\f\n" +
 	"\bNOT_PAID\x10\x02\x12\f\n" +
-	"\bREFUNDED\x10\x03*\xc4\x01\n" +
+	"\bREFUNDED\x10\x03\x12\v\n" +
+	"\aSHIPPED\x10\x04\x12\b\n" +
+	"\x04SKIP\x10\x05*\xc4\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
 	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\f\n" +

@@ -224,13 +224,14 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// OrderAdmin is for people who resolve what no program can. It is served on the operators' listener alone.
+// OrderAdmin is for operators, who decide what no program can. It is served on the operators' listener alone.
 type OrderAdminClient interface {
-	// RetryOrder sends an order that rests on its way again, from where it stopped. Errors: NOT_FOUND; FAILED_PRECONDITION
-	// when it does not rest, or cannot go on without a resolution.
+	// RetryOrder continues an order that waits for an operator, from where it stopped: a parked order is shipped again, the
+	// e-mail and the event of an undelivered one are sent again. Errors: INVALID_ARGUMENT; NOT_FOUND; FAILED_PRECONDITION when
+	// it does not wait for an operator, or cannot continue without a resolution.
 	RetryOrder(ctx context.Context, in *RetryOrderRequest, opts ...grpc.CallOption) (*Order, error)
-	// ResolveOrder records what a person has found out about an order's money. Errors: NOT_FOUND; INVALID_ARGUMENT;
-	// FAILED_PRECONDITION when the order does not rest, or the resolution contradicts its record.
+	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
+	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(ctx context.Context, in *ResolveOrderRequest, opts ...grpc.CallOption) (*Order, error)
 }
 
@@ -266,13 +267,14 @@ func (c *orderAdminClient) ResolveOrder(ctx context.Context, in *ResolveOrderReq
 // All implementations must embed UnimplementedOrderAdminServer
 // for forward compatibility.
 //
-// OrderAdmin is for people who resolve what no program can. It is served on the operators' listener alone.
+// OrderAdmin is for operators, who decide what no program can. It is served on the operators' listener alone.
 type OrderAdminServer interface {
-	// RetryOrder sends an order that rests on its way again, from where it stopped. Errors: NOT_FOUND; FAILED_PRECONDITION
-	// when it does not rest, or cannot go on without a resolution.
+	// RetryOrder continues an order that waits for an operator, from where it stopped: a parked order is shipped again, the
+	// e-mail and the event of an undelivered one are sent again. Errors: INVALID_ARGUMENT; NOT_FOUND; FAILED_PRECONDITION when
+	// it does not wait for an operator, or cannot continue without a resolution.
 	RetryOrder(context.Context, *RetryOrderRequest) (*Order, error)
-	// ResolveOrder records what a person has found out about an order's money. Errors: NOT_FOUND; INVALID_ARGUMENT;
-	// FAILED_PRECONDITION when the order does not rest, or the resolution contradicts its record.
+	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
+	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(context.Context, *ResolveOrderRequest) (*Order, error)
 	mustEmbedUnimplementedOrderAdminServer()
 }
