@@ -8,6 +8,7 @@
 //	go run ./bench -floor parallel,sequential            beside bare programs that make the same calls
 //	go run ./bench -against ~/stock-checkout             beside another executable
 //	go run ./bench -container 20 -concurrency 16,64      in a small, cold container
+//	go run ./bench -overload                             more is wanted than can be done; -h tells more
 //
 // Programs take turns, a little of each in every round, because a machine that others use too is never the same for
 // long: what to believe are the ratios.
@@ -21,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"checkout/bench/floor"
@@ -49,6 +51,8 @@ func dispatch(ctx context.Context, args []string) error {
 		return runShop(ctx, os.Stdin, os.Stdout)
 	case len(args) == 2 && args[0] == modeFloor:
 		return floor.Run(ctx, floor.Kind(args[1]), os.Getenv)
+	case slices.Contains(args, "-overload"):
+		return runOverload(ctx, args)
 	}
 	self, err := os.Executable()
 	if err != nil {

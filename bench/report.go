@@ -32,6 +32,11 @@ type report struct {
 
 // table prints a table and, in performance.md, puts it between the markers of its name.
 func (r report) table(name string, t table, legend string) error {
+	return r.page("performance.md", name, t, legend)
+}
+
+// page is table for another page.
+func (r report) page(page, name string, t table, legend string) error {
 	text := t.markdown()
 	if r.csv {
 		var err error
@@ -42,12 +47,12 @@ func (r report) table(name string, t table, legend string) error {
 	if _, err := io.WriteString(r.out, text); err != nil || r.docs == "" {
 		return err
 	}
-	path := filepath.Join(r.docs, "performance.md")
-	page, err := os.ReadFile(path)
+	path := filepath.Join(r.docs, page)
+	before, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	replaced, err := between(string(page), name, "\n"+t.markdown()+"\n"+legend)
+	replaced, err := between(string(before), name, "\n"+t.markdown()+"\n"+legend)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

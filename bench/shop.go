@@ -11,11 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
 	metricsv1 "go.opentelemetry.io/proto/otlp/metrics/v1"
 
+	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/process"
 )
@@ -89,6 +91,73 @@ func (d *Desk) Fill(f Filling, _ *struct{}) error {
 		for at := range f.cart(i) {
 			d.shop.Cart.Put(f.Prefix+strconv.Itoa(i), products[at].GetId(), 1)
 		}
+	}
+	return nil
+}
+
+// Supplying asks for carts that fill themselves: every user's holds so many Lines of the first Products of the catalogue,
+// one piece each, until it is emptied; that of a user whose name begins with Greedy holds them for good.
+type Supplying struct {
+	Lines, Products int
+	Greedy          string
+}
+
+// Supply makes carts fill themselves.
+func (d *Desk) Supply(s Supplying, _ *struct{}) error {
+	products := d.shop.Catalog.Products()
+	if s.Lines > s.Products || s.Products > len(products) {
+		return fmt.Errorf("%d lines of %d products: there are %d products", s.Lines, s.Products, len(products))
+	}
+	f := Filling{Lines: s.Lines, Products: s.Products}
+	d.shop.Cart.Supply(func(user string) (items []*oteldemo.CartItem, endless bool) {
+		number, _ := strconv.Atoi(user[max(0, len(user)-9):]) // a name without a number is as good as number 0
+		for at := range f.cart(max(number, 0)) {
+			items = append(items, &oteldemo.CartItem{ProductId: products[at].GetId(), Quantity: 1})
+		}
+		return items, s.Greedy != "" && strings.HasPrefix(user, s.Greedy)
+	})
+	return nil
+}
+
+// Limiting limits how many calls of a method a second are done; see demo.Trouble. An empty Method ends all limits.
+type Limiting struct {
+	Method  string
+	Rate    float64
+	Persist bool
+}
+
+// Limit limits a method, which only one neighbour has.
+func (d *Desk) Limit(l Limiting, _ *struct{}) error {
+	s := d.shop
+	methods := map[string]*demo.Neighbour{
+		"GetCart": s.Cart.Neighbour, "EmptyCart": s.Cart.Neighbour, "GetProduct": s.Catalog.Neighbour, "Convert": s.Currency.Neighbour,
+		"Charge": s.Payment.Neighbour, "get-quote": s.Shipping.Neighbour, "ship-order": s.Shipping.Neighbour, "send_order_confirmation": s.Email.Neighbour,
+	}
+	if l.Method == "" {
+		for method, n := range methods {
+			n.Trouble(demo.Trouble{}, method)
+		}
+		return nil
+	}
+	n := methods[l.Method]
+	if n == nil {
+		return fmt.Errorf("no neighbour has a method %q", l.Method)
+	}
+	n.Trouble(demo.Trouble{Rate: l.Rate, Persist: l.Persist}, l.Method)
+	return nil
+}
+
+// ChargeCount is how many charges are in the payment service's ledger.
+func (d *Desk) ChargeCount(_ struct{}, n *int) error { //nolint:unparam // net/rpc wants it so
+	*n = len(d.shop.Payment.Charges())
+	return nil
+}
+
+// Charged are the orders of all charges but the first so many.
+func (d *Desk) Charged(skip int, orders *[]string) error { //nolint:unparam // likewise
+	charges := d.shop.Payment.Charges()
+	for _, c := range charges[min(skip, len(charges)):] {
+		*orders = append(*orders, c.Key)
 	}
 	return nil
 }

@@ -16,8 +16,9 @@ type Cart struct {
 	*Neighbour
 	oteldemo.UnimplementedCartServiceServer
 
-	mu    sync.Mutex
-	carts map[string][]*oteldemo.CartItem
+	mu     sync.Mutex
+	carts  map[string][]*oteldemo.CartItem
+	supply func(userID string) (items []*oteldemo.CartItem, endless bool)
 }
 
 func newCart(n *Neighbour) (*Cart, func() error) {
@@ -38,12 +39,24 @@ func (c *Cart) Put(userID, productID string, quantity int32) {
 	c.carts[userID] = append(c.carts[userID], &oteldemo.CartItem{ProductId: productID, Quantity: quantity})
 }
 
+// Supply makes carts of their own accord: for a user of whom it knows nothing yet the cart holds what fill returns, until
+// it is emptied; for good, if it is endless. A load of any number of users then needs no carts that are filled beforehand.
+func (c *Cart) Supply(fill func(userID string) (items []*oteldemo.CartItem, endless bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.supply = fill
+}
+
 // Items is what a user's cart holds.
 func (c *Cart) Items(userID string) []*oteldemo.CartItem {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	known, ok := c.carts[userID]
+	if !ok && c.supply != nil {
+		known, _ = c.supply(userID)
+	}
 	var items []*oteldemo.CartItem
-	for _, item := range c.carts[userID] {
+	for _, item := range known {
 		items = append(items, proto.CloneOf(item))
 	}
 	return items
@@ -65,5 +78,10 @@ func (c *Cart) EmptyCart(_ context.Context, req *oteldemo.EmptyCartRequest) (*ot
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.carts, req.GetUserId())
+	if c.supply != nil {
+		if _, endless := c.supply(req.GetUserId()); !endless {
+			c.carts[req.GetUserId()] = nil // known, and empty
+		}
+	}
 	return &oteldemo.Empty{}, nil
 }

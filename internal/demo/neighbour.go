@@ -47,6 +47,7 @@ type Neighbour struct {
 
 	mu       sync.Mutex
 	troubles map[string]Trouble
+	queues   map[string]*queue
 	counts   map[string]int
 	active   int
 	peak     int
@@ -61,6 +62,7 @@ func newNeighbour(d *door, b *bell) *Neighbour {
 		life:     life,
 		end:      end,
 		troubles: make(map[string]Trouble),
+		queues:   make(map[string]*queue),
 		counts:   make(map[string]int),
 		calls:    tail[Call]{limit: maxCalls},
 	}
@@ -149,6 +151,31 @@ func (n *Neighbour) delay(method string, d time.Duration) bool {
 	return n.life.Err() == nil
 }
 
+// wait keeps a call for as long as its trouble says before anything is done. It returns the context to go on with, and
+// false when the call is over: its caller has left, or the neighbour closes.
+func (n *Neighbour) wait(ctx context.Context, method string, t Trouble) (context.Context, bool) {
+	if !pause(ctx, t.Latency) {
+		return ctx, false
+	}
+	if t.Rate <= 0 {
+		return ctx, true
+	}
+	n.mu.Lock()
+	if n.queues[method] == nil {
+		n.queues[method] = newQueue()
+	}
+	q := n.queues[method]
+	n.mu.Unlock()
+	waiting, cancel := context.WithCancel(ctx)
+	if t.Persist {
+		ctx = context.WithoutCancel(ctx)
+		waiting, cancel = context.WithCancel(ctx)
+	}
+	defer cancel()
+	defer context.AfterFunc(n.life, cancel)()
+	return ctx, q.pass(waiting, t.Rate)
+}
+
 func (n *Neighbour) done() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -191,8 +218,9 @@ func (n *Neighbour) intercept(ctx context.Context, req any, info *grpc.UnaryServ
 	trouble := n.begin(call)
 	defer n.done()
 
-	if !pause(ctx, trouble.Latency) {
-		return nil, status.FromContextError(ctx.Err()).Err()
+	ctx, ok := n.wait(ctx, call.Method, trouble)
+	if !ok {
+		return nil, status.Error(codes.Canceled, "the caller has left, or the shop has closed")
 	}
 	switch trouble.Fault {
 	case Refuse:
@@ -232,9 +260,11 @@ func (n *Neighbour) wrap(next http.Handler) http.Handler {
 		trouble := n.begin(Call{Method: method, Header: r.Header.Clone(), Body: body})
 		defer n.done()
 
-		if !pause(r.Context(), trouble.Latency) {
+		ctx, ok := n.wait(r.Context(), method, trouble)
+		if !ok {
 			return
 		}
+		r = r.WithContext(ctx)
 		switch trouble.Fault {
 		case None:
 			next.ServeHTTP(w, r)

@@ -53,6 +53,12 @@ type Trouble struct {
 	// Latency is how much longer every call takes.
 	Latency time.Duration
 
+	// Rate is how many calls of a method are done a second, one after the other, in the order in which they came; 0 is no
+	// limit. A call whose caller leaves while it waits is not done, unless Persist.
+	Rate float64
+	// Persist does calls of a limited Rate whose caller has left, too.
+	Persist bool
+
 	// Fault is how calls go wrong: all of them, unless Every or Chance says which.
 	Fault Fault
 	// Every makes each Every-th call of a method go wrong, beginning with the Every-th.
@@ -87,6 +93,34 @@ func (t Trouble) meet(n int) Fault {
 func (t Trouble) code() codes.Code { return cmp.Or(t.Code, codes.Unavailable) }
 
 func (t Trouble) status() int { return cmp.Or(t.Status, http.StatusServiceUnavailable) }
+
+// queue lets calls through one after the other.
+type queue struct {
+	turn chan struct{} // taken by the call that is being done; Go serves those who wait first come, first served
+	free time.Time     // when the last of those that had their turn is done; whoever has the turn may look
+}
+
+func newQueue() *queue { return &queue{turn: make(chan struct{}, 1)} }
+
+// pass waits for the call's turn, and then for as long as one call takes at rate. It returns false when ctx ends before
+// the turn comes. A call that is begun is finished.
+func (q *queue) pass(ctx context.Context, rate float64) bool {
+	came := time.Now()
+	select {
+	case q.turn <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	defer func() { <-q.turn }()
+	if ctx.Err() != nil {
+		return false
+	}
+	if q.free.Before(came) {
+		q.free = came
+	}
+	q.free = q.free.Add(time.Duration(float64(time.Second) / rate))
+	return pause(context.WithoutCancel(ctx), time.Until(q.free)) // a timer that is late for one is made up for by the next
+}
 
 // pause waits, and tells whether it could.
 func pause(ctx context.Context, d time.Duration) bool {
