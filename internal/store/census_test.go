@@ -67,13 +67,20 @@ func countsTheUnfinished(t *testing.T, s interface {
 			t.Fatal(err)
 		}
 	}
+	givenUp := &order.Order{
+		ID: "given-up", UserID: "given-up", Epoch: 1, State: order.Placed, Currency: "USD", Created: time.Now().Add(-20 * time.Hour),
+		Delivered: order.CartSettled, Undeliverable: order.EmailSent,
+	}
+	if _, err := s.Open(t.Context(), givenUp, time.Minute, time.Now(), ""); err != nil {
+		t.Fatal(err)
+	}
 	want := map[string]int{
 		"charging 0, oldest 2h":  2,
 		"in_doubt 0, oldest 3h":  1,
 		"refunding 0, oldest 4h": 1,
 		"charged 0, oldest 5h":   1,
 		"placed 1, oldest 8h":    2,
-		"placed 3, oldest 7h":    1,
+		"placed 3, oldest 20h":   2, // the e-mail of one is sent, that of the other cannot be
 		"parked 0, oldest 9h":    1,
 	}
 	if diff := cmp.Diff(want, censusOf(t, s)); diff != "" {

@@ -74,7 +74,7 @@ func encode(o *order.Order) (*record, error) {
 		epoch:     o.Epoch,
 		userID:    o.UserID,
 		key:       o.Key,
-		delivered: o.Delivered,
+		delivered: o.Delivered | o.Undeliverable | o.Skipped, // so that a census counts what is pending and no more
 		attempts:  o.Attempts,
 		created:   o.Created.UnixMilli(),
 		changed:   o.Changed.UnixMilli(),
@@ -246,9 +246,9 @@ func (r *record) decode() (*order.Order, error) {
 		TransactionID: body.GetTransactionId(),
 		TrackingID:    body.GetTrackingId(),
 		ShipAttempts:  int(body.GetShipAttempts()),
-		Delivered:     r.delivered,
-		Undeliverable: order.Delivery(body.GetUndeliverable()), //nolint:gosec // as it was encoded
-		Skipped:       order.Delivery(body.GetSkipped()),       //nolint:gosec // as it was encoded
+		Delivered:     r.delivered &^ order.Delivery(body.GetUndeliverable()|body.GetSkipped()), //nolint:gosec // as it was encoded
+		Undeliverable: order.Delivery(body.GetUndeliverable()),                                  //nolint:gosec // as it was encoded
+		Skipped:       order.Delivery(body.GetSkipped()),                                        //nolint:gosec // as it was encoded
 		Reason:        body.GetReason(),
 		Attempts:      r.attempts,
 		Story:         decodeStory(body.GetStory()),

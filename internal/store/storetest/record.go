@@ -27,10 +27,18 @@ func comesBack(t *testing.T, s Store) {
 			{At: o.Changed, State: order.Placed, Step: order.StepEmail, Problem: "unavailable", Times: 3, Last: o.Changed.Add(time.Second)},
 		}
 		o.Attempts = 3
+		o.ShipAttempts = 2
+		o.Undeliverable = order.EmailSent
 		o.Changed = o.Changed.Add(time.Second)
 	})
 	mustSave(t, s, placed, held)
 	mustHold(t, s, placed)
+
+	skipped := with(in(placed, order.Completed), func(o *order.Order) { o.Undeliverable, o.Skipped = 0, order.EmailSent })
+	if err := s.Save(t.Context(), skipped, order.Placed, held); err != nil {
+		t.Fatal(err)
+	}
+	mustHold(t, s, skipped)
 
 	bare := &order.Order{ID: "2", UserID: "2", State: order.Charging, Created: opened.Created, Changed: opened.Changed}
 	mustOpen(t, s, bare, held)
