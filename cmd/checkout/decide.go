@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -15,22 +16,23 @@ import (
 type decision struct {
 	remote
 
-	id, by, why            string
-	paid, notPaid, payback bool
-	transaction            string
-	json                   bool
+	id, by, why                     string
+	paid, notPaid, payback, shipped bool
+	transaction, tracking           string
+	skip                            deliveries
+	json                            bool
 }
 
 func (d *decision) flags(command, operands string, getenv func(string) string) *flag.FlagSet {
 	flags := newFlags(command, operands)
 	d.admin(flags, getenv)
-	flags.StringVar(&d.by, "by", "", "`name` of who decides, for the order's story; required")
-	flags.StringVar(&d.why, "why", "", "`reason`, for the order's story")
+	flags.StringVar(&d.by, "by", "", "`name` of who decides, for the order's history; required")
+	flags.StringVar(&d.why, "why", "", "`reason`, for the order's history")
 	flags.BoolVar(&d.json, "json", false, "print the order as JSON")
 	return flags
 }
 
-// retry sends an order that rests on its way again.
+// retry continues an order that waits for an operator.
 func (p process) retry(ctx context.Context, args []string) int {
 	const command = "order retry"
 	var d decision
@@ -42,15 +44,18 @@ func (p process) retry(ctx context.Context, args []string) int {
 	})
 }
 
-// resolve records what a person has found out about an order's money.
+// resolve records what an operator has found out, or decided, about an order.
 func (p process) resolve(ctx context.Context, args []string) int {
 	const command = "order resolve"
 	var d decision
-	flags := d.flags(command, "ID -paid|-not-paid|-refunded -by NAME -why TEXT", p.getenv)
+	flags := d.flags(command, "ID -paid|-not-paid|-refunded|-shipped|-skip DELIVERIES -by NAME -why TEXT", p.getenv)
 	flags.BoolVar(&d.paid, "paid", false, "the money was taken, and is kept: the order is shipped")
 	flags.BoolVar(&d.notPaid, "not-paid", false, "no money was taken, and none will be: the order is cancelled")
 	flags.BoolVar(&d.payback, "refunded", false, "the money was given back: the order is over")
+	flags.BoolVar(&d.shipped, "shipped", false, "the parcel was sent: the customer gets the confirmation; needs -tracking")
+	flags.Var(&d.skip, "skip", "`deliveries` that could not be made and are not to be made: email, event, or both separated by a comma")
 	flags.StringVar(&d.transaction, "transaction", "", "`id` of the charge, with -paid, unless it is on record")
+	flags.StringVar(&d.tracking, "tracking", "", "tracking `id` of the parcel, with -shipped")
 	if status, done := p.parse(flags, args, &d.id); done {
 		return status
 	}
@@ -60,7 +65,7 @@ func (p process) resolve(ctx context.Context, args []string) int {
 	}
 	return p.decide(ctx, command, d, func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
 		return admin.ResolveOrder(ctx, &checkoutv1.ResolveOrderRequest{
-			OrderId: d.id, Resolution: resolution, TransactionId: d.transaction, By: d.by, Why: d.why,
+			OrderId: d.id, Resolution: resolution, TransactionId: d.transaction, TrackingId: d.tracking, Skip: d.skip, By: d.by, Why: d.why,
 		})
 	})
 }
@@ -75,6 +80,8 @@ func (d *decision) resolution() (chosen checkoutv1.ResolveOrderRequest_Resolutio
 		{d.paid, checkoutv1.ResolveOrderRequest_PAID},
 		{d.notPaid, checkoutv1.ResolveOrderRequest_NOT_PAID},
 		{d.payback, checkoutv1.ResolveOrderRequest_REFUNDED},
+		{d.shipped, checkoutv1.ResolveOrderRequest_SHIPPED},
+		{len(d.skip) > 0, checkoutv1.ResolveOrderRequest_SKIP},
 	} {
 		if r.given {
 			n++
@@ -83,13 +90,33 @@ func (d *decision) resolution() (chosen checkoutv1.ResolveOrderRequest_Resolutio
 	}
 	switch {
 	case n != 1:
-		return 0, errors.New("it takes one of -paid, -not-paid and -refunded")
+		return 0, errors.New("use one of -paid, -not-paid, -refunded, -shipped and -skip")
 	case d.transaction != "" && !d.paid:
-		return 0, errors.New("-transaction goes with -paid only")
+		return 0, errors.New("-transaction is for -paid only")
+	case d.tracking != "" && !d.shipped:
+		return 0, errors.New("-tracking is for -shipped only")
+	case d.shipped && d.tracking == "":
+		return 0, errors.New("-tracking is missing: which parcel?")
 	case d.why == "":
 		return 0, errors.New("-why is missing: how is it known?")
 	}
 	return chosen, nil
+}
+
+// deliveries are names of deliveries, as a flag.
+type deliveries []string
+
+func (l *deliveries) String() string { return "" }
+func (l *deliveries) Set(s string) error {
+	for name := range strings.SplitSeq(s, ",") {
+		switch name = strings.TrimSpace(name); name {
+		case "email", "event":
+			*l = append(*l, name)
+		default:
+			return fmt.Errorf("%q must be email or event", name)
+		}
+	}
+	return nil
 }
 
 // decide has the decision done, and prints what it has made of the order.

@@ -16,6 +16,9 @@ func TestAPersonDecides(t *testing.T) {
 	off := openOffice(t, nil)
 	who := []string{"-by", "grace", "-why", "asked the bank"}
 	paid := func(o *order.Order) { o.TransactionID = "tx 1" }
+	neither := func(o *order.Order) {
+		o.TransactionID, o.TrackingID, o.Undeliverable = "tx 1", "parcel 1", order.EmailSent|order.EventPublished
+	}
 	for n, test := range []struct {
 		from   order.State
 		change func(*order.Order)
@@ -32,7 +35,15 @@ func TestAPersonDecides(t *testing.T) {
 		{order.Parked, paid, []string{"resolve", "-not-paid"}, 1, "DECISION_REFUSED", order.Parked},
 		{order.Parked, paid, []string{"retry"}, 0, "is charged", order.Charged},
 		{order.Parked, paid, []string{"retry", "-json"}, 0, `"CHARGED"`, order.Charged},
+		{order.Parked, paid, []string{"resolve", "-shipped", "-tracking", "parcel 1"}, 0, "is placed", order.Placed},
+		{order.Parked, nil, []string{"resolve", "-shipped", "-tracking", "parcel 1"}, 1, "nobody knows whether it was paid", order.Parked},
+		{order.Parked, paid, []string{"resolve", "-skip", "email"}, 1, "it is parked", order.Parked},
+		{order.Undelivered, neither, []string{"retry"}, 0, "is placed", order.Placed},
+		{order.Undelivered, neither, []string{"resolve", "-skip", "email"}, 0, "is undelivered", order.Undelivered},
+		{order.Undelivered, neither, []string{"resolve", "-skip", "email, event"}, 0, "is completed", order.Completed},
+		{order.Undelivered, neither, []string{"resolve", "-refunded"}, 1, "it is undelivered", order.Undelivered},
 		{order.Completed, paid, []string{"resolve", "-refunded"}, 1, "it is completed", order.Completed},
+		{order.Parked, paid, []string{"resolve", "-shipped", "-tracking", "4432-8015-6152-0454"}, 1, "looks like a card number", order.Parked},
 	} {
 		t.Run(fmt.Sprint(test.from, test.args), func(t *testing.T) {
 			t.Parallel()
@@ -57,7 +68,7 @@ func TestTheStoryTellsWhoDecided(t *testing.T) {
 	off := openOffice(t, nil)
 	off.put(t, 1, order.InDoubt)
 	call(t, off.environ, "", "order", "resolve", id(1), "-not-paid", "-by", "grace", "-why", "the bank says no")
-	if _, stdout, _ := call(t, off.environ, "", "order", "show", id(1)); !strings.Contains(stdout, "cancelled  by grace: the bank says no") {
+	if _, stdout, _ := call(t, off.environ, "", "order", "show", id(1)); !strings.Contains(stdout, "cancelled    by grace: the bank says no") {
 		t.Errorf("the order is shown as %q, want that grace has cancelled it", stdout)
 	}
 }
@@ -84,9 +95,12 @@ func TestCommandsAboutOrdersAreCheckedBeforeAnybodyIsAsked(t *testing.T) {
 		{[]string{"retry", "-by", "grace", "-admin-addr", "localhost:1"}, "the order's ID is missing"},
 		{[]string{"retry", id(1), "-admin-addr", "localhost:1"}, "-by is missing"},
 		{[]string{"retry", id(1), "-by", "grace"}, "CHECKOUT_ADMIN_ADDR is not set"},
-		{append([]string{"resolve", id(1), "-not-paid"}, decide...), "one of -paid, -not-paid and -refunded"},
-		{[]string{"resolve", id(1), "-by", "grace", "-why", "so"}, "one of -paid, -not-paid and -refunded"},
-		{[]string{"resolve", id(1), "-refunded", "-transaction", "tx", "-by", "grace", "-why", "so"}, "-transaction goes with -paid"},
+		{append([]string{"resolve", id(1), "-not-paid"}, decide...), "use one of -paid, -not-paid, -refunded, -shipped and -skip"},
+		{[]string{"resolve", id(1), "-by", "grace", "-why", "so"}, "use one of -paid, -not-paid, -refunded, -shipped and -skip"},
+		{[]string{"resolve", id(1), "-refunded", "-transaction", "tx", "-by", "grace", "-why", "so"}, "-transaction is for -paid"},
+		{[]string{"resolve", id(1), "-paid", "-tracking", "t", "-by", "grace", "-why", "so"}, "-tracking is for -shipped"},
+		{[]string{"resolve", id(1), "-shipped", "-by", "grace", "-why", "so"}, "-tracking is missing"},
+		{[]string{"resolve", id(1), "-skip", "email,cart", "-by", "grace", "-why", "so"}, `"cart" must be email or event`},
 		{[]string{"resolve", id(1), "-paid", "-by", "grace"}, "-why is missing"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {

@@ -102,7 +102,7 @@ const maxPrinted = 10_000
 
 // news prints a line of an order, unless it is the one printed last.
 func (p process) news(o *checkoutv1.Order, printed map[string]string) {
-	line := fmt.Sprintf("%-9s  %13s  %s  %s  %s", stateName(o.GetState()), price(o.GetTotal()), o.GetOrderId(), brief(o.GetUserId()), clean(o.GetReason()))
+	line := fmt.Sprintf("%-11s  %13s  %s  %s  %s", stateName(o.GetState()), price(o.GetTotal()), o.GetOrderId(), brief(o.GetUserId()), clean(o.GetReason()))
 	if printed[o.GetOrderId()] == line {
 		return
 	}

@@ -80,10 +80,10 @@ func TestAnOrderIsWatchedToItsEnd(t *testing.T) {
 	})
 	w := startWatch(t, off.environ, io.Discard, id(1))
 	w.next(t, "+0s  charging")
-	w.next(t, "+2s  in_doubt   no answer")
+	w.next(t, "+2s  in_doubt     no answer")
 	tell(o, time.Minute, order.Cancelled, "never charged")
 	off.move(t, o, order.Cancelled)
-	w.next(t, "+1m0s  cancelled  never charged")
+	w.next(t, "+1m0s  cancelled    never charged")
 	if status := <-w.ended; status != 0 {
 		t.Errorf("at the end of the order it exits with %d, want 0", status)
 	}

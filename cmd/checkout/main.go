@@ -6,8 +6,8 @@
 //	checkout order list          list orders, newest first
 //	checkout order show ID       show an order and its story
 //	checkout order watch [ID]    tell what becomes of orders, as it happens
-//	checkout order retry ID      send an order that waits for a person on its way again
-//	checkout order resolve ID    tell what has become of such an order's money
+//	checkout order retry ID      continue an order that waits for an operator
+//	checkout order resolve ID    record what an operator has found out, or decided, about such an order
 //
 // Called by the name grpc_health_probe it is `checkout health`. Its exit status is 0, or 1 when what was asked for failed,
 // or 2 when it was asked for wrongly; `checkout health` has those of grpc_health_probe.
@@ -52,8 +52,8 @@ const usage = `Usage:
   checkout order list [flags]         list orders, newest first
   checkout order show [flags] ID      show an order and its story
   checkout order watch [flags] [ID]   tell what becomes of orders, as it happens
-  checkout order retry [flags] ID     send an order that waits for a person on its way again
-  checkout order resolve [flags] ID   tell what has become of such an order's money
+  checkout order retry [flags] ID     continue an order that waits for an operator
+  checkout order resolve [flags] ID   record what an operator has found out, or decided, about such an order
 
 checkout COMMAND -h tells a command's flags.
 `

@@ -33,7 +33,7 @@ func (l *listing) flags(getenv func(string) string) *flag.FlagSet {
 	flags.Var(&l.states, "state", "only orders in these `states`: "+strings.Join(stateNames(), ","))
 	flags.DurationVar(&l.older, "older", 0, "only orders created longer than this `time` ago")
 	flags.DurationVar(&l.newer, "newer", 0, "only orders created within this `time`")
-	flags.BoolVar(&l.attention, "attention", false, "only orders that need a person")
+	flags.BoolVar(&l.attention, "attention", false, "only orders that require an operator")
 	flags.IntVar(&l.limit, "limit", 50, "`number` of orders, at most")
 	flags.BoolVar(&l.json, "json", false, "print each order as JSON, on a line of its own")
 	return flags
@@ -88,7 +88,7 @@ func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) 
 		return nil, fmt.Errorf("-older=%v, -newer=%v: no order is both", l.older, l.newer)
 	}
 	req := &checkoutv1.ListOrdersRequest{States: l.states}
-	if l.attention && len(l.states) == 0 { // the others cannot need a person, and are many
+	if l.attention && len(l.states) == 0 { // the others cannot require an operator, and are many
 		req.States = []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED}
 	}
 	if l.older > 0 {

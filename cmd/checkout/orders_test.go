@@ -35,20 +35,21 @@ func TestOrdersAreListedNewestFirst(t *testing.T) {
 	id1 := string(off.put(t, 1, order.InDoubt, ago(3*time.Hour), func(o *order.Order) { o.Reason = "no answer\x1b[2J\nyet" }).ID)
 	id2 := string(off.put(t, 2, order.Completed, ago(2*time.Hour)).ID)
 	id3 := string(off.put(t, 3, order.Parked, ago(0)).ID)
+	id4 := string(off.put(t, 4, order.Undelivered, ago(4*time.Hour)).ID)
 	for _, test := range []struct {
 		args   []string
 		want   []string
 		stderr string
 	}{
-		{nil, []string{id3, id2, id1}, ""},
+		{nil, []string{id3, id2, id1, id4}, ""},
 		{[]string{"-state", "in_doubt,completed"}, []string{id2, id1}, ""},
-		{[]string{"-attention"}, []string{id3, id1}, ""},
+		{[]string{"-attention"}, []string{id3, id1, id4}, ""},
 		{[]string{"-attention", "-state", "in_doubt", "-state", "completed"}, []string{id1}, ""},
-		{[]string{"-older", "1h"}, []string{id2, id1}, ""},
+		{[]string{"-older", "1h"}, []string{id2, id1, id4}, ""},
 		{[]string{"-newer", "150m"}, []string{id3, id2}, ""},
 		{[]string{"-newer", "150m", "-older", "1h"}, []string{id2}, ""},
 		{[]string{"-limit", "2"}, []string{id3, id2}, "there are more than 2"},
-		{[]string{"-limit", "3"}, []string{id3, id2, id1}, ""},
+		{[]string{"-limit", "4"}, []string{id3, id2, id1, id4}, ""},
 		{[]string{"-limit", "1", "-attention"}, []string{id3}, "there are more than 1"},
 	} {
 		status, stdout, stderr := call(t, off.environ, "", append([]string{"order", "list"}, test.args...)...)
@@ -138,7 +139,7 @@ func TestAStoryIsATimeline(t *testing.T) {
 		"orderId": "`+id(1)+`", "state": "PLACED", "userId": "ada", "idempotencyKey": "a\u001bkey", "transactionId": "tx 1", "trackingId": "parcel 1",
 		"items": [{"item": {"productId": "LENS", "quantity": 2}, "cost": {"currencyCode": "USD", "units": "19", "nanos": 990000000}}],
 		"shipping": {"currencyCode": "USD", "units": "8"}, "total": {"currencyCode": "USD", "units": "47", "nanos": 980000000},
-		"owed": ["email", "event"], "attempts": 4, "created": "`+at(0)+`", "changed": "`+at(2*time.Hour)+`",
+		"owed": ["event"], "undeliverable": ["email"], "skipped": ["event"], "shipAttempts": 2, "attempts": 4, "created": "`+at(0)+`", "changed": "`+at(2*time.Hour)+`",
 		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "needsPerson": true,
 		"story": [
 			{"at": "`+at(2*time.Millisecond)+`", "state": "CHARGING"},
@@ -151,26 +152,29 @@ func TestAStoryIsATimeline(t *testing.T) {
 	}
 	var page strings.Builder
 	process{stdout: &page}.story(&o, start.Add(50*time.Hour))
-	const want = `order    01890a5d-ac96-774b-bcce-000000000001
-state    placed for 2d; it needs a person
-owed     email, event
-tries    4 failed
-user     ada
-key      a key
-created  2026-11-22 13:00:00 UTC, 2d ago
-receipt  tx 1
-parcel   parcel 1
-trace    4bf92f3577b34da6a3ce929d0e0e4736
+	const want = `order        01890a5d-ac96-774b-bcce-000000000001
+state        placed for 2d; it requires an operator
+pending      event
+undelivered  email
+skipped      event
+tries        4 failed
+user         ada
+key          a key
+created      2026-11-22 13:00:00 UTC, 2d ago
+receipt      tx 1
+shipping     2 attempts
+parcel       parcel 1
+trace        4bf92f3577b34da6a3ce929d0e0e4736
 
   2 ×      LENS  USD 19.99
        shipping   USD 8.00
           total  USD 47.98
 
      +2ms  charging
-    +8.1s  in_doubt   no answer in time
-  +1h0m0s  charged    by grace: asked the bank
-  +1h0m1s  charged    ship failed: away (3 times, until +1h30m0s)
-  +2h0m0s  placed     by recovery
+    +8.1s  in_doubt     no answer in time
+  +1h0m0s  charged      by grace: asked the bank
+  +1h0m1s  charged      ship failed: away (3 times, until +1h30m0s)
+  +2h0m0s  placed       by recovery
 `
 	if diff := cmp.Diff(want, page.String()); diff != "" {
 		t.Errorf("the story (-want +got):\n%s", diff)

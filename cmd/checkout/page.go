@@ -39,18 +39,21 @@ func (p process) story(o *checkoutv1.Order, now time.Time) {
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	state := fmt.Sprintf("%s for %s", stateName(o.GetState()), age(now.Sub(o.GetChanged().AsTime())))
 	if o.GetNeedsPerson() {
-		state += "; it needs a person"
+		state += "; it requires an operator"
 	}
 	for _, fact := range [][2]string{
 		{"order", o.GetOrderId()},
 		{"state", state},
 		{"reason", o.GetReason()},
-		{"owed", strings.Join(o.GetOwed(), ", ")},
+		{"pending", strings.Join(o.GetOwed(), ", ")},
+		{"undelivered", strings.Join(o.GetUndeliverable(), ", ")},
+		{"skipped", strings.Join(o.GetSkipped(), ", ")},
 		{"tries", tries(o.GetAttempts())},
 		{"user", o.GetUserId()},
 		{"key", o.GetIdempotencyKey()},
 		{"created", fmt.Sprintf("%s, %s ago", o.GetCreated().AsTime().Format(time.DateTime+" MST"), age(now.Sub(o.GetCreated().AsTime())))},
 		{"receipt", o.GetTransactionId()},
+		{"shipping", shipping(o)},
 		{"parcel", o.GetTrackingId()},
 		{"trace", o.GetTraceId()},
 	} {
@@ -119,7 +122,7 @@ func eventLine(o *checkoutv1.Order, e *checkoutv1.Event) string {
 	if e.GetBy() != "" {
 		text = "by " + strings.TrimSuffix(e.GetBy()+": "+text, ": ")
 	}
-	return strings.TrimRight(fmt.Sprintf("%9s  %-9s  %s", elapsed(e.GetAt().AsTime().Sub(start)), stateName(e.GetState()), clean(text)), " ")
+	return strings.TrimRight(fmt.Sprintf("%9s  %-11s  %s", elapsed(e.GetAt().AsTime().Sub(start)), stateName(e.GetState()), clean(text)), " ")
 }
 
 // lastTime is when the event happened, or happened last.
@@ -152,6 +155,17 @@ func tries(failed int32) string {
 		return ""
 	}
 	return fmt.Sprintf("%d failed", failed)
+}
+
+// shipping is how often the order may have been shipped, unless it was once and that is known.
+func shipping(o *checkoutv1.Order) string {
+	switch n := o.GetShipAttempts(); {
+	case n > 1:
+		return fmt.Sprintf("%d attempts", n)
+	case n == 1 && o.GetTrackingId() == "":
+		return "1 attempt"
+	}
+	return ""
 }
 
 // age is about how long something is ago.
