@@ -34,11 +34,15 @@ func NewExchange(conn grpc.ClientConnInterface, t Timeouts) *Exchange {
 }
 
 // Supported are the currencies that the exchange lists, less what is not three capital letters. The list is no proof: the
-// stock service adds whatever it is asked about. It returns order.ErrImplausible when nothing remains.
+// stock service adds whatever it is asked about. There are none when the service does not have the
+// method, as in older and related shops. It returns order.ErrImplausible when nothing of the list remains.
 func (e *Exchange) Supported(ctx context.Context) ([]money.Currency, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	reply, err := e.client.GetSupportedCurrencies(ctx, &oteldemo.Empty{})
+	if status.Code(err) == codes.Unimplemented {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("currency: list the supported currencies: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -110,4 +111,13 @@ func TestSupportedCurrenciesAreThoseThatCanBeCodes(t *testing.T) {
 	}
 	_, err = supported("usd")
 	wantError(t, err, order.ErrImplausible, "currency: list the supported currencies")
+}
+
+func TestExchangeWithoutAListHasNone(t *testing.T) {
+	t.Parallel()
+	server := serve(t, func(s *grpc.Server) { oteldemo.RegisterCurrencyServiceServer(s, oteldemo.UnimplementedCurrencyServiceServer{}) })
+	list, err := NewExchange(dial(t, server), patient).Supported(t.Context())
+	if len(list) > 0 || err != nil {
+		t.Errorf("supported are %v, %v; want none, without an error", list, err)
+	}
 }

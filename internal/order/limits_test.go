@@ -18,7 +18,7 @@ func TestALimitIsTheLargestValueThatIsAccepted(t *testing.T) {
 		refusal         string // empty: it is accepted
 	}{
 		"the price":           {"100.00", "0.00", []Line{{"telescope", 1}}, ""},
-		"a cent more":         {"100.01", "0.00", []Line{{"telescope", 1}}, `product "telescope" costs USD 100.01, which is not above 0 and at most 100`},
+		"a cent more":         {"100.01", "0.00", []Line{{"telescope", 1}}, `product "telescope" costs USD 100.01, which is not between 0 and 100`},
 		"the total":           {"100.00", "100.00", []Line{{"telescope", 1}}, ""},
 		"a total a cent more": {"100.00", "100.01", []Line{{"telescope", 1}}, "adds up to USD 200.01, at most USD 200 is accepted"},
 		"the quantity":        {"1.00", "0.00", []Line{{"telescope", 3}}, ""},

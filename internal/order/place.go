@@ -62,6 +62,7 @@ func NewPlacer(w World) *Placer {
 //
 // An order whose parcel could not be sent in time is returned as it is, in state Charged: it is safe, and goes on.
 func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
+	req = req.normalized()
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}

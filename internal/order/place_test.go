@@ -104,19 +104,24 @@ func TestWhatIsRefusedBeforeAnythingMoves(t *testing.T) {
 		req  func(*Request)
 		want Kind
 	}{
-		"no user":                  {req: func(r *Request) { r.UserID = "" }, want: ErrInvalid},
-		"no such currency":         {req: func(r *Request) { r.Currency = "XYZ" }, want: ErrInvalid},
-		"currency not supported":   {req: func(r *Request) { r.Currency = "GBP" }, want: ErrInvalid},
-		"no address":               {req: func(r *Request) { r.Address = Address{} }, want: ErrInvalid},
-		"no e-mail address":        {req: func(r *Request) { r.Email = "ada" }, want: ErrInvalid},
-		"card with a wrong digit":  {req: func(r *Request) { r.Card.number = "4432-8015-6152-0455" }, want: ErrInvalid},
-		"expired card":             {req: func(r *Request) { r.Card.year = 1999 }, want: ErrInvalid},
-		"empty cart":               {shop: func(s *shop) { s.carts["ada"] = nil }, want: ErrEmptyCart},
-		"quantity 0":               {shop: func(s *shop) { s.carts["ada"][0].Quantity = 0 }, want: ErrBadCart},
-		"quantity -1":              {shop: func(s *shop) { s.carts["ada"][0].Quantity = -1 }, want: ErrBadCart},
-		"quantity 20 million":      {shop: func(s *shop) { s.carts["ada"][0].Quantity = 20_000_000 }, want: ErrBadCart},
-		"unknown product":          {shop: func(s *shop) { delete(s.prices, "lens") }, want: ErrUnknownProduct},
-		"price 0":                  {shop: func(s *shop) { s.prices["lens"] = usd("0.00") }, want: ErrImplausible},
+		"no user":                 {req: func(r *Request) { r.UserID = "" }, want: ErrInvalid},
+		"no such currency":        {req: func(r *Request) { r.Currency = "XYZ" }, want: ErrInvalid},
+		"currency not supported":  {req: func(r *Request) { r.Currency = "GBP" }, want: ErrInvalid},
+		"no address":              {req: func(r *Request) { r.Address = Address{} }, want: ErrInvalid},
+		"an address of blanks":    {req: func(r *Request) { r.Address = Address{Street: " ", City: "\t", ZipCode: "\u3000\n"} }, want: ErrInvalid},
+		"a control character":     {req: func(r *Request) { r.Address.City = "San\x00Francisco" }, want: ErrInvalid},
+		"no e-mail address":       {req: func(r *Request) { r.Email = "ada" }, want: ErrInvalid},
+		"card with a wrong digit": {req: func(r *Request) { r.Card.number = "4432-8015-6152-0455" }, want: ErrInvalid},
+		"expired card":            {req: func(r *Request) { r.Card.year = 1999 }, want: ErrInvalid},
+		"empty cart":              {shop: func(s *shop) { s.carts["ada"] = nil }, want: ErrEmptyCart},
+		"no pieces in any line":   {shop: func(s *shop) { s.carts["ada"] = []Line{{"telescope", 0}, {"lens", 0}} }, want: ErrEmptyCart},
+		"quantity -1":             {shop: func(s *shop) { s.carts["ada"][0].Quantity = -1 }, want: ErrBadCart},
+		"quantity 20 million":     {shop: func(s *shop) { s.carts["ada"][0].Quantity = 20_000_000 }, want: ErrBadCart},
+		"unknown product":         {shop: func(s *shop) { delete(s.prices, "lens") }, want: ErrUnknownProduct},
+		"all of it free": {shop: func(s *shop) {
+			s.carts["ada"] = []Line{{"lens", 1}}
+			s.prices["lens"], s.quote = usd("0.00"), usd("0.00")
+		}, want: ErrBadCart},
 		"price below 0":            {shop: func(s *shop) { s.prices["lens"], _ = s.prices["lens"].Mul(-1) }, want: ErrImplausible},
 		"absurd price":             {shop: func(s *shop) { s.prices["lens"] = huge }, want: ErrImplausible},
 		"absurd total":             {shop: func(s *shop) { s.prices["lens"] = usd("999999.00"); s.carts["ada"][1].Quantity = 2 }, want: ErrBadCart},
@@ -146,6 +151,92 @@ func TestWhatIsRefusedBeforeAnythingMoves(t *testing.T) {
 				t.Errorf("moved: %v, on record: %d orders; want nothing", s.books(), len(s.rows))
 			}
 		})
+	}
+}
+
+// The shop's own checkout takes all of these.
+func TestHonestCustomersAreNotTurnedAway(t *testing.T) {
+	for name, test := range map[string]struct {
+		shop  func(*shop)
+		req   func(*Request)
+		total string
+		is    func(*Order) bool
+	}{
+		"a free product beside a paid one": {shop: func(s *shop) { s.prices["lens"] = usd("0.00") }, total: "USD 212.91", is: func(o *Order) bool { return len(o.Items) == 2 }},
+		"a free product, and shipping":     {shop: func(s *shop) { s.carts["ada"] = []Line{{"lens", 1}}; s.prices["lens"] = usd("0.00") }, total: "USD 8.99"},
+		"a free product in yen": {
+			shop: func(s *shop) { s.prices["lens"] = usd("0.00") }, req: func(r *Request) { r.Currency = "JPY" },
+			total: "JPY 31937",
+		},
+		"a line of no pieces":                           {shop: func(s *shop) { s.carts["ada"][1].Quantity = 0 }, total: "USD 212.91", is: func(o *Order) bool { return len(o.Items) == 1 }},
+		"a line of no pieces of a product that is gone": {shop: func(s *shop) { s.carts["ada"][1] = Line{"gone", 0} }, total: "USD 212.91"},
+		"lines in the address": {
+			req: func(r *Request) { r.Address.Street = "1 Main St\r\nApt 4\tleft\u2028rear" }, total: "USD 213.11",
+			is: func(o *Order) bool { return o.Address.Street == "1 Main St Apt 4 left rear" },
+		},
+		"blanks around the e-mail address": {
+			req: func(r *Request) { r.Email = " ada@example.com\n" }, total: "USD 213.11",
+			is: func(o *Order) bool { return o.Email == "ada@example.com" },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, req := newShop(), request()
+			if test.shop != nil {
+				test.shop(s)
+			}
+			if test.req != nil {
+				test.req(&req)
+			}
+			p := s.open(t)
+			o, err := p.Place(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.flights.Wait()
+			if o.Total.String() != test.total {
+				t.Errorf("the total is %v, want %s", o.Total, test.total)
+			}
+			if recorded := s.the(t); test.is != nil && !test.is(&recorded) {
+				t.Errorf("on record are %v, to %+v", recorded.Items, recorded.Address)
+			}
+			if recorded := s.the(t); recorded.State != Completed || len(s.carts["ada"]) > 0 {
+				t.Errorf("the order is %v and the cart holds %v, want it completed and the cart empty", recorded.State, s.carts["ada"])
+			}
+		})
+	}
+}
+
+func TestTheSameAddressWithOtherBlanksIsTheSameRequest(t *testing.T) {
+	s := newShop()
+	p := s.open(t)
+	req := keyed("k")
+	req.Address.Street, req.Email = "1 Main St\nApt 4", "ada@example.com "
+	first, err := p.Place(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Address.Street, req.Email = "1 Main St Apt 4", "ada@example.com"
+	again, err := p.Place(t.Context(), req)
+	if err != nil || again.ID != first.ID {
+		t.Errorf("asked again it is %v, %v; want order %s", again, err, first.ID)
+	}
+}
+
+func TestOneThatHasNoListOfCurrenciesIsAskedToConvert(t *testing.T) {
+	s := newShop()
+	s.rates = nil
+	s.before = func(_ context.Context, step Step) error {
+		if step == StepConvert {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.rates = map[money.Currency]int32{"EUR": 2}
+		}
+		return nil
+	}
+	req := request()
+	req.Currency = "EUR"
+	if _, err := s.open(t).Place(t.Context(), req); err != nil {
+		t.Error(err)
 	}
 }
 

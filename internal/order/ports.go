@@ -27,7 +27,7 @@ type Catalog interface {
 
 // Exchange converts money.
 type Exchange interface {
-	// Supported are the currencies that the exchange says it knows.
+	// Supported are the currencies that the exchange says it knows: none when it has no list.
 	Supported(ctx context.Context) ([]money.Currency, error)
 	// Convert returns ErrImplausible for an answer that is no amount of the currency asked for, and ErrRefused when it
 	// does not know that currency.

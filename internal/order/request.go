@@ -3,6 +3,7 @@ package order
 import (
 	"fmt"
 	"log/slog"
+	"net/mail"
 	"strings"
 	"time"
 	"unicode"
@@ -63,6 +64,27 @@ const (
 	maxCard    = 19
 )
 
+// normalized is the request as it is checked, compared and recorded. What people type and no label or mail needs is
+// mended: line breaks and tabs in the address become blanks, blanks around the e-mail address go.
+func (r Request) normalized() Request {
+	for _, field := range []*string{&r.Address.Street, &r.Address.City, &r.Address.State, &r.Address.Country, &r.Address.ZipCode} {
+		*field = oneLine(*field)
+	}
+	r.Email = Email(strings.TrimSpace(string(r.Email)))
+	return r
+}
+
+// oneLine has a blank for each line break and tab.
+func oneLine(text string) string {
+	return strings.Map(func(c rune) rune {
+		switch c {
+		case '\t', '\n', '\v', '\f', '\r', '\u0085', '\u2028', '\u2029': // NEL, line and paragraph separator
+			return ' '
+		}
+		return c
+	}, strings.ReplaceAll(text, "\r\n", "\n"))
+}
+
 // Validate checks all that can be checked without asking anybody. It returns an ErrInvalid with every violation, or nil.
 func (r *Request) Validate(now time.Time) error {
 	var bad violations
@@ -73,7 +95,7 @@ func (r *Request) Validate(now time.Time) error {
 	if _, ok := r.Currency.MinorUnits(); !ok {
 		bad.add("user_currency", "is not a currency of ISO 4217")
 	}
-	if r.Address == (Address{}) {
+	if a := r.Address; strings.TrimSpace(a.Street+a.City+a.State+a.Country+a.ZipCode) == "" {
 		bad.add("address", "is missing")
 	}
 	bad.text("address.street_address", r.Address.Street, 0, maxAddress)
@@ -82,7 +104,7 @@ func (r *Request) Validate(now time.Time) error {
 	bad.text("address.country", r.Address.Country, 0, maxAddress)
 	bad.text("address.zip_code", r.Address.ZipCode, 0, maxAddress)
 	bad.text("email", string(r.Email), 1, maxEmail)
-	if local, domain, ok := strings.Cut(string(r.Email), "@"); r.Email != "" && (!ok || local == "" || domain == "" || strings.Contains(domain, " ")) {
+	if r.Email != "" && !r.Email.deliverable() {
 		bad.add("email", "is not an e-mail address")
 	}
 	r.Card.validate(now, &bad)
@@ -91,6 +113,17 @@ func (r *Request) Validate(now time.Time) error {
 		return &Error{Kind: ErrInvalid, Violations: bad}
 	}
 	return nil
+}
+
+// deliverable tells whether a mail library takes the address: one alone, without a name or a comment (RFC 5322, addr-spec;
+// RFC 6532 for letters beyond ASCII). After the charge it would be too late to learn that it does not.
+func (e Email) deliverable() bool {
+	parsed, err := mail.ParseAddress(string(e))
+	if err != nil {
+		return false
+	}
+	bare := mail.Address{Address: parsed.Address}
+	return bare.String() == "<"+string(e)+">"
 }
 
 // keepsCardToItself wants the card's number in no other field: what stands there is recorded, sent and printed on labels.

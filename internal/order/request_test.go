@@ -61,6 +61,42 @@ func TestACardIsGoodUntilItsMonthHasEndedEverywhere(t *testing.T) {
 	}
 }
 
+func TestOnlyAnAddressThatAMailLibraryTakesIsAccepted(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"ada@example.com":              true,
+		"ada@localhost":                true,
+		"o'hara+shop@mail.example.com": true,
+		"jörg@müller.example":          true,
+		"用户@例子.广告":                     true,
+		`"ada lovelace"@example.com`:   true,
+		"ada@xn--mller-kva.example":    true,
+		"ada@@example.com":             false,
+		"a@x.com,b@y.com":              false,
+		"a@x.com;b@y.com":              false,
+		"Ada <ada@x.com>":              false,
+		"<ada@x.com>":                  false,
+		"ada@x.com (Ada)":              false,
+		"shop: ada@x.com;":             false,
+		"ada lovelace@x.com":           false,
+		"ada @x.com":                   false,
+		"ada@x .com":                   false,
+		"ada@":                         false,
+		"@x.com":                       false,
+		"ada":                          false,
+		".ada@x.com":                   false,
+		"ada..l@x.com":                 false,
+		"ada@x..com":                   false,
+		"ada@x.com\nBcc: all@x.com":    false,
+	} {
+		req := request()
+		req.Email = Email(address)
+		if err := req.Validate(time.Now()); (err == nil) != want {
+			t.Errorf("%q is accepted: %v, want %v", address, err == nil, want)
+		}
+	}
+}
+
 func FuzzRequestValidate(f *testing.F) {
 	f.Add("ada", "1 Main", "ada@example.com", "4432-8015-6152-0454", int32(672), int32(2039), int32(1))
 	f.Add("", "\x00", "@", "0000 0000 0000", int32(-1), int32(0), int32(13))
@@ -102,7 +138,7 @@ func TestTheCardsNumberIsRefusedInEveryOtherField(t *testing.T) {
 		for field, put := range map[string]func(*Request){
 			"user_id":                func(r *Request) { r.UserID = spelt },
 			"idempotency-key":        func(r *Request) { r.Key = spelt },
-			"email":                  func(r *Request) { r.Email = Email(spelt + "@example.com") },
+			"email":                  func(r *Request) { r.Email = Email(`"card ` + spelt + `"@example.com`) },
 			"address.street_address": func(r *Request) { r.Address.Street = spelt },
 			"address.zip_code":       func(r *Request) { r.Address.ZipCode = spelt },
 		} {

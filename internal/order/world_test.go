@@ -298,8 +298,10 @@ func (s *shop) Admit(context.Context) (func(), error) { return func() {}, nil }
 
 // open makes a Placer in this shop, which is closed at the test's end.
 func (s *shop) open(t *testing.T) *Placer {
+	pricing := NewPricing(s, s, s, s, DefaultLimits())
+	t.Cleanup(pricing.Close)
 	w := World{
-		Pricer: NewPricing(s, s, s, s, DefaultLimits()),
+		Pricer: pricing,
 		Store:  s, Payment: s, Carrier: s, Cart: s, Mail: s, Events: s, Admission: s,
 		Report: func(_ context.Context, _ ID, err error) {
 			s.mu.Lock()

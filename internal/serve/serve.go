@@ -62,8 +62,10 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	limiter := admission.New(admission.Options{Target: c.Target, Ceiling: c.MaxOrders})
 	figures := rpc.NewFigures(c.record(), record.Census, load(limiter))
 	defer t.Watch(figures.Census, load(limiter))()
+	pricing := order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)
+	defer pricing.Close()
 	placer := order.NewPlacer(order.World{
-		Pricer:    t.Pricer(order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)),
+		Pricer:    t.Pricer(pricing),
 		Store:     t.Store(record),
 		Payment:   shop.payment,
 		Ledger:    shop.ledger,
