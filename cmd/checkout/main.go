@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"checkout/internal/serve"
@@ -30,7 +31,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once, unless it serves
 	getenv := func(name string) string { return serve.Clean(os.Getenv(name)) }
 	p := process{getenv: getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	status := p.run(ctx, os.Args)
@@ -113,10 +114,32 @@ func (p process) serve(ctx context.Context, args []string) int {
 	case err != nil:
 		return p.fail(misuse, "configuration: %w", err)
 	}
+	var stop func()
+	config.Hurry, stop = secondSignal()
+	defer stop()
 	if err := serve.Run(ctx, config, p.stdout, nil); err != nil {
 		return p.fail(failed, "%w", err)
 	}
 	return ok
+}
+
+// secondSignal returns a channel that is closed when the process has been told twice to end. A third signal ends it at once.
+func secondSignal() (hurry <-chan struct{}, stop func()) {
+	signals, second, stopped := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	var all sync.WaitGroup
+	all.Go(func() {
+		defer signal.Stop(signals)
+		for range 2 {
+			select {
+			case <-signals:
+			case <-stopped:
+				return
+			}
+		}
+		close(second)
+	})
+	return second, func() { close(stopped); all.Wait() }
 }
 
 // fail tells what went wrong, a line a problem, and returns status.

@@ -98,6 +98,7 @@ func (s *Shop) Environ() map[string]string {
 		"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
 		"OTEL_SERVICE_NAME":           "checkout",
 		"OTEL_RESOURCE_ATTRIBUTES":    "service.namespace=opentelemetry-demo",
+		"CHECKOUT_SHUTDOWN_DELAY":     "0s", // there is no load balancer that has to notice
 	}
 }
 

@@ -322,10 +322,12 @@ func (f *flight) postpone(ctx context.Context, step Step, cause error) error {
 	return failure
 }
 
-// save tries to record for a while, the service's end notwithstanding: it is the one thing that must not be left undone.
+// save tries to record for a while, also for a while after the service has begun to end: it is the one thing that must not
+// be left undone.
 func (f *flight) save(ctx context.Context, from State, hold time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
+	defer context.AfterFunc(f.recording, cancel)()
 	for try := 0; ; try++ {
 		err := f.Store.Save(ctx, f.order, from, hold)
 		if err == nil {

@@ -35,10 +35,15 @@ type Placer struct {
 	World
 	deliveries chan struct{} // a place for each order that makes its deliveries right after its answer
 
-	flights sync.WaitGroup
-	life    context.Context // ends when flights must
-	end     context.CancelFunc
+	flights       sync.WaitGroup
+	life          context.Context // ends when flights must
+	end           context.CancelFunc
+	recording     context.Context // ends closeTime after life
+	stopRecording context.CancelFunc
 }
+
+// closeTime is how long the record may take for the orders that are cut off when the service ends.
+const closeTime = 2 * time.Second
 
 // deliveriesAtOnce bounds the orders whose deliveries are under way. What does not fit is in the store anyway, and is
 // taken up by recovery.
@@ -54,6 +59,7 @@ func NewPlacer(w World) *Placer {
 	}
 	p := &Placer{World: w, deliveries: make(chan struct{}, deliveriesAtOnce)}
 	p.life, p.end = context.WithCancel(context.Background())
+	p.recording, p.stopRecording = context.WithCancel(context.Background())
 	return p
 }
 
@@ -166,8 +172,15 @@ func (p *Placer) abandon(ctx context.Context, o *Order, release func()) {
 	})
 }
 
-// Close waits for the orders under way until ctx ends; then it lets go of them, recorded as they are. Nothing may be
-// placed any more when it is called, and Recover must have returned.
+// CutOff lets go of the orders under way: they are recorded as they are, and their callers are answered. What a slow record
+// has not taken after closeTime is as after a crash.
+func (p *Placer) CutOff() {
+	p.end()
+	time.AfterFunc(closeTime, p.stopRecording)
+}
+
+// Close waits for the orders under way until ctx ends; then it cuts them off. Nothing may be placed any more when it is
+// called, and Recover must have returned.
 func (p *Placer) Close(ctx context.Context) {
 	landed := make(chan struct{})
 	go func() {
@@ -178,6 +191,6 @@ func (p *Placer) Close(ctx context.Context) {
 	case <-landed:
 	case <-ctx.Done():
 	}
-	p.end()
+	p.CutOff()
 	<-landed
 }

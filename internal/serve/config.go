@@ -39,7 +39,7 @@ type Config struct {
 
 	Deadline  time.Duration // of a caller that sets none
 	Delay     time.Duration // how long new calls are still accepted after the signal to end
-	Drain     time.Duration // how long orders under way are waited for after that
+	Drain     time.Duration // how long orders under way are waited for after the delay
 	MaxOrders int           // under way at once, at most
 	Target    time.Duration // an order's latency above which fewer are let in
 	Limits    order.Limits
@@ -48,8 +48,10 @@ type Config struct {
 
 	Names string // what telemetry calls an order's facts: app, demo or both
 
+	Hurry <-chan struct{} // when closed, the delay before the drain is over; no setting
+
 	getenv   func(string) string // for telemetry, and for Go itself
-	warnings []string            // what the start logs about settings
+	warnings []error             // what the start logs about settings
 }
 
 // setting is one row of the configuration: its flag's name comes from its variable's.
@@ -66,7 +68,7 @@ func (c *Config) settings() []setting {
 		PaymentMode: "stock", ShippingMode: "stock", ShipAttempts: 3, KafkaTopic: "orders", FlagdPort: 8013, FlagResolver: "rpc",
 		ReadTimeout: 2 * time.Second, ChargeTimeout: 8 * time.Second, ShipTimeout: 12 * time.Second,
 		EmailTimeout: 5 * time.Second, PublishTimeout: 5 * time.Second,
-		Deadline: 15 * time.Second, Delay: 2 * time.Second, Drain: 8 * time.Second,
+		Deadline: 15 * time.Second, Delay: 2 * time.Second, Drain: 4 * time.Second,
 		MaxOrders: 512, Target: 2 * time.Second,
 		Limits: order.DefaultLimits(),
 		Names:  "app",
@@ -98,7 +100,7 @@ func (c *Config) settings() []setting {
 		{"CHECKOUT_EMAIL_TIMEOUT", duration{&c.EmailTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for sending a confirmation"},
 		{"CHECKOUT_PUBLISH_TIMEOUT", duration{&c.PublishTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for the broker to take an event"},
 		{"CHECKOUT_SHUTDOWN_DELAY", duration{&c.Delay, 0, 10 * time.Minute}, may, "`time` after the signal to end in which new calls are still accepted, so that load balancers can notice"},
-		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` that orders under way get when the service is told to end"},
+		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` after the delay in which orders under way may finish; then they are cut off and recorded as they are"},
 		{"CHECKOUT_MAX_ORDERS", integer{&c.MaxOrders, 8, 1 << 16}, may, "orders under way at once, at most"},
 		{"CHECKOUT_TARGET_LATENCY", duration{&c.Target, time.Millisecond, 30 * time.Second}, may, "`time` an order may take before fewer are let in"},
 		{"CHECKOUT_MAX_LINES", integer{&c.Limits.Lines, 1, 10_000}, may, "products in an order, at most"},
@@ -166,7 +168,7 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 		case ignored[name] != nil && s.required:
 			problems = append(problems, ignored[name])
 		case ignored[name] != nil:
-			c.warnings = append(c.warnings, fmt.Sprintf("%v; the default %s is used", ignored[name], s.value))
+			c.warnings = append(c.warnings, fmt.Errorf("%w; the default %s is used", ignored[name], s.value))
 		case s.required:
 			problems = append(problems, fmt.Errorf("%s is not set: %s", s.env, strings.ReplaceAll(s.usage, "`", "")))
 		}
@@ -178,7 +180,7 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 		problems = append(problems, errors.New("FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set: FLAGD_RESOLVER=file needs the file"))
 	}
 	if c.ShipTimeout < slowShipping {
-		c.warnings = append(c.warnings, fmt.Sprintf("CHECKOUT_SHIP_TIMEOUT=%v: slow shipping takes %v, and a call that is cut off may have sent a parcel; set it above", c.ShipTimeout, slowShipping))
+		c.warnings = append(c.warnings, fmt.Errorf("CHECKOUT_SHIP_TIMEOUT=%v: slow shipping takes %v, and a call that is cut off may have sent a parcel; set it above", c.ShipTimeout, slowShipping))
 	}
 	return c, errors.Join(problems...)
 }

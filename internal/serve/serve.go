@@ -27,8 +27,13 @@ type record interface {
 	Close() error
 }
 
-// Run serves orders until ctx ends; then it lets those under way finish, as long as the configuration allows. The log
-// goes to out. ready, unless nil, is called once with the address that is listened on.
+// lastTime is what remains after the drain: to record the orders that are cut off, and to flush events and telemetry. With
+// the default delay and drain the process has ended 9 s after the signal: Docker kills it after 10.
+const lastTime = 2800 * time.Millisecond
+
+// Run serves orders until ctx ends; then it still accepts calls for a while, lets the orders under way finish, and cuts off
+// what is left, each within its part of the configured time. The log goes to out. ready, unless nil, is called once with the
+// address that is listened on.
 func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) error {
 	spared := container.SparePages() // first of all, before more of them are touched
 	container.Fit(c.getenv)
@@ -36,8 +41,11 @@ func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) err
 	if spared != nil {
 		t.Logger().WarnContext(ctx, "the executable is read ahead, in a container too small for that", "error", spared)
 	}
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(c.Delay+c.Drain+lastTime, cancel) })()
 	err := run(ctx, c, t, ready)
-	if lost := t.Shutdown(context.WithoutCancel(ctx)); lost != nil {
+	if lost := t.Shutdown(last); lost != nil {
 		t.Logger().WarnContext(ctx, "some telemetry could not be sent", "error", lost)
 	}
 	return err
@@ -47,7 +55,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	log := t.Logger()
 	log.InfoContext(ctx, "configuration", c.effective()...)
 	for _, warning := range c.warnings {
-		log.WarnContext(ctx, "check the configuration", "problem", warning)
+		log.WarnContext(ctx, "check the configuration", "error", warning)
 	}
 	record, err := openStore(ctx, c, log)
 	if err != nil {
@@ -91,9 +99,11 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	}
 	select {
 	case <-ctx.Done():
+		log.InfoContext(ctx, "shutting down", "CHECKOUT_SHUTDOWN_DELAY", c.Delay.String(), "CHECKOUT_DRAIN", c.Drain.String())
+		servers.announce(c.Delay, c.Hurry)
 	case err = <-served: // a listener broke
 	}
-	servers.drain(context.WithoutCancel(ctx), c.Drain, func(patience context.Context) {
+	servers.drain(context.WithoutCancel(ctx), c.Drain, placer.CutOff, func(patience context.Context) {
 		stopKeeping()
 		placer.Close(patience)
 	})

@@ -24,8 +24,9 @@ const maxConns = 256
 
 // servers are the gRPC servers, for the shop and perhaps for operators, and what they say of their health.
 type servers struct {
-	health *health.Server
-	all    []server
+	health   *health.Server
+	all      []server
+	draining context.CancelFunc // ends the streams that would never end by themselves
 }
 
 type server struct {
@@ -37,10 +38,12 @@ type server struct {
 // newServers makes the servers and listens, but does not serve yet.
 func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures) (*servers, error) {
 	s := &servers{health: health.NewServer()}
+	drained, draining := context.WithCancel(context.WithoutCancel(ctx))
+	s.draining = draining
 	opts := rpc.Options{
 		Deadline:  c.Deadline,
 		Telemetry: t.ServerHandler(),
-		Drained:   ctx,
+		Drained:   drained,
 		Log:       t.Logger(),
 		Orders:    record,
 		Figures:   figures,
@@ -82,19 +85,34 @@ func (s *servers) serve() <-chan error {
 	return broken
 }
 
-// drain says NOT_SERVING, lets calls finish, then what they have left under way: all within the same patience.
-func (s *servers) drain(ctx context.Context, patience time.Duration, finish func(context.Context)) {
+// announce reports NOT_SERVING and still accepts everything, for as long as load balancers may need to notice. hurry ends it.
+func (s *servers) announce(delay time.Duration, hurry <-chan struct{}) {
+	s.health.Shutdown()
+	select {
+	case <-time.After(delay):
+	case <-hurry:
+	}
+}
+
+// answerTime is what callers get to be answered whose orders were cut off. Then their connections are.
+const answerTime = time.Second
+
+// drain accepts nothing more and lets calls finish, then what they have left under way: all within the same patience. After
+// it cutOff is called, which has to make calls end.
+func (s *servers) drain(ctx context.Context, patience time.Duration, cutOff func(), finish func(context.Context)) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s.health.Shutdown()
+	s.draining()
+	release := context.AfterFunc(ctx, cutOff)
 	var all sync.WaitGroup
 	for _, one := range s.all {
 		all.Go(func() {
-			impatient := context.AfterFunc(ctx, one.grpc.Stop)
+			defer time.AfterFunc(patience+answerTime, one.grpc.Stop).Stop()
 			one.grpc.GracefulStop()
-			impatient()
 		})
 	}
 	all.Wait()
+	release()
 	finish(ctx)
 }

@@ -18,8 +18,8 @@ import (
 	"checkout/internal/telemetry"
 )
 
-// closeTime is what the broker's client gets to send what it still holds.
-const closeTime = 2 * time.Second
+// closeTime is what the broker's client gets to send what it still holds. What it cannot send is on record.
+const closeTime = 500 * time.Millisecond
 
 // shop is the neighbours as order sees them, and their connections.
 type shop struct {
