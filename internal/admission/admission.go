@@ -1,13 +1,16 @@
-// Package admission bounds how many orders are under way to what the shop can finish in good time.
+// Package admission bounds how many orders are under way to what the shop and this process can finish in good time.
 //
 // A neighbour that is asked for more than it can do makes its callers wait, and what it does for those who have given up
-// is lost. So when most orders take longer than they should, no more are let in than were finished in the time that one
-// should take: by Little's law (L = λ·W) the wait then comes down to that time, whatever the neighbour can do. A few slow
-// orders among others, such as parcels to far countries, are no queue and do not count as one.
+// is lost. So the number of orders under way starts small and grows only while they are finished well within the time that
+// one should take; when most are late or fail, it falls to what was finished lately (Little's law: L = λ·W). The others
+// wait here, where they cost little, if their turn comes in time for their deadline. Whoever it does not come in time for
+// is refused at once.
 package admission
 
 import (
+	"container/list"
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -20,11 +23,12 @@ import (
 // disagree, Ceiling counts.
 type Options struct {
 	Target  time.Duration // how long an order should take at most: 2 s. The memory of the Limiter is as long
-	Floor   int           // orders under way that are let in however slow the shop is: 8
-	Start   int           // orders under way while nothing is known of the shop: 256
-	Ceiling int           // orders under way that are never exceeded: 512
+	Floor   int           // orders under way that are let in however slow the shop is: 4
+	Start   int           // orders under way while nothing is known of the shop: 16
+	Ceiling int           // orders under way that are never exceeded, and orders that wait: 512
 
-	// Runnable is how many goroutines wait for a processor; nil asks the runtime.
+	// Runnable is how many goroutines wait for a processor, such as WaitingForProcessor. While they are many, fewer orders
+	// are under way. Nil: the processors do not matter.
 	Runnable func() int
 }
 
@@ -32,6 +36,7 @@ type Options struct {
 type Stats struct {
 	Limit    int   // how many orders may be under way
 	UnderWay int   // how many are
+	Waiting  int   // how many wait for their turn
 	Refused  int64 // how many were refused so far
 }
 
@@ -40,17 +45,22 @@ type Limiter struct {
 	target, stride        time.Duration // stride is the length of a step
 	floor, start, ceiling float64
 	born                  time.Time
-	gate                  *gate
 
-	mu       sync.Mutex
-	limit    float64
-	underWay int
-	refused  int64
-	prompt   float64      // the share of the latest orders that were finished within target
-	step     int64        // the present one, counted from born
-	steps    [steps]tally // the last ones, each at its number modulo steps
-	done     int          // in all of them
-	turned   int          // away, in all of them
+	mu         sync.Mutex
+	processors *processors // nil: they do not matter
+	limit      float64     // by what the shop can do
+	underWay   int
+	queue      list.List // of *waiter, first come, first served
+	queueing   time.Time // since when orders have waited for their turn; zero: none does
+	refused    int64
+	service    time.Duration // mean time that an order is under way; 0: not known yet
+	prompt     float64       // the share of the latest orders that were finished within target
+	brisk      float64       // and of those within half of it
+	step       int64         // the present one, counted from born
+	steps      [steps]tally  // the last ones, each at its number modulo steps
+	ended      int           // in all of them
+	done       int           // in all of them
+	turned     int           // away, in all of them
 }
 
 // steps make up the target, and the memory of a Limiter.
@@ -59,27 +69,45 @@ const steps = 40
 // tally is what happened in a step.
 type tally struct {
 	open   int // orders let in then, and under way since
-	done   int // orders finished
+	ended  int // orders that are not under way any more
+	done   int // those of them that were served
 	turned int // orders turned away
+	peak   int // orders under way, at most
+}
+
+// place is that of an order under way.
+type place struct {
+	step  int64 // in which it was let in
+	since time.Time
+}
+
+// waiter is an order that waits for its turn.
+type waiter struct {
+	deadline time.Time  // zero: none
+	turn     chan place // holds one; closed when its turn would come too late
 }
 
 // New makes a Limiter with nothing under way.
 func New(o Options) *Limiter {
 	target := positive(o.Target, 2*time.Second)
 	ceiling := positive(o.Ceiling, 512)
-	floor := positive(o.Floor, 8)
-	start := min(max(positive(o.Start, 256), floor), ceiling)
-	return &Limiter{
+	floor := positive(o.Floor, 4)
+	start := min(max(positive(o.Start, 16), floor), ceiling)
+	l := &Limiter{
 		target:  target,
 		stride:  max(target/steps, 1),
-		floor:   float64(floor),
+		floor:   float64(min(floor, ceiling)),
 		start:   float64(start),
 		ceiling: float64(ceiling),
 		born:    time.Now(),
-		gate:    newGate(o.Runnable, float64(ceiling)),
 		limit:   float64(start),
 		prompt:  1,
+		brisk:   1,
 	}
+	if o.Runnable != nil {
+		l.processors = newProcessors(o.Runnable, float64(ceiling))
+	}
+	return l
 }
 
 func positive[T int | time.Duration](x, otherwise T) T {
@@ -89,60 +117,244 @@ func positive[T int | time.Duration](x, otherwise T) T {
 	return otherwise
 }
 
-// Admit lets an order in, until release is called for the first time. When enough are under way it fails at once with an
-// order.ErrOverloaded that says when to ask again; otherwise it waits until a processor can be spared for the order, and
-// fails when ctx ends before that.
-func (l *Limiter) Admit(ctx context.Context) (release func(), err error) {
-	finish, err := l.admit()
+// Admit lets an order in, until done is called for the first time, with what came of it. It waits for the order's turn if
+// that comes in time for the deadline of ctx, and otherwise fails at once with an order.ErrOverloaded that says when to ask
+// again.
+func (l *Limiter) Admit(ctx context.Context) (done func(error), err error) {
+	mine, queued, err := l.arrive(ctx)
+	if queued != nil {
+		mine, err = l.wait(ctx, queued)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := l.gate.enter(ctx); err != nil {
-		finish(false)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return nil, &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.retryAfter(), Err: err}
-	}
-	return sync.OnceFunc(func() { l.gate.leave(); finish(true) }), nil
+	var once sync.Once
+	return func(outcome error) { once.Do(func() { l.finish(mine, outcome) }) }, nil
 }
 
-// admit counts an order in, or turns it away.
-func (l *Limiter) admit() (finish func(served bool), err error) {
+// arrive lets an order in, puts it into the queue, or refuses it.
+func (l *Limiter) arrive(ctx context.Context) (mine place, queued *list.Element, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
-	now := &l.steps[l.step%steps]
-	if l.underWay >= int(l.limit) {
-		now.turned++
-		l.turned++
-		l.refused++
-		return nil, &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.retryAfter()}
+	if l.queue.Len() == 0 && l.underWay < l.places() {
+		return l.enter(), nil, nil
 	}
+	deadline, _ := ctx.Deadline()
+	if l.queue.Len() >= int(l.ceiling) || l.tooLate(l.queue.Len(), deadline, admissible) {
+		return place{}, nil, l.turnAway(nil)
+	}
+	if l.queue.Len() == 0 {
+		l.queueing = time.Now()
+	}
+	queued = l.queue.PushBack(&waiter{deadline: deadline, turn: make(chan place, 1)})
+	l.lookAgain()
+	return place{}, queued, nil
+}
+
+// The part of the time to the deadline that an order may be expected to take, counted from now, so that it may wait for
+// its turn; and so that it may go on waiting: less is refused at once, and more is not refused for every change of speed.
+const (
+	admissible = 0.5
+	tolerable  = 0.9
+)
+
+// tooLate tells whether an order that stands behind so many others would be finished too late, as far as is known.
+func (l *Limiter) tooLate(ahead int, deadline time.Time, share float64) bool {
+	if deadline.IsZero() {
+		return false
+	}
+	interval := l.interval()
+	service := max(float64(l.service), interval*float64(l.places())) // with so many under way it will take longer than it did
+	return float64(ahead+1)*interval+service > share*float64(time.Until(deadline))
+}
+
+// inService is for an order that waits no longer.
+const inService = -1
+
+// interval is the time from the end of one order to that of the next, while there are more than can be under way. When
+// that has been so for a while it was measured, and otherwise follows from how long an order takes.
+func (l *Limiter) interval() float64 {
+	places := float64(l.places())
+	if l.queueing.IsZero() {
+		return float64(l.service) / places
+	}
+	queueing := min(time.Since(l.queueing), l.target)
+	if queueing < l.target/10 {
+		return float64(l.service) / places
+	}
+	ended := 0
+	for i := range int64(queueing / l.stride) {
+		ended += l.steps[(l.step-i+steps)%steps].ended
+	}
+	if ended == 0 {
+		return float64(max(l.service, queueing)) / places
+	}
+	return float64(queueing) / float64(ended)
+}
+
+// wait waits for the turn of an order in the queue. It leaves the queue when less than a quarter of the time is left that
+// ctx had.
+func (l *Limiter) wait(ctx context.Context, queued *list.Element) (place, error) {
+	w := queued.Value.(*waiter)
+	var patience <-chan time.Time
+	if !w.deadline.IsZero() {
+		timer := time.NewTimer(time.Until(w.deadline) * 3 / 4)
+		defer timer.Stop()
+		patience = timer.C
+	}
+	var cause error
+	select {
+	case mine, ok := <-w.turn:
+		if ok {
+			return mine, nil
+		}
+	case <-patience:
+		cause = context.DeadlineExceeded
+	case <-ctx.Done():
+		cause = ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case mine, ok := <-w.turn: // it was dismissed, or its turn came at the same moment
+		if ok {
+			l.leave(mine)
+		}
+	default:
+		l.queue.Remove(queued)
+	}
+	return place{}, l.turnAway(cause)
+}
+
+// TurnAway counts an order that was refused before it came here, and returns when to ask again.
+func (l *Limiter) TurnAway() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advance()
+	l.countRefusal()
+	return l.retryAfter()
+}
+
+func (l *Limiter) turnAway(cause error) error {
+	l.countRefusal()
+	return &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.retryAfter(), Err: cause}
+}
+
+func (l *Limiter) countRefusal() {
+	l.steps[l.step%steps].turned++
+	l.turned++
+	l.refused++
+}
+
+// enter counts an order as under way.
+func (l *Limiter) enter() place {
+	now := &l.steps[l.step%steps]
 	now.open++
 	l.underWay++
-	admitted := l.step
-	return func(served bool) { l.finish(admitted, served) }, nil
+	now.peak = max(now.peak, l.underWay)
+	return place{l.step, time.Now()}
 }
 
-// finish notes the end of an order that was let in at a step. One that was not served, because it gave up at the gate,
-// says nothing of what the shop can do.
-func (l *Limiter) finish(admitted int64, served bool) {
+// letIn lets in whose turn it is, and has come in time.
+func (l *Limiter) letIn() {
+	for l.queue.Len() > 0 && l.underWay < l.places() {
+		w := l.queue.Remove(l.queue.Front()).(*waiter)
+		if l.tooLate(inService, w.deadline, tolerable) {
+			close(w.turn)
+			continue
+		}
+		w.turn <- l.enter()
+	}
+	if l.queue.Len() == 0 {
+		l.queueing = time.Time{}
+	}
+}
+
+// finish notes the end of an order. Only what succeeded within half the target lets more orders in.
+func (l *Limiter) finish(mine place, outcome error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
+	if came := judge(outcome); came != noMatter {
+		l.learn(mine, came == served)
+	}
+	l.leave(mine)
+}
+
+// leave counts an order out, and lets in whose turn it is.
+func (l *Limiter) leave(mine place) {
 	l.underWay--
-	remembered := l.step-admitted < steps // otherwise it has been noted as late, and its step forgotten
-	if remembered {
-		l.steps[admitted%steps].open--
+	l.ended++
+	l.steps[l.step%steps].ended++
+	if !l.late(mine) {
+		l.steps[mine.step%steps].open--
+	}
+	l.letIn()
+}
+
+// late tells whether an order has been under way for longer than the target. It was counted as late then.
+func (l *Limiter) late(mine place) bool { return l.step-mine.step >= steps }
+
+// learn takes in how long an order was under way, and whether it was served.
+func (l *Limiter) learn(mine place, served bool) {
+	took := time.Since(mine.since)
+	brisk := served && took <= l.target/2
+	if l.service == 0 {
+		l.service = took
+	}
+	l.service += time.Duration(weight * float64(took-l.service))
+	l.brisk += weight * (share(brisk) - l.brisk)
+	if !l.late(mine) {
+		l.prompt += weight * (share(served) - l.prompt)
 	}
 	if !served {
 		return
 	}
 	l.done++
 	l.steps[l.step%steps].done++
-	if remembered {
-		l.prompt += (1 - l.prompt) * weight
+	inUse := float64(l.underWay) > used*l.limit
+	proven := l.brisk > 0.5 && l.prompt > 0.5 && l.limit*l.interval() < headroom*float64(l.target)
+	if brisk && inUse && proven {
+		l.limit = min(l.limit+1, l.ceiling)
 	}
+}
+
+func share(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// verdict is what an order says of the shop.
+type verdict int
+
+const (
+	served   verdict = iota // it was answered, if only with a no
+	failed                  // what it needed did not answer in time, or wrongly
+	noMatter                // it ended for reasons of its caller's, and says nothing
+)
+
+func judge(outcome error) verdict {
+	var kind order.Kind
+	switch {
+	case outcome == nil:
+		return served
+	case errors.Is(outcome, context.Canceled):
+		return noMatter
+	case !errors.As(outcome, &kind):
+		return failed
+	}
+	switch kind {
+	case order.ErrUnavailable, order.ErrImplausible, order.ErrPaymentUnreachable, order.ErrInDoubt, order.ErrInternal:
+		return failed
+	case order.ErrBusy, order.ErrOverloaded:
+		return noMatter
+	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrDeclined, order.ErrUnshippable,
+		order.ErrRefunded, order.ErrKeyReused:
+	}
+	return served
 }
 
 // Stats is the present state, for metrics.
@@ -150,20 +362,35 @@ func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
-	return Stats{Limit: int(l.limit), UnderWay: l.underWay, Refused: l.refused}
+	return Stats{Limit: int(l.limit), UnderWay: l.underWay, Waiting: l.queue.Len(), Refused: l.refused}
+}
+
+// places is how many orders may be under way now.
+func (l *Limiter) places() int {
+	if l.processors == nil {
+		return int(l.limit)
+	}
+	return int(min(l.limit, l.processors.limit))
 }
 
 const (
-	// weight is that of the latest order in the share of the prompt: it takes 22 in a row to turn all into half.
+	// weight is that of the latest order in what is known of the latest ones: it takes 22 in a row to turn all into half.
 	weight = 1. / 32
-	// room is left between what was finished and what is let in, because neither comes evenly.
-	room = 0.1
-	// drift is the part of itself by which the limit moves in a step that nothing is learnt from: 5 % a second by default.
-	drift = 1. / 400
+	// headroom is the part of the target that orders may be under way, by Little's law, for more of them to be tried: they
+	// take as long only later, when it would be too late to stop.
+	headroom = 0.4
+	// used is the part of the limit from which on it counts as in use, so that more can be tried.
+	used = 0.8
+	// drift is the part of the way that a limit that is not in use goes in a step: two thirds of it in a target, down, and
+	// in ten targets, up.
+	driftDown, driftUp = 1. / steps, 1. / (10 * steps)
 )
 
-// advance brings the memory up to the present step, and adjusts the limit when that is a new one.
+// advance brings the memory up to the present step, and adjusts the limits when that is a new one.
 func (l *Limiter) advance() {
+	if l.processors != nil && l.processors.adjust(l.underWay) {
+		l.letIn()
+	}
 	now := int64(time.Since(l.born) / l.stride)
 	passed := now - l.step
 	if passed == 0 {
@@ -172,27 +399,68 @@ func (l *Limiter) advance() {
 	for i := range min(passed, steps) {
 		forgotten := &l.steps[(l.step+1+i)%steps] // is target ago by now: what is open from then is late
 		l.prompt *= math.Pow(1-weight, float64(forgotten.open))
+		l.ended -= forgotten.ended
 		l.done -= forgotten.done
 		l.turned -= forgotten.turned
-		*forgotten = tally{}
+		*forgotten = tally{peak: l.underWay}
 	}
 	l.step = now
 	l.adjust(float64(passed))
+	l.letIn()
+	l.dismiss()
 }
 
 // adjust moves the limit, after so many steps.
 func (l *Limiter) adjust(passed float64) {
-	// With as many orders under way as were finished within target, each takes target.
-	sustainable := (1 - room) * float64(l.done)
+	peak := 0
+	for _, step := range l.steps {
+		peak = max(peak, step.peak)
+	}
+	needed := max(2*float64(peak), l.start)
+	if l.underWay == 0 && l.queue.Len() == 0 { // the bad time is soon a thing of the past, and nothing is known again
+		forget := min(1, driftUp*passed)
+		l.prompt += forget * (1 - l.prompt)
+		l.brisk += forget * (1 - l.brisk)
+		l.service -= time.Duration(forget * float64(l.service))
+	}
 	switch {
 	case l.prompt < 0.5:
-		l.limit = sustainable
-	case float64(l.underWay) > 0.8*l.limit:
-		l.limit = max(sustainable, (1+drift)*l.limit)
-	default: // a limit that nothing comes near is soon a thing of the past, and nothing is known again
-		l.limit += min(1, drift*passed) * (l.start - l.limit)
+		// With as many orders under way as were finished in half the target, each takes that long.
+		l.limit = float64(l.done) / 2
+	case l.limit > needed: // what is not in use is not proven any more
+		l.limit = max(l.limit*(1-min(driftDown*passed, 1)), needed)
+	case l.limit < l.start && l.queue.Len() == 0:
+		l.limit += min(1, driftUp*passed) * (l.start - l.limit)
 	}
 	l.limit = min(max(l.limit, l.floor), l.ceiling)
+}
+
+// dismiss refuses those at the end of the queue whose turn would come too late by now, rather than have them wait for it.
+func (l *Limiter) dismiss() {
+	for last := l.queue.Back(); last != nil; last = l.queue.Back() {
+		w := last.Value.(*waiter)
+		if !l.tooLate(l.queue.Len()-1, w.deadline, tolerable) {
+			return
+		}
+		l.queue.Remove(last)
+		close(w.turn)
+	}
+	l.queueing = time.Time{}
+}
+
+// lookAgain sees to those who wait while no order comes or goes.
+func (l *Limiter) lookAgain() {
+	if l.processors == nil || l.processors.looking || l.queue.Len() == 0 {
+		return
+	}
+	l.processors.looking = true
+	time.AfterFunc(lookEvery, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.processors.looking = false
+		l.advance()
+		l.lookAgain()
+	})
 }
 
 // retryAfter is how long the shop takes to serve all that were turned away lately, should they come back; with some chance

@@ -1,7 +1,6 @@
 package admission
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -19,85 +18,128 @@ func TestInAFloodTheShopWorksAtItsCapacity(t *testing.T) {
 		deadline = 5 * time.Second
 	)
 	for _, times := range []float64{2, 5, 10} {
-		t.Run(fmt.Sprintf("of %.0f times its capacity", times), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := open(Options{})
-				s.flow(0.7*capacity, 20*time.Second)
-				from, to := s.flow(times*capacity, time.Minute)
-				_, settled := s.flow(0.7*capacity, 3*time.Second)
-				_, end := s.flow(0.7*capacity, 20*time.Second)
-				s.orders.Wait()
+		for name, begin := range map[string]func(*shop){
+			"from the start":                   func(*shop) {},
+			"after normal times":               func(s *shop) { s.flow(0.7*capacity, 20*time.Second) },
+			"while the collector pauses often": func(s *shop) { s.pause = 200 * time.Millisecond },
+		} {
+			t.Run(fmt.Sprintf("of %.0f times its capacity %s", times, name), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := open(Options{})
+					s.deadline = deadline
+					begin(s)
+					from, to := s.flow(times*capacity, 30*time.Second)
+					_, settled := s.flow(0.7*capacity, 3*time.Second)
+					_, end := s.flow(0.7*capacity, 20*time.Second)
+					s.orders.Wait()
 
-				sum := s.between(from, to, deadline)
-				t.Logf("%+v", sum)
-				if sum.goodput < 0.95*capacity {
-					t.Errorf("%.1f orders a second are finished in time, of a capacity of %.0f", sum.goodput, capacity)
-				}
-				if limit := deadline * 65 / 100; sum.p99 > limit {
-					t.Errorf("one order in a hundred takes longer than %v, wanted %v", sum.p99, limit)
-				}
-				if sum.late > 0 {
-					t.Errorf("%d orders were finished after their customers had given up", sum.late)
-				}
-				if sum := s.between(from.Add(20*time.Second), to, deadline); sum.p99 > 2400*time.Millisecond {
-					t.Errorf("once settled one order in a hundred takes longer than %v, the target is 2 s", sum.p99)
-				}
-				s.wantRecovered(t, settled, end, deadline)
+					sum := s.between(from, to, deadline)
+					t.Logf("%+v", sum)
+					if sum.goodput < 0.95*capacity {
+						t.Errorf("%.1f orders a second are finished in time, of a capacity of %.0f", sum.goodput, capacity)
+					}
+					if limit := deadline * 65 / 100; sum.p99 > limit {
+						t.Errorf("one order in a hundred takes longer than %v, wanted %v", sum.p99, limit)
+					}
+					if sum.late > 0 {
+						t.Errorf("%d cards were charged, and their customers had given up", sum.late)
+					}
+					s.wantRecovered(t, settled, end, deadline)
+				})
 			})
-		})
+		}
 	}
 }
 
-func TestInABrownOutTheShopWorksAtWhatCapacityIsLeft(t *testing.T) {
+func TestARefusalIsImmediate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const deadline = 10 * time.Second
+		const deadline = 5 * time.Second
 		s := open(Options{})
-		s.flow(70, 20*time.Second)
-		s.set(500*time.Millisecond, 0, 0)
-		from, to := s.flow(70, time.Minute)
-		s.set(100*time.Millisecond, 0, 0)
-		_, settled := s.flow(70, 3*time.Second)
-		_, end := s.flow(70, 20*time.Second)
+		s.deadline = deadline
+		from, to := s.flow(500, 20*time.Second)
 		s.orders.Wait()
-
-		sum := s.between(from, to, deadline)
-		t.Logf("%+v", sum)
-		if sum.goodput < 0.9*20 {
-			t.Errorf("%.1f orders a second are finished in time, of a capacity of 20", sum.goodput)
+		if sum := s.between(from, to, deadline); sum.refused == 0 || sum.refusal > 10*time.Millisecond {
+			t.Errorf("%d of %d are refused, one in a hundred after %v; want some, within 10 ms", sum.refused, sum.came, sum.refusal)
 		}
-		if sum.late > 0 {
-			t.Errorf("%d orders were finished after their customers had given up", sum.late)
-		}
-		s.wantRecovered(t, settled, end, deadline)
 	})
+}
+
+// A read that times out at the target must not look like one that was served. The neighbour works for those who left.
+func TestInABrownOutTheShopWorksAtWhatCapacityIsLeft(t *testing.T) {
+	t.Parallel()
+	const deadline = 5 * time.Second
+	for name, neighbour := range map[string]func(*shop) *neighbour{
+		"of the cart":    func(s *shop) *neighbour { return &s.cart },
+		"of the payment": func(s *shop) *neighbour { return &s.payment },
+	} {
+		for _, busy := range []float64{0.7, 2, 5} {
+			t.Run(fmt.Sprintf("%s, at %.1f times the usual capacity", name, busy), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := open(Options{})
+					s.deadline = deadline
+					s.flow(50, 20*time.Second)
+					neighbour(s).set(10)
+					from, to := s.flow(busy*50, time.Minute)
+					neighbour(s).set(100)
+					_, settled := s.flow(50, 5*time.Second)
+					_, end := s.flow(50, 20*time.Second)
+					s.orders.Wait()
+
+					sum := s.between(from, to, deadline)
+					t.Logf("%+v", sum)
+					if sum.goodput < 0.9*10 {
+						t.Errorf("%.1f orders a second are finished in time, of a capacity of 10", sum.goodput)
+					}
+					if sum.late > 0 {
+						t.Errorf("%d cards were charged, and their customers had given up", sum.late)
+					}
+					s.wantRecovered(t, settled, end, deadline)
+				})
+			})
+		}
+	}
 }
 
 func TestAfterAStandstillTheShopIsSoonOpenAgain(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := open(Options{})
-		s.flow(70, 20*time.Second)
-		s.set(30*time.Second, 0, 0)
-		s.flow(70, 20*time.Second)
-		if stats := s.Stats(); stats.Limit != 8 {
-			t.Errorf("at the standstill %d may be under way, want the floor", stats.Limit)
-		}
-		s.set(100*time.Millisecond, 0, 0)
-		s.flow(70, 40*time.Second) // the workers come back within 30 s, and find their queue
-		from, to := s.flow(70, 20*time.Second)
-		s.orders.Wait()
-		s.wantRecovered(t, from, to, time.Second)
-	})
+	for name, neighbour := range map[string]func(*shop) *neighbour{
+		"of the cart":    func(s *shop) *neighbour { return &s.cart },
+		"of the payment": func(s *shop) *neighbour { return &s.payment },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := open(Options{})
+				s.flow(70, 20*time.Second)
+				neighbour(s).set(0.5)
+				s.flow(70, 20*time.Second)
+				if stats := s.Stats(); stats.Limit > 4 {
+					t.Errorf("at the standstill %d may be under way, want the floor", stats.Limit)
+				}
+				n := neighbour(s)
+				n.set(100)
+				n.mu.Lock()
+				n.free = time.Now() // what it has queued is lost
+				n.mu.Unlock()
+				s.flow(70, 5*time.Second)
+				from, to := s.flow(70, 20*time.Second)
+				s.orders.Wait()
+				s.wantRecovered(t, from, to, 2*time.Second)
+			})
+		})
+	}
 }
 
 func TestSlowOrdersAmongPromptOnesAreNoQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(Options{})
-		s.set(100*time.Millisecond, 0.25, 10*time.Second)
-		from, to := s.flow(50, 5*time.Minute)
+		s.deadline = 30 * time.Second
+		s.parcels(0.25, 10*time.Second)
+		from, to := s.flow(50, 2*time.Minute)
 		s.orders.Wait()
 		if sum := s.between(from, to, time.Minute); sum.refused > 0 {
 			t.Errorf("of %d orders %d were refused by a shop that had nothing to do", sum.came, sum.refused)
@@ -105,22 +147,11 @@ func TestSlowOrdersAmongPromptOnesAreNoQueue(t *testing.T) {
 	})
 }
 
-func TestALowLimitGrowsAmongSlowOrdersToo(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := open(Options{Start: 8})
-		s.set(100*time.Millisecond, 0.25, 10*time.Second)
-		s.flow(30, 5*time.Minute)
-		from, to := s.flow(30, time.Minute)
-		s.orders.Wait()
-		s.wantRecovered(t, from, to, time.Minute)
-	})
-}
-
 func TestQuickOrdersDoNotHideAQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(Options{})
+		s.deadline = 5 * time.Second
 		closing := make(chan struct{})
 		s.orders.Go(func() {
 			every := time.NewTicker(5 * time.Millisecond) // a third of all
@@ -131,15 +162,18 @@ func TestQuickOrdersDoNotHideAQueue(t *testing.T) {
 					return
 				case <-every.C:
 				}
-				if release, err := s.Admit(context.Background()); err == nil {
-					time.AfterFunc(time.Millisecond, release)
-				}
+				s.orders.Go(func() {
+					if done, err := s.Admit(within(t, s.deadline)); err == nil {
+						time.Sleep(time.Millisecond)
+						done(&order.Error{Kind: order.ErrEmptyCart})
+					}
+				})
 			}
 		})
 		from, to := s.flow(400, time.Minute)
 		close(closing)
 		s.orders.Wait()
-		sum := s.between(from, to, 5*time.Second)
+		sum := s.between(from, to, s.deadline)
 		t.Logf("%+v", sum)
 		if sum.goodput < 95 || sum.late > 0 {
 			t.Errorf("%.1f orders a second are finished in time, of a capacity of 100; %d are late", sum.goodput, sum.late)
@@ -147,48 +181,48 @@ func TestQuickOrdersDoNotHideAQueue(t *testing.T) {
 	})
 }
 
-func TestAColdShopLetsACrowdIn(t *testing.T) {
+func TestAColdShopServesACrowd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(Options{})
-		for i := range 256 {
-			if err := s.come(); err != nil {
-				t.Fatalf("customer %d of a crowd: %v", i+1, err)
-			}
-		}
-		if err := s.come(); !errors.Is(err, order.ErrOverloaded) {
-			t.Errorf("one more than a shop starts with: %v, want ErrOverloaded", err)
+		for range 256 {
+			s.orders.Go(func() {
+				if err := s.come(); err != nil {
+					t.Errorf("a customer of a crowd that can be served within 3 s: %v", err)
+				}
+			})
 		}
 		s.orders.Wait()
 	})
 }
 
-func TestAnOldLimitIsForgotten(t *testing.T) {
+func TestABadHourIsForgotten(t *testing.T) {
 	t.Parallel()
 	for name, pause := range map[string]func(*shop){
-		"when few come":    func(s *shop) { s.flow(10, 3*time.Minute) },
-		"when nobody does": func(*shop) { time.Sleep(3 * time.Minute) },
+		"when few come":    func(s *shop) { s.flow(10, 2*time.Minute) },
+		"when nobody does": func(*shop) { time.Sleep(2 * time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := open(Options{})
-				s.set(time.Second, 0, 0)
+				s.payment.set(0.5)
 				s.flow(70, 20*time.Second)
 				s.orders.Wait()
-				if stats := s.Stats(); stats.Limit > 30 {
+				if stats := s.Stats(); stats.Limit > 4 {
 					t.Fatalf("in the bad hour %d may be under way", stats.Limit)
 				}
-				s.set(100*time.Millisecond, 0, 0)
-				s.flow(10, 10*time.Second)
+				s.payment.set(100)
 				pause(s)
-				if stats := s.Stats(); stats.Limit < 200 || stats.Limit > 256 {
-					t.Errorf("much later %d may be under way, want about 256 as at the start", stats.Limit)
+				if stats := s.Stats(); stats.Limit < 15 {
+					t.Errorf("much later %d may be under way, want about 16 as at the start", stats.Limit)
 				}
-				for i := range 200 {
-					if err := s.come(); err != nil {
-						t.Fatalf("customer %d of a crowd: %v", i+1, err)
-					}
+				for range 200 {
+					s.orders.Go(func() {
+						if err := s.come(); err != nil {
+							t.Errorf("a customer of a crowd: %v", err)
+						}
+					})
 				}
 				s.orders.Wait()
 			})
@@ -199,12 +233,29 @@ func TestAnOldLimitIsForgotten(t *testing.T) {
 func TestTheLimitGrowsWithAShopThatIsFast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := open(Options{Start: 10})
-		s.workers = make(chan struct{}, 1000)
-		s.flow(1000, 5*time.Second)
+		s := open(Options{})
+		s.cart.set(10_000)
+		s.payment.set(2000)
+		s.flow(1000, 2*time.Second)
 		from, to := s.flow(1000, 10*time.Second)
 		s.orders.Wait()
 		s.wantRecovered(t, from, to, time.Second)
+	})
+}
+
+func TestALimitThatIsNotInUseShrinks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(Options{})
+		s.cart.set(10_000)
+		s.payment.set(2000)
+		s.flow(1000, 5*time.Second)
+		high := s.Stats().Limit
+		s.flow(50, 20*time.Second)
+		if low := s.Stats().Limit; high < 100 || low > 40 {
+			t.Errorf("%d may be under way in the rush, and %d when only some ten are; want over 100, and up to 40", high, low)
+		}
+		s.orders.Wait()
 	})
 }
 
@@ -213,6 +264,7 @@ func TestWhoComesBackWhenToldToIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const crowd = 2000 // 20 s of work
 		s := open(Options{})
+		s.deadline = 5 * time.Second
 		began := time.Now()
 		var customers sync.WaitGroup
 		var mu sync.Mutex
@@ -233,7 +285,6 @@ func TestWhoComesBackWhenToldToIsServed(t *testing.T) {
 			})
 		}
 		customers.Wait()
-		s.orders.Wait()
 		took := time.Since(began)
 		t.Logf("%d customers, %d tries, %v", crowd, tries, took)
 		if tries > 7*crowd/2 {

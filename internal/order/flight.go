@@ -40,8 +40,8 @@ type flight struct {
 }
 
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
-// parcel are settled.
-func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()) *flight {
+// parcel are settled, with its failure.
+func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func(error)) *flight {
 	f := &flight{Placer: p, order: o, card: &card, answered: make(chan struct{})}
 	f.snapshot()
 	p.flights.Go(func() {
@@ -54,7 +54,7 @@ func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func()
 			f.emptyCart(ctx)
 			return nil
 		})
-		release() // before the answer: who has it may come again at once
+		release(err) // before the answer: who has it may come again at once
 		f.land(ctx, err)
 		f.deliverIfRoom(ctx)
 		f.testify(ctx)

@@ -21,7 +21,7 @@ func TestTheAnswerGoesBeforeTheDeadline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := p.depart(ctx, o, request().Card, func() {})
+		f := p.depart(ctx, o, request().Card, func(error) {})
 		<-f.answered
 		cancel() // both are ready now
 		if _, err := f.wait(ctx); !errors.Is(err, ErrDeclined) {

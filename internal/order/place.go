@@ -98,10 +98,10 @@ func (p *Placer) try(ctx context.Context, req Request) (o, rival *Order, err err
 	o, rival, err = p.open(ctx, req)
 	switch {
 	case rival != nil:
-		release()
+		release(ErrBusy)
 		return o, rival, nil
 	case err != nil:
-		p.abandon(ctx, o, release)
+		p.abandon(ctx, o, err, release)
 		return nil, nil, err
 	}
 	// Money and parcels move. The caller may hang up; we may not.
@@ -157,13 +157,16 @@ func inTime(ctx context.Context) error {
 
 // abandon gives up an order that will never be charged, and its place. If it may be on record that is recorded, so that
 // it does not look as if it had been charged.
-func (p *Placer) abandon(ctx context.Context, o *Order, release func()) {
+func (p *Placer) abandon(ctx context.Context, o *Order, failure error, release func(error)) {
+	if errors.Is(ctx.Err(), context.Canceled) { // the caller has hung up: that is nobody else's failure
+		failure = ctx.Err()
+	}
 	if o == nil {
-		release()
+		release(failure)
 		return
 	}
 	p.flights.Go(func() {
-		defer release()
+		defer release(failure)
 		f := &flight{Placer: p, order: o}
 		err := guard(func() error { return f.record(ctx, Cancelled, "never charged: it could not be recorded in time") })
 		if !errors.Is(err, ErrFenced) { // it never was on record

@@ -119,7 +119,7 @@ type Pricer interface {
 
 // Admission bounds how many orders are under way.
 type Admission interface {
-	// Admit returns what to call when the order's money and parcel are settled, or an ErrOverloaded. It may wait a while,
-	// until ctx ends.
-	Admit(ctx context.Context) (release func(), err error)
+	// Admit returns what to call when the order's money and parcel are settled, with the order's failure or nil, or else an
+	// ErrOverloaded. It may wait a while, if the order can be placed before the deadline of ctx.
+	Admit(ctx context.Context) (done func(failure error), err error)
 }

@@ -294,7 +294,7 @@ func (s *shop) look(ctx context.Context, is func(*row) bool) (found *Order, err 
 	return found, err
 }
 
-func (s *shop) Admit(context.Context) (func(), error) { return func() {}, nil }
+func (s *shop) Admit(context.Context) (func(error), error) { return func(error) {}, nil }
 
 // open makes a Placer in this shop, which is closed at the test's end.
 func (s *shop) open(t *testing.T) *Placer {

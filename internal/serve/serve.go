@@ -67,7 +67,11 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		return err
 	}
 	defer shop.close(log)
-	limiter := admission.New(admission.Options{Target: c.Target, Ceiling: c.MaxOrders})
+	limits := admission.Options{Target: c.Target, Ceiling: c.MaxOrders}
+	if container.ShortOfMemory() {
+		limits.Runnable = admission.WaitingForProcessor
+	}
+	limiter := admission.New(limits)
 	figures := rpc.NewFigures(c.record(), record.Census, load(limiter))
 	defer t.Watch(figures.Census, load(limiter))()
 	pricing := order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)

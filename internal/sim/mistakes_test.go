@@ -102,7 +102,7 @@ func onTheWay() []bug {
 		},
 		{
 			"a place is not given back", flight,
-			"		release() // before the answer",
+			"		release(err) // before the answer",
 			"		// before the answer",
 		},
 	}

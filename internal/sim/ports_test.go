@@ -266,7 +266,7 @@ func letter(o *order.Order) string {
 }
 
 // Admit lets an order in.
-func (p *process) Admit(ctx context.Context) (func(), error) {
+func (p *process) Admit(ctx context.Context) (func(error), error) {
 	w := p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -280,7 +280,7 @@ func (p *process) Admit(ctx context.Context) (func(), error) {
 	}
 	p.admits++
 	given := false
-	return func() {
+	return func(error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if given {
