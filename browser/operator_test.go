@@ -40,7 +40,7 @@ func (p *tab) decides(id string) {
 	p.visit("/console/attention")
 	p.sees("#rows", id)
 	p.follow("#rows a[href$='" + id + "']")
-	p.sees("#decide", "It waits for your decision")
+	p.sees("#decide", "Your decision is required")
 	p.sees("#state-of", "in doubt")
 }
 
@@ -103,7 +103,7 @@ func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
 	shop.unbalanced = true
 	p := open(t, shop.url)
 	p.visit("/console/")
-	p.sees("#notice", "1 order needs a person.")
+	p.sees("#notice", "1 order requires an operator.")
 	p.follow("#notice a")
 	p.follow("#rows a")
 	p.sees("#state-of", "parked")

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -31,22 +32,20 @@ func (w *world) stands(t *testing.T) order.State {
 
 func TestADecisionIsRecordedAndShown(t *testing.T) {
 	t.Parallel()
-	parked := func() *order.Order {
-		o := numbered(2, order.Parked)
-		o.TransactionID = "receipt-2"
-		o.Story = []order.Event{{At: o.Created, State: order.Charging}, {At: o.Created, State: order.Charged}, {At: o.Created, State: order.Parked}}
-		return o
-	}
 	for name, test := range map[string]struct {
 		of     func() *order.Order
 		action string
 		form   url.Values
 		want   order.State
 	}{
-		"paid":        {doubtful, "resolve", url.Values{"verdict": {"paid"}, "transaction_id": {" tx-1 "}}, order.Charged},
-		"not paid":    {doubtful, "resolve", url.Values{"verdict": {"not_paid"}, "transaction_id": {""}}, order.Cancelled},
-		"given back":  {doubtful, "resolve", url.Values{"verdict": {"refunded"}, "transaction_id": {"typed before the choice was changed"}}, order.Refunded},
-		"tried again": {parked, "retry", url.Values{}, order.Charged},
+		"paid":           {doubtful, "resolve", url.Values{"verdict": {"paid"}, "transaction_id": {" tx-1 "}}, order.Charged},
+		"not paid":       {doubtful, "resolve", url.Values{"verdict": {"not_paid"}, "transaction_id": {""}}, order.Cancelled},
+		"given back":     {doubtful, "resolve", url.Values{"verdict": {"refunded"}, "transaction_id": {"typed before the choice was changed"}}, order.Refunded},
+		"shipped":        {unshipped, "resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {" parcel-2 "}, "transaction_id": {"typed before the choice was changed"}}, order.Placed},
+		"shipped again":  {unshipped, "retry", url.Values{}, order.Charged},
+		"skipped":        {undelivered, "resolve", url.Values{"verdict": {"skip"}, "skip": {"email", "event"}}, order.Completed},
+		"skipped partly": {undelivered, "resolve", url.Values{"verdict": {"skip"}, "skip": {"event"}, "tracking_id": {"typed elsewhere"}}, order.Undelivered},
+		"sent again":     {undelivered, "retry", url.Values{}, order.Placed},
 	} {
 		for _, accept := range []string{"text/html", "application/json"} {
 			t.Run(name+" as "+accept, func(t *testing.T) {
@@ -83,16 +82,55 @@ func TestADecisionThatIsNotDoneIsExplainedAndNothingTypedIsLost(t *testing.T) {
 	w := open(t, Options{})
 	w.put(t, completed())
 	w.put(t, doubtful())
+	w.put(t, asNumber(3, unshipped()))
+	w.put(t, asNumber(4, undelivered()))
 	r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"paid"}, "by": {"grace"}, "why": {"she says so"}}, "Accept", "text/html")
 	wantPage(t, r, http.StatusConflict, "order_refused")
-	r = w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/retry", url.Values{"by": {" "}, "why": {"the carrier is back"}}, "Accept", "text/html")
+	r = w.do(t, http.MethodPost, "/orders/"+string(id(3))+"/retry", url.Values{"by": {" "}, "why": {"the carrier is back"}}, "Accept", "text/html")
 	wantPage(t, r, http.StatusBadRequest, "order_mistyped")
+	r = w.do(t, http.MethodPost, "/orders/"+string(id(3))+"/resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {"4432 8015 6152 0454"}, "by": {"grace"}, "why": {"so"}}, "Accept", "text/html")
+	wantPage(t, r, http.StatusBadRequest, "order_card")
+	r = w.do(t, http.MethodPost, "/orders/"+string(id(4))+"/resolve", url.Values{"verdict": {"skip"}, "skip": {"cart", "event"}, "by": {"grace"}, "why": {"so"}}, "Accept", "text/html")
+	wantPage(t, r, http.StatusBadRequest, "order_skip_refused")
 	r = w.do(t, http.MethodPost, "/orders/"+string(id(1))+"/retry", url.Values{"by": {"grace"}}, "Accept", "text/html")
-	if shown := r.body; r.status != http.StatusConflict || !strings.Contains(shown, "does not wait for a person") {
+	if shown := r.body; r.status != http.StatusConflict || !strings.Contains(shown, "does not wait for an operator") {
 		t.Errorf("an order that does not rest is answered %d without why", r.status)
 	}
 	if got := w.stands(t); got != order.InDoubt {
 		t.Errorf("the order is %v, want it in doubt as before", got)
+	}
+}
+
+func TestOnlyDecisionsThatMakeSenseAreOffered(t *testing.T) {
+	t.Parallel()
+	const paid, notPaid, refunded, shipped, skipEmail, skipEvent = `value="paid"`, `value="not_paid"`, `value="refunded"`, `value="shipped"`, `name="skip" value="email"`, `name="skip" value="event"`
+	all := []string{paid, notPaid, refunded, shipped, skipEmail, skipEvent, "Ship again", "Send again", "Ask again", "Refund again"}
+	change := func(o *order.Order, c func(*order.Order)) *order.Order { c(o); return o }
+	for name, test := range map[string]struct {
+		of   *order.Order
+		want []string
+	}{
+		"in doubt":                     {doubtful(), []string{paid, notPaid, refunded}},
+		"parked, shipped or not":       {unshipped(), []string{refunded, shipped, "Ship again"}},
+		"parked, paid or not":          {change(unshipped(), func(o *order.Order) { o.TransactionID = "" }), []string{paid, notPaid, refunded, "Ask again"}},
+		"parked, not refunded":         {change(unshipped(), func(o *order.Order) { o.Story[2].State = order.Refunding }), []string{refunded, "Refund again"}},
+		"refunding":                    {numbered(2, order.Refunding), []string{refunded}},
+		"undelivered":                  {undelivered(), []string{skipEmail, skipEvent, "Send again"}},
+		"undelivered but the event":    {change(undelivered(), func(o *order.Order) { o.Undeliverable = order.EmailSent }), []string{skipEmail, "Send again"}},
+		"completed, nothing to decide": {numbered(2, order.Completed), nil},
+	} {
+		w := open(t, Options{})
+		w.put(t, test.of)
+		shown := w.get(t, "/orders/"+string(id(2))).body
+		var got []string
+		for _, what := range all {
+			if strings.Contains(shown, what) {
+				got = append(got, what)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
@@ -155,7 +193,7 @@ func TestADecisionWithoutAnAnswerIsNotToldAsUndone(t *testing.T) {
 func TestWhoShowsACertificateDecidesByItsName(t *testing.T) {
 	t.Parallel()
 	w := open(t, Options{Proven: true})
-	w.put(t, doubtful())
+	w.put(t, unshipped())
 	ask := func(method, path string, form url.Values) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), method, "https://localhost"+path, strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -170,7 +208,7 @@ func TestWhoShowsACertificateDecidesByItsName(t *testing.T) {
 	if shown := ask(http.MethodGet, one, nil).Body.String(); strings.Count(shown, `name="by" value="CN=grace,O=Payments" readonly`) != 2 {
 		t.Errorf("the forms do not have the certificate's subject, for nobody to change:\n%s", shown)
 	}
-	ask(http.MethodPost, one+"/resolve", url.Values{"verdict": {"not_paid"}, "by": {"somebody else"}, "why": {"so"}})
+	ask(http.MethodPost, one+"/resolve", url.Values{"verdict": {"refunded"}, "by": {"somebody else"}, "why": {"so"}})
 	shown := ask(http.MethodGet, one, nil).Body.String()
 	if !strings.Contains(shown, "<b>CN=grace,O=Payments</b>") || strings.Contains(shown, "somebody else") {
 		t.Errorf("the story does not tell the certificate's subject:\n%s", shown)

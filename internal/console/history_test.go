@@ -147,7 +147,7 @@ func TestWhatMustHold(t *testing.T) {
 	}
 	w.busy()
 	want = []string{
-		"No order needs a person", "No order is on its way for more than a minute", "No order is turned away",
+		"No order requires an operator", "No order is on its way for more than a minute", "No order is turned away",
 	}
 	if diff := cmp.Diff(want, failing()); diff != "" {
 		t.Errorf("in a busy hour (-want +got):\n%s", diff)

@@ -82,6 +82,8 @@ func TestTheJSONIsAsDescribed(t *testing.T) {
 	w.put(t, completed())
 	w.put(t, doubtful())
 	w.put(t, numbered(3, order.Placed))
+	w.put(t, asNumber(100, unshipped()))
+	w.put(t, asNumber(101, undelivered()))
 	for n := range 60 {
 		w.put(t, numbered(n+4, order.Declined))
 	}
@@ -115,6 +117,11 @@ func TestTheJSONIsAsDescribed(t *testing.T) {
 	check("/orders/{id}/retry", "post", "409", "/orders/"+string(id(1))+"/retry", url.Values{"by": {"grace"}})
 	check("/orders/{id}/resolve", "post", "409", "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"paid"}, "by": {"grace"}, "why": {"so"}})
 	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}})
+	check("/orders/{id}", "get", "200", "/orders/"+string(id(100)), nil)
+	check("/orders/{id}/resolve", "post", "400", "/orders/"+string(id(100))+"/resolve", url.Values{"verdict": {"shipped"}, "by": {"grace"}, "why": {"so"}})
+	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(100))+"/resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {"p"}, "by": {"grace"}, "why": {"so"}})
+	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(101))+"/resolve", url.Values{"verdict": {"skip"}, "skip": {"email"}, "by": {"grace"}, "why": {"so"}})
+	check("/orders/{id}/retry", "post", "200", "/orders/"+string(id(101))+"/retry", url.Values{"by": {"grace"}})
 }
 
 func TestTheDescriptionNamesEveryPath(t *testing.T) {

@@ -96,8 +96,8 @@ func TestTheOverviewFollowsTheService(t *testing.T) {
 	watch.Go(func() { w.Watch(ctx) })
 	t.Cleanup(func() { cancel(); watch.Wait() })
 	overview := w.listen(t, "/live/overview")
-	overview("notice", "No order needs a person")
+	overview("notice", "No order requires an operator")
 	w.put(t, doubtful())
-	overview("notice", "1 order needs")
+	overview("notice", "1 order requires")
 	overview("badge", "1")
 }

@@ -22,6 +22,7 @@ type orderPage struct {
 	Shipping    sumOf     `json:"shipping"`
 	Key         string    `json:"idempotency_key,omitempty"`
 	Transaction string    `json:"transaction_id,omitempty"`
+	Shipments   int32     `json:"ship_attempts,omitempty"` // that were sent, and may each have become a parcel
 	Tracking    string    `json:"tracking_id,omitempty"`
 	Trace       string    `json:"trace_id,omitempty"`
 	TraceURL    string    `json:"trace_url,omitempty"`
@@ -51,7 +52,7 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 	p := orderPage{
 		orderRow: rowOf(o), At: c.now(),
 		Items: []item{}, Shipping: moneyOf(o.GetShipping()),
-		Key: o.GetIdempotencyKey(), Transaction: o.GetTransactionId(), Tracking: o.GetTrackingId(),
+		Key: o.GetIdempotencyKey(), Transaction: o.GetTransactionId(), Shipments: o.GetShipAttempts(), Tracking: o.GetTrackingId(),
 		Trace: o.GetTraceId(), Story: []event{},
 	}
 	if c.traceURL != "" && p.Trace != "" {

@@ -37,30 +37,51 @@ type orderList struct {
 
 // orderRow is an order in short.
 type orderRow struct {
-	ID          string    `json:"order_id"`
-	State       string    `json:"state"`
-	NeedsPerson bool      `json:"needs_person"`
-	Created     time.Time `json:"created"`
-	Changed     time.Time `json:"changed"` // when it came into its state
-	Total       sumOf     `json:"total"`
-	User        string    `json:"user_hash"` // the first 8 hex digits of the SHA-256 of the user's id
-	Reason      string    `json:"reason,omitempty"`
-	Owed        []string  `json:"owed,omitempty"`
-	Attempts    int32     `json:"attempts,omitempty"` // failed tries since it came into its state
+	ID            string    `json:"order_id"`
+	State         string    `json:"state"`
+	NeedsPerson   bool      `json:"needs_person"`
+	Created       time.Time `json:"created"`
+	Changed       time.Time `json:"changed"` // when it came into its state
+	Total         sumOf     `json:"total"`
+	User          string    `json:"user_hash"` // the first 8 hex digits of the SHA-256 of the user's id
+	Reason        string    `json:"reason,omitempty"`
+	Owed          []string  `json:"owed,omitempty"`          // deliveries that are pending
+	Undeliverable []string  `json:"undeliverable,omitempty"` // deliveries that failed for good, or for a day
+	Skipped       []string  `json:"skipped,omitempty"`       // deliveries that an operator has decided to do without
+	Attempts      int32     `json:"attempts,omitempty"`      // failed tries since it came into its state
+}
+
+// Why is why the order is where it is, as far as that is not plain.
+func (r orderRow) Why() string {
+	var parts []string
+	if r.Reason != "" {
+		parts = append(parts, r.Reason)
+	}
+	for _, of := range []struct {
+		what       string
+		deliveries []string
+	}{{"pending", r.Owed}, {"undelivered", r.Undeliverable}} {
+		if len(of.deliveries) > 0 {
+			parts = append(parts, of.what+": "+strings.Join(of.deliveries, ", "))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 func rowOf(o *checkoutv1.Order) orderRow {
 	return orderRow{
-		ID:          o.GetOrderId(),
-		State:       stateName(o.GetState()),
-		NeedsPerson: o.GetNeedsPerson(),
-		Created:     o.GetCreated().AsTime(),
-		Changed:     o.GetChanged().AsTime(),
-		Total:       moneyOf(o.GetTotal()),
-		User:        userHash(o.GetUserId()),
-		Reason:      o.GetReason(),
-		Owed:        o.GetOwed(),
-		Attempts:    o.GetAttempts(),
+		ID:            o.GetOrderId(),
+		State:         stateName(o.GetState()),
+		NeedsPerson:   o.GetNeedsPerson(),
+		Created:       o.GetCreated().AsTime(),
+		Changed:       o.GetChanged().AsTime(),
+		Total:         moneyOf(o.GetTotal()),
+		User:          userHash(o.GetUserId()),
+		Reason:        o.GetReason(),
+		Owed:          o.GetOwed(),
+		Undeliverable: o.GetUndeliverable(),
+		Skipped:       o.GetSkipped(),
+		Attempts:      o.GetAttempts(),
 	}
 }
 

@@ -293,9 +293,9 @@ func (o *overview) check() []check {
 	}
 	return append(checks,
 		check{"The orders on record can be counted", true, count(int(o.Now.Unfinished), "not finished")},
-		check{"No order needs a person", *o.Attention == 0, count(int(*o.Attention), "waiting")},
+		check{"No order requires an operator", *o.Attention == 0, count(int(*o.Attention), "waiting")},
 		check{"No order is on its way for more than a minute", onWay <= figure(stuckAfter.Seconds()), "the oldest: " + long(onWay)},
-		check{"No letter or event is owed for more than 15 minutes", owed <= figure(owedAfter.Seconds()), "the oldest: " + long(owed)},
+		check{"No e-mail or event is pending for more than 15 minutes", owed <= figure(owedAfter.Seconds()), "the oldest: " + long(owed)},
 		check{"No order is turned away", o.Now.Orders["turned away"] == 0, rate(o.Now.Orders["turned away"]) + " a second"},
 	)
 }

@@ -41,6 +41,7 @@ func (w *world) busy() {
 					{State: checkoutv1.OrderState_IN_DOUBT, Orders: n / 200, Oldest: durationpb.New(time.Hour), NeedsPerson: true},
 					{State: checkoutv1.OrderState_REFUNDING, NeedsPerson: true},
 					{State: checkoutv1.OrderState_PARKED, NeedsPerson: true},
+					{State: checkoutv1.OrderState_UNDELIVERED, Orders: n / 150, Oldest: durationpb.New(2 * time.Hour), NeedsPerson: true},
 				},
 				Owed: []*checkoutv1.Figures_Owed{
 					{Delivery: "cart"},
@@ -61,21 +62,25 @@ func TestThePagesAreAsTheyWere(t *testing.T) {
 	unsent := numbered(3, order.Placed)
 	unsent.Attempts, unsent.Delivered = 3, order.CartSettled
 	w.put(t, unsent)
+	w.put(t, asNumber(4, unshipped()))
+	w.put(t, asNumber(5, undelivered()))
 	for name, path := range map[string]string{
-		"unwatched":     "/",
-		"orders":        "/orders",
-		"orders_chosen": "/orders?state=placed&state=in_doubt&from=2025-06-15T00:00&until=2025-06-16T00:00",
-		"orders_none":   "/orders?state=parked",
-		"order":         "/orders/" + string(id(1)),
-		"order_rests":   "/orders/" + string(id(2)),
-		"attention":     "/attention",
-		"login":         "/login?next=%2Forders",
+		"unwatched":         "/",
+		"orders":            "/orders",
+		"orders_chosen":     "/orders?state=placed&state=in_doubt&from=2025-06-15T00:00&until=2025-06-16T00:00",
+		"orders_none":       "/orders?state=refunded",
+		"order":             "/orders/" + string(id(1)),
+		"order_rests":       "/orders/" + string(id(2)),
+		"order_unshipped":   "/orders/" + string(id(4)),
+		"order_undelivered": "/orders/" + string(id(5)),
+		"attention":         "/attention",
+		"login":             "/login?next=%2Forders",
 	} {
 		wantPage(t, w.get(t, path), http.StatusOK, name)
 	}
 	w.busy()
 	wantPage(t, w.get(t, "/"), http.StatusOK, "overview")
-	wantPage(t, w.get(t, "/orders/"+string(id(4))), http.StatusNotFound, "trouble")
+	wantPage(t, w.get(t, "/orders/"+string(id(6))), http.StatusNotFound, "trouble")
 	wantPage(t, w.get(t, "/orders?state=lost&from=yesterday"), http.StatusBadRequest, "trouble_filter")
 	wantPage(t, w.get(t, "/nothing"), http.StatusNotFound, "trouble_page")
 }

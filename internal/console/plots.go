@@ -19,12 +19,12 @@ func (o overview) Plots() []web.Plot {
 			return m.UnderWay
 		}),
 		o.plot("unfinished", "Unfinished orders on record", "", true, unfinished(), func(m moment, name string) figure { return m.States[name] }),
-		o.plot("owed", "Owed to placed orders", "", true, deliveries(), func(m moment, name string) figure { return m.Owed[name] }),
-		o.plot("oldest", "Age of the oldest", "s", false, []string{"unfinished order", "owed e-mail", "owed event"}, func(m moment, name string) figure {
+		o.plot("owed", "Pending deliveries of placed orders", "", true, deliveries(), func(m moment, name string) figure { return m.Owed[name] }),
+		o.plot("oldest", "Age of the oldest", "s", false, []string{"unfinished order", "pending e-mail", "pending event"}, func(m moment, name string) figure {
 			switch name {
-			case "owed e-mail":
+			case "pending e-mail":
 				return m.OwedOldest["email"]
-			case "owed event":
+			case "pending event":
 				return m.OwedOldest["event"]
 			}
 			return m.Oldest

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +115,7 @@ func (w *world) put(t testing.TB, o *order.Order) {
 		t.Fatalf("%s: %v, in the way: %v", o.ID, err, rival)
 	}
 	hold := time.Hour
-	if o.State == order.InDoubt || o.State == order.Parked {
+	if slices.Contains([]order.State{order.InDoubt, order.Refunding, order.Parked, order.Undelivered}, o.State) {
 		hold = order.AtRest
 	}
 	if err := w.record.Save(context.Background(), o, order.Charging, hold); err != nil {
@@ -153,6 +154,45 @@ func doubtful() *order.Order {
 	o.Reason = "the charge was not answered in time"
 	o.Changed = o.Created.Add(8 * time.Second)
 	o.Story = []order.Event{{At: o.Created, State: order.Charging}, {At: o.Changed, State: order.InDoubt, Problem: o.Reason}}
+	return o
+}
+
+// unshipped is parked: nobody knows whether it was shipped.
+func unshipped() *order.Order {
+	o := numbered(2, order.Parked)
+	o.TransactionID, o.ShipAttempts = "receipt-2", 3
+	o.Reason = "shipped or not?"
+	o.Changed = o.Created.Add(5 * time.Minute)
+	o.Story = []order.Event{
+		{At: o.Created, State: order.Charging},
+		{At: o.Created.Add(time.Second), State: order.Charged},
+		{At: o.Created.Add(13 * time.Second), State: order.Charged, Step: order.StepShip, Problem: "no answer in time", Times: 3, Last: o.Changed},
+		{At: o.Changed, State: order.Parked, Problem: o.Reason},
+	}
+	return o
+}
+
+// undelivered is shipped, but neither the e-mail nor the event could be delivered.
+func undelivered() *order.Order {
+	o := numbered(2, order.Undelivered)
+	o.TransactionID, o.TrackingID, o.ShipAttempts = "receipt-2", "parcel-2", 1
+	o.Delivered, o.Undeliverable = order.CartSettled, order.EmailSent|order.EventPublished
+	o.Changed = o.Created.Add(5 * time.Second)
+	o.Story = []order.Event{
+		{At: o.Created, State: order.Charging},
+		{At: o.Created.Add(time.Second), State: order.Charged},
+		{At: o.Created.Add(2 * time.Second), State: order.Placed},
+		{At: o.Created.Add(3 * time.Second), State: order.Placed, Step: order.StepEmail, Problem: "400 Bad Request"},
+		{At: o.Created.Add(4 * time.Second), State: order.Placed, Step: order.StepPublish, Problem: "MESSAGE_TOO_LARGE"},
+		{At: o.Changed, State: order.Undelivered},
+	}
+	return o
+}
+
+// asNumber makes o the nth order.
+func asNumber(n int, o *order.Order) *order.Order {
+	other := numbered(n, o.State)
+	o.ID, o.UserID, o.Key = other.ID, other.UserID, other.Key
 	return o
 }
 

@@ -15,7 +15,7 @@ type Plot struct {
 	Title       string
 	Unit        string // what the values are in, as it follows a number: "ms", "/s"; empty for plain numbers
 	From, Until time.Time
-	Series      []Series // up to six
+	Series      []Series // up to seven
 	Whole       bool     // values are whole numbers: no scale has fractions
 }
 
@@ -72,7 +72,7 @@ func (p Plot) Draw() drawing {
 	words := []string{fmt.Sprintf("The last %s, until %s UTC.", Took(span), p.Until.UTC().Format(time.TimeOnly))}
 	for i, s := range p.Series {
 		path, area := p.trace(s, top)
-		l := line{Class: "c" + strconv.Itoa(i%6+1), Name: s.Name, Now: p.told(s.last()), Path: path}
+		l := line{Class: "c" + strconv.Itoa(i%7+1), Name: s.Name, Now: p.told(s.last()), Path: path}
 		if s.Area {
 			l.Area = area
 		}
