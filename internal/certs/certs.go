@@ -1,0 +1,197 @@
+// Package certs provides TLS configurations from PEM files. The files are read again when they have changed, so that
+// certificates can be rotated without a restart.
+//
+// The certificate provider of grpc-go is not used: when a key does not fit its certificate, as in the middle of a rotation,
+// it writes both to the log.
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Files names PEM files. An empty name means that there is none.
+type Files struct {
+	Cert, Key string // a certificate with its chain, and its private key
+	CA        string // the certificates that the other side's are verified with
+}
+
+// checkEvery is how often the files are looked at, at most: with the next handshake.
+const checkEvery = time.Second
+
+// Source is the current content of Files. It is safe for concurrent use.
+type Source struct {
+	files  Files
+	failed func(error)
+
+	mu       sync.Mutex
+	content  content
+	versions [3]version
+	checked  time.Time
+}
+
+// content is what the files contained when they were last read without an error.
+type content struct {
+	cert *tls.Certificate
+	ca   *x509.CertPool
+}
+
+// version tells whether a file has changed.
+type version struct {
+	modified time.Time
+	size     int64
+	file     os.FileInfo
+}
+
+// Load reads the files. Later, when a changed file cannot be used, the content before is kept and failed, unless nil, is
+// called with the reason.
+func Load(f Files, failed func(error)) (*Source, error) {
+	if (f.Cert == "") != (f.Key == "") {
+		return nil, fmt.Errorf("certificate %q, key %q: set both or neither", f.Cert, f.Key)
+	}
+	if failed == nil {
+		failed = func(error) {}
+	}
+	s := &Source{files: f, failed: failed, versions: f.versions(), checked: time.Now()}
+	var err error
+	s.content, err = f.read()
+	return s, err
+}
+
+func (f Files) read() (c content, err error) {
+	if f.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+		if err != nil {
+			return content{}, fmt.Errorf("certificate %q, key %q: %w", f.Cert, f.Key, err)
+		}
+		c.cert = &pair
+	}
+	if f.CA != "" {
+		if c.ca, err = Authorities(f.CA); err != nil {
+			return content{}, err
+		}
+	}
+	return c, nil
+}
+
+// Authorities reads the certificates in a PEM file; without a file they are the system's, which are nil.
+func Authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("certificate authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("certificate authority %q: contains no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+func (f Files) versions() (v [3]version) {
+	for i, name := range []string{f.Cert, f.Key, f.CA} {
+		if info, err := os.Stat(name); err == nil {
+			v[i] = version{info.ModTime(), info.Size(), info}
+		}
+	}
+	return v
+}
+
+func (v version) same(other version) bool {
+	if v.file == nil || other.file == nil {
+		return v.file == other.file
+	}
+	return v.modified.Equal(other.modified) && v.size == other.size && os.SameFile(v.file, other.file)
+}
+
+// current is the content of the files now, or as it was last without an error.
+func (s *Source) current() content {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.checked) < checkEvery {
+		return s.content
+	}
+	s.checked = now
+	versions := s.files.versions() // before they are read: what changes meanwhile is noticed the next time
+	if versions[0].same(s.versions[0]) && versions[1].same(s.versions[1]) && versions[2].same(s.versions[2]) {
+		return s.content
+	}
+	read, err := s.files.read()
+	if err != nil {
+		s.failed(fmt.Errorf("the certificates before are still in use: %w", err))
+		return s.content
+	}
+	s.content, s.versions = read, versions
+	return s.content
+}
+
+// Server is the configuration of a server with the certificate of s. If s has certificate authorities, clients must have a
+// certificate from one of them and, unless names is empty, with one of these names (DNS names or URIs of its subject
+// alternative names, RFC 5280 §4.2.1.6).
+func (s *Source) Server(names ...string) *tls.Config {
+	base := func() *tls.Config {
+		return &tls.Config{
+			MinVersion:             tls.VersionTLS12,
+			SessionTicketsDisabled: true, // a resumed session would not be verified with the current authorities
+		}
+	}
+	config := base()
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := s.current()
+		config := base()
+		config.Certificates = []tls.Certificate{*now.cert}
+		if now.ca != nil {
+			config.ClientCAs, config.ClientAuth = now.ca, tls.RequireAndVerifyClientCert
+			config.VerifyConnection = func(state tls.ConnectionState) error { return allowed(state, names) }
+		}
+		return config, nil
+	}
+	return config
+}
+
+func allowed(state tls.ConnectionState, names []string) error {
+	if len(names) == 0 || Named(state, names) {
+		return nil
+	}
+	return errors.New("the client's certificate has none of the accepted names")
+}
+
+// Named tells whether the peer's certificate has one of the names among its DNS names and URIs.
+func Named(state tls.ConnectionState, names []string) bool {
+	if len(state.PeerCertificates) == 0 {
+		return false
+	}
+	peer := state.PeerCertificates[0]
+	for _, name := range names {
+		for _, dns := range peer.DNSNames {
+			if dns == name {
+				return true
+			}
+		}
+		for _, uri := range peer.URIs {
+			if uri.String() == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Client is the configuration for one connection to a server of that name. The server's certificate is verified with the
+// certificate authorities of s, or else the system's; if s has a certificate it is presented to servers that ask for one.
+func (s *Source) Client(serverName string) *tls.Config {
+	now := s.current()
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName, RootCAs: now.ca}
+	if now.cert != nil {
+		config.Certificates = []tls.Certificate{*now.cert}
+	}
+	return config
+}

@@ -1,0 +1,156 @@
+package certs
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"checkout/internal/certs/certstest"
+)
+
+// files are those of a server and of a client, each trusting the other's authority.
+type files struct {
+	ca             *certstest.Authority
+	server, client Files
+}
+
+func newFiles(t *testing.T, clientNames ...string) files {
+	t.Helper()
+	dir := t.TempDir()
+	f := files{
+		certstest.New(t),
+		Files{filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.pem")},
+		Files{filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"), filepath.Join(dir, "ca.pem")},
+	}
+	f.ca.Write(f.server.CA)
+	f.ca.Issue(f.server.Cert, f.server.Key)
+	f.ca.Issue(f.client.Cert, f.client.Key, clientNames...)
+	return f
+}
+
+func load(t *testing.T, f Files, failed func(error)) *Source {
+	t.Helper()
+	s, err := Load(f, failed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// handshake connects the two and returns what each side says.
+func handshake(server, client *tls.Config) (serverErr, clientErr error) {
+	a, b := net.Pipe()
+	defer func() { _, _ = a.Close(), b.Close() }()
+	served := make(chan error, 1)
+	go func() {
+		conn := tls.Server(a, server)
+		err := conn.Handshake()
+		if err == nil {
+			_, err = conn.Write([]byte("x"))
+		}
+		if err != nil {
+			_ = a.Close()
+		}
+		served <- err
+	}()
+	conn := tls.Client(b, client)
+	clientErr = conn.Handshake()
+	if clientErr == nil {
+		_, clientErr = conn.Read(make([]byte, 1)) // in TLS 1.3 a server refuses after the handshake
+	}
+	if clientErr != nil {
+		_ = b.Close()
+	}
+	return <-served, clientErr
+}
+
+func TestClientsWithoutAnAcceptedCertificateAreRefused(t *testing.T) {
+	f := newFiles(t, "spiffe://shop/frontend")
+	stranger := newFiles(t)
+	for name, test := range map[string]struct {
+		server Files
+		names  []string
+		client Files
+		want   bool
+	}{
+		"an accepted URI":                         {f.server, []string{"spiffe://shop/frontend"}, f.client, true},
+		"any name of the authority":               {f.server, nil, f.client, true},
+		"another name":                            {f.server, []string{"spiffe://shop/cart"}, f.client, false},
+		"no certificate":                          {f.server, nil, Files{CA: f.server.CA}, false},
+		"another authority":                       {f.server, nil, Files{stranger.client.Cert, stranger.client.Key, f.server.CA}, false},
+		"a server that wants none":                {Files{f.server.Cert, f.server.Key, ""}, nil, Files{CA: f.server.CA}, true},
+		"a server that the client does not trust": {f.server, nil, Files{f.client.Cert, f.client.Key, stranger.server.CA}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serverErr, clientErr := handshake(load(t, test.server, nil).Server(test.names...), load(t, test.client, nil).Client("127.0.0.1"))
+			if got := serverErr == nil && clientErr == nil; got != test.want {
+				t.Errorf("connected: %t (server: %v, client: %v), want %t", got, serverErr, clientErr, test.want)
+			}
+		})
+	}
+}
+
+func TestChangedFilesAreUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t)
+		server, client := load(t, f.server, nil), load(t, f.client, nil)
+		connect := func() error {
+			return errors.Join(handshake(server.Server(), client.Client("localhost")))
+		}
+		if err := connect(); err != nil {
+			t.Fatal(err)
+		}
+		next := certstest.New(t)
+		next.Write(f.server.CA)
+		next.Issue(f.server.Cert, f.server.Key)
+		next.Issue(f.client.Cert, f.client.Key)
+		time.Sleep(checkEvery)
+		if err := connect(); err != nil {
+			t.Errorf("after the files have changed: %v", err)
+		}
+	})
+}
+
+func TestFilesInTheMiddleOfARotationAreNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFiles(t)
+		var problems []error
+		server, client := load(t, f.server, func(err error) { problems = append(problems, err) }), load(t, f.client, nil)
+		f.ca.Issue(f.server.Cert, filepath.Join(t.TempDir(), "later.key"))
+		time.Sleep(checkEvery)
+		if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
+			t.Errorf("while the key is still to come: %v", err)
+		}
+		if len(problems) != 1 || !strings.Contains(problems[0].Error(), f.server.Cert) || strings.Contains(problems[0].Error(), "PRIVATE") {
+			t.Errorf("reported %v, want one problem with the name of the file", problems)
+		}
+		if err := os.Remove(f.server.Cert); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(checkEvery)
+		if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
+			t.Errorf("while the certificate is missing: %v", err)
+		}
+	})
+}
+
+func TestUnusableFilesAreNamed(t *testing.T) {
+	f := newFiles(t)
+	for name, bad := range map[string]Files{
+		"set both":                   {Cert: f.server.Cert},
+		"no such file":               {Cert: "absent.pem", Key: f.server.Key},
+		"contains no certificate":    {CA: f.server.Key},
+		"certificate authority: ":    {CA: "absent.pem"},
+		"private key does not match": {Cert: f.server.Cert, Key: f.client.Key},
+	} {
+		if _, err := Load(bad, nil); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("Load(%+v) = %v, want an error with %q", bad, err, name)
+		}
+	}
+}
