@@ -56,7 +56,7 @@ func newReplica(ctx context.Context, name int, binary string, environ map[string
 	for name, value := range environ {
 		env = append(env, name+"="+value)
 	}
-	env = append(env, "CHECKOUT_PORT="+port)
+	env = append(env, "CHECKOUT_PORT="+port, "CHECKOUT_PUBLIC_ORDERS=true")
 	log, err := os.OpenFile(filepath.Join(folder, fmt.Sprintf("replica-%d.log", name)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making a log: %w", err)

@@ -126,8 +126,6 @@ func (p process) decide(ctx context.Context, command string, d decision, act fun
 		return p.fail(misuse, "%s: the order's ID is missing", command)
 	case d.by == "":
 		return p.fail(misuse, "%s: -by is missing: who decides?", command)
-	case d.addr == "":
-		return p.fail(misuse, "%s: -admin-addr is missing, and CHECKOUT_ADMIN_ADDR is not set: decisions have a listener of their own", command)
 	}
 	conn, err := d.dial()
 	if err != nil {

@@ -85,7 +85,7 @@ func TestCommandsAboutOrdersAreCheckedBeforeAnybodyIsAsked(t *testing.T) {
 		{[]string{"list", "-limit", "0"}, "-limit=0"},
 		{[]string{"list", "-older", "-1h"}, "not negative"},
 		{[]string{"list", "-older", "2h", "-newer", "1h"}, "no order is both"},
-		{[]string{"list", "-ca", "ca.pem"}, "goes with -tls"},
+		{[]string{"list", "-ca", "ca.pem"}, "need -tls"},
 		{[]string{"list", "-tls", "-ca", "/no/such/file"}, "/no/such/file"},
 		{[]string{"show"}, "either an order's ID, or -user and -key"},
 		{[]string{"show", "-user", "ada"}, "either an order's ID, or -user and -key"},

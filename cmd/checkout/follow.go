@@ -28,7 +28,7 @@ type outlook struct {
 
 func (w *outlook) flags(getenv func(string) string) *flag.FlagSet {
 	flags := newFlags("order watch", "[ID]")
-	w.shop(flags, getenv)
+	w.admin(flags, getenv)
 	flags.Var(&w.states, "state", "only orders that come into these `states`, or leave them")
 	flags.BoolVar(&w.json, "json", false, "print each order as JSON, on a line of its own")
 	return flags

@@ -118,7 +118,7 @@ func TestAWatchOutlivesARestartOfTheServer(t *testing.T) {
 	server := serve(addr)
 	said, stderr := io.Pipe()
 	t.Cleanup(func() { _ = said.Close() })
-	w := startWatch(t, nil, stderr, "-addr", addr)
+	w := startWatch(t, nil, stderr, "-admin-addr", addr)
 	w.next(t, "parked", id(1))
 	server.Stop()
 	complaint, err := bufio.NewReader(said).ReadString('\n')
@@ -134,7 +134,7 @@ func TestAWatchOutlivesARestartOfTheServer(t *testing.T) {
 
 func TestAWatchOfNoServerEnds(t *testing.T) {
 	t.Parallel()
-	if status, _, stderr := call(t, nil, "", "order", "watch", "-addr", porttest.Reserve(t)); status != 1 || !strings.Contains(stderr, "Unavailable") {
+	if status, _, stderr := call(t, nil, "", "order", "watch", "-admin-addr", porttest.Reserve(t)); status != 1 || !strings.Contains(stderr, "Unavailable") {
 		t.Errorf("exit status %d, stderr %q; want 1, and that there is no server", status, stderr)
 	}
 }

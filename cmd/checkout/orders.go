@@ -29,7 +29,7 @@ type listing struct {
 
 func (l *listing) flags(getenv func(string) string) *flag.FlagSet {
 	flags := newFlags("order list", "")
-	l.shop(flags, getenv)
+	l.admin(flags, getenv)
 	flags.Var(&l.states, "state", "only orders in these `states`: "+strings.Join(stateNames(), ","))
 	flags.DurationVar(&l.older, "older", 0, "only orders created longer than this `time` ago")
 	flags.DurationVar(&l.newer, "newer", 0, "only orders created within this `time`")
@@ -133,7 +133,7 @@ type inquiry struct {
 
 func (i *inquiry) flags(getenv func(string) string) *flag.FlagSet {
 	flags := newFlags("order show", "ID | -user USER -key KEY")
-	i.shop(flags, getenv)
+	i.admin(flags, getenv)
 	flags.StringVar(&i.req.UserId, "user", "", "`id` of the user, instead of the order's")
 	flags.StringVar(&i.req.IdempotencyKey, "key", "", "idempotency `key` that the user's order was placed with")
 	flags.BoolVar(&i.json, "json", false, "print the order as JSON")

@@ -211,7 +211,7 @@ func TestOrdersAreListedOverTLS(t *testing.T) {
 	if err := os.WriteFile(none, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, stderr := call(t, off.environ, "", "order", "list", "-ca", none); status != 2 || !strings.Contains(stderr, "has no certificate") {
+	if status, _, stderr := call(t, off.environ, "", "order", "list", "-ca", none); status != 2 || !strings.Contains(stderr, "contains no certificate") {
 		t.Errorf("a file without a certificate: exit status %d, %q; want 2, and that it has none", status, stderr)
 	}
 }

@@ -41,7 +41,7 @@ func command(t *testing.T, environ map[string]string, args ...string) *exec.Cmd 
 
 // The card of `order place` is in the clear unless the service speaks TLS, and a proxy would read it.
 func TestNoCommandCallsThroughAProxy(t *testing.T) {
-	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:0"})
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:0", "CHECKOUT_PUBLIC_ORDERS": "true"})
 	file := filepath.Join(t.TempDir(), "card.json")
 	if err := os.WriteFile(file, []byte(card), 0o600); err != nil {
 		t.Fatal(err)
@@ -56,9 +56,9 @@ func TestNoCommandCallsThroughAProxy(t *testing.T) {
 			"-item", "LS4PSXUNUM", "-cart-addr", "0.0.0.0:" + cart,
 		},
 		{"health", "-timeout", "1m", "-addr", service},
-		{"order", "list", "-addr", service},
-		{"order", "show", "-addr", service, id(1)},
-		{"order", "watch", "-addr", service, id(1)},
+		{"order", "list", "-admin-addr", service},
+		{"order", "show", "-admin-addr", service, id(1)},
+		{"order", "watch", "-admin-addr", service, id(1)},
 		{"order", "retry", "-admin-addr", service, "-by", "ada", "-why", "test", id(1)},
 		{"order", "resolve", "-admin-addr", service, "-by", "ada", "-why", "test", "-not-paid", id(1)},
 	} {

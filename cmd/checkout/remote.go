@@ -1,28 +1,31 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"checkout/internal/certs"
 )
 
 // remote is a server, as the flags of a command name it, and how it is spoken to.
 type remote struct {
-	addr    string
-	secure  bool
-	ca      string
-	timeout time.Duration
+	addr      string
+	secure    bool
+	ca        string
+	cert, key string
+	tokenFile string
+	timeout   time.Duration
 }
 
 // shop sets the flags of a command that speaks to the service as the shop does.
@@ -31,15 +34,18 @@ func (r *remote) shop(flags *flag.FlagSet, getenv func(string) string) {
 	r.common(flags, getenv)
 }
 
-// admin sets the flags of a command that decides something.
+// admin sets the flags of a command for operators.
 func (r *remote) admin(flags *flag.FlagSet, getenv func(string) string) {
 	flags.StringVar(&r.addr, "admin-addr", getenv("CHECKOUT_ADMIN_ADDR"), "`host:port` of the checkout service's listener for operators (CHECKOUT_ADMIN_ADDR)")
+	flags.StringVar(&r.tokenFile, "token-file", getenv("CHECKOUT_ADMIN_TOKEN_FILE"), "`file` with the operators' token (CHECKOUT_ADMIN_TOKEN_FILE)")
 	r.common(flags, getenv)
 }
 
 func (r *remote) common(flags *flag.FlagSet, getenv func(string) string) {
 	flags.BoolVar(&r.secure, "tls", getenv("CHECKOUT_TLS_CERT") != "", "speak TLS (CHECKOUT_TLS_CERT)")
-	flags.StringVar(&r.ca, "ca", "", "PEM `file` of who vouches for the server's certificate; none: whom the system trusts")
+	flags.StringVar(&r.ca, "ca", "", "PEM `file` of the server's certificate authority; none: the system's")
+	flags.StringVar(&r.cert, "cert", "", "PEM `file` of the certificate to present")
+	flags.StringVar(&r.key, "key-file", "", "PEM `file` of its private key")
 	flags.DurationVar(&r.timeout, "timeout", 15*time.Second, "`time` to wait for the answer")
 }
 
@@ -56,15 +62,26 @@ func (r *remote) dial() (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	switch {
 	case r.secure:
-		trusted, err := authorities(r.ca)
+		source, err := certs.Load(certs.Files{Cert: r.cert, Key: r.key, CA: r.ca}, nil)
 		if err != nil {
-			return nil, fmt.Errorf("-ca=%q: %w", r.ca, err)
+			return nil, err
 		}
-		creds = credentials.NewClientTLSFromCert(trusted, "")
-	case r.ca != "":
-		return nil, fmt.Errorf("-ca=%q: goes with -tls only", r.ca)
+		creds = source.Credentials()
+	case r.ca != "" || r.cert != "" || r.key != "":
+		return nil, fmt.Errorf("-ca=%q, -cert=%q, -key-file=%q: need -tls", r.ca, r.cert, r.key)
 	}
-	conn, err := dial(r.addr, creds)
+	if r.addr == "" {
+		return nil, errors.New("-admin-addr is missing, and CHECKOUT_ADMIN_ADDR is not set: commands for operators have a listener of their own")
+	}
+	var options []grpc.DialOption
+	if r.tokenFile != "" {
+		token, err := certs.ReadSecret(r.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("-token-file: %w", err)
+		}
+		options = append(options, grpc.WithPerRPCCredentials(certs.Token(token)))
+	}
+	conn, err := dial(r.addr, creds, options...)
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w", r.addr, err)
 	}
@@ -72,27 +89,15 @@ func (r *remote) dial() (*grpc.ClientConn, error) {
 }
 
 // dial makes a connection to host:port, where no host is this one.
-func dial(addr string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+func dial(addr string, creds credentials.TransportCredentials, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if strings.HasPrefix(addr, ":") {
 		addr = "localhost" + addr
 	}
-	return grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(), grpc.WithNoProxy()) // a proxy would read the card
-}
-
-// authorities reads certificates; of no file they are the system's, which are nil.
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, errors.New("has no certificate")
-	}
-	return pool, nil
+	return grpc.NewClient(addr, append(options,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithNoProxy(), // a proxy would read the card
+	)...)
 }
 
 // refused prints why a command was refused: to people in words, to programs as the google.rpc.Status.
@@ -103,6 +108,9 @@ func (p process) refused(command string, err error, asJSON bool) int {
 		return failed
 	}
 	_ = p.fail(failed, "%s: %s: %s", command, told.Code(), clean(told.Message()))
+	if told.Code() == codes.Unimplemented {
+		_, _ = fmt.Fprintln(p.stderr, "  is this the listener for operators (CHECKOUT_ADMIN_ADDR), and not the port of PlaceOrder (CHECKOUT_PORT)?")
+	}
 	for _, detail := range told.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:

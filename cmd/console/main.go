@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 
 // dial makes a connection to each service. Nothing is sent yet, and none has to be there.
 func (s *settings) dial() (services []console.Service, hangUp func(), err error) {
-	creds, err := s.serviceCredentials()
+	options, err := s.dialOptions()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,10 +103,10 @@ func (s *settings) dial() (services []console.Service, hangUp func(), err error)
 		}
 	}
 	for _, addr := range s.admin {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithConnectParams(grpc.ConnectParams{
+		conn, err := grpc.NewClient(addr, append(options[:len(options):len(options)], grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, // who waits is a person
 			MinConnectTimeout: time.Second,
-		}))
+		}))...)
 		if err != nil {
 			hangUp()
 			return nil, nil, fmt.Errorf("%w: CHECKOUT_ADMIN_ADDR=%q: %w", errMisuse, addr, err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,23 +12,25 @@ import (
 	"os"
 	"strings"
 
-	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"checkout/internal/certs"
 	"checkout/internal/web"
 )
 
 // settings are what the environment and the flags over it say.
 type settings struct {
-	addr      string
-	admin     []string
-	serviceCA string
-	tls       bool
-	token     string
-	tokenFile string
-	cert, key string
-	clientCA  string
-	traceURL  string
+	addr                                  string
+	admin                                 []string
+	serviceCA                             string
+	serviceCert, serviceKey, serviceToken string
+	tls                                   bool
+	token                                 string
+	tokenFile                             string
+	cert, key                             string
+	clientCA                              string
+	traceURL                              string
 }
 
 // parse reads the settings. Its error names all that is wrong with them.
@@ -45,11 +46,14 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	}{
 		{&s.addr, "addr", "CHECKOUT_CONSOLE_ADDR", "`host:port` to serve on; beyond this machine it takes a token or -client-ca", "127.0.0.1:8070"},
 		{&admin, "admin-addr", "CHECKOUT_ADMIN_ADDR", "`host:port,…` of the listeners for operators of the services to look at", "127.0.0.1:5051"},
-		{&s.serviceCA, "admin-ca", "CHECKOUT_ADMIN_CA", "PEM `file` of who vouches for the services' certificates; none: whom the system trusts", ""},
+		{&s.serviceCA, "admin-ca", "CHECKOUT_ADMIN_CA", "PEM `file` of the services' certificate authority; none: the system's", ""},
+		{&s.serviceCert, "admin-cert", "CHECKOUT_ADMIN_CERT", "PEM `file` of the certificate to present to the services", ""},
+		{&s.serviceKey, "admin-key", "CHECKOUT_ADMIN_KEY", "PEM `file` of its private key", ""},
+		{&s.serviceToken, "admin-token-file", "CHECKOUT_ADMIN_TOKEN_FILE", "`file` with the token to present to the services", ""},
 		{&s.tokenFile, "token-file", "CHECKOUT_CONSOLE_TOKEN_FILE", "`file` with the token, instead of CHECKOUT_CONSOLE_TOKEN", ""},
 		{&s.cert, "tls-cert", "CHECKOUT_CONSOLE_TLS_CERT", "PEM `file` of the console's certificate; none: plaintext", ""},
 		{&s.key, "tls-key", "CHECKOUT_CONSOLE_TLS_KEY", "PEM `file` of the certificate's key", ""},
-		{&s.clientCA, "client-ca", "CHECKOUT_CONSOLE_CLIENT_CA", "PEM `file` of who vouches for those who may look; none: no certificate is asked for", ""},
+		{&s.clientCA, "client-ca", "CHECKOUT_CONSOLE_CLIENT_CA", "PEM `file` of the CA for verifying client certificates; none: no certificate is needed", ""},
 		{&s.traceURL, "trace-url", "CHECKOUT_TRACE_URL", "`URL` of a trace, with {trace} in the place of its id", ""},
 	} {
 		flags.StringVar(f.into, f.name, cmp.Or(getenv(f.env), f.otherwise), f.usage+" ("+f.env+")")
@@ -107,21 +111,17 @@ func (s *settings) check() error {
 	return errors.Join(problems...)
 }
 
-// secure is how the console is spoken to; nil without a certificate.
-func (s *settings) secure() (config *tls.Config, err error) {
-	if s.cert != "" {
-		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
-		if err != nil {
-			return nil, fmt.Errorf("CHECKOUT_CONSOLE_TLS_CERT=%q, CHECKOUT_CONSOLE_TLS_KEY=%q: %w", s.cert, s.key, err)
-		}
-		config = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
-		if s.clientCA != "" {
-			if config.ClientCAs, err = authorities(s.clientCA); err != nil {
-				return nil, fmt.Errorf("CHECKOUT_CONSOLE_CLIENT_CA=%q: %w", s.clientCA, err)
-			}
-			config.ClientAuth = tls.RequireAndVerifyClientCert
-		}
+// secure is the TLS of the console's own site; nil without a certificate.
+func (s *settings) secure() (*tls.Config, error) {
+	if s.cert == "" {
+		return nil, nil
 	}
+	source, err := certs.Load(certs.Files{Cert: s.cert, Key: s.key, CA: s.clientCA}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("CHECKOUT_CONSOLE_TLS_CERT, CHECKOUT_CONSOLE_TLS_KEY, CHECKOUT_CONSOLE_CLIENT_CA: %w", err)
+	}
+	config := source.Server()
+	config.NextProtos = []string{"http/1.1"}
 	return config, nil
 }
 
@@ -134,30 +134,21 @@ func (s *settings) listen(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
-// serviceCredentials are how the services are spoken to.
-func (s *settings) serviceCredentials() (credentials.TransportCredentials, error) {
+// dialOptions are how the services are spoken to.
+func (s *settings) dialOptions() (options []grpc.DialOption, err error) {
+	if s.serviceToken != "" {
+		token, err := certs.ReadSecret(s.serviceToken)
+		if err != nil {
+			return nil, fmt.Errorf("CHECKOUT_ADMIN_TOKEN_FILE: %w", err)
+		}
+		options = append(options, grpc.WithPerRPCCredentials(certs.Token(token)))
+	}
 	if !s.tls && s.serviceCA == "" {
-		return insecure.NewCredentials(), nil
+		return append(options, grpc.WithTransportCredentials(insecure.NewCredentials())), nil
 	}
-	trusted, err := authorities(s.serviceCA)
+	source, err := certs.Load(certs.Files{Cert: s.serviceCert, Key: s.serviceKey, CA: s.serviceCA}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("CHECKOUT_ADMIN_CA=%q: %w", s.serviceCA, err)
+		return nil, fmt.Errorf("CHECKOUT_ADMIN_CA, CHECKOUT_ADMIN_CERT, CHECKOUT_ADMIN_KEY: %w", err)
 	}
-	return credentials.NewClientTLSFromCert(trusted, ""), nil
-}
-
-// authorities reads certificates; of no file they are the system's, which are nil.
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, errors.New("has no certificate")
-	}
-	return pool, nil
+	return append(options, grpc.WithTransportCredentials(source.Credentials())), nil
 }

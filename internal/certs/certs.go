@@ -21,10 +21,8 @@ type Files struct {
 	CA        string // the certificates that the other side's are verified with
 }
 
-// checkEvery is how often the files are looked at, at most: with the next handshake.
-const checkEvery = time.Second
-
-// Source is the current content of Files. It is safe for concurrent use.
+// Source is the current content of Files: with each handshake it looks whether they have changed. It is safe for
+// concurrent use.
 type Source struct {
 	files  Files
 	failed func(error)
@@ -32,7 +30,6 @@ type Source struct {
 	mu       sync.Mutex
 	content  content
 	versions [3]version
-	checked  time.Time
 }
 
 // content is what the files contained when they were last read without an error.
@@ -57,7 +54,7 @@ func Load(f Files, failed func(error)) (*Source, error) {
 	if failed == nil {
 		failed = func(error) {}
 	}
-	s := &Source{files: f, failed: failed, versions: f.versions(), checked: time.Now()}
+	s := &Source{files: f, failed: failed, versions: f.versions()}
 	var err error
 	s.content, err = f.read()
 	return s, err
@@ -115,11 +112,6 @@ func (v version) same(other version) bool {
 func (s *Source) current() content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	if now.Sub(s.checked) < checkEvery {
-		return s.content
-	}
-	s.checked = now
 	versions := s.files.versions() // before they are read: what changes meanwhile is noticed the next time
 	if versions[0].same(s.versions[0]) && versions[1].same(s.versions[1]) && versions[2].same(s.versions[2]) {
 		return s.content

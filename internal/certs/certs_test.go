@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"checkout/internal/certs/certstest"
 )
@@ -97,47 +95,40 @@ func TestClientsWithoutAnAcceptedCertificateAreRefused(t *testing.T) {
 }
 
 func TestChangedFilesAreUsed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t)
-		server, client := load(t, f.server, nil), load(t, f.client, nil)
-		connect := func() error {
-			return errors.Join(handshake(server.Server(), client.Client("localhost")))
-		}
-		if err := connect(); err != nil {
-			t.Fatal(err)
-		}
-		next := certstest.New(t)
-		next.Write(f.server.CA)
-		next.Issue(f.server.Cert, f.server.Key)
-		next.Issue(f.client.Cert, f.client.Key)
-		time.Sleep(checkEvery)
-		if err := connect(); err != nil {
-			t.Errorf("after the files have changed: %v", err)
-		}
-	})
+	f := newFiles(t)
+	server, client := load(t, f.server, nil), load(t, f.client, nil)
+	connect := func() error {
+		return errors.Join(handshake(server.Server(), client.Client("localhost")))
+	}
+	if err := connect(); err != nil {
+		t.Fatal(err)
+	}
+	next := certstest.New(t)
+	next.Write(f.server.CA)
+	next.Issue(f.server.Cert, f.server.Key)
+	next.Issue(f.client.Cert, f.client.Key)
+	if err := connect(); err != nil {
+		t.Errorf("after the files have changed: %v", err)
+	}
 }
 
 func TestFilesInTheMiddleOfARotationAreNotUsed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFiles(t)
-		var problems []error
-		server, client := load(t, f.server, func(err error) { problems = append(problems, err) }), load(t, f.client, nil)
-		f.ca.Issue(f.server.Cert, filepath.Join(t.TempDir(), "later.key"))
-		time.Sleep(checkEvery)
-		if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
-			t.Errorf("while the key is still to come: %v", err)
-		}
-		if len(problems) != 1 || !strings.Contains(problems[0].Error(), f.server.Cert) || strings.Contains(problems[0].Error(), "PRIVATE") {
-			t.Errorf("reported %v, want one problem with the name of the file", problems)
-		}
-		if err := os.Remove(f.server.Cert); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(checkEvery)
-		if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
-			t.Errorf("while the certificate is missing: %v", err)
-		}
-	})
+	f := newFiles(t)
+	var problems []error
+	server, client := load(t, f.server, func(err error) { problems = append(problems, err) }), load(t, f.client, nil)
+	f.ca.Issue(f.server.Cert, filepath.Join(t.TempDir(), "later.key"))
+	if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
+		t.Errorf("while the key is still to come: %v", err)
+	}
+	if len(problems) != 1 || !strings.Contains(problems[0].Error(), f.server.Cert) || strings.Contains(problems[0].Error(), "PRIVATE") {
+		t.Errorf("reported %v, want one problem with the name of the file", problems)
+	}
+	if err := os.Remove(f.server.Cert); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
+		t.Errorf("while the certificate is missing: %v", err)
+	}
 }
 
 func TestUnusableFilesAreNamed(t *testing.T) {

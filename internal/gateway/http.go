@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,12 +27,12 @@ type HTTP struct {
 	conns *http.Transport
 }
 
-// NewHTTP makes an HTTP with at most conns connections to one neighbour, each kept for the next call. config is used for
-// https; nil means the system's certificates. wrap, unless nil, puts telemetry around the transport. Close it after use.
-func NewHTTP(conns int, config *tls.Config, wrap func(http.RoundTripper) http.RoundTripper) *HTTP {
+// NewHTTP makes an HTTP with at most conns connections to one neighbour, each kept for the next call. dialTLS connects to
+// https services, handshake included; nil is net/http's own way. wrap, unless nil, puts telemetry around the transport. Close it after use.
+func NewHTTP(conns int, dialTLS func(ctx context.Context, network, address string) (net.Conn, error), wrap func(http.RoundTripper) http.RoundTripper) *HTTP {
 	transport := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:        config,
+		DialTLSContext:         dialTLS,
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxConnsPerHost:        conns,
 		MaxIdleConnsPerHost:    conns,

@@ -44,7 +44,7 @@ type Config struct {
 	Target    time.Duration // an order's latency above which fewer are let in
 	Limits    order.Limits
 
-	TLSCert, TLSKey string // PEM files; none: plaintext
+	Security Security
 
 	Names string // what telemetry calls an order's facts: app, demo or both
 
@@ -74,12 +74,12 @@ func (c *Config) settings() []setting {
 		Names:  "app",
 	}
 	const must, may = true, false
-	return []setting{
+	return append([]setting{
 		{"CHECKOUT_PORT", port{integer{&c.Port, 0, 65535}}, must, "`port` to serve gRPC on; 0 takes any free one"},
-		{"CART_ADDR", target{&c.Cart}, must, "`host:port` of the cart service"},
-		{"PRODUCT_CATALOG_ADDR", target{&c.Catalog}, must, "`host:port` of the product catalog"},
-		{"CURRENCY_ADDR", target{&c.Currency}, must, "`host:port` of the currency service"},
-		{"PAYMENT_ADDR", target{&c.Payment}, must, "`host:port` of the payment service"},
+		{"CART_ADDR", target{&c.Cart}, must, "`host:port` of the cart service; https:// in front of it for TLS"},
+		{"PRODUCT_CATALOG_ADDR", target{&c.Catalog}, must, "`host:port` of the product catalog; https:// in front of it for TLS"},
+		{"CURRENCY_ADDR", target{&c.Currency}, must, "`host:port` of the currency service; https:// in front of it for TLS"},
+		{"PAYMENT_ADDR", target{&c.Payment}, must, "`host:port` of the payment service; https:// in front of it for TLS"},
 		{"SHIPPING_ADDR", base{&c.Shipping}, must, "base `URL` of the shipping service; http:// may be left out"},
 		{"EMAIL_ADDR", base{&c.Email}, must, "base `URL` of the e-mail service; http:// may be left out"},
 		{"PAYMENT_MODE", choice{&c.PaymentMode, []string{"stock", "keyed"}}, may, "what the payment service can do: `stock|keyed`; keyed honours idempotency keys and serves checkout.v1.PaymentLedger"},
@@ -108,10 +108,8 @@ func (c *Config) settings() []setting {
 		{"CHECKOUT_MAX_PIECES", integer{&c.Limits.Pieces, 1, 1 << 30}, may, "pieces in an order, at most"},
 		{"CHECKOUT_MAX_PRICE", integer64{&c.Limits.Price, 1, 1 << 50}, may, "US dollars for one piece, at most"},
 		{"CHECKOUT_MAX_TOTAL", integer64{&c.Limits.Total, 1, 1 << 50}, may, "US dollars for an order with its shipping, at most"},
-		{"CHECKOUT_TLS_CERT", text{&c.TLSCert}, may, "PEM `file` of the server's certificate; none: plaintext"},
-		{"CHECKOUT_TLS_KEY", text{&c.TLSKey}, may, "PEM `file` of the certificate's key"},
 		{"CHECKOUT_TELEMETRY_NAMES", choice{&c.Names, []string{"app", "demo", "both"}}, may, "what telemetry calls an order's facts, as the shop's dashboards do: `app|demo|both`"},
-	}
+	}, c.Security.settings()...)
 }
 
 // flagName is CHECKOUT_MAX_LINES as -max-lines, and CART_ADDR as -cart-addr.
@@ -173,9 +171,7 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 			problems = append(problems, fmt.Errorf("%s is not set: %s", s.env, strings.ReplaceAll(s.usage, "`", "")))
 		}
 	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		problems = append(problems, fmt.Errorf("CHECKOUT_TLS_CERT=%q, CHECKOUT_TLS_KEY=%q: set both or neither", c.TLSCert, c.TLSKey))
-	}
+	problems = append(problems, c.Security.check(c.Admin)...)
 	if c.FlagResolver == "file" && c.FlagsPath == "" {
 		problems = append(problems, errors.New("FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set: FLAGD_RESOLVER=file needs the file"))
 	}

@@ -83,7 +83,7 @@ func open(t *testing.T, set map[string]string) *service {
 func openIn(t *testing.T, shop *demo.Shop, set map[string]string) *service {
 	t.Helper()
 	environ := shop.Environ()
-	environ["CHECKOUT_PORT"] = "0"
+	environ["CHECKOUT_PORT"], environ["CHECKOUT_PUBLIC_ORDERS"] = "0", "true"
 	environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
 	environ["OTEL_BSP_SCHEDULE_DELAY"] = "50"
 	maps.Copy(environ, map[string]string{ // on a busy machine those who answer may take a while

@@ -57,12 +57,16 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	for _, warning := range c.warnings {
 		log.WarnContext(ctx, "check the configuration", "error", warning)
 	}
+	identities, err := c.Security.load(log)
+	if err != nil {
+		return err
+	}
 	record, err := openStore(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = record.Close() }()
-	shop, err := connect(c, t)
+	shop, err := connect(c, t, identities)
 	if err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Report:    t.Report,
 		Resumed:   t.Resumed,
 	})
-	servers, err := newServers(ctx, c, t, placer, record, figures)
+	servers, err := newServers(ctx, c, t, placer, record, figures, identities)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 
 	"checkout/internal/order"
@@ -36,7 +35,7 @@ type server struct {
 }
 
 // newServers makes the servers and listens, but does not serve yet.
-func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures) (*servers, error) {
+func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures, i identities) (*servers, error) {
 	s := &servers{health: health.NewServer()}
 	drained, draining := context.WithCancel(context.WithoutCancel(ctx))
 	s.draining = draining
@@ -49,19 +48,20 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 		Figures:   figures,
 		Keyed:     c.PaymentMode == "keyed",
 	}
-	if c.TLSCert != "" {
-		var err error
-		if opts.Credentials, err = credentials.NewServerTLSFromFile(c.TLSCert, c.TLSKey); err != nil {
-			return nil, fmt.Errorf("CHECKOUT_TLS_CERT=%q, CHECKOUT_TLS_KEY=%q: %w", c.TLSCert, c.TLSKey, err)
-		}
+	forShop, forOperators := opts, opts
+	forShop.Credentials = listenerCredentials(i.shop, c.Security.ClientNames)
+	if !c.Security.PublicOrders {
+		forShop.Orders = nil
 	}
-	if err := s.listen(ctx, "the shop", ":"+strconv.Itoa(c.Port), rpc.NewServer(t.Placer(placer), s.health, opts)); err != nil {
+	forOperators.Credentials = listenerCredentials(i.operators, c.Security.AdminClientNames)
+	forOperators.Token = c.Security.tokenCheck()
+	if err := s.listen(ctx, "the shop", ":"+strconv.Itoa(c.Port), rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
 		return nil, fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
 	}
 	if c.Admin == "" {
 		return s, nil
 	}
-	if err := s.listen(ctx, "operators", c.Admin, rpc.NewAdminServer(placer, s.health, opts)); err != nil {
+	if err := s.listen(ctx, "operators", c.Admin, rpc.NewAdminServer(placer, s.health, forOperators)); err != nil {
 		return nil, errors.Join(fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: %w", c.Admin, err), s.all[0].listener.Close())
 	}
 	return s, nil

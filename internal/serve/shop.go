@@ -36,7 +36,7 @@ type shop struct {
 }
 
 // connect makes a client for each neighbour. None of them is contacted yet, and none has to be there.
-func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
+func connect(c Config, t *telemetry.Telemetry, i identities) (_ *shop, err error) {
 	s := &shop{}
 	defer func() {
 		if err != nil {
@@ -46,7 +46,7 @@ func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
 	timeouts := gateway.Timeouts{
 		Read: c.ReadTimeout, Charge: c.ChargeTimeout, Ship: c.ShipTimeout, Email: c.EmailTimeout, Publish: c.PublishTimeout,
 	}
-	fault, err := s.flags(c, t)
+	fault, err := s.flags(c, t, i)
 	if err != nil {
 		return nil, err
 	}
@@ -62,14 +62,16 @@ func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
 			s.exchange = t.Exchange(gateway.CoalesceExchange(gateway.NewExchange(conn, timeouts), t.Joined))
 		}},
 	} {
-		conn, err := gateway.Dial(n.addr, t.DialOptions()...)
+		target, options := i.dialing(n.addr, t.DialOptions())
+		conn, err := gateway.Dial(target, options...)
 		if err != nil {
 			return nil, fmt.Errorf("%s=%q: %w", n.variable, n.addr, err)
 		}
 		s.closers = append(s.closers, conn.Close)
 		n.use(conn)
 	}
-	payment, err := gateway.NewPayment(c.Payment, fault, timeouts, t.DialOptions()...)
+	target, options := i.dialing(c.Payment, t.DialOptions())
+	payment, err := gateway.NewPayment(target, fault, timeouts, options...)
 	if err != nil {
 		return nil, fmt.Errorf("PAYMENT_ADDR=%q: %w", c.Payment, err)
 	}
@@ -78,12 +80,12 @@ func connect(c Config, t *telemetry.Telemetry) (_ *shop, err error) {
 	if c.PaymentMode == "keyed" {
 		s.ledger = t.Ledger(payment)
 	}
-	return s, errors.Join(s.post(c, t, timeouts), s.broker(c, t, fault, timeouts))
+	return s, errors.Join(s.post(c, t, i, timeouts), s.broker(c, t, i, fault, timeouts))
 }
 
 // post makes the clients for those who speak HTTP.
-func (s *shop) post(c Config, t *telemetry.Telemetry, timeouts gateway.Timeouts) error {
-	http := gateway.NewHTTP(c.MaxOrders, nil, t.Transport)
+func (s *shop) post(c Config, t *telemetry.Telemetry, i identities, timeouts gateway.Timeouts) error {
+	http := gateway.NewHTTP(c.MaxOrders, i.dialTLS, t.Transport)
 	s.closers = append(s.closers, func() error { http.Close(); return nil })
 	carrier, err := gateway.NewCarrier(c.Shipping, http, timeouts)
 	if err != nil {
@@ -98,9 +100,14 @@ func (s *shop) post(c Config, t *telemetry.Telemetry, timeouts gateway.Timeouts)
 }
 
 // flags follows the shop's flags, which can switch faults on.
-func (s *shop) flags(c Config, t *telemetry.Telemetry) (*flags.Flags, error) {
+func (s *shop) flags(c Config, t *telemetry.Telemetry, i identities) (*flags.Flags, error) {
+	var options []grpc.DialOption
+	if c.Security.FlagdTLS {
+		options = append(options, grpc.WithTransportCredentials(i.outgoing.Credentials()))
+	}
 	f, err := flags.New(flags.Config{
-		Resolver: c.FlagResolver, Host: c.FlagdHost, Port: c.FlagdPort, Path: c.FlagsPath,
+		DialOptions: options,
+		Resolver:    c.FlagResolver, Host: c.FlagdHost, Port: c.FlagdPort, Path: c.FlagsPath,
 		Hooks: []openfeature.Hook{t.FlagHook()}, Logger: t.Logger(),
 	})
 	if err != nil {
@@ -111,11 +118,11 @@ func (s *shop) flags(c Config, t *telemetry.Telemetry) (*flags.Flags, error) {
 }
 
 // broker makes the producer of events, if there is a broker to produce for.
-func (s *shop) broker(c Config, t *telemetry.Telemetry, fault gateway.Flags, timeouts gateway.Timeouts) error {
+func (s *shop) broker(c Config, t *telemetry.Telemetry, i identities, fault gateway.Flags, timeouts gateway.Timeouts) error {
 	if len(c.Kafka) == 0 {
 		return nil
 	}
-	events, err := gateway.NewEvents(strings.Join(c.Kafka, ","), c.KafkaTopic, fault, timeouts, kgo.WithHooks(t.KafkaHook()))
+	events, err := gateway.NewEvents(strings.Join(c.Kafka, ","), c.KafkaTopic, fault, timeouts, append(c.Security.kafka(i), kgo.WithHooks(t.KafkaHook()))...)
 	if err != nil {
 		return fmt.Errorf("KAFKA_ADDR=%q, KAFKA_TOPIC=%q: %w", c.Kafka, c.KafkaTopic, err)
 	}

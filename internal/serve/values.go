@@ -56,12 +56,46 @@ func (v preference) Set(s string) error {
 	return nil
 }
 
-// target is a gRPC service: host:port, or a target of gRPC's naming with one of the resolvers that take such an address.
+// names are separated by commas.
+type names struct{ p *[]string }
+
+func (v names) String() string { return strings.Join(deref(v.p), ",") }
+func (v names) Set(s string) error {
+	*v.p = nil
+	for name := range strings.SplitSeq(s, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			*v.p = append(*v.p, name)
+		}
+	}
+	if *v.p == nil {
+		return errors.New("contains no name")
+	}
+	return nil
+}
+
+type boolean struct{ p *bool }
+
+// IsBoolFlag lets a flag stand without a value.
+func (v boolean) IsBoolFlag() bool { return true }
+func (v boolean) String() string   { return strconv.FormatBool(deref(v.p)) }
+func (v boolean) Set(s string) error {
+	on, err := strconv.ParseBool(strings.ToLower(s))
+	if err != nil {
+		return errors.New("must be true or false")
+	}
+	*v.p = on
+	return nil
+}
+
+// target is a gRPC service: host:port, or a target of gRPC's naming with one of the resolvers that take such an address;
+// https:// in front of it means TLS.
 type target struct{ p *string }
 
 func (v target) String() string { return deref(v.p) }
 func (v target) Set(s string) error {
+	s = strings.TrimPrefix(s, "http://")
 	*v.p = s
+	s = strings.TrimPrefix(s, "https://")
 	for _, resolver := range []string{"dns://", "passthrough://"} {
 		if rest, ok := strings.CutPrefix(s, resolver); ok {
 			_, s, _ = strings.Cut(rest, "/") // before it stands the name server to ask, or nothing
