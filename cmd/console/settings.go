@@ -120,7 +120,7 @@ func (s *settings) secure() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CHECKOUT_CONSOLE_TLS_CERT, CHECKOUT_CONSOLE_TLS_KEY, CHECKOUT_CONSOLE_CLIENT_CA: %w", err)
 	}
-	config := source.Server()
+	config := source.Server(tls.RequireAndVerifyClientCert)
 	config.NextProtos = []string{"http/1.1"}
 	return config, nil
 }

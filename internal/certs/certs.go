@@ -8,7 +8,6 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -125,10 +124,9 @@ func (s *Source) current() content {
 	return s.content
 }
 
-// Server is the configuration of a server with the certificate of s. If s has certificate authorities, clients must have a
-// certificate from one of them and, unless names is empty, with one of these names (DNS names or URIs of its subject
-// alternative names, RFC 5280 §4.2.1.6).
-func (s *Source) Server(names ...string) *tls.Config {
+// Server is the configuration of a server with the certificate of s. If s has certificate authorities, clients are asked for
+// a certificate from one of them, as auth says.
+func (s *Source) Server(auth tls.ClientAuthType) *tls.Config {
 	base := func() *tls.Config {
 		return &tls.Config{
 			MinVersion:             tls.VersionTLS12,
@@ -141,40 +139,25 @@ func (s *Source) Server(names ...string) *tls.Config {
 		config := base()
 		config.Certificates = []tls.Certificate{*now.cert}
 		if now.ca != nil {
-			config.ClientCAs, config.ClientAuth = now.ca, tls.RequireAndVerifyClientCert
-			config.VerifyConnection = func(state tls.ConnectionState) error { return allowed(state, names) }
+			config.ClientCAs, config.ClientAuth = now.ca, auth
 		}
 		return config, nil
 	}
 	return config
 }
 
-func allowed(state tls.ConnectionState, names []string) error {
-	if len(names) == 0 || Named(state, names) {
+// Names are the DNS names and URIs among the subject alternative names (RFC 5280, §4.2.1.6) of the peer's certificate, if
+// that was verified; nil otherwise.
+func Names(state tls.ConnectionState) []string {
+	if len(state.VerifiedChains) == 0 {
 		return nil
 	}
-	return errors.New("the client's certificate has none of the accepted names")
-}
-
-// Named tells whether the peer's certificate has one of the names among its DNS names and URIs.
-func Named(state tls.ConnectionState, names []string) bool {
-	if len(state.PeerCertificates) == 0 {
-		return false
-	}
 	peer := state.PeerCertificates[0]
-	for _, name := range names {
-		for _, dns := range peer.DNSNames {
-			if dns == name {
-				return true
-			}
-		}
-		for _, uri := range peer.URIs {
-			if uri.String() == name {
-				return true
-			}
-		}
+	names := append([]string{}, peer.DNSNames...)
+	for _, uri := range peer.URIs {
+		names = append(names, uri.String())
 	}
-	return false
+	return names
 }
 
 // Client is the configuration for one connection to a server of that name. The server's certificate is verified with the

@@ -68,25 +68,24 @@ func handshake(server, client *tls.Config) (serverErr, clientErr error) {
 	return <-served, clientErr
 }
 
-func TestClientsWithoutAnAcceptedCertificateAreRefused(t *testing.T) {
+func TestClientsAreVerified(t *testing.T) {
 	f := newFiles(t, "spiffe://shop/frontend")
 	stranger := newFiles(t)
 	for name, test := range map[string]struct {
 		server Files
-		names  []string
+		auth   tls.ClientAuthType
 		client Files
 		want   bool
 	}{
-		"an accepted URI":                         {f.server, []string{"spiffe://shop/frontend"}, f.client, true},
-		"any name of the authority":               {f.server, nil, f.client, true},
-		"another name":                            {f.server, []string{"spiffe://shop/cart"}, f.client, false},
-		"no certificate":                          {f.server, nil, Files{CA: f.server.CA}, false},
-		"another authority":                       {f.server, nil, Files{stranger.client.Cert, stranger.client.Key, f.server.CA}, false},
-		"a server that wants none":                {Files{f.server.Cert, f.server.Key, ""}, nil, Files{CA: f.server.CA}, true},
-		"a server that the client does not trust": {f.server, nil, Files{f.client.Cert, f.client.Key, stranger.server.CA}, false},
+		"of the authority":                        {f.server, tls.RequireAndVerifyClientCert, f.client, true},
+		"no certificate":                          {f.server, tls.RequireAndVerifyClientCert, Files{CA: f.server.CA}, false},
+		"no certificate where none is required":   {f.server, tls.VerifyClientCertIfGiven, Files{CA: f.server.CA}, true},
+		"another authority":                       {f.server, tls.VerifyClientCertIfGiven, Files{stranger.client.Cert, stranger.client.Key, f.server.CA}, false},
+		"a server that asks nobody":               {Files{f.server.Cert, f.server.Key, ""}, tls.RequireAndVerifyClientCert, Files{CA: f.server.CA}, true},
+		"a server that the client does not trust": {f.server, tls.RequireAndVerifyClientCert, Files{f.client.Cert, f.client.Key, stranger.server.CA}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			serverErr, clientErr := handshake(load(t, test.server, nil).Server(test.names...), load(t, test.client, nil).Client("127.0.0.1"))
+			serverErr, clientErr := handshake(load(t, test.server, nil).Server(test.auth), load(t, test.client, nil).Client("127.0.0.1"))
 			if got := serverErr == nil && clientErr == nil; got != test.want {
 				t.Errorf("connected: %t (server: %v, client: %v), want %t", got, serverErr, clientErr, test.want)
 			}
@@ -98,7 +97,7 @@ func TestChangedFilesAreUsed(t *testing.T) {
 	f := newFiles(t)
 	server, client := load(t, f.server, nil), load(t, f.client, nil)
 	connect := func() error {
-		return errors.Join(handshake(server.Server(), client.Client("localhost")))
+		return errors.Join(handshake(server.Server(tls.RequireAndVerifyClientCert), client.Client("localhost")))
 	}
 	if err := connect(); err != nil {
 		t.Fatal(err)
@@ -117,7 +116,7 @@ func TestFilesInTheMiddleOfARotationAreNotUsed(t *testing.T) {
 	var problems []error
 	server, client := load(t, f.server, func(err error) { problems = append(problems, err) }), load(t, f.client, nil)
 	f.ca.Issue(f.server.Cert, filepath.Join(t.TempDir(), "later.key"))
-	if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
+	if err := errors.Join(handshake(server.Server(tls.RequireAndVerifyClientCert), client.Client("localhost"))); err != nil {
 		t.Errorf("while the key is still to come: %v", err)
 	}
 	if len(problems) != 1 || !strings.Contains(problems[0].Error(), f.server.Cert) || strings.Contains(problems[0].Error(), "PRIVATE") {
@@ -126,7 +125,7 @@ func TestFilesInTheMiddleOfARotationAreNotUsed(t *testing.T) {
 	if err := os.Remove(f.server.Cert); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(handshake(server.Server(), client.Client("localhost"))); err != nil {
+	if err := errors.Join(handshake(server.Server(tls.RequireAndVerifyClientCert), client.Client("localhost"))); err != nil {
 		t.Errorf("while the certificate is missing: %v", err)
 	}
 }

@@ -39,8 +39,8 @@ type Options struct {
 	Telemetry stats.Handler
 	// Credentials are the server's TLS; nil for plaintext.
 	Credentials credentials.TransportCredentials
-	// Token checks the token that callers present; nil for none. It returns why a token is not accepted.
-	Token func(presented string) error
+	// Callers says who may call.
+	Callers Callers
 	// Drained ends what would never end by itself, such as a watch of the server's health; nil for never.
 	Drained context.Context
 	// Log is told of panics, and why the record could not be read.
@@ -89,7 +89,7 @@ func newServer(h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	server := grpc.NewServer(slices.Concat(limits(opts), []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(isolate(opts.Log)),
 		grpc.ChainStreamInterceptor(isolateStream(opts.Log), untilDrained(opts.Drained)),
-	}, authenticated(opts.Token, opts.Log))...)
+	}, opts.Callers.authenticated(opts.Log))...)
 	grpc_health_v1.RegisterHealthServer(server, h)
 	if opts.Orders != nil {
 		checkoutv1.RegisterOrderServiceServer(server, newOrders(opts))

@@ -90,8 +90,8 @@ func TestOnlyCallersWithAnAcceptedCertificatePlaceOrders(t *testing.T) {
 		want codes.Code
 	}{
 		"accepted":             {frontend, codes.OK},
-		"another name":         {other, codes.Unavailable},
-		"without certificate":  {certs.Files{CA: server.CA}, codes.Unavailable},
+		"another name":         {other, codes.PermissionDenied},
+		"without certificate":  {certs.Files{CA: server.CA}, codes.Unauthenticated},
 		"in plaintext":         {certs.Files{}, codes.Unavailable},
 		"of another authority": {certs.Files{Cert: newKeys(t).issue("x").Cert, CA: server.CA}, codes.Unavailable},
 	} {
@@ -107,6 +107,16 @@ func TestOnlyCallersWithAnAcceptedCertificatePlaceOrders(t *testing.T) {
 				t.Errorf("answered %v, want %v", err, test.want)
 			}
 		})
+	}
+}
+
+func TestTheProbeNeedsNoCertificate(t *testing.T) {
+	k := newKeys(t)
+	server := k.issue("server")
+	s := open(t, map[string]string{"CHECKOUT_TLS_CERT": server.Cert, "CHECKOUT_TLS_KEY": server.Key, "CHECKOUT_TLS_CLIENT_CA": server.CA})
+	probe := grpc_health_v1.NewHealthClient(connect(t, s.addr, certs.Files{CA: server.CA}, ""))
+	if _, err := probe.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -200,7 +210,7 @@ func TestOperatorsPresentAToken(t *testing.T) {
 // terminate accepts TLS connections with certificates, and passes what they say to address in the clear.
 func terminate(t *testing.T, k keyFolder, address string) (port string) {
 	t.Helper()
-	config := source(t, k.issue("neighbour")).Server("spiffe://shop/checkout")
+	config := source(t, k.issue("neighbour")).Server(tls.RequireAndVerifyClientCert)
 	current := config.GetConfigForClient
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		config, err := current(hello)
@@ -263,7 +273,7 @@ func TestEveryServiceCanBeCalledOverTLS(t *testing.T) {
 	if err := os.WriteFile(password, []byte("secret of the broker"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"), kfake.TLS(source(t, k.issue("broker")).Server()),
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"), kfake.TLS(source(t, k.issue("broker")).Server(tls.NoClientCert)),
 		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "checkout", "secret of the broker"))
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -163,11 +164,11 @@ func (s *Security) tokenCheck() func(presented string) error {
 }
 
 // listenerCredentials are those of a listener; nil for plaintext.
-func listenerCredentials(s *certs.Source, names []string) credentials.TransportCredentials {
+func listenerCredentials(s *certs.Source) credentials.TransportCredentials {
 	if s == nil {
 		return nil
 	}
-	return credentials.NewTLS(s.Server(names...))
+	return credentials.NewTLS(s.Server(tls.VerifyClientCertIfGiven)) // who needs one is refused by the call: the probe has none
 }
 
 // dialing is the gRPC target of an address, and the options to connect to it: https:// in front of it means TLS.

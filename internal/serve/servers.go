@@ -49,12 +49,13 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 		Keyed:     c.PaymentMode == "keyed",
 	}
 	forShop, forOperators := opts, opts
-	forShop.Credentials = listenerCredentials(i.shop, c.Security.ClientNames)
+	forShop.Credentials = listenerCredentials(i.shop)
+	forShop.Callers = rpc.Callers{Certificates: c.Security.ClientCA != "", Names: c.Security.ClientNames}
 	if !c.Security.PublicOrders {
 		forShop.Orders = nil
 	}
-	forOperators.Credentials = listenerCredentials(i.operators, c.Security.AdminClientNames)
-	forOperators.Token = c.Security.tokenCheck()
+	forOperators.Credentials = listenerCredentials(i.operators)
+	forOperators.Callers = rpc.Callers{Certificates: c.Security.AdminClientCA != "", Names: c.Security.AdminClientNames, Token: c.Security.tokenCheck()}
 	if err := s.listen(ctx, "the shop", ":"+strconv.Itoa(c.Port), rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
 		return nil, fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
 	}

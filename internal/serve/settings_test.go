@@ -66,7 +66,7 @@ func TestACommaTooManyIsNoBroker(t *testing.T) {
 
 func TestAnAddressThatCannotBeIsRefusedWithItsValue(t *testing.T) {
 	t.Parallel()
-	for _, value := range []string{"cart:8080,", "cart :8080", `"cart":8080`, "cart", "http://cart:8080", "cart:8080/", "dns:///cart", "dns:///", "dns://cart:8080", "ada@cart:8080", "cart:0", ":8080"} {
+	for _, value := range []string{"cart:8080,", "cart :8080", `"cart":8080`, "cart", "ftp://cart:8080", "cart:8080/", "dns:///cart", "dns:///", "dns://cart:8080", "ada@cart:8080", "cart:0", ":8080"} {
 		_, err := parse(map[string]string{"CART_ADDR": value})
 		if err == nil {
 			t.Errorf("CART_ADDR=%q was accepted", value)

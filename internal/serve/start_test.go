@@ -216,15 +216,15 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 	}
 }
 
-// The README's table is the configuration: every setting, with its default.
-func TestTheReadmeTellsEverySetting(t *testing.T) {
+// The tables of docs/configuration.md are the configuration: every setting, with its default.
+func TestEverySettingIsDocumented(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	documented := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*?) \\|").FindAllStringSubmatch(string(readme), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*?) \\|").FindAllStringSubmatch(string(page), -1) {
 		documented[row[1]] = strings.Trim(row[2], "`")
 	}
 	var help bytes.Buffer
@@ -235,15 +235,15 @@ func TestTheReadmeTellsEverySetting(t *testing.T) {
 		name, byDefault := setting[1], setting[2]
 		got, ok := documented[name]
 		if !ok {
-			t.Errorf("the README does not tell %s", name)
+			t.Errorf("docs/configuration.md does not list %s", name)
 		} else if byDefault != "" && got != byDefault {
-			t.Errorf("the README says that %s is %q by default, it is %q", name, got, byDefault)
+			t.Errorf("docs/configuration.md gives %s the default %q, it is %q", name, got, byDefault)
 		}
 		delete(documented, name)
 	}
 	for name := range documented {
 		if !strings.HasPrefix(name, "OTEL_") && name != "GOMEMLIMIT" {
-			t.Errorf("the README tells %s, which does not exist", name)
+			t.Errorf("docs/configuration.md lists %s, which does not exist", name)
 		}
 	}
 }
