@@ -60,6 +60,16 @@ bench-20mb: ## measure it in small, cold containers, that of the shop first. Nee
 	.ci/build bin/checkout
 	go run ./bench -container 20,24,28 -lines 5 -concurrency 16,64 -orders 12000 -time 16s -rounds 4 -docs docs
 
+.PHONY: overload
+overload: ## overload it, limit its neighbours, let one user be greedy: 16 and 512 MiB. Half an hour
+	.ci/build bin/checkout
+	go run ./bench -overload -docs docs
+
+.PHONY: attack
+attack: ## attack it from 1, 20 and 200 connections, with honest customers beside. Fifteen minutes
+	.ci/build bin/checkout
+	go run ./attack -binary bin/checkout
+
 .PHONY: sim
 sim: ## simulate a million schedules; the tests do 20,000
 	go test -count=1 -timeout 3h -run TestSchedules ./internal/sim -schedules 1000000

@@ -43,7 +43,7 @@ func (o options) contain(ctx context.Context, c cell, p program, limit int64, lo
 	if err := s.tell(ctx, "Latency", c.latency, nil); err != nil {
 		return nil, err
 	}
-	path, err := chill(p.path)
+	path, err := process.ColdCopy(p.path)
 	if err != nil {
 		return nil, err
 	}
@@ -73,34 +73,6 @@ func (options) look(group *process.Cgroup, r *result, limit int64) window {
 	w.current, w.peak, _ = group.Memory()
 	w.kills, _ = group.Kills()
 	return w
-}
-
-// chill copies an executable to a folder of its own, and makes the kernel forget that it has seen it.
-func chill(path string) (cold string, err error) {
-	folder, err := os.MkdirTemp("", "bench-cold-")
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("copying %s: %w", path, err), os.RemoveAll(folder))
-		}
-	}()
-	from, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer from.Close()
-	cold = filepath.Join(folder, filepath.Base(path))
-	to, err := os.OpenFile(cold, os.O_CREATE|os.O_WRONLY, 0o700) //nolint:gosec // it is to be executed
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(to, from)
-	if err = errors.Join(err, to.Sync()); err == nil {
-		err = forget(to)
-	}
-	return cold, errors.Join(err, to.Close())
 }
 
 // containerTable is a row for every window.

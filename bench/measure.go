@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
 	"checkout/internal/process"
 )
 
@@ -168,7 +168,7 @@ func (r *run) burst(ctx context.Context, e effort) (*tally, error) {
 		return nil, err
 	}
 	b := burst{orders: e.orders, time: e.time, place: func(ctx context.Context, i int) error {
-		_, err := r.client(i).PlaceOrder(ctx, request(fmt.Sprint(prefix, i), r.of.currency))
+		_, err := r.client(i).PlaceOrder(ctx, demo.Order(fmt.Sprint(prefix, i), r.of.currency))
 		return err
 	}}
 	if r.of.rate > 0 {
@@ -209,15 +209,4 @@ func (r *run) allocated(ctx context.Context) (objects, bytes float64) {
 		return float64(sum)
 	}
 	return ask("go.memory.allocations"), ask("go.memory.allocated")
-}
-
-// request is an order of a user, who pays with a card that belongs to nobody.
-func request(user, currency string) *oteldemo.PlaceOrderRequest {
-	return &oteldemo.PlaceOrderRequest{
-		UserId: user, UserCurrency: currency, Email: user + "@example.com",
-		Address: &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
-		CreditCard: &oteldemo.CreditCardInfo{ //nolint:gosec // a card that belongs to nobody
-			CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1,
-		},
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
 	"checkout/internal/process"
 	"checkout/internal/rawgrpc"
 )
@@ -163,7 +164,7 @@ func (o overload) load(service *running, name, currency string, conns int) *load
 func body(name, currency string) func(tag int) []byte {
 	const digits = "0000000000"
 	user := name + digits
-	message, err := proto.Marshal(request(user, currency))
+	message, err := proto.Marshal(demo.Order(user, currency))
 	if err != nil { // text and numbers can always be written
 		message = nil
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
 )
 
 // callTime is how long a customer waits for one answer.
@@ -66,11 +67,7 @@ func (a answer) inDoubt() bool { return a.reason == "PAYMENT_UNKNOWN" }
 
 // request is what the checkout is asked for. The parcel's address tells whose it is.
 func (p *purchase) request() *oteldemo.PlaceOrderRequest {
-	return &oteldemo.PlaceOrderRequest{
-		UserId: p.user, UserCurrency: "USD", Email: p.user + "@example.com",
-		Address: &oteldemo.Address{StreetAddress: p.user, City: "Springfield", State: "OR", Country: "US", ZipCode: "97477"},
-		CreditCard: &oteldemo.CreditCardInfo{ //nolint:gosec // a number that is made for tests
-			CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672, CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1,
-		},
-	}
+	req := demo.Order(p.user, "USD")
+	req.Address.StreetAddress = p.user
+	return req
 }

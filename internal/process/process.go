@@ -83,6 +83,12 @@ func (p *Process) Alive() bool {
 	}
 }
 
+// Ended is how the process ended, in words. It must have.
+func (p *Process) Ended() string {
+	<-p.gone
+	return p.cmd.ProcessState.String()
+}
+
 // Usage is what the process has used until now.
 func (p *Process) Usage() (Usage, error) {
 	u, err := ReadUsage(p.PID())

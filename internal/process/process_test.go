@@ -122,3 +122,24 @@ func write(t *testing.T, folder string, files map[string]string) {
 		}
 	}
 }
+
+func TestAColdCopyIsTheSameProgram(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux can forget a file")
+	}
+	folder := t.TempDir()
+	write(t, folder, map[string]string{"program": "#!/bin/sh\n"})
+	cold, err := ColdCopy(filepath.Join(folder, "program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(cold)) })
+	text, err := os.ReadFile(cold)
+	if err != nil || string(text) != "#!/bin/sh\n" {
+		t.Errorf("it holds %q (%v)", text, err)
+	}
+	if info, err := os.Stat(cold); err != nil || info.Mode()&0o100 == 0 {
+		t.Errorf("it cannot be executed: %v (%v)", info.Mode(), err)
+	}
+}
