@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,7 +19,13 @@ const dialTimeout = time.Second
 // the telemetry, which observes each try. It connects with the first call and never waits itself: it fails only for a target
 // or an option that cannot be.
 func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient(target, append(dialOptions(), opts...)...)
+	return connect(target, maskStatus, opts...)
+}
+
+// connect is Dial with an interceptor between the telemetry and the wire, which keeps cards out of what the neighbour says.
+func connect(target string, discreet grpc.UnaryClientInterceptor, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	opts = slices.Concat(dialOptions(), opts, []grpc.DialOption{grpc.WithChainUnaryInterceptor(discreet)})
+	conn, err := grpc.NewClient(target, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %q: %w", target, err)
 	}

@@ -76,7 +76,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	}
 	resp, err := h.calls.RoundTrip(req)
 	if err != nil {
-		return err
+		return maskError(err)
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing more is wanted of it
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -117,7 +117,7 @@ func decode(body io.Reader, length int64, answer any) error {
 		return fmt.Errorf("%w: not UTF-8", order.ErrImplausible)
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("%w: %w", order.ErrImplausible, err)
+		return fmt.Errorf("%w: %w", order.ErrImplausible, maskError(err)) // it may quote a number
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -50,18 +49,19 @@ func standing(reply *checkoutv1.LookupResponse) (string, error) {
 	case checkoutv1.LookupResponse_NONE, checkoutv1.LookupResponse_REVERSED:
 		return "", nil
 	case checkoutv1.LookupResponse_CHARGED:
-		return reply.GetTransactionId(), checkID("transaction id", reply.GetTransactionId())
+		transaction := reply.GetTransactionId()
+		if isCardNumber(transaction) {
+			return "", fmt.Errorf("%w: the transaction id is a card number", order.ErrImplausible)
+		}
+		return transaction, checkID("transaction id", transaction)
 	case checkoutv1.LookupResponse_STATE_UNSPECIFIED:
 	}
 	return "", fmt.Errorf("%w: charge in state %v", order.ErrImplausible, reply.GetState())
 }
 
-// ledgerError is a failure of the ledger with its status, less any card: what the ledger says is kept in the order's
-// story, and it is the one neighbour that knows cards.
+// ledgerError is a failure of the ledger, and what to do about one that is not there.
 func ledgerError(err error) error {
-	s := status.Convert(err)
-	err = status.Error(s.Code(), mask(strings.ToValidUTF8(s.Message(), "\uFFFD")))
-	if s.Code() == codes.Unimplemented {
+	if status.Code(err) == codes.Unimplemented {
 		return fmt.Errorf("the payment service does not serve checkout.v1.PaymentLedger, which PAYMENT_MODE=keyed needs: %w", err)
 	}
 	return err

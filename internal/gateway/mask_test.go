@@ -42,25 +42,6 @@ func TestMaskLeavesOtherTextsAlone(t *testing.T) {
 	}
 }
 
-func TestCensorHidesTheCardThatWasSentHoweverItIsSpelt(t *testing.T) {
-	t.Parallel()
-	const number = "4432-8015-6152-0454"
-	for text, want := range map[string]string{
-		"4432.8015.6152.0454 in 2030":                   "****.****.****.**** in ****",
-		"4432/8015/6152/0454":                           "****/****/****/****",
-		"[4432,8015,6152,0454]":                         "[****,****,****,****]",
-		"wrong cvv 672":                                 "wrong cvv ***",
-		"wrong cvv 0672, 1672 and 6720":                 "wrong cvv ****, 1672 and 6720",
-		"The credit card (ending 0672) ":                "The credit card (ending 0672) ",
-		"The credit card (ending 4432-8015-6152-0454) ": "The credit card (ending ****-****-****-****) ",
-		"no \xff utf-8":                                 "no \uFFFD utf-8",
-	} {
-		if got := censored(text, number, 672); got != want {
-			t.Errorf("censored(%q) is %q, want %q", text, got, want)
-		}
-	}
-}
-
 func FuzzMaskHidesACardInAnyText(f *testing.F) {
 	f.Add("card ", " is bad", "-")
 	f.Add("12", "34", " ")

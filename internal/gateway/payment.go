@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/oteldemo"
@@ -44,12 +41,12 @@ var _ order.Payment = (*Payment)(nil)
 // after use.
 func NewPayment(target string, flags Flags, t Timeouts, opts ...grpc.DialOption) (*Payment, error) {
 	opts = append(slices.Clip(opts), grpc.WithStatsHandler(departures{}))
-	conn, err := Dial(target, opts...)
+	conn, err := connect(target, withholdCard, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("payment: %w", err)
 	}
 	// Like any connection it dials with its first call. The idle timeout ends its attempts soon after the flag is off.
-	bad, err := Dial(nowhere, append(opts, grpc.WithIdleTimeout(10*time.Second))...)
+	bad, err := connect(nowhere, withholdCard, append(opts, grpc.WithIdleTimeout(10*time.Second))...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("payment: %w", err), conn.Close())
 	}
@@ -76,18 +73,16 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 			CreditCardExpirationMonth: month,
 		},
 	}
-	conn := p.reach(ctx)
-	var left atomic.Bool
-	ctx = context.WithValue(ctx, departed{}, &left)
+	defer request.CreditCard.Reset() // what protobuf keeps as a string can be let go, and no more
 	ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", string(id))
-	reply, err := oteldemo.NewPaymentServiceClient(conn).Charge(ctx, request)
+	reply, err := oteldemo.NewPaymentServiceClient(p.reach(ctx)).Charge(ctx, request)
 	if err != nil {
-		return "", failedCharge(status.Convert(err), left.Load(), number, cvv)
+		return "", fmt.Errorf("could not charge the card: %w", err)
 	}
 	transaction := reply.GetTransactionId()
-	// OK without a receipt is no answer. Nor is a receipt that is the card: it could be kept nowhere.
-	if checkID("transaction id", transaction) != nil || echoes(transaction, number) {
-		return "", &chargeError{status: status.Error(codes.Internal, "the payment service answered without a transaction id")}
+	// OK without a receipt is no answer. Nor is a receipt that repeats the card: it could be kept nowhere.
+	if checkID("transaction id", transaction) != nil || card.IsIn(transaction) {
+		return "", fmt.Errorf("could not charge the card: %w", status.Error(codes.Internal, "the payment service answered without a usable transaction id"))
 	}
 	return transaction, nil
 }
@@ -99,94 +94,3 @@ func (p *Payment) reach(ctx context.Context) *grpc.ClientConn {
 	}
 	return p.conn
 }
-
-// failedCharge is the error of a charge that failed with s. left tells whether it was sent.
-func failedCharge(s *status.Status, left bool, number string, cvv int32) error {
-	failed := &chargeError{status: status.Error(s.Code(), censored(s.Message(), number, cvv))}
-	switch {
-	case !left:
-		failed.certainty = order.ErrUnsent
-	case refused(s):
-		failed.certainty = order.ErrRefused
-	}
-	return failed
-}
-
-// censored is what the payment service said, less the card that it was sent.
-func censored(text, number string, cvv int32) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	switch {
-	case echoes(text, number):
-		return maskDigits(text, func(string) bool { return true })
-	case stockRefusal(text):
-		return mask(text) // the end of a card and the year of its expiry may look like the CVV, and stay
-	default:
-		return maskDigits(mask(text), func(run string) bool { return isCVV(run, cvv) })
-	}
-}
-
-// refused tells whether the payment service, having been asked, said no: whether it is certain that no money moved.
-//
-// What gRPC itself may report after the request has left is not in the list: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED,
-// INTERNAL, RESOURCE_EXHAUSTED (also an answer that is too large) and UNKNOWN. Neither are ALREADY_EXISTS, which says
-// that this very order may have been charged, and ABORTED, where another charge for it may be under way.
-func refused(s *status.Status) bool {
-	switch s.Code() {
-	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange, codes.NotFound,
-		codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
-		return true
-	case codes.Unknown:
-		return stockRefusal(s.Message())
-	default:
-		return false
-	}
-}
-
-// stockRefusal tells whether text is one of those by which the stock payment service refuses: it knows no codes.
-func stockRefusal(text string) bool {
-	for _, prefix := range []string{
-		"Credit card info is invalid.",
-		"Sorry, we cannot process ",
-		"The credit card (ending ",
-		"Payment request failed. Invalid token.",
-	} {
-		if strings.HasPrefix(text, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// chargeError is a failed charge: it reads like the stock shop's and tells what is certain.
-type chargeError struct {
-	status    error
-	certainty error // order.ErrUnsent, order.ErrRefused, or nil when money may have moved
-}
-
-func (e *chargeError) Error() string { return "could not charge the card: " + e.status.Error() }
-
-func (e *chargeError) Unwrap() []error {
-	if e.certainty == nil {
-		return []error{e.status}
-	}
-	return []error{e.status, e.certainty}
-}
-
-// departed is the key of an *atomic.Bool in a call's context that becomes true before the call leaves the process.
-type departed struct{}
-
-// departures sets it: gRPC reports the headers of a call in the very goroutine of the call.
-type departures struct{}
-
-func (departures) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	if _, ok := event.(*stats.OutHeader); !ok {
-		return
-	}
-	if left, ok := ctx.Value(departed{}).(*atomic.Bool); ok {
-		left.Store(true)
-	}
-}
-
-func (departures) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (departures) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (departures) HandleConn(context.Context, stats.ConnStats)                       {}

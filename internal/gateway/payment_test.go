@@ -90,7 +90,7 @@ func TestFailedChargeReadsLikeTheStockShopsToTheByte(t *testing.T) {
 	for _, text := range []string{
 		"Credit card info is invalid.",
 		"Sorry, we cannot process amex credit cards. Only VISA or MasterCard is accepted.",
-		"The credit card (ending 0672) expired on 1/2021.",
+		"The credit card (ending 0454) expired on 1/2030.",
 		"Payment request failed. Invalid token. demo.loyalty.level=gold",
 	} {
 		_, err := paymentOf(t, nil, status.Error(codes.Unknown, text)).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)

@@ -42,6 +42,7 @@ type flight struct {
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
 // parcel are settled, with its failure.
 func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func(error)) *flight {
+	card = card.Clone() // the caller's is cleared when it has its answer, which may be before the charge
 	f := &flight{Placer: p, order: o, card: &card, answered: make(chan struct{})}
 	f.snapshot()
 	p.flights.Go(func() {
@@ -151,6 +152,7 @@ func (f *flight) charge(ctx context.Context) error {
 	if card == nil {
 		return f.doubt(ctx, errors.New("the process that charged it ended before the answer came"))
 	}
+	defer card.Clear()
 	// We may have slept, or the store, and the order have been taken over. A machine that sleeps stops the monotonic clock.
 	if time.Since(o.Changed.Round(0)) > lease-stepTime-recordTime {
 		return f.refuse(ctx, Cancelled, ErrUnavailable, errors.New("too late to charge"))

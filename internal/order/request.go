@@ -2,7 +2,6 @@ package order
 
 import (
 	"fmt"
-	"log/slog"
 	"net/mail"
 	"strings"
 	"time"
@@ -22,37 +21,6 @@ type Request struct {
 	Card     Card
 	Trace    map[string]string // W3C trace context and baggage, kept with the order
 }
-
-// Card is a payment card. It can be handed to Payment and to nothing else: it prints, logs and marshals as stars.
-type Card struct {
-	number      string
-	cvv         int32
-	year, month int32
-}
-
-// NewCard makes a card of what the customer typed. Request.Validate checks it.
-func NewCard(number string, cvv, year, month int32) Card {
-	return Card{number, cvv, year, month}
-}
-
-// Reveal is the card in clear, for the payment gateway alone.
-func (c Card) Reveal() (number string, cvv, year, month int32) {
-	return c.number, c.cvv, c.year, c.month
-}
-
-const hidden = "card(***)"
-
-// String hides the card from whoever prints it.
-func (Card) String() string { return hidden }
-
-// Format hides the card from every verb of package fmt.
-func (Card) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(hidden)) }
-
-// LogValue hides the card from logs.
-func (Card) LogValue() slog.Value { return slog.StringValue(hidden) }
-
-// MarshalText hides the card from encoders.
-func (Card) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // The sizes that a request is held to, in characters.
 const (
@@ -128,7 +96,8 @@ func (e Email) deliverable() bool {
 
 // keepsCardToItself wants the card's number in no other field: what stands there is recorded, sent and printed on labels.
 func (r *Request) keepsCardToItself(bad *violations) {
-	number := digits(r.Card.number)
+	typed, _, _, _ := r.Card.Reveal()
+	number := digits(typed)
 	if len(number) < minCard {
 		return
 	}
@@ -159,18 +128,19 @@ func digits(text string) string {
 }
 
 func (c Card) validate(now time.Time, bad *violations) {
-	if !luhn(c.number) {
+	number, cvv, year, month := c.Reveal()
+	if !luhn(number) {
 		bad.add("credit_card.credit_card_number", "is not a card number")
 	}
-	if c.cvv < 0 || c.cvv > 9999 {
+	if cvv < 0 || cvv > 9999 {
 		bad.add("credit_card.credit_card_cvv", "is not between 0 and 9999")
 	}
 	switch {
-	case c.month < 1 || c.month > 12:
+	case month < 1 || month > 12:
 		bad.add("credit_card.credit_card_expiration_month", "is not between 1 and 12")
-	case c.year < 1 || c.year > 9999:
+	case year < 1 || year > 9999:
 		bad.add("credit_card.credit_card_expiration_year", "is not a year")
-	case time.Date(int(c.year), time.Month(c.month)+1, 1, 0, 0, 0, 0, time.UTC).Before(now.Add(-12 * time.Hour)):
+	case time.Date(int(year), time.Month(month)+1, 1, 0, 0, 0, 0, time.UTC).Before(now.Add(-12 * time.Hour)):
 		// A card is good until its month has ended everywhere on earth.
 		bad.add("credit_card.credit_card_expiration_year", "has passed")
 	}

@@ -141,6 +141,7 @@ func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderReque
 	if err != nil {
 		return nil, answer(err)
 	}
+	defer asked.Card.Clear()
 	placed, err := c.placer.Place(ctx, asked)
 	if err != nil {
 		return nil, answer(err)
@@ -171,6 +172,7 @@ func request(ctx context.Context, req *oteldemo.PlaceOrderRequest) (order.Reques
 		return order.Request{}, &order.Error{Kind: order.ErrInvalid, Violations: []order.Violation{{Field: KeyHeader, Problem: "is given more than once"}}}
 	}
 	card := req.GetCreditCard()
+	req.CreditCard = nil // the order's card can be cleared; a string of protobuf's can only be let go
 	return order.Request{
 		UserID:   req.GetUserId(),
 		Key:      strings.Join(keys, ""),

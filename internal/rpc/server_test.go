@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -83,8 +84,10 @@ func usd(units int64, nanos int32) money.Amount {
 func TestARequestComesInAndAnOrderGoesOut(t *testing.T) {
 	t.Parallel()
 	var got order.Request
+	var asked order.Card
 	conn, _ := serve(t, func(_ context.Context, req order.Request) (*order.Order, error) {
-		got = req
+		got, asked = req, req.Card
+		got.Card = req.Card.Clone()
 		return &order.Order{
 			ID: "id", State: order.Placed, TrackingID: "parcel", Shipping: usd(8, 990_000_000), Address: req.Address,
 			Items: []order.Item{{Line: order.Line{ProductID: "lens", Quantity: 2}, Cost: usd(0, 200_000_000)}},
@@ -103,8 +106,11 @@ func TestARequestComesInAndAnOrderGoesOut(t *testing.T) {
 		Address: order.Address{Street: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
 		Card:    order.NewCard("4432-8015-6152-0454", 672, 2039, 1),
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(order.Card{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
+	}
+	if number, cvv, _, _ := asked.Reveal(); number != "" || cvv != 0 {
+		t.Error("the card is still in memory after the answer")
 	}
 	wantResp := &oteldemo.PlaceOrderResponse{Order: &oteldemo.OrderResult{
 		OrderId: "id", ShippingTrackingId: "parcel",

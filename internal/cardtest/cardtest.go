@@ -1,0 +1,117 @@
+// Package cardtest provides card numbers, the ways in which somebody may write them, and a search for them.
+package cardtest
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Numbers returns twelve card numbers that begin with prefix.
+func Numbers(prefix string) []string {
+	all := make([]string, 12)
+	for i := range all {
+		all[i] = withCheckDigit(fmt.Sprintf("%s%0*d", prefix, 15-len(prefix), 7_919_003*(i+1)))
+	}
+	return all
+}
+
+// withCheckDigit appends the digit that makes the sum right (ISO/IEC 7812-1).
+func withCheckDigit(digits string) string {
+	sum := 0
+	for i := range len(digits) {
+		d := int(digits[len(digits)-1-i] - '0')
+		if i%2 == 0 {
+			d = 2*d/10 + 2*d%10
+		}
+		sum += d
+	}
+	return fmt.Sprintf("%s%d", digits, (10-sum%10)%10)
+}
+
+// Typed returns the ways to write a number that the service accepts.
+func Typed(number string) []string {
+	return []string{
+		number,
+		fmt.Sprintf("%s-%s-%s-%s", number[:4], number[4:8], number[8:12], number[12:]),
+		fmt.Sprintf("%s %s %s %s", number[:4], number[4:8], number[8:12], number[12:]),
+		strings.Join(strings.Split(number, ""), " "),
+	}
+}
+
+// A Spelling is a way to write digits, and its name.
+type Spelling struct{ Name, Text string }
+
+// Spellings returns the ways in which somebody who knows the digits of a number or of a CVV may write them.
+func Spellings(digits string) []Spelling {
+	single := strings.Split(digits, "")
+	halves := digits[:len(digits)/2] + "-" + digits[len(digits)/2:]
+	n, _ := strconv.ParseUint(digits, 10, 64)
+	from := func(zero rune) string {
+		return strings.Map(func(r rune) rune { return r - '0' + zero }, digits)
+	}
+	return []Spelling{
+		{"plain", digits},
+		{"leading zeros", "000" + digits},
+		{"dashes", halves},
+		{"spaces", strings.Join(single, " ")},
+		{"letters", strings.Join(single, "x")},
+		{"words", strings.Join(single, " and ")},
+		{"lines", strings.Join(single, "\n")},
+		{"no-break spaces", strings.Join(single, "\u00a0")},
+		{"list", "[" + strings.Join(single, ", ") + "]"},
+		{"full width", from('０')},
+		{"Arabic", from('٠')},
+		{"mathematical", from('𝟎')},
+		{"hexadecimal", fmt.Sprintf("%#x", n)},
+		{"hexadecimal without prefix", fmt.Sprintf("%X", n)},
+		{"bytes", hex.EncodeToString([]byte(digits))},
+		{"bytes of halves", hex.EncodeToString([]byte(halves))},
+		{"bytes with colons", each("%02X:", halves)},
+		{"escaped in a string", each(`\x%02x`, halves)},
+		{"escaped in JSON", each(`\u%04x`, halves)},
+		{"octal", each(`\%03o`, halves)},
+		{"percent-encoded", each("%%%02X", halves)},
+		{"HTML", each("&#%d;", halves)},
+		{"HTML, hexadecimal", each("&#x%x;", halves)},
+		{"decimal codes", each("%d", digits)},
+		{"array of bytes", fmt.Sprint([]byte(halves))},
+		{"base64", base64.StdEncoding.EncodeToString([]byte(digits))},
+		{"base64 of halves", base64.RawURLEncoding.EncodeToString([]byte(halves))},
+		{"base64 of JSON", base64.StdEncoding.EncodeToString([]byte(`{"x":"` + digits + `"}`))},
+	}
+}
+
+// each is text with every byte written by format.
+func each(format, text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		fmt.Fprintf(&b, format, c)
+	}
+	return b.String()
+}
+
+// Find returns the names of the spellings of a card's number that are in text, as they are or as JSON escapes them.
+func Find(text, number string) (found []string) {
+	compact := strings.NewReplacer(" ", "", "-", "", "\n", "", "\u00a0", "").Replace(text)
+	if strings.Contains(compact, number) {
+		found = append(found, "digits")
+	}
+	for _, s := range Spellings(number) {
+		escaped, _ := json.Marshal(s.Text)
+		if strings.Contains(text, s.Text) || strings.Contains(text, strings.Trim(string(escaped), `"`)) {
+			found = append(found, s.Name)
+		}
+	}
+	return found
+}
+
+// FindCVV returns where a CVV stands in text as a number of its own. Times, addresses and ids have such digits, too; they
+// are told by what stands beside them.
+func FindCVV(text, cvv string) []string {
+	return regexp.MustCompile(`[^\n]{0,20}(?:^|[^0-9A-Za-z.:-])0*`+cvv+`(?:$|[^0-9A-Za-z.:-])[^\n]{0,20}`).FindAllString(text, -1)
+}

@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/order"
+)
+
+// overhear is an option of a client that keeps the errors which telemetry sees.
+func overhear(into *[]string) grpc.DialOption {
+	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := next(ctx, method, req, reply, conn, opts...)
+		*into = append(*into, status.Convert(err).Message())
+		return err
+	})
+}
+
+func TestWhatMayHoldTheCardIsWithheldFromEverybody(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"Credit card info is invalid. cvv 672": "Credit card info is invalid." + withheld,
+		"cvv 0672 is wrong":                    withheld,
+		"4432x8015x6152x0454":                  withheld,
+		"Sorry, we cannot process Njcy credit cards. Only VISA or MasterCard is accepted.":              "Sorry, we cannot process " + withheld,
+		"The credit card (ending 0672) expired on 1/2030.":                                              "The credit card (ending " + withheld,
+		"The credit card (ending 0454) expired on 6/72.":                                                "The credit card (ending " + withheld,
+		"Payment request failed. Invalid token. ６７２":                                                    "Payment request failed. Invalid token." + withheld,
+		"another card, 5555 5555 5555 4444":                                                             withheld,
+		"The credit card (ending 0454) expired on 1/2030.":                                              "The credit card (ending 0454) expired on 1/2030.",
+		"Sorry, we cannot process diners club credit cards. Only VISA or MasterCard is accepted.":       "Sorry, we cannot process diners club credit cards. Only VISA or MasterCard is accepted.",
+		"insufficient funds: 500.00 USD, code 51":                                                       "insufficient funds: 500.00 USD, code 51",
+		"Payment request failed. Invalid token. app.loyalty.level=gold":                                 "Payment request failed. Invalid token. app.loyalty.level=gold",
+		"Sorry, we cannot process amex credit cards. Only VISA or MasterCard is accepted. Not \xff 672": "Sorry, we cannot process " + withheld,
+	} {
+		var overheard []string
+		payment := newPayment(t, serve(t, paymentService{
+			charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
+				return nil, status.Error(codes.Unknown, text)
+			},
+		}.register), switches{}, patient, overhear(&overheard))
+		_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
+		if got := strings.TrimPrefix(err.Error(), "could not charge the card: rpc error: code = Unknown desc = "); got != want {
+			t.Errorf("of %q is left %q, want %q", text, got, want)
+		}
+		if len(overheard) != 1 || overheard[0] != want {
+			t.Errorf("telemetry sees %q of %q, want %q", overheard, text, want)
+		}
+		if refusal := stockRefusal(text) != ""; errors.Is(err, order.ErrRefused) != refusal {
+			t.Errorf("%q is a refusal: %v, want %v", text, !refusal, refusal)
+		}
+	}
+}
+
+func TestStocksRefusalsStayWhateverTheCVV(t *testing.T) {
+	t.Parallel()
+	for _, cvv := range []int32{0, 1, 454, 2030, 30} {
+		for _, text := range []string{
+			"Credit card info is invalid.",
+			"Sorry, we cannot process amex credit cards. Only VISA or MasterCard is accepted.",
+			"The credit card (ending 0454) expired on 1/2030.",
+			"Payment request failed. Invalid token.",
+		} {
+			_, err := paymentOf(t, nil, status.Error(codes.Unknown, text)).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), order.NewCard(visaNumber, cvv, 2030, 1))
+			wantError(t, err, order.ErrRefused)
+			if want := "could not charge the card: rpc error: code = Unknown desc = " + text; err.Error() != want {
+				t.Errorf("CVV %d: error is %q, want %q", cvv, err, want)
+			}
+		}
+	}
+}
+
+func TestAReceiptThatRepeatsTheCardLeavesTheChargeInDoubt(t *testing.T) {
+	t.Parallel()
+	for _, transaction := range []string{
+		"4432801561520454", "443280", "tx-443280156152", "80156152-0454", "4432x8015x6152x0454", "cvv-672", "0672", "６７２", "NDQzMjgwMTU2MTUyMDQ1NA==",
+		"34343332383031353631353230343534", "tx-Njcy",
+	} {
+		_, err := paymentOf(t, &oteldemo.ChargeResponse{TransactionId: transaction}, nil).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
+		if err == nil {
+			t.Errorf("the receipt %q is taken", transaction)
+			continue
+		}
+		wantPassing(t, err, "could not charge the card: rpc error: code = Internal")
+		wantNoCard(t, err.Error())
+	}
+}
+
+func TestWhatTheLedgerSaysIsWithheldUnlessItIsPlain(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"the bank is closed": "the bank is closed",
+		"cvv 672 is wrong":   withheld,
+		"cvv NzIyMQ==":       withheld,
+		"cvv ６７２":            withheld,
+	} {
+		var overheard []string
+		payment := newPayment(t, serve(t, ledgerService{
+			reverse: func(context.Context, *checkoutv1.ReverseRequest) (*checkoutv1.ReverseResponse, error) {
+				return nil, status.Error(codes.Internal, text)
+			},
+		}.register), switches{}, patient, overhear(&overheard))
+		err := payment.Reverse(t.Context(), orderID)
+		wantError(t, err, nil, "code = Internal desc = "+want)
+		if len(overheard) != 1 || overheard[0] != want {
+			t.Errorf("telemetry sees %q of %q, want %q", overheard, text, want)
+		}
+	}
+}
+
+func TestATransactionThatIsACardNumberIsNotLookedUp(t *testing.T) {
+	t.Parallel()
+	for transaction, want := range map[string]error{"4432 8015 6152 0454": order.ErrImplausible, "4432801561520455": nil, "1732628000123456": nil} {
+		payment := newPayment(t, serve(t, ledgerService{
+			lookup: func(context.Context, *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {
+				return &checkoutv1.LookupResponse{State: checkoutv1.LookupResponse_CHARGED, TransactionId: transaction}, nil
+			},
+		}.register), switches{}, patient)
+		if _, err := payment.Lookup(t.Context(), orderID); !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("%q: %v, want %v", transaction, err, want)
+		}
+	}
+}
+
+func TestACardInTheWordsOfAnyNeighbourIsMasked(t *testing.T) {
+	t.Parallel()
+	_, err := catalogOf(t, nil, status.Error(codes.Internal, "no "+visaNumber)).Product(t.Context(), "A")
+	wantError(t, err, nil, "no ****-****-****-****")
+	addr, _ := replying(t, http.StatusOK, `{"cost_usd":{"currency_code":"USD","units":1,"nanos":4432801561520454}}`)
+	_, err = newCarrier(t, addr, patient).Quote(t.Context(), order.Address{}, nil)
+	wantError(t, err, order.ErrImplausible, "****************")
+}

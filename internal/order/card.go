@@ -1,0 +1,63 @@
+package order
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+)
+
+// Card is a payment card. It can be handed to Payment and to nothing else: it prints, logs and marshals as stars.
+// Copies of a Card share what they hold, so that Clear clears them all.
+type Card struct{ *secret }
+
+// secret is what must not be seen of a card.
+type secret struct {
+	number      []byte // as the customer typed it; no string, which could not be cleared
+	cvv         int32
+	year, month int32
+}
+
+// NewCard makes a card of what the customer typed. Request.Validate checks it.
+func NewCard(number string, cvv, year, month int32) Card {
+	return Card{&secret{[]byte(number), cvv, year, month}}
+}
+
+// Reveal returns the card in clear, for the payment gateway alone. Of a card that was cleared it is empty.
+func (c Card) Reveal() (number string, cvv, year, month int32) {
+	if c.secret == nil {
+		return "", 0, 0, 0
+	}
+	return string(c.number), c.cvv, c.year, c.month
+}
+
+// Clone returns a card that is cleared separately.
+func (c Card) Clone() Card {
+	if c.secret == nil {
+		return c
+	}
+	clone := *c.secret
+	clone.number = slices.Clone(c.number)
+	return Card{&clone}
+}
+
+// Clear overwrites the card in memory. No other goroutine may be using it, or a copy.
+func (c Card) Clear() {
+	if c.secret != nil {
+		clear(c.number)
+		*c.secret = secret{}
+	}
+}
+
+const hidden = "card(***)"
+
+// String hides the card from whoever prints it.
+func (Card) String() string { return hidden }
+
+// Format hides the card from every verb of package fmt.
+func (Card) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(hidden)) }
+
+// LogValue hides the card from logs.
+func (Card) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText hides the card from encoders.
+func (Card) MarshalText() ([]byte, error) { return []byte(hidden), nil }
