@@ -115,7 +115,9 @@ func TestSupportedCurrenciesAreThoseThatCanBeCodes(t *testing.T) {
 
 func TestExchangeWithoutAListHasNone(t *testing.T) {
 	t.Parallel()
-	server := serve(t, func(s *grpc.Server) { oteldemo.RegisterCurrencyServiceServer(s, oteldemo.UnimplementedCurrencyServiceServer{}) })
+	server := serve(t, func(s *grpc.Server) {
+		oteldemo.RegisterCurrencyServiceServer(s, oteldemo.UnimplementedCurrencyServiceServer{})
+	})
 	list, err := NewExchange(dial(t, server), patient).Supported(t.Context())
 	if len(list) > 0 || err != nil {
 		t.Errorf("supported are %v, %v; want none, without an error", list, err)

@@ -67,6 +67,25 @@ Some things have more than one name. Beside such a name stands under which of th
 | *messaging/old* | always, unless ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` has `messaging`" + ` |
 | *messaging* | ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `messaging` or `messaging/dup`" + ` |
 | *runtime/old* | ` + "`OTEL_GO_X_DEPRECATED_RUNTIME_METRICS=true`" + ` |
+
+A span can have only one name, and only one ` + "`rpc.method`" + `. Where old and stable names are both in force it has the old ones, which
+the shop's trace tests ask for. The span of an HTTP request is ` + "`HTTP POST`" + ` with the names of *app*, and ` + "`POST`" + ` with those of *demo*;
+` + "`OTEL_SEMCONV_STABILITY_OPT_IN`" + ` with ` + "`http`" + ` or ` + "`http/dup`" + ` decides otherwise.
+
+## What the shop's own dashboards show differently
+
+The checkout of the demo answers every failure with code 13 (INTERNAL), and its span is in error. This one refuses by itself what
+cannot be, before anybody is called. So some panels show other figures:
+
+| what happened | in the demo's checkout | here |
+|---|---|---|
+| the card has expired, or its number is none | payment is called and fails: spans of payment and checkout in error | INVALID_ARGUMENT (3), payment is not called, no span in error: ` + "`checkout.orders`" + ` has it as ` + "`refused`, `invalid_request`" + ` |
+| the cart is empty, a product unknown, a quantity impossible | placed for nothing, or INTERNAL (13) | FAILED_PRECONDITION (9), no span of checkout in error: ` + "`refused`" + ` |
+| payment refuses the card | INTERNAL (13) | FAILED_PRECONDITION (9), the span is in error, as is payment's |
+
+*Error Rate by Span Name* (Demo dashboard) and the Spanmetrics dashboard count spans in error: the first two rows are missing there, for
+checkout and for payment. *Error* under *Server gRPC RED Metrics* (APM) counts every code but 0: checkout's are all there, and
+payment's has only the cards that were sent to it. What the caller got wrong is no error of a server, by the conventions.
 `
 
 // of are the groups of a kind and, of events, those on a kind of record.

@@ -133,6 +133,7 @@ func unmet() map[string]string {
 		"event.log.order_not_recorded":              elsewhere,
 		"event.log.orders_not_counted":              elsewhere,
 		"event.log.panic":                           elsewhere,
+		"event.log.questionable":                    elsewhere,
 		"event.log.record_cleanup":                  byHand,
 		"event.log.record_open: url":                "it takes a PostgreSQL",
 		"event.log.record_unread":                   byHand,

@@ -72,6 +72,38 @@ func TestTheTelemetryOfAnOrder(t *testing.T) {
 	}
 }
 
+// The trace test of the demo's release 2.1.3 selects two spans by their names and attributes.
+func TestTheShopsTraceTestFindsItsSpans(t *testing.T) {
+	for _, set := range []map[string]string{
+		{},
+		{"CHECKOUT_TELEMETRY_NAMES": "both"},
+		{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc/dup"},
+	} {
+		s := open(t, set)
+		if _, err := s.buy(traced(t.Context()), "1997", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
+			t.Fatal(err)
+		}
+		s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+		if err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, span := range s.shop.Collector.Trace(callersTrace) {
+			found[span.GetName()] = attributes(span.GetAttributes())
+		}
+		for name, wants := range map[string][]string{
+			"oteldemo.CheckoutService/PlaceOrder": {"rpc.system=grpc", "rpc.method=PlaceOrder", "rpc.service=oteldemo.CheckoutService", "rpc.grpc.status_code=0"},
+			"orders publish":                      {"messaging.system=kafka", "messaging.destination.name=orders", "messaging.operation=publish"},
+		} {
+			for _, want := range wants {
+				if !slices.Contains(strings.Split(found[name], ", "), want) {
+					t.Errorf("with %v the span %q has %q, want %s", set, name, found[name], want)
+				}
+			}
+		}
+	}
+}
+
 func TestContextAndBaggageReachEveryNeighbour(t *testing.T) {
 	s := open(t, nil)
 	if _, err := s.buy(traced(t.Context()), "ada", "EUR", map[string]int32{"OLJCESPC7Z": 1}); err != nil {

@@ -14,19 +14,21 @@ import (
 type conventions struct {
 	rpc       []rpcConvention
 	messaging []messagingConvention
+	http      string // what stands before the method in the name of an HTTP client's span
 }
 
-// conventions are chosen by OTEL_SEMCONV_STABILITY_OPT_IN, a list: "rpc" and "messaging" are the stable names, "rpc/dup"
-// and "messaging/dup" both. Where it does not name RPCs, they are as old as the names of the order's facts.
+// conventions are chosen by OTEL_SEMCONV_STABILITY_OPT_IN, a list: "rpc", "http" and "messaging" are the stable names,
+// "rpc/dup", "http/dup" and "messaging/dup" both. Where it does not name RPCs or HTTP, they are as old as the names of the
+// order's facts.
 func (e env) conventions(dialect string) conventions {
 	c := conventions{messaging: []messagingConvention{oldMessaging()}}
 	switch dialect {
 	case dialectApp:
-		c.rpc = []rpcConvention{oldRPC()}
+		c.rpc, c.http = []rpcConvention{oldRPC()}, oldHTTP
 	case dialectDemo:
 		c.rpc = []rpcConvention{stableRPC()}
 	case dialectBoth:
-		c.rpc = []rpcConvention{oldRPC(), stableRPC()}
+		c.rpc, c.http = []rpcConvention{oldRPC(), stableRPC()}, oldHTTP
 	}
 	chosen := map[string]bool{}
 	for name := range strings.SplitSeq(strings.ToLower(e.get("OTEL_SEMCONV_STABILITY_OPT_IN")), ",") {
@@ -39,6 +41,12 @@ func (e env) conventions(dialect string) conventions {
 		c.rpc = []rpcConvention{stableRPC()}
 	}
 	switch {
+	case chosen["http/dup"]: // a span has one name
+		c.http = oldHTTP
+	case chosen["http"]:
+		c.http = ""
+	}
+	switch {
 	case chosen["messaging/dup"]:
 		c.messaging = []messagingConvention{oldMessaging(), newMessaging()}
 	case chosen["messaging"]:
@@ -46,6 +54,10 @@ func (e env) conventions(dialect string) conventions {
 	}
 	return c
 }
+
+// oldHTTP begins the span's name in the time before the convention was stable: "HTTP POST". All else of HTTP has its stable
+// names only.
+const oldHTTP = "HTTP "
 
 // rpcConvention is one way to name what is known of an RPC. More than one can be in force at a time.
 type rpcConvention struct {

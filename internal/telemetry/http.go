@@ -44,7 +44,7 @@ type httpOutcome struct {
 // outcomesKept bounds the kinds of exchanges that are remembered, whatever neighbours answer.
 const outcomesKept = 64
 
-// Transport observes the requests that go through next, by the stable semantic conventions for HTTP. A span ends when
+// Transport observes the requests that go through next, by the stable semantic conventions for HTTP, the span's name aside. A span ends when
 // the body of its answer has been read or closed.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{
@@ -63,7 +63,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := &exchange{transport: t, start: time.Now(), sent: req.ContentLength}
 	x.is = exchanged{method: method(req), scheme: req.URL.Scheme, host: req.URL.Host}
 	//nolint:spancheck // finish ends it
-	x.ctx, x.span = t.tracer.Start(req.Context(), x.is.method, t.begin...)
+	x.ctx, x.span = t.tracer.Start(req.Context(), t.conventions.http+x.is.method, t.begin...)
 	if x.span.IsRecording() {
 		x.span.SetAttributes(urlFull.String(plain(req.URL)))
 	}

@@ -49,8 +49,8 @@ func TestARequestIsASpanAndThreeMetrics(t *testing.T) {
 	}
 	parent.End()
 
-	span := r.span(t, "client POST")
-	want := `client POST
+	span := r.span(t, "client HTTP POST")
+	want := `client HTTP POST
   int64 http.response.status_code=200
   int64 server.port=#
   string http.request.method=POST
@@ -132,7 +132,7 @@ func TestAFailedRequestSaysWhy(t *testing.T) {
 			defer cancel()
 			_ = r.post(t, ctx, test.handler)
 
-			got := describe(r.span(t, "client POST"))
+			got := describe(r.span(t, "client HTTP POST"))
 			if !strings.Contains(got, "status Error") || !strings.Contains(got, "error.type="+test.want) {
 				t.Errorf("the span is not in error %s:\n%s", test.want, got)
 			}
@@ -160,7 +160,7 @@ func TestTheCallersRequestIsLeftAsItWas(t *testing.T) {
 	if len(req.Header) != 0 {
 		t.Errorf("the request has got headers %v", req.Header)
 	}
-	if got := describe(r.span(t, "client POST")); !strings.Contains(got, "server.port=#") || !strings.Contains(got, `status Error "no route"`) {
+	if got := describe(r.span(t, "client HTTP POST")); !strings.Contains(got, "server.port=#") || !strings.Contains(got, `status Error "no route"`) {
 		t.Errorf("the span lacks the default port or the error:\n%s", got)
 	}
 }

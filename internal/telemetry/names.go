@@ -16,7 +16,7 @@ import (
 // scope is the instrumentation scope of all spans, metrics and log records.
 const scope = "checkout"
 
-// Spans and span events. Other spans are named by what they are about: "oteldemo.CheckoutService/PlaceOrder", "POST",
+// Spans and span events. Other spans are named by what they are about: "oteldemo.CheckoutService/PlaceOrder", "HTTP POST",
 // "orders publish". How an order that was not placed is told is the dialect's matter.
 const (
 	spanPrepare = "prepareOrderItemsAndShippingQuoteFromCart"

@@ -129,7 +129,7 @@ func TestBothConventionsCanBeEmittedAtOnce(t *testing.T) {
   int64 server.port=#
   string error.type=NOT_FOUND
   string network.peer.address=127.0.0.1
-  string rpc.method=oteldemo.CheckoutService/PlaceOrder
+  string rpc.method=PlaceOrder
   string rpc.response.status_code=NOT_FOUND
   string rpc.service=oteldemo.CheckoutService
   string rpc.system.name=grpc

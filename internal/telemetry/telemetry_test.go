@@ -236,15 +236,16 @@ func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
 		names, optIn string
 		want         []string
 	}{
-		{"app", "", []string{oldRPC, oldSpan}},
-		{"demo", "", []string{stableRPC, oldSpan}},
-		{"both", "", []string{oldRPC, stableRPC, oldSpan}},
-		{"app", "http", []string{oldRPC, oldSpan}},
-		{"both", "RPC", []string{stableRPC, oldSpan}},
-		{"app", "http, rpc/dup", []string{oldRPC, stableRPC, oldSpan}},
-		{"demo", "rpc/dup,rpc", []string{oldRPC, stableRPC, oldSpan}},
-		{"app", "messaging", []string{oldRPC, newSpan}},
-		{"app", "messaging,messaging/dup", []string{oldRPC, oldSpan, newSpan}},
+		{"app", "", []string{oldRPC, oldSpan, "HTTP POST"}},
+		{"demo", "", []string{stableRPC, oldSpan, "POST"}},
+		{"both", "", []string{oldRPC, stableRPC, oldSpan, "HTTP POST"}},
+		{"app", "http", []string{oldRPC, oldSpan, "POST"}},
+		{"both", "RPC", []string{stableRPC, oldSpan, "HTTP POST"}},
+		{"app", "http, rpc/dup", []string{oldRPC, stableRPC, oldSpan, "POST"}},
+		{"demo", "rpc/dup,rpc", []string{oldRPC, stableRPC, oldSpan, "POST"}},
+		{"demo", "http/dup,http", []string{stableRPC, oldSpan, "HTTP POST"}},
+		{"app", "messaging", []string{oldRPC, newSpan, "HTTP POST"}},
+		{"app", "messaging,messaging/dup", []string{oldRPC, oldSpan, newSpan, "HTTP POST"}},
 	} {
 		var got []string
 		c := env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", test.optIn)}.conventions(test.names)
@@ -254,6 +255,7 @@ func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
 		for _, c := range c.messaging {
 			got = append(got, c.span("orders"))
 		}
+		got = append(got, c.http+"POST")
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("names %q, opt-in %q (-want +got):\n%s", test.names, test.optIn, diff)
 		}

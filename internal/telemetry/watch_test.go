@@ -39,6 +39,8 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
   string checkout.order.state=parked
 0
   string checkout.order.state=refunding
+0
+  string checkout.order.state=undelivered
 2
   string checkout.order.state=charging
 7
@@ -53,6 +55,8 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
   string checkout.order.state=parked
 0
   string checkout.order.state=refunding
+0
+  string checkout.order.state=undelivered
 1
   string checkout.order.state=charging
 3600
