@@ -99,6 +99,11 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	return o, nil
 }
 
+// Refused counts an order that was refused before its call was read. It has no span, and no line in the log.
+func (p placer) Refused(ctx context.Context, err error) {
+	p.orders.Add(ctx, 1, p.failures[failureOf(err).name]...)
+}
+
 // failed tells why an order was not placed, to whom it concerns: on the span of the call, whose own status then stands
 // back, in the log, and in the count of orders. Each failure has a line in the log, but for those that were turned away in
 // a crowd: to tell of every one of them would cost more than to turn them away.
