@@ -85,8 +85,9 @@ func quoted(cost *jsonAmount) (money.Amount, error) {
 }
 
 // Ship sends the parcel of the order, with its id as Idempotency-Key, and returns the tracking id. It returns
-// order.ErrRefused for a status by which the carrier will not have this parcel; after any other error asking again may
-// help, and the parcel may be on its way.
+// order.ErrRefused for a status by which the carrier will not have this parcel, and order.ErrUnsent when there was no
+// connection, or for a status by which the carrier has not looked at it. After any other error, an answer without a usable
+// tracking id included, the parcel may be on its way.
 func (c *Carrier) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.deliver)
 	defer cancel()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -129,25 +130,61 @@ func FuzzQuoteIsAnAmountOrAnError(f *testing.F) {
 	})
 }
 
-func TestShipmentWithoutTrackingIDMayPass(t *testing.T) {
+func TestAnswerWithoutAUsableTrackingIDMayHaveShipped(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
-		"nothing":         ``,
-		"no id":           `{}`,
-		"an empty id":     `{"tracking_id":""}`,
-		"a number":        `{"tracking_id":7}`,
-		"an endless id":   `{"tracking_id":"` + strings.Repeat("x", 257) + `"}`,
-		"a control mark":  `{"tracking_id":"a\u0000b"}`,
-		"an error inside": `{"error":"no lorry"}`,
-		"HTML":            `<html>welcome</html>`,
-		"more after it":   `{"tracking_id":"PARCEL-1"} {"tracking_id":"PARCEL-2"}`,
+		"nothing":               ``,
+		"a blank":               ` `,
+		"null":                  `null`,
+		"no id":                 `{}`,
+		"another name":          `{"trackingId":"PARCEL-1"}`,
+		"no object":             `"PARCEL-1"`,
+		"a bare word":           `PARCEL-1`,
+		"a bare number":         `7`,
+		"a list":                `[{"tracking_id":"PARCEL-1"}]`,
+		"nested":                `{"order":{"tracking_id":"PARCEL-1"}}`,
+		"an empty id":           `{"tracking_id":""}`,
+		"a blank id":            `{"tracking_id":" "}`,
+		"a null id":             `{"tracking_id":null}`,
+		"a number":              `{"tracking_id":7}`,
+		"a truth":               `{"tracking_id":true}`,
+		"a list of ids":         `{"tracking_id":["PARCEL-1"]}`,
+		"an object for an id":   `{"tracking_id":{"id":"PARCEL-1"}}`,
+		"an endless id":         `{"tracking_id":"` + strings.Repeat("x", 257) + `"}`,
+		"a control mark":        `{"tracking_id":"a\u0000b"}`,
+		"a line break":          `{"tracking_id":"a\nb"}`,
+		"an error inside":       `{"error":"no lorry"}`,
+		"HTML":                  `<html>welcome</html>`,
+		"XML":                   `<tracking_id>PARCEL-1</tracking_id>`,
+		"a form":                `tracking_id=PARCEL-1`,
+		"single quotes":         `{'tracking_id':'PARCEL-1'}`,
+		"a comma too much":      `{"tracking_id":"PARCEL-1",}`,
+		"half of it":            `{"tracking_id":"PAR`,
+		"more after it":         `{"tracking_id":"PARCEL-1"} {"tracking_id":"PARCEL-2"}`,
+		"a byte order mark":     "\ufeff" + `{"tracking_id":"PARCEL-1"}`,
+		"no UTF-8":              "{\"tracking_id\":\"\xff\"}",
+		"UTF-16":                "{\x00\"\x00}\x00",
+		"more than 64 KiB":      `{"tracking_id":"PARCEL-1"}` + strings.Repeat(" ", maxBody),
+		"deeper than a well":    strings.Repeat("[", maxBody),
+		"compressed, unasked":   "\x1f\x8b\x08\x00",
+		"an event stream":       "data: {\"tracking_id\":\"PARCEL-1\"}\n\n",
+		"an id of nothing else": `{"tracking_id":"\u0000"}`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			addr, _ := replying(t, 200, body)
-			_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
-			wantPassing(t, err, "shipping: ship order "+string(orderID))
-			wantError(t, err, order.ErrImplausible)
-		})
+		for _, code := range []int{200, 201, 202} {
+			t.Run(fmt.Sprint(code, " ", name), func(t *testing.T) {
+				t.Parallel()
+				addr, _ := replying(t, code, body)
+				_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
+				wantPassing(t, err, "shipping: ship order "+string(orderID))
+				wantError(t, err, order.ErrImplausible)
+			})
+		}
 	}
+	t.Run("204", func(t *testing.T) {
+		t.Parallel()
+		addr, _ := replying(t, 204, "")
+		_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
+		wantPassing(t, err)
+		wantError(t, err, order.ErrImplausible)
+	})
 }

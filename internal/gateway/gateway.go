@@ -54,7 +54,7 @@ const maxID = 256
 // checkID returns ErrImplausible for what cannot be an id. what names it.
 func checkID(what, id string) error {
 	switch {
-	case id == "":
+	case strings.TrimSpace(id) == "":
 		return fmt.Errorf("%w: no %s", order.ErrImplausible, what)
 	case len(id) > maxID:
 		return fmt.Errorf("%w: a %s of %d bytes", order.ErrImplausible, what, len(id))

@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -36,7 +38,7 @@ func NewHTTP(conns int, dialTLS func(ctx context.Context, network, address strin
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxConnsPerHost:        conns,
 		MaxIdleConnsPerHost:    conns,
-		IdleConnTimeout:        5 * time.Second, // what many orders at once have opened does not stay: each is two goroutines
+		IdleConnTimeout:        4 * time.Second, // shorter than servers' 5 s, or a shipment may meet a connection that is just being closed; and each is two goroutines
 		MaxResponseHeaderBytes: 16 << 10,
 		ReadBufferSize:         1 << 10, // a connection's own: there is one for every call under way
 		WriteBufferSize:        1 << 10,
@@ -57,7 +59,8 @@ func (h *HTTP) Close() { h.conns.CloseIdleConnections() }
 // again when the neighbour has just closed the connection that the question went out on.
 //
 // Every status of the class 2xx is success. It returns order.ErrRefused for a status by which the neighbour says no for
-// good, order.ErrImplausible for an answer that is too long or not the JSON expected, and other errors for what may pass.
+// good, order.ErrUnsent when certainly nothing was done, order.ErrImplausible for an answer that is too long or not the JSON
+// expected, and other errors for what may pass.
 func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -74,8 +77,15 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	} else {
 		req.Header["Idempotency-Key"] = nil // not sent, but says the same to net/http
 	}
+	var connected atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
 	resp, err := h.calls.RoundTrip(req)
-	if err != nil {
+	switch {
+	case err != nil && !connected.Load(): // there was no connection to send it on
+		return fmt.Errorf("%w: %w", order.ErrUnsent, maskError(err))
+	case err != nil:
 		return maskError(err)
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing more is wanted of it
@@ -91,13 +101,15 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 
 // refusal is the error of an answer with a status other than 2xx. Only those by which a service says that it has read
 // this very body and will not have it are for good. A 404 or a 403 is a deployment that somebody will mend, and a 409 may
-// say that an earlier try is still under way.
+// say that an earlier try is still under way. 429 and 503 say that the request was turned away before anything was done.
 func refusal(code int) error {
 	err := fmt.Errorf("answered %d %s", code, http.StatusText(code))
 	switch code {
 	case http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
 		http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
 		return fmt.Errorf("%w: %w", order.ErrRefused, err)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return fmt.Errorf("%w: %w", order.ErrUnsent, err)
 	}
 	return err
 }

@@ -55,9 +55,10 @@ func newHTTP(t *testing.T) *HTTP {
 
 func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
 	t.Parallel()
-	for code, refused := range map[int]bool{
-		400: true, 413: true, 422: true, 451: true,
-		302: false, 307: false, 401: false, 403: false, 404: false, 405: false, 408: false, 409: false, 425: false, 429: false, 500: false, 503: false, 599: false,
+	for code, certain := range map[int]error{
+		400: order.ErrRefused, 410: order.ErrRefused, 413: order.ErrRefused, 422: order.ErrRefused, 451: order.ErrRefused,
+		429: order.ErrUnsent, 503: order.ErrUnsent,
+		302: nil, 307: nil, 401: nil, 403: nil, 404: nil, 405: nil, 408: nil, 409: nil, 425: nil, 500: nil, 501: nil, 502: nil, 504: nil, 507: nil, 599: nil,
 	} {
 		t.Run(http.StatusText(code), func(t *testing.T) {
 			t.Parallel()
@@ -66,8 +67,8 @@ func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
 			_, quote := carrier.Quote(t.Context(), home, lines)
 			_, ship := carrier.Ship(t.Context(), orderID, home, lines)
 			for _, err := range []error{quote, ship, newMail(t, addr, patient).Confirm(t.Context(), placed(t))} {
-				if refused {
-					wantError(t, err, order.ErrRefused, "answered")
+				if certain != nil {
+					wantError(t, err, certain, "answered")
 				} else {
 					wantPassing(t, err, "answered")
 				}
@@ -183,11 +184,71 @@ func TestSilentNeighbourIsAnErrorAtTheDeadline(t *testing.T) {
 	}
 }
 
-func TestNeighbourThatIsAwayIsAnErrorThatMayPass(t *testing.T) {
+func TestNeighbourThatCannotBeReachedHasShippedNothing(t *testing.T) {
 	t.Parallel()
-	carrier := newCarrier(t, porttest.Reserve(t), patient)
-	_, err := carrier.Ship(t.Context(), orderID, home, lines)
-	wantPassing(t, err, "shipping: ship order", "connection refused")
+	_, err := newCarrier(t, porttest.Reserve(t), patient).Ship(t.Context(), orderID, home, lines)
+	wantError(t, err, order.ErrUnsent, "shipping: ship order", "connection refused")
+
+	_, err = newCarrier(t, "https://"+silent(t), soon).Ship(t.Context(), orderID, home, lines) // says nothing when greeted
+	wantError(t, err, order.ErrUnsent, "shipping: ship order")
+
+	_, err = newCarrier(t, "http://no-such-host.invalid", patient).Ship(t.Context(), orderID, home, lines)
+	wantError(t, err, order.ErrUnsent, "shipping: ship order")
+}
+
+func TestCallThatGetsNoConnectionHasShippedNothing(t *testing.T) {
+	t.Parallel()
+	h := NewHTTP(1, nil, nil)
+	t.Cleanup(h.Close)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	addr := handling(t, func(http.ResponseWriter, *http.Request) {
+		close(arrived)
+		<-release
+	})
+	carrier, err := NewCarrier(addr, h, patient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first sync.WaitGroup
+	first.Go(func() { _, _ = carrier.Ship(t.Context(), orderID, home, lines) })
+	<-arrived
+	ctx, cancel := context.WithTimeout(t.Context(), soon.Ship)
+	defer cancel()
+	_, err = carrier.Ship(ctx, orderID, home, lines)
+	wantError(t, err, order.ErrUnsent, "shipping: ship order")
+	close(release)
+	first.Wait()
+}
+
+func TestConnectionThatIsCutMayHaveShipped(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"before the answer":     "",
+		"in its status":         "HTTP/1.1 20",
+		"after its status":      "HTTP/1.1 200 OK\r\n",
+		"in its headers":        "HTTP/1.1 200 OK\r\nContent-Length: 22\r\n",
+		"before its body":       "HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n",
+		"in its body":           "HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{\"tracking_id\":\"T-1",
+		"in a chunk":            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n16\r\n{\"tracking_id\":",
+		"before the last chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n{\"tracking_id\":\"T-1\"}\r\n",
+		"by something else":     "SSH-2.0-OpenSSH_9.2\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := handling(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(conn, answer)
+				_ = conn.Close()
+			})
+			_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
+			wantPassing(t, err, "shipping: ship order")
+		})
+	}
 }
 
 // faithless is the address of an HTTP neighbour that answers the first request of a connection and closes it after the

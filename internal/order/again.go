@@ -72,7 +72,7 @@ func (p *Placer) join(ctx context.Context, o *Order, req Request) (*Order, error
 	if !o.asksFor(req) {
 		return nil, &Error{Kind: ErrKeyReused, OrderID: o.ID}
 	}
-	return p.await(ctx, o, p.answered).repeat()
+	return p.await(ctx, o, p.answered).answer()
 }
 
 // yield waits until the rival is out of the way of next, which req asks for. If that is the same purchase it gets the
@@ -90,11 +90,11 @@ func (p *Placer) yield(ctx context.Context, rival, next *Order, req Request) (*O
 	emptied := (o.State == Placed || o.State == Completed) && o.Settled() && time.Since(began) < cartHaste
 	switch {
 	case same && !emptied: // or, after so long, perhaps not emptied at all
-		return o.repeat()
+		return o.answer()
 	case o.Settled():
 		return nil, nil
-	case p.rests(o.State): // and it did not give way: money may have moved for the very same things
-		return o.repeat()
+	case p.rests(o.State) && o.failure() != nil: // and it did not give way: money may have moved for the very same things
+		return nil, o.failure()
 	}
 	return nil, &Error{Kind: ErrBusy, OrderID: o.ID}
 }
@@ -133,18 +133,6 @@ func (o *Order) answer() (*Order, error) {
 	return o, nil
 }
 
-// repeat is the answer to another call than the one that placed the order. It says so: an order counts once.
-func (o *Order) repeat() (*Order, error) {
-	err := o.failure()
-	if failure, ok := errors.AsType[*Error](err); ok {
-		failure.Repeated = true
-		return nil, failure
-	}
-	answer := *o
-	answer.Repeated = true
-	return &answer, nil
-}
-
 // failure is what a caller is told of an order that is not on its way; nil for one that is.
 func (o *Order) failure() error {
 	failure := &Error{Step: StepCharge, OrderID: o.ID}
@@ -154,6 +142,15 @@ func (o *Order) failure() error {
 	switch o.State {
 	case Charged, Placed, Completed, Undelivered:
 		return nil
+	case Parked:
+		switch {
+		case o.TransactionID == "":
+			failure.Kind = ErrInDoubt
+		case o.ShipAttempts > 0: // it is paid, and may have been shipped
+			return nil
+		default:
+			failure.Kind, failure.Step = ErrUnshippable, StepShip
+		}
 	case Charging, InDoubt:
 		failure.Kind = ErrInDoubt
 	case Declined:
@@ -162,7 +159,7 @@ func (o *Order) failure() error {
 		failure.Kind = ErrPaymentUnreachable
 	case Refunded:
 		failure.Kind, failure.Step = ErrRefunded, StepShip
-	case Refunding, Parked:
+	case Refunding:
 		failure.Kind = ErrInDoubt
 		if o.TransactionID != "" {
 			failure.Kind, failure.Step = ErrUnshippable, StepShip
@@ -177,7 +174,7 @@ func (o *Order) givesWay(next *Order, req Request) bool {
 	switch {
 	case o.State != InDoubt && o.State != Parked && o.State != Refunding:
 		return false
-	case o.TransactionID == "":
+	case o.TransactionID == "" || o.ShipAttempts > 0:
 		return !sameLines(next.Lines(), o.Items)
 	}
 	return !o.asksFor(req) || !sameLines(next.Lines(), o.Items)

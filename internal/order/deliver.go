@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,7 +44,7 @@ func (f *flight) deliverIfRoom(ctx context.Context) {
 // slow is how long deliveries take before it is put on record that the cart is settled: the user's next order waits for it.
 const slow = 200 * time.Millisecond
 
-// delivery is one of the things that are owed, and then how it went.
+// delivery is one of the things that are pending, and then how it went.
 type delivery struct {
 	is   Delivery
 	step Step
@@ -50,27 +52,32 @@ type delivery struct {
 	err  error
 }
 
-// deliver does what is still owed, side by side, and records how far it came. Each delivery may be done more than once.
+// deliver makes the pending deliveries, side by side, and records how far it came. Each may be made more than once. One that
+// is refused for good, or has failed for a day, becomes undeliverable; the others go on.
 func (f *flight) deliver(ctx context.Context) error {
 	o := f.order
 	seen := *o // by the deliveries, while the record of o changes
 	made := make(chan delivery, 3)
-	owed := 0
+	pending := 0
 	for _, d := range []delivery{
 		{is: CartSettled, step: StepEmptyCart, do: f.settleCart},
 		{is: EmailSent, step: StepEmail, do: f.Mail.Confirm},
 		{is: EventPublished, step: StepPublish, do: f.publish},
 	} {
-		if !o.Delivered.Has(d.is) {
-			owed++
+		if o.pending().Has(d.is) {
+			pending++
 			go func() {
 				d.err = guard(func() error { return d.do(ctx, &seen) })
 				made <- d
 			}()
 		}
 	}
-	failed := f.collect(ctx, made, owed)
-	if len(failed) == 0 {
+	failed := f.collect(ctx, made, pending)
+	switch {
+	case len(failed) > 0:
+	case o.Undeliverable != 0:
+		return f.record(ctx, Undelivered, o.undelivered())
+	default:
 		return f.record(ctx, Completed, "")
 	}
 	causes := make([]error, len(failed))
@@ -80,32 +87,57 @@ func (f *flight) deliver(ctx context.Context) error {
 	return f.postpone(ctx, failed[0].step, errors.Join(causes...))
 }
 
-// collect waits for so many deliveries and returns those that are still owed.
-func (f *flight) collect(ctx context.Context, made <-chan delivery, owed int) (failed []delivery) {
+// collect waits for so many deliveries and returns those that have failed and are to be tried again.
+func (f *flight) collect(ctx context.Context, made <-chan delivery, pending int) (failed []delivery) {
 	o := f.order
 	late := time.NewTimer(slow)
 	defer late.Stop()
-	for isLate := false; owed > 0; {
+	for isLate := false; pending > 0; {
 		if isLate && o.Settled() && !f.recorded.Load().Settled() {
 			f.report(ctx, f.save(ctx, Placed, lease))
 		}
 		select {
 		case d := <-made:
-			owed--
-			if d.err != nil && !errors.Is(d.err, ErrRefused) {
-				failed = append(failed, d)
-				continue
-			}
-			if d.err != nil { // refused for good: that is told, and no longer owed
+			pending--
+			switch {
+			case d.err == nil:
+				o.Delivered |= d.is
+			case d.is != CartSettled && (errors.Is(d.err, ErrRefused) || time.Since(o.Changed) > patience):
+				o.Undeliverable |= d.is
 				o.failed(d.step, d.err)
 				f.report(ctx, &Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: d.err})
+			default:
+				failed = append(failed, d)
 			}
-			o.Delivered |= d.is
 		case <-late.C:
 			isLate = true
 		}
 	}
 	return failed
+}
+
+// pending are the deliveries that are still to be made.
+func (o *Order) pending() Delivery {
+	return (CartSettled | EmailSent | EventPublished) &^ (o.Delivered | o.Undeliverable | o.Skipped)
+}
+
+// undelivered names the deliveries that could not be made, each with its latest failure.
+func (o *Order) undelivered() string {
+	var parts []string
+	for _, d := range []delivery{{is: EmailSent, step: StepEmail}, {is: EventPublished, step: StepPublish}} {
+		if !o.Undeliverable.Has(d.is) {
+			continue
+		}
+		part := string(d.step)
+		for _, e := range slices.Backward(o.Story) {
+			if e.Step == d.step {
+				part += ": " + e.Problem
+				break
+			}
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // publish tells the rest of the shop, if there is a broker to tell it by.

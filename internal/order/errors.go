@@ -49,8 +49,8 @@ const (
 var (
 	// ErrRefused: the neighbour has understood and says no, for good.
 	ErrRefused = errors.New("refused")
-	// ErrUnsent: the request never left this process.
-	ErrUnsent = errors.New("not sent")
+	// ErrUnsent: certainly nothing was done. The request never left this process, or was turned away before it was looked at.
+	ErrUnsent = errors.New("not done")
 	// ErrFenced: the order has been taken over by somebody else.
 	ErrFenced = errors.New("taken over")
 	// ErrNotFound: there is no such order. It never was, or its retention is over.
@@ -81,7 +81,6 @@ type Error struct {
 	Step       Step          // where, if that says anything
 	OrderID    ID            // empty when nothing was recorded
 	Violations []Violation   // with ErrInvalid and ErrBadCart: what to correct
-	Repeated   bool          // it is about an order that another call has placed, and that has failed
 	RetryAfter time.Duration // with ErrOverloaded and ErrUnavailable: when to ask again, if known
 	Err        error         // the cause, if there is one below
 }

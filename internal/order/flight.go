@@ -18,9 +18,9 @@ const (
 	recordTime = 4 * time.Second
 	// retention is how long a finished order's record is kept, and its key remembered.
 	retention = 7 * 24 * time.Hour
-	// patience is how long what is owed is tried by itself; then a person is asked for.
+	// patience is how long a step is repeated; then the order requires an operator.
 	patience = 24 * time.Hour
-	// shipTries is how often a parcel is tried while the caller may be waiting.
+	// shipTries is how often in a row a shipment is tried that certainly was not made, while the caller may be waiting.
 	shipTries = 3
 )
 
@@ -36,7 +36,9 @@ type flight struct {
 	failure  error
 	alone    atomic.Bool // the caller has gone without it
 
-	unrecorded *Event // what has happened to the order and could not be recorded in time
+	held       time.Time // when the order's lease began: it is this run's until the lease is over
+	reserved   bool      // the latest of order.ShipAttempts is on record and was not made: it is this run's to make
+	unrecorded *Event    // what has happened to the order and could not be recorded in time
 }
 
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
@@ -91,7 +93,7 @@ func (f *flight) wait(ctx context.Context) (*Order, error) {
 // land tells the caller. An order that is paid and recorded is an answer, whatever has gone wrong since.
 func (f *flight) land(ctx context.Context, err error) {
 	switch o := f.recorded.Load(); {
-	case o.State == Charged || o.State == Placed:
+	case o.failure() == nil:
 		f.placed = o
 		f.report(ctx, err)
 	case errors.Is(err, ErrInternal): // a bug of ours: the card may have been charged before it showed
@@ -169,7 +171,12 @@ func (f *flight) charge(ctx context.Context) error {
 	o.TransactionID = transaction
 	if err := f.record(ctx, Charged, ""); err != nil { // nothing may follow that a crash would forget
 		f.unrecorded = &Event{State: Charged, Problem: "its receipt could not be recorded before"}
-		return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
+		if !f.testify(ctx) {
+			return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
+		}
+		if err := f.save(ctx, Charged, lease); err != nil { // it may have been recorded long before the answer came: the lease is renewed
+			return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: err}
+		}
 	}
 	return nil
 }
@@ -233,61 +240,35 @@ func (f *flight) reverse(ctx context.Context) error {
 	return o.failure()
 }
 
-// ship sends the parcel. What may pass is tried again a little, and then left to recovery.
-func (f *flight) ship(ctx context.Context) error {
-	o := f.order
-	for try := 1; ; try++ {
-		tracking, err := f.Carrier.Ship(ctx, o.ID, o.Address, o.Lines())
-		switch {
-		case err == nil:
-			o.TrackingID = tracking
-			return f.shipped(ctx)
-		case errors.Is(err, ErrRefused):
-			return f.unshippable(ctx, err)
-		case try == shipTries || !pause(ctx, 100*time.Millisecond<<try):
-			return f.postpone(ctx, StepShip, err)
-		}
-		o.failed(StepShip, err)
-	}
-}
-
-// shipped records the parcel.
-func (f *flight) shipped(ctx context.Context) error {
-	err := f.record(ctx, Placed, "")
-	if err != nil {
-		f.unrecorded = &Event{State: Placed}
-	}
-	return err
-}
-
-// unshippable records that the carrier will not have the order. If there is a ledger the money goes back at once.
-func (f *flight) unshippable(ctx context.Context, cause error) error {
-	if f.Ledger != nil {
-		return f.record(ctx, Refunding, brief(cause))
-	}
-	f.report(ctx, f.record(ctx, Parked, brief(cause)))
-	return &Error{Kind: ErrUnshippable, Step: StepShip, OrderID: f.order.ID, Err: cause}
-}
-
 // record makes the order's new state durable, and why it came into it if that is not plain. Until it has succeeded,
 // nothing may be done on the strength of it.
 func (f *flight) record(ctx context.Context, to State, reason string) error {
 	return f.recordFor(ctx, to, reason, f.hold(to))
 }
 
-// recordFor is record with the order left alone for as long as hold says.
+// recordFor is record with the order left alone for as long as hold says. Charged is recorded with the first attempt to
+// ship it, so that this needs no record of its own.
 func (f *flight) recordFor(ctx context.Context, to State, reason string, hold time.Duration) error {
 	before := *f.order
 	o := f.order
 	o.State, o.Reason, o.Changed, o.Attempts = to, reason, time.Now(), 0
 	o.tell(Event{At: o.Changed, State: to, Problem: reason})
+	ships := to == Charged && f.ShipAttempts > 0
+	if ships {
+		o.ShipAttempts++
+	}
+	put := func(ctx context.Context) error { return f.Store.Save(ctx, o, before.State, hold) }
 	if to == Cancelled {
 		o.Key = "" // it is free for another try
+		if before.State == Charging {
+			put = func(ctx context.Context) error { return f.Store.Cancel(ctx, o, hold) }
+		}
 	}
-	if err := f.save(ctx, before.State, hold); err != nil {
+	if err := f.persist(ctx, put); err != nil {
 		*f.order = before
 		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: before.ID, Err: err}
 	}
+	f.reserved = ships
 	return nil
 }
 
@@ -302,37 +283,58 @@ func (p *Placer) hold(s State) time.Duration {
 	return lease
 }
 
-// postpone leaves the order to recovery for a while, longer with each failure, or to a person when there have been enough.
-// It returns the failure.
+// postpone leaves the order to recovery for a while, longer with each failure, or to an operator when it has failed for a
+// day. It returns the failure.
 func (f *flight) postpone(ctx context.Context, step Step, cause error) error {
 	o := f.order
-	o.failed(step, cause)
-	failure := &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: cause}
 	if time.Since(o.Changed) > patience && o.State != Placed {
-		if err := f.record(ctx, Parked, brief(cause)); err != nil {
-			failure.Err = errors.Join(cause, err)
-		}
-		return failure
+		return f.park(ctx, step, cause)
 	}
+	return f.postponeFor(ctx, step, cause, f.backoff(o.Attempts+1))
+}
+
+// postponeFor leaves the order to recovery for as long as hold says.
+func (f *flight) postponeFor(ctx context.Context, step Step, cause error, hold time.Duration) error {
+	o := f.order
+	o.failed(step, cause)
 	o.Attempts++
 	if o.State != InDoubt && o.State != Refunding { // their reason is how they came there
 		o.Reason = brief(cause)
 	}
-	if err := f.save(ctx, o.State, f.backoff(o.Attempts)); err != nil {
-		failure.Err = errors.Join(cause, err)
-	}
-	return failure
+	f.withdraw()
+	err := f.save(ctx, o.State, hold)
+	return &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: errors.Join(cause, err)}
 }
 
-// save tries to record for a while, also for a while after the service has begun to end: it is the one thing that must not
-// be left undone.
+// park leaves the order to an operator. It returns the failure.
+func (f *flight) park(ctx context.Context, step Step, cause error) error {
+	o := f.order
+	o.failed(step, cause)
+	f.withdraw()
+	reason := brief(cause)
+	if o.State == Charged && o.ShipAttempts > 0 {
+		reason = fmt.Sprintf("shipped or not? %d attempts, last: %s", o.ShipAttempts, reason)
+	}
+	err := f.record(ctx, Parked, reason)
+	return &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: errors.Join(cause, err)}
+}
+
+// save records the order as it is.
 func (f *flight) save(ctx context.Context, from State, hold time.Duration) error {
+	return f.persist(ctx, func(ctx context.Context) error { return f.Store.Save(ctx, f.order, from, hold) })
+}
+
+// persist tries to record for a while, also for a while after the service has begun to end: it is the one thing that must not
+// be left undone.
+func (f *flight) persist(ctx context.Context, put func(context.Context) error) error {
+	began := time.Now().Round(0) // a machine that sleeps stops the monotonic clock
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
 	defer context.AfterFunc(f.recording, cancel)()
 	for try := 0; ; try++ {
-		err := f.Store.Save(ctx, f.order, from, hold)
+		err := put(ctx)
 		if err == nil {
+			f.held = began
 			f.snapshot()
 			return nil
 		}
@@ -343,36 +345,43 @@ func (f *flight) save(ctx context.Context, from State, hold time.Duration) error
 }
 
 // testify goes on trying to record what has happened and could not be recorded in time: nobody else knows of it. It lasts
-// until it is recorded or the service ends. Whoever has taken the order over meanwhile could only put it in doubt.
-func (f *flight) testify(ctx context.Context) {
-	for tries := 1; f.unrecorded != nil && pause(ctx, f.backoff(min(tries, 3))); tries++ {
+// until it is recorded, which it returns, or the service ends. Whoever has taken the order over meanwhile could only put it in
+// doubt.
+func (f *flight) testify(ctx context.Context) bool {
+	for tries := 1; f.unrecorded != nil; tries++ {
+		if !pause(f.life, f.backoff(min(tries, 3))) {
+			return false
+		}
 		err := f.attest(ctx)
 		if errors.Is(err, ErrFenced) && f.unrecorded.State != Placed {
 			err = f.contradict(ctx)
 		}
-		if err == nil {
-			return
-		}
 		if errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
 			f.report(ctx, fmt.Errorf("not recorded as %s (transaction %q): %w", f.unrecorded.State, f.order.TransactionID, err))
-			return
+			f.unrecorded = nil
+			return false
+		}
+		if err == nil {
+			f.unrecorded = nil
 		}
 	}
+	return true
 }
 
-// attest records it, and lets recovery take it from there at once.
+// attest records it. What is placed is left to recovery at once.
 func (f *flight) attest(ctx context.Context) error {
-	to, hold := f.unrecorded.State, time.Duration(0)
-	if to.Final() {
-		hold = retention
+	to, hold := f.unrecorded.State, f.hold(f.unrecorded.State)
+	if to == Placed {
+		hold = 0
 	}
 	return f.recordFor(ctx, to, f.unrecorded.Problem, hold)
 }
 
-// contradict takes the order back that was put in doubt because its witness was here.
+// contradict takes the order back that was put in doubt because this process alone knows better.
 func (f *flight) contradict(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, recordTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
+	defer context.AfterFunc(f.life, cancel)()
 	o, err := f.Store.Take(ctx, f.order.ID)
 	if err != nil {
 		return err

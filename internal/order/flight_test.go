@@ -54,7 +54,7 @@ func TestABugInTheStoreIsThatOrdersAlone(t *testing.T) {
 			switch step {
 			case "open":
 				return errAway
-			case "save cancelled":
+			case "cancel":
 				panic("bug")
 			}
 			return nil
@@ -135,6 +135,7 @@ func TestASlowDiskDoesNotMakeTwoMasters(t *testing.T) {
 	})
 }
 
+// An attempt to ship is recorded at the beginning of a step, which is a record the more, and a later beginning of the lease.
 func TestTheStepsFitIntoTheLease(t *testing.T) {
 	t.Parallel()
 	if longest := recordTime + cartHaste + stepTime + recordTime; longest >= lease {

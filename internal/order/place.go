@@ -10,15 +10,18 @@ import (
 
 // World is what a Placer needs of it.
 type World struct {
-	Pricer    Pricer
-	Store     Store
-	Payment   Payment
-	Ledger    Ledger // nil when the payment service cannot be asked, and does not honour keys
-	Carrier   Carrier
-	Cart      Cart
-	Mail      Mail
-	Events    Events // nil when the shop has no broker: then no event is owed
-	Admission Admission
+	Pricer  Pricer
+	Store   Store
+	Payment Payment
+	Ledger  Ledger // nil when the payment service cannot be asked, and does not honour keys
+	Carrier Carrier
+	// ShipAttempts is how many attempts to ship an order may each have made a parcel, at most. 0: the carrier honours keys, so
+	// that an order is one parcel however often it is sent.
+	ShipAttempts int
+	Cart         Cart
+	Mail         Mail
+	Events       Events // nil when the shop has no broker: then no event is owed
+	Admission    Admission
 
 	// Report is told of failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
@@ -155,8 +158,8 @@ func inTime(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// abandon gives up an order that will never be charged, and its place. If it may be on record that is recorded, so that
-// it does not look as if it had been charged.
+// abandon gives up an order that will never be charged, and its place. That is recorded if the order may be on record or may
+// still get there, so that it does not look as if it had been charged: nobody else knows, so it is tried until it is done.
 func (p *Placer) abandon(ctx context.Context, o *Order, failure error, release func(error)) {
 	if errors.Is(ctx.Err(), context.Canceled) { // the caller has hung up: that is nobody else's failure
 		failure = ctx.Err()
@@ -166,12 +169,16 @@ func (p *Placer) abandon(ctx context.Context, o *Order, failure error, release f
 		return
 	}
 	p.flights.Go(func() {
-		defer release(failure)
+		defer release(failure) // at last, so that orders that cannot be recorded are not more than may be under way
 		f := &flight{Placer: p, order: o}
-		err := guard(func() error { return f.record(ctx, Cancelled, "never charged: it could not be recorded in time") })
-		if !errors.Is(err, ErrFenced) { // it never was on record
-			f.report(ctx, err)
-		}
+		f.report(ctx, guard(func() error {
+			const why = "never charged: it could not be recorded in time"
+			if f.record(ctx, Cancelled, why) != nil {
+				f.unrecorded = &Event{State: Cancelled, Problem: why}
+			}
+			f.testify(ctx)
+			return nil
+		}))
 	})
 }
 

@@ -38,7 +38,8 @@ type Exchange interface {
 type Carrier interface {
 	// Quote is the price of shipping the lines, in US dollars. It returns ErrRefused when they cannot be shipped there.
 	Quote(ctx context.Context, to Address, lines []Line) (money.Amount, error)
-	// Ship sends the parcel of an order and returns its tracking id. It returns ErrRefused when asking again is vain.
+	// Ship sends the parcel of an order and returns its tracking id. ErrRefused and ErrUnsent say for certain that no parcel
+	// was sent: the carrier refuses it for good, or may be asked again freely. After any other error it may have been sent.
 	Ship(ctx context.Context, id ID, to Address, lines []Line) (trackingID string, err error)
 }
 
@@ -57,7 +58,7 @@ type Mail interface {
 
 // Events tells the rest of the shop.
 type Events interface {
-	// Publish returns nil when the broker holds the event durably.
+	// Publish returns nil when the broker holds the event durably. It returns ErrRefused when asking again is vain.
 	Publish(ctx context.Context, o *Order) error
 }
 

@@ -70,7 +70,7 @@ func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int64) {
 
 // resume takes one claimed order as far as it goes. It returns why it did not go further, if it did not.
 func (p *Placer) resume(o *Order) error {
-	f := &flight{Placer: p, order: o}
+	f := &flight{Placer: p, order: o, held: time.Now().Round(0)}
 	f.snapshot()
 	if o.Attempts == 0 {
 		o.tell(Event{At: time.Now(), State: o.State, Problem: "taken up", By: "recovery"})

@@ -2,8 +2,8 @@ package order
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,23 +69,50 @@ func TestAZombieStopsWhenItsOrderHasBeenTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		p := s.open(t)
-		s.after = func(_ context.Context, step Step) error {
-			if step == StepCharge { // we sleep through the lease
+		var asleep atomic.Bool
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepShip && !asleep.Swap(true) { // we sleep through the lease
 				time.Sleep(lease + time.Second)
 				recovering(t, s.open(t), 2*time.Second)
 			}
 			return nil
 		}
-		_, err := p.Place(t.Context(), request())
-		var failure *Error
-		if !errors.As(err, &failure) || failure.Kind != ErrInDoubt {
-			t.Errorf("the zombie says %v, want in doubt", err)
+		if o, err := p.Place(t.Context(), request()); err != nil || o.State != Charged {
+			t.Errorf("the zombie says %v, %v; want the order charged, as it last knew it", o, err)
 		}
-		if got := s.the(t).State; got != InDoubt {
-			t.Errorf("on record it is %v, want in doubt, as the other replica found it", got)
+		p.flights.Wait()
+		if got := s.the(t); got.State != Completed || got.ShipAttempts != 2 || got.TrackingID != "parcel 1 of "+string(got.ID) {
+			t.Errorf("on record it is %v, shipped as %q in %d attempts; want it completed with the parcel of the other replica, and both attempts", got.State, got.TrackingID, got.ShipAttempts)
 		}
-		if got := s.books(); got != [4]int{1, 0, 0, 0} {
-			t.Errorf("charges, parcels, mails, events: %v, want no parcel from the zombie", got)
+		if got := s.books(); got != [4]int{1, 1, 1, 1} {
+			t.Errorf("charges, parcels, mails, events: %v, want nothing from the zombie but the charge", got)
+		}
+	})
+}
+
+func TestAZombieThatHasChargedTakesItsOrderBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p := s.open(t)
+		s.after = func(_ context.Context, step Step) error {
+			if step == StepCharge { // we sleep through the lease
+				time.Sleep(lease + time.Second)
+				recovering(t, s.open(t), 2*time.Second)
+				if got := s.the(t).State; got != InDoubt {
+					t.Errorf("the other replica has found it %v, want in doubt", got)
+				}
+			}
+			return nil
+		}
+		if _, err := p.Place(t.Context(), request()); err != nil {
+			t.Errorf("the zombie says %v, want the order: it alone knows that it was charged", err)
+		}
+		p.flights.Wait()
+		if got := s.the(t).State; got != Completed {
+			t.Errorf("on record it is %v, want completed", got)
+		}
+		if got := s.books(); got != [4]int{1, 1, 1, 1} {
+			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
 		}
 	})
 }

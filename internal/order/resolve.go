@@ -97,6 +97,8 @@ func (o *Order) paid(transactionID string) (State, error) {
 		return 0, fmt.Errorf("%w: the transaction is missing", ErrRefused)
 	case known != "" && transactionID != "" && known != transactionID:
 		return 0, fmt.Errorf("%w: it was paid by transaction %s", ErrRefused, known)
+	case known != "" && o.ShipAttempts > 0:
+		return 0, fmt.Errorf("%w: it was paid; find out whether it was shipped", ErrRefused)
 	case known == "":
 		o.TransactionID = transactionID
 	}

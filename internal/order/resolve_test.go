@@ -93,11 +93,18 @@ func TestNobodyKnowsAnOrderThatNeverWas(t *testing.T) {
 }
 
 func TestAReceiptOutlivesAnOutageOfTheRecord(t *testing.T) {
-	for name, outage := range map[string]time.Duration{"shorter than the lease": 10 * time.Second, "longer than the lease": 5 * time.Minute} {
+	for name, test := range map[string]struct {
+		outage time.Duration
+		answer error
+	}{
+		"shorter than the caller's patience": {10 * time.Second, nil},
+		"shorter than the lease":             {20 * time.Second, ErrInDoubt},
+		"longer than the lease":              {5 * time.Minute, ErrInDoubt},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
-				back := time.Now().Add(outage)
+				back := time.Now().Add(test.outage)
 				s.before = func(_ context.Context, step Step) error {
 					if step != "open" && recordSteps(step) && time.Now().Before(back) {
 						return errAway
@@ -105,10 +112,10 @@ func TestAReceiptOutlivesAnOutageOfTheRecord(t *testing.T) {
 					return nil
 				}
 				p := s.open(t)
-				if _, err := ask(t, p, request()); !errors.Is(err, ErrInDoubt) {
-					t.Errorf("the caller is told %v, want in doubt", err)
+				if _, err := ask(t, p, request()); !errors.Is(err, test.answer) {
+					t.Errorf("the caller is told %v, want %v", err, test.answer)
 				}
-				recovering(t, p, outage+time.Minute)
+				recovering(t, p, test.outage+time.Minute)
 				if got := s.the(t).State; got != Completed {
 					t.Errorf("once the record is back the order is %v, want completed", got)
 				}

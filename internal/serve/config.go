@@ -181,6 +181,14 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	return c, errors.Join(problems...)
 }
 
+// shipAttempts is how many attempts to ship an order may each have sent a parcel; 0 when the service honours keys.
+func (c Config) shipAttempts() int {
+	if c.ShippingMode == "keyed" {
+		return 0
+	}
+	return c.ShipAttempts
+}
+
 // effective is the configuration as it is in force, one "name=value" a setting. There is no secret among them.
 func (c Config) effective() []any {
 	var copy Config

@@ -81,19 +81,20 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	pricing := order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)
 	defer pricing.Close()
 	placer := order.NewPlacer(order.World{
-		Pricer:    t.Pricer(pricing),
-		Store:     t.Store(record),
-		Payment:   shop.payment,
-		Ledger:    shop.ledger,
-		Carrier:   shop.carrier,
-		Cart:      shop.cart,
-		Mail:      shop.mail,
-		Events:    shop.events,
-		Admission: limiter,
-		Report:    t.Report,
-		Resumed:   t.Resumed,
+		Pricer:       t.Pricer(pricing),
+		Store:        t.Store(record),
+		Payment:      shop.payment,
+		Ledger:       shop.ledger,
+		Carrier:      shop.carrier,
+		ShipAttempts: c.shipAttempts(),
+		Cart:         shop.cart,
+		Mail:         shop.mail,
+		Events:       shop.events,
+		Admission:    limiter,
+		Report:       t.Report,
+		Resumed:      t.Resumed,
 	})
-	servers, err := newServers(ctx, c, t, placer, record, figures, identities, limiter.TurnAway)
+	servers, err := newServers(ctx, c, t, placer, record, figures, identities)
 	if err != nil {
 		return err
 	}

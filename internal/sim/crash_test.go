@@ -26,9 +26,11 @@ func TestCrashAtEveryCall(t *testing.T) {
 		{keyed: false, pays: "USD", orders: 1},
 		{keyed: false, pays: "EUR", orders: 1},
 		{keyed: true, pays: "USD", orders: 2},
-		{keyed: false, pays: "EUR", orders: 2},
+		{keyed: false, attempts: 3, pays: "USD", orders: 1},
+		{keyed: true, attempts: 1, pays: "USD", orders: 1},
+		{keyed: false, attempts: 2, pays: "EUR", orders: 2},
 	} {
-		t.Run(fmt.Sprintf("keyed=%t/%s/%d", c.keyed, c.pays, c.orders), func(t *testing.T) {
+		t.Run(fmt.Sprintf("keyed=%t/attempts=%d/%s/%d", c.keyed, c.attempts, c.pays, c.orders), func(t *testing.T) {
 			t.Parallel()
 			calls := c.run(t, 0, none)
 			if calls < 15 {
@@ -44,9 +46,10 @@ func TestCrashAtEveryCall(t *testing.T) {
 
 // crash is a story to be interrupted.
 type crash struct {
-	keyed  bool
-	pays   money.Currency
-	orders int
+	keyed    bool
+	attempts int
+	pays     money.Currency
+	orders   int
 }
 
 // run tells the story, in which the process dies at its n-th call. It returns how many calls there were until everything
@@ -57,7 +60,7 @@ func (c crash) run(t *testing.T, n int, how fault) (calls int) {
 	var lines []string
 	died := false
 	synctest.Test(t, func(t *testing.T) {
-		p := plan{seed: 1, keyed: c.keyed, keyedCarrier: c.keyed, broker: true}
+		p := plan{seed: 1, keyed: c.keyed, attempts: c.attempts, broker: true}
 		p.kill = func(call int) fault {
 			if call != n {
 				return none
@@ -114,7 +117,7 @@ func (d *disk) open(t *testing.T) book {
 // shop buys so many baskets, each until it is told for certain, and returns how many calls that and the deliveries took.
 func (c crash) shop(w *world) (calls int) {
 	buyer := newCustomer(w, 1)
-	buyer.pays, buyer.card, buyer.home.City, buyer.mail = c.pays, goodCard, "Town", "u1@example.com"
+	buyer.pays, buyer.card, buyer.home.City, buyer.home.State, buyer.mail = c.pays, goodCard, "Town", "", "u1@example.com"
 	w.sleep(time.Millisecond) // until the process has started
 	for n := range c.orders {
 		b := w.fill(buyer.name, []order.Line{{ProductID: "telescope", Quantity: int32(n + 1)}, {ProductID: "lens", Quantity: 3}})

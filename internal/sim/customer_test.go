@@ -47,6 +47,9 @@ func newCustomer(w *world, n int) *customer {
 	if d.chance(0.1) {
 		c.home.City = nowhere
 	}
+	if d.chance(0.06) {
+		c.home.State = noEvent
+	}
 	c.mail = order.Email(name + "@example.com")
 	if d.chance(0.1) {
 		c.mail = order.Email(name + noMail)

@@ -19,8 +19,12 @@ func newOperator(w *world, name string) operator {
 	return operator{w, name, w.plan.hash("operator").text(name).dice()}
 }
 
-// settles is how long a person waits before believing that no charge is still on its way.
-const settles = 110 * time.Second
+// settles is how long an operator waits before believing that no charge is still on its way, and arrives how long before
+// believing that of a parcel: a process that was asleep may still send it.
+const (
+	settles = 110 * time.Second
+	arrives = 200 * time.Second
+)
 
 // live is the operator's part in the schedule.
 func (op operator) live() {
@@ -97,6 +101,10 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 	switch {
 	case mistaken:
 		return op.mistake(p, o, note)
+	case o.State == order.Undelivered:
+		return op.deliver(p, o, note)
+	case o.State == order.Parked && o.ShipAttempts > 0:
+		return op.ship(p, o, note)
 	case w.plan.keyed, o.State == order.Parked && !unshippable:
 		w.saw("a person retries")
 		return func(ctx context.Context) error {
@@ -114,10 +122,58 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 	return resolve(order.Paid, a.tx)
 }
 
+// ship finds out whether the order was shipped: in the carrier's books.
+func (op operator) ship(p *process, o *order.Order, note order.Note) func(context.Context) error {
+	w, a := op.w, op.w.account(o.ID)
+	r := order.Resolution{}
+	switch parcels := w.parcels[o.ID]; {
+	case len(parcels) > 0:
+		r = order.Resolution{Verdict: order.Shipped, TrackingID: parcels[0]}
+	case time.Since(o.Changed) < arrives:
+		return nil
+	case w.verdicts[o.ID] == order.PaidBack:
+		a.returned = len(a.taken)
+		r = order.Resolution{Verdict: order.PaidBack}
+	default:
+		w.saw("an operator says ship again")
+		return func(ctx context.Context) error {
+			_, err := p.placer.Retry(ctx, o.ID, note)
+			return err
+		}
+	}
+	w.saw("an operator says " + string(r.Verdict) + " of a shipment")
+	return func(ctx context.Context) error {
+		_, err := p.placer.Resolve(ctx, o.ID, r, note)
+		return err
+	}
+}
+
+// deliver has an undelivered order tried again, or skips what could not be delivered, all or some of it.
+func (op operator) deliver(p *process, o *order.Order, note order.Note) func(context.Context) error {
+	w := op.w
+	if op.dice.chance(0.4) {
+		w.saw("an operator has a delivery tried again")
+		return func(ctx context.Context) error {
+			_, err := p.placer.Retry(ctx, o.ID, note)
+			return err
+		}
+	}
+	skip := one(op.dice, o.Undeliverable, o.Undeliverable&order.EmailSent, o.Undeliverable&order.EventPublished)
+	if skip == 0 {
+		return nil
+	}
+	w.saw("an operator skips a delivery")
+	w.skipped[o.ID] |= skip
+	return func(ctx context.Context) error {
+		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: order.SkipDeliveries, Skip: skip}, note)
+		return err
+	}
+}
+
 // mistake tells the service something that its record knows to be wrong.
 func (op operator) mistake(p *process, o *order.Order, note order.Note) func(context.Context) error {
 	w := op.w
-	verdict, tx := one(op.dice, order.NotPaid, order.Paid), "tx of another order"
+	verdict, tx := one(op.dice, order.NotPaid, order.Paid, order.Shipped), "tx of another order"
 	return func(ctx context.Context) error {
 		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: verdict, TransactionID: tx}, note)
 		w.mu.Lock()

@@ -28,7 +28,7 @@ func (w window) holds(t time.Duration) bool { return w.from <= t && t < w.until 
 type plan struct {
 	seed                      uint64
 	keyed                     bool // the payment service honours keys, and has a ledger
-	keyedCarrier              bool // one parcel a key
+	attempts                  int  // to ship an order that may each make a parcel; 0: the carrier honours keys
 	broker                    bool
 	fault, crash, asleep, cut float64 // the chance of each, a call
 	outages                   [neighbours]window
@@ -51,7 +51,7 @@ func (p *plan) hash(purpose string) hash { return empty.number(int64(p.seed)).te
 func newPlan(seed uint64, without set) plan {
 	p := plan{seed: seed, keyed: seed%2 == 0, without: without}
 	d := p.hash("plan").dice()
-	p.keyedCarrier = d.chance(0.5)
+	p.attempts = one(d, 0, 0, 0, 1, 2, 3)
 	p.broker = d.chance(0.95)
 	p.users = 1 + d.IntN(3)
 	p.fault = one(d, 0, 0.02, 0.05, 0.1, 0.25)

@@ -127,17 +127,21 @@ const nowhere = "Nowhere"
 func (p *process) Ship(ctx context.Context, id order.ID, to order.Address, _ []order.Line) (string, error) {
 	w, name := p.w, p.nameOf(id)
 	not := of(doubled) // a second parcel would be the network's fault
-	if w.plan.keyedCarrier {
+	if w.plan.attempts == 0 {
 		not = 0
 	}
-	return pass(ctx, p, call[string]{
+	unmade := func() {}
+	tracking, err := pass(ctx, p, call[string]{
 		to: theCarrier, name: "ship", about: name, limit: shipLimit, not: not,
-		sent: func() { p.entitled("ship", id, order.Charged) },
+		sent: func() {
+			p.entitled("ship", id, order.Charged)
+			unmade = p.shipping(id)
+		},
 		act: func() (string, error) {
 			if to.City == nowhere {
 				return "", refused("nobody goes to %s", nowhere)
 			}
-			if sent := w.parcels[id]; len(sent) > 0 && w.plan.keyedCarrier {
+			if sent := w.parcels[id]; len(sent) > 0 && w.plan.attempts == 0 {
 				return sent[0], nil
 			}
 			tracking := fmt.Sprintf("parcel %d of %s", len(w.parcels[id])+1, name)
@@ -145,6 +149,19 @@ func (p *process) Ship(ctx context.Context, id order.ID, to order.Address, _ []o
 			return tracking, nil
 		},
 	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(err, errAway) && p.life.Err() == nil && w.plan.hash("busy").text(name).number(int64(w.age())).dice().chance(0.7) {
+		err = fmt.Errorf("%w: %w", order.ErrUnsent, err)
+		w.saw("certainly not shipped")
+	}
+	switch {
+	case errors.Is(err, order.ErrUnsent), errors.Is(err, order.ErrRefused):
+		unmade()
+	case err != nil:
+		w.saw("perhaps shipped")
+	}
+	return tracking, err
 }
 
 // Charge takes money.
@@ -234,7 +251,7 @@ func (p *process) Confirm(ctx context.Context, o *order.Order) error {
 		sent: func() { p.entitled("e-mail", id, order.Placed) },
 		act: func() (bool, error) {
 			if strings.HasSuffix(to, noMail) {
-				p.w.saw("mail refused for good")
+				p.w.saw("e-mail refused for good")
 				return false, refused("no such mailbox")
 			}
 			p.w.letters[id]++
@@ -245,13 +262,20 @@ func (p *process) Confirm(ctx context.Context, o *order.Order) error {
 	return err
 }
 
+// noEvent is a state whose orders make events that the broker refuses.
+const noEvent = "Endless"
+
 // Publish sends an event.
 func (p *process) Publish(ctx context.Context, o *order.Order) error {
-	id, says := o.ID, letter(o)
+	id, says, state := o.ID, letter(o), o.Address.State
 	_, err := pass(ctx, p, call[bool]{
 		to: theBroker, name: "publish", about: p.nameOf(id), limit: deliverLimit,
 		sent: func() { p.entitled("publish", id, order.Placed) },
 		act: func() (bool, error) {
+			if state == noEvent {
+				p.w.saw("event refused for good")
+				return false, refused("message too large")
+			}
 			p.w.events[id] = append(p.w.events[id], says)
 			p.w.truthful("event", id, says)
 			return true, nil

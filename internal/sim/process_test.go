@@ -48,7 +48,7 @@ func (w *world) boot(replica, lives int) (p *process, recovered func()) {
 	p.life, p.end = context.WithCancel(context.Background())
 	with := order.World{
 		Pricer: order.NewPricing(p, p, p, p, order.DefaultLimits()),
-		Store:  p, Payment: p, Carrier: p, Cart: p, Mail: p, Admission: p,
+		Store:  p, Payment: p, Carrier: p, ShipAttempts: w.plan.attempts, Cart: p, Mail: p, Admission: p,
 		Report: p.report, Random: p.random,
 	}
 	if w.plan.keyed {

@@ -140,5 +140,6 @@ func (p *process) Find(ctx context.Context, user, key string) (*order.Order, err
 // alike tells whether two records of an order say the same of what was done.
 func alike(a, b *order.Order) bool {
 	return a.State == b.State && a.Epoch == b.Epoch && a.Attempts == b.Attempts && a.Delivered == b.Delivered &&
-		a.TransactionID == b.TransactionID && a.TrackingID == b.TrackingID
+		a.ShipAttempts == b.ShipAttempts &&
+		a.Undeliverable == b.Undeliverable && a.TransactionID == b.TransactionID && a.TrackingID == b.TrackingID
 }

@@ -29,8 +29,11 @@ func (w *world) saved(before, after *order.Order) {
 	if before.State != after.State && !leads(before.State, after.State) {
 		w.bad("I3", name, "went from %s to %s", before.State, after.State)
 	}
-	if after.State == order.Placed && before.State != order.Placed {
+	if after.State == order.Placed && before.State != order.Placed && before.State != order.Undelivered {
 		w.placed[after.ID] = time.Now()
+	}
+	if before.State == order.Parked && after.State == order.Charged && after.ShipAttempts == 0 {
+		w.shipments[after.ID] = append(w.shipments[after.ID], 0)
 	}
 	if after.State == order.Cancelled && strings.Contains(after.Reason, "too late") {
 		w.saw("too late to charge")
@@ -44,6 +47,25 @@ func (w *world) saved(before, after *order.Order) {
 	}
 }
 
+// shipping counts an attempt to ship that leaves, and wants it to be on record already. It returns what takes it back, when it
+// certainly has made no parcel. The attempts of a process that was asleep were counted by others, too.
+func (p *process) shipping(id order.ID) (unmade func()) {
+	w := p.w
+	o := w.on(id)
+	if o == nil || w.masters[id] != p {
+		return func() {}
+	}
+	if len(w.shipments[id]) == 0 {
+		w.shipments[id] = []int{0}
+	}
+	made := &w.shipments[id][len(w.shipments[id])-1]
+	*made++
+	if w.plan.attempts > 0 && (*made > o.ShipAttempts || *made > w.plan.attempts) {
+		w.bad("I2", w.name(id), "attempt %d to ship it of %d, and on record are %d", *made, w.plan.attempts, o.ShipAttempts)
+	}
+	return func() { *made-- }
+}
+
 // discreet wants no card and no address in a text.
 func (w *world) discreet(name, text string) {
 	if strings.Contains(text, goodCard) || strings.Contains(text, badCard) || strings.Contains(text, "@") {
@@ -53,7 +75,7 @@ func (w *world) discreet(name, text string) {
 
 // rests tells whether an order of this state waits for a person.
 func (w *world) rests(s order.State) bool {
-	return s == order.Parked || !w.plan.keyed && (s == order.InDoubt || s == order.Refunding)
+	return s == order.Parked || s == order.Undelivered || !w.plan.keyed && (s == order.InDoubt || s == order.Refunding)
 }
 
 // entitled wants whoever acts on an order's behalf to be the one who took it last, and the record to say that it is in

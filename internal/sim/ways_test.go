@@ -19,9 +19,11 @@ func leads(from, to order.State) bool {
 	case order.Refunding:
 		ways = []order.State{order.Refunded, order.Cancelled, order.Parked}
 	case order.Placed:
-		ways = []order.State{order.Completed}
+		ways = []order.State{order.Completed, order.Undelivered}
+	case order.Undelivered:
+		ways = []order.State{order.Completed, order.Placed}
 	case order.Parked:
-		ways = []order.State{order.Charged, order.InDoubt, order.Refunding, order.Refunded, order.Cancelled}
+		ways = []order.State{order.Charged, order.InDoubt, order.Refunding, order.Refunded, order.Cancelled, order.Placed}
 	}
 	return slices.Contains(ways, to)
 }

@@ -22,23 +22,25 @@ type world struct {
 	plan plan
 	born time.Time
 
-	mu       sync.Mutex
-	record   book
-	reopen   func() book         // what a process does with the record when it starts; nil: nothing
-	names    map[order.ID]string // stable ones: ids are of real randomness
-	opened   map[string]int      // orders opened for an ask
-	masters  map[order.ID]*process
-	accounts map[order.ID]*account
-	parcels  map[order.ID][]string // tracking ids
-	letters  map[order.ID]int
-	events   map[order.ID][]string // what they say
-	carts    map[string]*cart
-	quotes   map[string][]int64 // by user, in nanodollars
-	placed   map[order.ID]time.Time
-	verdicts map[order.ID]order.Verdict // what people do about a charge that stands
-	asks     []*ask
-	replicas [2]replica
-	landing  time.Time // when the last late effect lands
+	mu        sync.Mutex
+	record    book
+	reopen    func() book         // what a process does with the record when it starts; nil: nothing
+	names     map[order.ID]string // stable ones: ids are of real randomness
+	opened    map[string]int      // orders opened for an ask
+	masters   map[order.ID]*process
+	accounts  map[order.ID]*account
+	parcels   map[order.ID][]string       // tracking ids
+	shipments map[order.ID][]int          // attempts that may have made a parcel, from one decision of an operator to ship to the next
+	skipped   map[order.ID]order.Delivery // by operators
+	letters   map[order.ID]int
+	events    map[order.ID][]string // what they say
+	carts     map[string]*cart
+	quotes    map[string][]int64 // by user, in nanodollars
+	placed    map[order.ID]time.Time
+	verdicts  map[order.ID]order.Verdict // what people do about a charge that stands
+	asks      []*ask
+	replicas  [2]replica
+	landing   time.Time // when the last late effect lands
 
 	calls int
 	story story
@@ -54,8 +56,8 @@ func newWorld(p plan, record book) *world {
 		names: map[order.ID]string{}, opened: map[string]int{}, masters: map[order.ID]*process{},
 		accounts: map[order.ID]*account{}, parcels: map[order.ID][]string{}, letters: map[order.ID]int{},
 		events: map[order.ID][]string{}, carts: map[string]*cart{}, quotes: map[string][]int64{}, placed: map[order.ID]time.Time{},
-		verdicts: map[order.ID]order.Verdict{},
-		seen:     map[string]int{}, over: make(chan struct{}), story: story{print: p.print},
+		verdicts: map[order.ID]order.Verdict{}, shipments: map[order.ID][]int{}, skipped: map[order.ID]order.Delivery{},
+		seen: map[string]int{}, over: make(chan struct{}), story: story{print: p.print},
 	}
 }
 

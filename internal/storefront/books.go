@@ -33,8 +33,7 @@ func (s *Storefront) lookAtTopic(context.Context, *http.Request) (any, error) {
 
 // booksPage is the neighbours' ledgers side by side.
 type booksPage struct {
-	KeyedShipping bool
-
+	Keyed  bool
 	Total  demo.Tally
 	Booked int
 
@@ -58,7 +57,7 @@ func (s *Storefront) lookAtBooks(ctx context.Context, _ *http.Request) (any, err
 		return nil, err
 	}
 	books := s.Shop.Books()
-	page := booksPage{KeyedShipping: s.KeyedShipping, Total: books.Total(), Booked: booked}
+	page := booksPage{Keyed: s.Keyed, Total: books.Total(), Booked: booked}
 	for id, t := range books.Orders {
 		row := booksRow{id, t, judge(t)}
 		page.count(row.verdict)

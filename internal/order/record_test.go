@@ -1,0 +1,144 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What this process alone knows is recorded sooner or later, however long the record is away.
+
+func TestAReceiptWhoseRecordIsMadeAndNotAnsweredIsOnRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		var once atomic.Bool
+		s.after = func(ctx context.Context, step Step) error {
+			if step == "save charged" && !once.Swap(true) { // its answer takes longer than recordTime
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		p := s.open(t)
+		o, err := ask(t, p, request())
+		if err != nil || o.State != Placed {
+			t.Errorf("the caller is told %v, %v; want the placed order", o, err)
+		}
+		p.flights.Wait()
+		if got := s.the(t); got.State != Completed || got.ShipAttempts != 1 {
+			t.Errorf("on record it is %v after %d attempts to ship, want completed after 1", got.State, got.ShipAttempts)
+		}
+		if len(s.reports) > 0 {
+			t.Errorf("reported: %v, and nothing was wrong", s.reports)
+		}
+	})
+}
+
+func TestAReceiptIsNotActedUponBeforeItsLeaseIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		back := time.Now().Add(lease - time.Second)
+		var made atomic.Bool
+		s.after = func(ctx context.Context, step Step) error {
+			if step == "save charged" && time.Now().Before(back) { // it is made at once, and answered when its lease is nearly over
+				made.Store(true)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		s.before = func(_ context.Context, step Step) error {
+			if step == "save charged" && made.Load() && time.Now().Before(back) {
+				return errAway
+			}
+			if step == StepShip {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		p, other := s.open(t), s.open(t)
+		go func() { _, _ = ask(t, p, request()) }()
+		recovering(t, other, 2*time.Minute)
+		p.flights.Wait()
+		if got := s.books(); got != [4]int{1, 1, 1, 1} {
+			t.Errorf("charges, parcels, mails, events: %v, want one of each: it was taken over while it was shipped", got)
+		}
+	})
+}
+
+func TestAnOrderThatWasNeverChargedIsCancelledHoweverLongTheRecordIsAway(t *testing.T) {
+	for name, test := range map[string]struct {
+		opened bool // before the record went away
+		late   bool // it is opened when everybody has given up
+	}{"opened": {opened: true}, "not opened": {}, "opened in the end": {late: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				back := time.Now().Add(10 * time.Minute)
+				var late *Order
+				s.before = func(_ context.Context, step Step) error {
+					if recordSteps(step) && step != "look" && time.Now().Before(back) && (step != "open" || !test.opened) {
+						return errAway
+					}
+					return nil
+				}
+				s.after = func(_ context.Context, step Step) error {
+					if step == "open" && time.Now().Before(back) {
+						return errAway
+					}
+					return nil
+				}
+				s.opening = func(o *Order) { copied := *o; late = &copied }
+				p := s.open(t)
+				if _, err := ask(t, p, keyed("k1")); !errors.Is(err, ErrUnavailable) {
+					t.Errorf("Place says %v, want unavailable", err)
+				}
+				recovering(t, s.open(t), 11*time.Minute)
+				p.flights.Wait()
+				if test.late {
+					_, _ = s.Open(t.Context(), late, lease, time.Now(), "")
+				}
+				recovering(t, s.open(t), time.Minute)
+				if got := s.the(t); got.State != Cancelled || got.Key != "" {
+					t.Errorf("on record it is %v with key %q, want cancelled, and the key free", got.State, got.Key)
+				}
+				if len(s.reports) > 0 && !errors.Is(s.reports[0], errAway) {
+					t.Errorf("reported: %v", s.reports)
+				}
+				if o, err := ask(t, p, keyed("k1")); err != nil || o.State != Placed {
+					t.Errorf("the customer who tries again is told %v, %v; want an order", o, err)
+				}
+			})
+		})
+	}
+}
+
+func TestARefusalIsRecordedHoweverLongTheRecordIsAway(t *testing.T) {
+	for refusal, want := range map[error]State{ErrUnsent: Cancelled, ErrRefused: Declined} {
+		t.Run(want.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				back := time.Now().Add(10 * time.Minute)
+				away := func(_ context.Context, step Step) error {
+					if recordSteps(step) && step != "open" && time.Now().Before(back) {
+						return errAway
+					}
+					return nil
+				}
+				s.before = both(away, failing(StepCharge, 1, refusal))
+				p := s.open(t)
+				if _, err := ask(t, p, request()); err == nil {
+					t.Error("Place says that the order was placed")
+				}
+				recovering(t, s.open(t), 11*time.Minute)
+				p.flights.Wait()
+				if got := s.the(t).State; got != want {
+					t.Errorf("on record it is %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
