@@ -70,6 +70,7 @@ func (p placer) countFromZero() {
 // Place implements Placer.
 func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, error) {
 	start, span := time.Now(), trace.SpanFromContext(ctx)
+	ctx = withoutCard(ctx, req.Card)
 	customer := p.names.customer(req)
 	span.SetAttributes(customer...)
 	if baggage.FromContext(ctx).Member("synthetic_request").Value() == "true" {

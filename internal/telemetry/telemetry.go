@@ -48,6 +48,8 @@ type Options struct {
 	// Names is what the facts of an order are called: "app", or empty, as in the demo's releases up to 2.1; "demo" as in
 	// those after them; or "both".
 	Names string
+	// Baggage is the keys of the callers' baggage that goes on to the neighbours and into the record; none: all.
+	Baggage []string
 }
 
 // Telemetry is the telemetry of one process. Its methods may be called by many goroutines.
@@ -74,7 +76,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	level := new(slog.LevelVar)
 	out := &shared{w: o.Stdout}
 	stdout := toStdout(out, level)
-	e := env{getenv: o.Getenv, log: stdout}
+	e := env{getenv: o.Getenv, log: stdout, baggage: o.Baggage}
 	level.Set(e.logLevel())
 	handleErrors(stdout, e)
 
