@@ -90,6 +90,7 @@ func (r *running) environ(c cell, shop map[string]string, port string) map[strin
 	environ["OTEL_SERVICE_NAME"] = r.name
 	environ["OTEL_METRIC_EXPORT_INTERVAL"] = fmt.Sprint(exportEvery.Milliseconds())
 	environ["CHECKOUT_DB"] = r.record.url
+	environ["CHECKOUT_CORE_DUMPS"] = "true" // or /proc/PID/io would be root's alone
 	if !c.kafka {
 		delete(environ, "KAFKA_ADDR")
 	}

@@ -56,7 +56,8 @@ func newReplica(ctx context.Context, name int, binary string, environ map[string
 	for name, value := range environ {
 		env = append(env, name+"="+value)
 	}
-	env = append(env, "CHECKOUT_PORT="+port, "CHECKOUT_PUBLIC_ORDERS=true")
+	env = append(env, "CHECKOUT_PORT="+port, "CHECKOUT_PUBLIC_ORDERS=true",
+		"CHECKOUT_CORE_DUMPS=true") // or /proc/PID/io would be root's alone
 	log, err := os.OpenFile(filepath.Join(folder, fmt.Sprintf("replica-%d.log", name)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making a log: %w", err)

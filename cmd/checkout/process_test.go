@@ -1,17 +1,26 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"checkout/internal/demo"
 	"checkout/internal/porttest"
 )
 
@@ -74,5 +83,65 @@ func TestNoCommandCallsThroughAProxy(t *testing.T) {
 	}
 	if targets := asked(); len(targets) > 0 {
 		t.Errorf("the proxy was asked to %q", targets)
+	}
+}
+
+// startService starts the service as a process, with the largest core dumps that it may have, and waits until it serves.
+func startService(t *testing.T, environ map[string]string) (pid int) {
+	t.Helper()
+	cmd := command(t, environ)
+	cmd.Args = append([]string{"sh", "-c", `ulimit -S -c "$(ulimit -H -c)" && exec "$0"`}, cmd.Args...)
+	cmd.Path = "/bin/sh"
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // the end of the test's context has sent the signal
+		_, _ = io.Copy(io.Discard, out)
+		if err := cmd.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), `"msg":"serving"`) {
+			return cmd.Process.Pid
+		}
+	}
+	t.Fatal("the service ended before it served")
+	return 0
+}
+
+// A core dump holds the cards that are being charged.
+func TestTheServiceWritesNoCoreDumpsUnlessAsked(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("limits are read from /proc")
+	}
+	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = shop.Close() })
+	for setting, want := range map[string]bool{"": true, "false": true, "true": false} {
+		environ := shop.Environ()
+		maps.Copy(environ, map[string]string{
+			"CHECKOUT_PORT": "0", "CHECKOUT_DB": "memory", "OTEL_SDK_DISABLED": "true", "CHECKOUT_SHUTDOWN_DELAY": "0s", "CHECKOUT_CORE_DUMPS": setting,
+		})
+		limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", startService(t, environ)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		core := regexp.MustCompile(`(?m)^Max core file size +(\S+) +(\S+)`).FindStringSubmatch(string(limits))
+		switch {
+		case core == nil:
+			t.Fatalf("no limit of core dumps in\n%s", limits)
+		case core[2] == "0":
+			t.Skip("nobody here may write core dumps")
+		case (core[1] == "0") != want:
+			t.Errorf("CHECKOUT_CORE_DUMPS=%q: the limit of core dumps is %s", setting, core[1])
+		}
 	}
 }

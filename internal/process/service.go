@@ -45,6 +45,7 @@ func Serve(ctx context.Context, path string, environ map[string]string, cgroup s
 	}
 	s.Addr, s.Admin = net.JoinHostPort("127.0.0.1", ports[0]), net.JoinHostPort("127.0.0.1", ports[1])
 	whole := map[string]string{"CHECKOUT_PORT": ports[0], "CHECKOUT_ADMIN_ADDR": s.Admin, "CHECKOUT_DB": filepath.Join(s.Folder, "orders.db")}
+	whole["CHECKOUT_CORE_DUMPS"] = "true" // or /proc/PID/io, which ReadUsage reads, would be root's alone
 	maps.Copy(whole, environ)
 	output, err := os.Create(s.output())
 	if err != nil {

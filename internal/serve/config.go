@@ -48,6 +48,9 @@ type Config struct {
 
 	Names string // what telemetry calls an order's facts: app, demo or both
 
+	Baggage   []string // keys of the callers' baggage that go on; none: all
+	CoreDumps bool     // a crash may write the memory, and with it cards, to a file
+
 	Hurry <-chan struct{} // when closed, the delay before the drain is over; no setting
 
 	getenv   func(string) string // for telemetry, and for Go itself
@@ -109,6 +112,8 @@ func (c *Config) settings() []setting {
 		{"CHECKOUT_MAX_PRICE", integer64{&c.Limits.Price, 1, 1 << 50}, may, "US dollars for one piece, at most"},
 		{"CHECKOUT_MAX_TOTAL", integer64{&c.Limits.Total, 1, 1 << 50}, may, "US dollars for an order with its shipping, at most"},
 		{"CHECKOUT_TELEMETRY_NAMES", choice{&c.Names, []string{"app", "demo", "both"}}, may, "what telemetry calls an order's facts, as the shop's dashboards do: `app|demo|both`"},
+		{"CHECKOUT_BAGGAGE_ALLOW", names{&c.Baggage}, may, "`key,…` of the callers' baggage that goes on to other services, into the record and into events; none: all keys"},
+		{"CHECKOUT_CORE_DUMPS", boolean{&c.CoreDumps}, may, "let a crash write a core dump, in which cards may be found"},
 	}, c.Security.settings()...)
 }
 

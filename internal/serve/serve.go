@@ -37,7 +37,14 @@ const lastTime = 2800 * time.Millisecond
 func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) error {
 	spared := container.SparePages() // first of all, before more of them are touched
 	container.Fit(c.getenv)
-	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names})
+	var dumps error
+	if !c.CoreDumps {
+		dumps = forbidCoreDumps()
+	}
+	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage})
+	if dumps != nil {
+		t.Logger().WarnContext(ctx, "a crash may write a core dump, with cards in it", "error", dumps)
+	}
 	if spared != nil {
 		t.Logger().WarnContext(ctx, "the executable is read ahead, in a container too small for that", "error", spared)
 	}
