@@ -70,6 +70,12 @@ attack: ## attack it from 1, 20 and 200 connections, with honest customers besid
 	.ci/build bin/checkout
 	go run ./attack -binary bin/checkout
 
+.PHONY: matrix
+matrix: ## give it neighbours that misbehave, in more than a thousand ways, twice. Five minutes
+	.ci/build bin/checkout
+	go run ./matrix -binary bin/checkout
+	go run ./matrix -binary bin/checkout -payment keyed
+
 .PHONY: sim
 sim: ## simulate a million schedules; the tests do 20,000
 	go test -count=1 -timeout 3h -run TestSchedules ./internal/sim -schedules 1000000

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+)
+
+// evidence is what an audit of a cell looks at: what customers heard, what the neighbours' ledgers say, and what is on
+// record. The ledgers owe nothing to what the service believes.
+type evidence struct {
+	step      step
+	mode      mode
+	keyed     bool
+	answers   []reply
+	charges   []demo.Charge
+	parcels   []demo.Parcel
+	letters   []demo.Letter
+	events    map[string]int // by order
+	record    map[string]checkoutv1.OrderState
+	leaks     []string // where a card's number or CVV was found
+	rejected  int      // events that accounting could not book
+	rss       int64    // bytes, at most
+	ended     error    // how the process ended after SIGTERM
+	died      bool     // it ended before
+	recording error    // why the record could not be read
+}
+
+// reply is the answer to a customer's call.
+type reply struct {
+	customer int
+	first    bool // the customer's first call
+	code     codes.Code
+	reason   string
+	moved    string // whether money has moved: no, yes, unknown
+	orderID  string
+	total    *oteldemo.Money // of an order
+	tracking string
+	text     string
+	took     time.Duration
+}
+
+// limits are what a cell may take.
+type limits struct {
+	deadline time.Duration // of a customer, and some time for a busy machine
+	rss      int64         // bytes; below 0: any
+	attempts int           // parcels of an order, where shipping honours no keys
+}
+
+// violations are the invariants that the evidence breaks.
+func (e *evidence) violations(l limits) []string {
+	var found []string
+	note := func(wrong bool, format string, args ...any) {
+		if wrong {
+			found = append(found, fmt.Sprintf(format, args...))
+		}
+	}
+	note(e.died, "the process died: %v", e.ended)
+	note(!e.died && e.ended != nil, "the process did not end well: %v", e.ended)
+	note(e.recording != nil, "the record cannot be read: %v", e.recording)
+	note(l.rss >= 0 && e.rss > l.rss, "%.1f MiB resident, at most %d are allowed", float64(e.rss)/(1<<20), l.rss>>20)
+	note(e.rejected > 0, "accounting could not book %d events", e.rejected)
+	for _, leak := range e.leaks {
+		note(true, "a card's number or CVV is in %s", leak)
+	}
+	for _, r := range e.answers {
+		found = append(found, e.heard(r, l)...)
+	}
+	for id := range e.orders() {
+		found = append(found, e.order(id, l)...)
+	}
+	for customer := range customers {
+		found = append(found, e.customer(customer)...)
+	}
+	return found
+}
+
+// orders are the ids of all orders that anybody knows.
+func (e *evidence) orders() map[string]bool {
+	all := make(map[string]bool)
+	for _, c := range e.charges {
+		all[c.Key] = true
+	}
+	for _, p := range e.parcels {
+		all[p.Key] = true
+	}
+	for _, l := range e.letters {
+		all[l.OrderID] = true
+	}
+	for id := range e.events {
+		all[id] = true
+	}
+	for id := range e.record {
+		all[id] = true
+	}
+	return all
+}
+
+func (e *evidence) chargesOf(id string) (net int, amount *oteldemo.Money) {
+	for _, c := range e.charges {
+		if c.Key == id {
+			amount = c.Amount
+			if c.Reversed.IsZero() {
+				net++
+			}
+		}
+	}
+	return net, amount
+}
+
+func (e *evidence) parcelsOf(id string) (n int) {
+	for _, p := range e.parcels {
+		if p.Key == id {
+			n++
+		}
+	}
+	return n
+}
+
+func (e *evidence) lettersOf(id string) (n int) {
+	for _, l := range e.letters {
+		if l.OrderID == id {
+			n++
+		}
+	}
+	return n
+}
+
+// order looks at one order, as the neighbours know it and as it is on record.
+func (e *evidence) order(id string, l limits) []string {
+	var found []string
+	state, recorded := e.record[id]
+	net, _ := e.chargesOf(id)
+	parcels, letters, events := e.parcelsOf(id), e.lettersOf(id), e.events[id]
+	note := func(wrong bool, format string, args ...any) {
+		if wrong {
+			found = append(found, fmt.Sprintf("order …%s (%v): ", id[max(0, len(id)-4):], state)+fmt.Sprintf(format, args...))
+		}
+	}
+	note(!recorded && e.recording == nil, "is on no record, with %d charges, %d parcels, %d e-mails, %d events", net, parcels, letters, events)
+	note(net > 1, "charged %d times", net)
+	note(e.keyed && parcels > 1, "%d parcels", parcels)
+	note(!e.keyed && parcels > l.attempts, "%d parcels, at most %d may be tried", parcels, l.attempts)
+	note(parcels > 0 && net == 0, "shipped and not charged")
+	note(letters+events > 0 && parcels == 0, "announced and not shipped")
+	if !recorded {
+		return found
+	}
+	switch state {
+	case checkoutv1.OrderState_COMPLETED:
+		note(net != 1 || parcels == 0 || letters == 0 || events == 0, "%d charges, %d parcels, %d e-mails, %d events", net, parcels, letters, events)
+	case checkoutv1.OrderState_PLACED, checkoutv1.OrderState_UNDELIVERED:
+		note(net != 1 || parcels == 0, "%d charges, %d parcels", net, parcels)
+	case checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_CANCELLED, checkoutv1.OrderState_REFUNDED:
+		note(net != 0 || parcels != 0, "%d charges, %d parcels", net, parcels)
+	case checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_REFUNDING:
+		note(net != 1, "%d charges", net)
+	case checkoutv1.OrderState_IN_DOUBT:
+		note(e.keyed, "in doubt, though the payment service can be asked")
+	case checkoutv1.OrderState_CHARGING:
+		note(true, "its charge never ended")
+	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED:
+	}
+	return found
+}
+
+// heard looks at one answer.
+func (e *evidence) heard(r reply, l limits) []string {
+	var found []string
+	note := func(wrong bool, format string, args ...any) {
+		if wrong {
+			found = append(found, fmt.Sprintf("customer %d (%v %s): ", r.customer, r.code, r.reason)+fmt.Sprintf(format, args...))
+		}
+	}
+	note(r.took > l.deadline, "answered after %v", r.took.Round(time.Millisecond))
+	note(r.code == codes.DeadlineExceeded, "no answer within the deadline: %s", r.text)
+	note(r.code == codes.Internal || r.code == codes.Unknown || r.code == codes.DataLoss, "%s", r.text)
+	note(r.first && e.step.optional && r.code != codes.OK, "the order does not need %s, and failed: %s", e.step.name, r.text)
+	if r.code != codes.OK {
+		return found
+	}
+	net, amount := e.chargesOf(r.orderID)
+	note(net != 1, "answered with an order that was charged %d times", net)
+	note(amount != nil && !same(amount, r.total), "charged %v, answered %v", amount, r.total)
+	note(r.tracking != "" && e.parcelsOf(r.orderID) == 0, "answered with a tracking id of no parcel")
+	return found
+}
+
+// customer looks at all that one customer was answered and charged.
+func (e *evidence) customer(number int) []string {
+	var found []string
+	charged := 0
+	for _, c := range e.charges {
+		if c.LastFour == lastFour(number) && c.Reversed.IsZero() {
+			charged++
+		}
+	}
+	note := func(wrong bool, format string, args ...any) {
+		if wrong {
+			found = append(found, fmt.Sprintf("customer %d: ", number)+fmt.Sprintf(format, args...))
+		}
+	}
+	// A cart that is still full is a new order when it is asked for again.
+	note(charged > 1 && e.step.name != "cart" && e.step.name != "emptying", "charged %d times for one purchase", charged)
+	answered, moved := false, false
+	for _, r := range e.answers {
+		if r.customer == number {
+			answered, moved = true, moved || r.code == codes.OK || r.moved != "no"
+		}
+	}
+	note(answered && !moved && charged > 0, "was told that no money moved, and was charged")
+	return found
+}
+
+func same(a, b *oteldemo.Money) bool {
+	return a.GetCurrencyCode() == b.GetCurrencyCode() && a.GetUnits() == b.GetUnits() && a.GetNanos() == b.GetNanos()
+}

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	ggrpc "google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+	"checkout/internal/process"
+)
+
+const (
+	// customers are how many buy in a cell: one asks once, one asks again with its key, one without a key, and one double-clicks.
+	customers = 4
+	// cvv is that of every card: four digits, so that it is not found by chance.
+	cvv = "7219"
+	// calm is how long orders may take to come to rest once nothing goes wrong any more. Back-off may take longer: that is no
+	// violation, but what is on record must be so.
+	calm = 3 * time.Second
+)
+
+// cell is one mode of one step.
+type cell struct {
+	step step
+	mode mode
+}
+
+func (c cell) String() string { return c.step.name + ": " + c.mode.name }
+
+// result is how a cell went.
+type result struct {
+	cell
+	hits       int64
+	placed     int // answers that were orders
+	rss        int64
+	took       time.Duration
+	violations []string
+	err        error // it could not be run
+}
+
+// run runs a cell: a shop, a front and a process of its own.
+func (o options) run(ctx context.Context, c cell) *result {
+	r := &result{cell: c}
+	began := time.Now()
+	e, err := o.gather(ctx, c, r)
+	r.took = time.Since(began)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	r.violations = e.violations(o.limits())
+	r.rss = e.rss
+	for _, a := range e.answers {
+		if a.code == codes.OK {
+			r.placed++
+		}
+	}
+	return r
+}
+
+// gather lets customers buy while the step goes wrong, heals it, and collects the evidence.
+func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, err error) {
+	shop, err := demo.Start(ctx, demo.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, shop.Close()) }()
+	shop.Payment.HonourKeys(o.keyed)
+	shop.Shipping.HonourKeys(o.keyed)
+	shop.Cart.Supply(func(string) ([]*oteldemo.CartItem, bool) {
+		return []*oteldemo.CartItem{{ProductId: "OLJCESPC7Z", Quantity: 1}}, false
+	})
+	f, err := newFront(ctx, c.step.at(shop), c.step.method, c.step.protocol == grpc, c.mode)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	environ := o.environ(shop)
+	c.step.move(environ, f.addr)
+	service, err := process.Serve(ctx, o.binary, environ, "")
+	if err != nil {
+		return nil, err
+	}
+	e := &evidence{step: c.step, mode: c.mode, keyed: o.keyed}
+	e.answers = o.buy(ctx, service, c.step)
+	// What follows the answer, such as the event, and telemetry, must have gone wrong, too.
+	for end := time.Now().Add(calm); f.hits.Load() == 0 && time.Now().Before(end) && process.Pause(ctx, 20*time.Millisecond); {
+	}
+	process.Pause(ctx, 50*time.Millisecond)
+	r.hits = f.hits.Load()
+	f.heal()
+	e.record, e.recording = settled(ctx, service)
+	if u, err := service.Usage(); err == nil { // when it has died that is noticed below
+		e.rss = u.Peak
+	}
+	e.died = !service.Alive()
+	e.ended = service.Stop()
+	e.leaks = leaks(e, service, shop)
+	f.close()
+	e.charges, e.parcels, e.letters = shop.Payment.Charges(), shop.Shipping.Parcels(), shop.Email.Letters()
+	o.await(ctx, shop, e)
+	e.events = make(map[string]int)
+	for id, tally := range shop.Books().Orders {
+		if tally.Events > 0 {
+			e.events[id] = tally.Events
+		}
+	}
+	e.rejected = shop.Accounting.Rejects()
+	_ = service.Close() // it has been stopped
+	return e, ctx.Err()
+}
+
+// await waits for the events of completed orders: accounting may not have read them yet.
+func (o options) await(ctx context.Context, shop *demo.Shop, e *evidence) {
+	ctx, cancel := context.WithTimeout(ctx, calm)
+	defer cancel()
+	_ = shop.Await(ctx, func() bool { // if they are not there, the audit says so
+		books := shop.Books().Orders
+		for id, state := range e.record {
+			if state == checkoutv1.OrderState_COMPLETED && books[id].Events == 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// environ is the service's. Its times are short, so that a cell is.
+func (o options) environ(shop *demo.Shop) map[string]string {
+	environ := shop.Environ()
+	for name, value := range map[string]string{
+		"GOMEMLIMIT": o.memory, "CHECKOUT_READ_TIMEOUT": "1s", "CHECKOUT_CHARGE_TIMEOUT": "1500ms", "CHECKOUT_SHIP_TIMEOUT": "1500ms",
+		"CHECKOUT_EMAIL_TIMEOUT": "500ms", "CHECKOUT_PUBLISH_TIMEOUT": "1s", "CHECKOUT_DRAIN": "3s", "CHECKOUT_SHUTDOWN_DELAY": "0s",
+		"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "200",
+	} {
+		environ[name] = value
+	}
+	if o.keyed {
+		environ["PAYMENT_MODE"], environ["SHIPPING_MODE"] = "keyed", "keyed"
+	}
+	return environ
+}
+
+// lastFour are the last digits of a customer's card, with which the payment service writes its charges down.
+func lastFour(customer int) string { return cardNumber(customer)[12:] }
+
+// cardNumber is a number that passes the check digit's test and belongs to nobody.
+func cardNumber(customer int) string {
+	digits := []byte(fmt.Sprintf("44328015615%04d", 2100+customer))
+	sum := 0
+	for i, d := range digits { // the check digit follows, so that every second one from here is doubled
+		n := int(d - '0')
+		if (len(digits)-i)%2 == 1 {
+			n = 2*n/10 + 2*n%10
+		}
+		sum += n
+	}
+	return string(digits) + string(rune('0'+(10-sum%10)%10))
+}
+
+// buy lets all customers buy at once, each in its way, and returns what they were answered.
+func (o options) buy(ctx context.Context, service *process.Service, s step) []reply {
+	var mu sync.Mutex
+	var replies []reply
+	ask := func(customer int, first bool, key string) {
+		a := o.ask(ctx, service, s, customer, key)
+		a.first = first
+		mu.Lock()
+		defer mu.Unlock()
+		replies = append(replies, a)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { ask(0, true, "") })
+	all.Go(func() { ask(1, true, "key-1"); ask(1, false, "key-1") })
+	all.Go(func() { ask(2, true, ""); ask(2, false, "") })
+	all.Go(func() { ask(3, true, "") })
+	all.Go(func() { ask(3, true, "") })
+	all.Wait()
+	return replies
+}
+
+// ask asks for an order once.
+func (o options) ask(ctx context.Context, service *process.Service, s step, customer int, key string) reply {
+	ctx, cancel := context.WithTimeout(ctx, o.deadline)
+	defer cancel()
+	if key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", key)
+	}
+	currency := s.currency
+	if currency == "" {
+		currency = "USD"
+	}
+	req := demo.Order(fmt.Sprintf("customer-%d", customer), currency)
+	number := cardNumber(customer)
+	req.CreditCard.CreditCardNumber, req.CreditCard.CreditCardCvv = number[:4]+"-"+number[4:8]+"-"+number[8:12]+"-"+number[12:], 7219
+	began := time.Now()
+	resp, err := oteldemo.NewCheckoutServiceClient(service.Conn).PlaceOrder(ctx, req)
+	told := status.Convert(err)
+	a := reply{customer: customer, code: told.Code(), text: told.Message(), took: time.Since(began)}
+	if err == nil {
+		a.orderID, a.total, a.tracking = resp.GetOrder().GetOrderId(), total(resp.GetOrder()), resp.GetOrder().GetShippingTrackingId()
+	}
+	for _, detail := range told.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			a.reason, a.moved, a.orderID = info.GetReason(), info.GetMetadata()["money_moved"], info.GetMetadata()["order_id"]
+		}
+		a.text += " " + fmt.Sprint(detail)
+	}
+	return a
+}
+
+// total adds up an order.
+func total(o *oteldemo.OrderResult) *oteldemo.Money {
+	const billion = 1_000_000_000
+	units, nanos := o.GetShippingCost().GetUnits(), int64(o.GetShippingCost().GetNanos())
+	for _, line := range o.GetItems() {
+		quantity := int64(line.GetItem().GetQuantity())
+		units += line.GetCost().GetUnits() * quantity
+		nanos += int64(line.GetCost().GetNanos()) * quantity
+	}
+	return &oteldemo.Money{CurrencyCode: o.GetShippingCost().GetCurrencyCode(), Units: units + nanos/billion, Nanos: int32(nanos % billion)} //nolint:gosec // below a billion
+}
+
+// settled waits until no order is on its way, for a while, and returns the states of all.
+func settled(ctx context.Context, service *process.Service) (map[string]checkoutv1.OrderState, error) {
+	conn, err := process.Connect(service.Admin)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	for end := time.Now().Add(calm); ; {
+		states, resting, err := states(ctx, conn)
+		if err == nil && resting || time.Now().After(end) || !process.Pause(ctx, 50*time.Millisecond) {
+			return states, err
+		}
+	}
+}
+
+func states(ctx context.Context, conn ggrpc.ClientConnInterface) (_ map[string]checkoutv1.OrderState, resting bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	page, err := checkoutv1.NewOrderServiceClient(conn).ListOrders(ctx, &checkoutv1.ListOrdersRequest{PageSize: 100})
+	if err != nil {
+		return nil, false, err
+	}
+	resting = true
+	states := make(map[string]checkoutv1.OrderState)
+	for _, order := range page.GetOrders() {
+		states[order.GetOrderId()] = order.GetState()
+		switch order.GetState() {
+		case checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED, checkoutv1.OrderState_REFUNDING:
+			resting = false
+		default:
+		}
+	}
+	return states, resting, nil
+}
+
+// secret finds the CVV where it is a word of its own, and no part of an id.
+func secret() *regexp.Regexp {
+	return regexp.MustCompile(`(^|[^0-9A-Za-z.-])` + cvv + `($|[^0-9A-Za-z-])`)
+}
+
+// leaks are the places in which a card's number or CVV stands that must not hold it.
+func leaks(e *evidence, service *process.Service, shop *demo.Shop) []string {
+	var found []string
+	cvvs := secret()
+	look := func(where string, text []byte, words bool) {
+		for customer := range customers {
+			number := cardNumber(customer)
+			for _, spelling := range []string{number, number[:4] + "-" + number[4:8] + "-" + number[8:12]} {
+				if at := bytes.Index(text, []byte(spelling)); at >= 0 {
+					found = append(found, where+": "+around(text, at))
+					return
+				}
+			}
+		}
+		if at := cvvs.FindIndex(text); words && at != nil {
+			found = append(found, where+": "+around(text, at[0]))
+		}
+	}
+	look("the log", service.Output(), true)
+	for _, a := range e.answers {
+		look("an answer", []byte(a.text), true)
+	}
+	for _, file := range []string{"orders.db", "orders.db-wal"} {
+		if text, err := os.ReadFile(filepath.Join(service.Folder, file)); err == nil {
+			look("the record", text, false)
+		}
+	}
+	write := func(m proto.Message) []byte { return []byte(prototext.Format(m)) }
+	for _, s := range shop.Collector.Spans() {
+		look("a span", write(s.Span), true)
+	}
+	for _, l := range shop.Collector.Logs() {
+		look("an exported log record", write(l.LogRecord), true)
+	}
+	for _, l := range shop.Email.Letters() {
+		look("an e-mail", []byte(l.Text), true)
+	}
+	return compact(found)
+}
+
+// around is the text at a place.
+func around(text []byte, at int) string {
+	return strings.ToValidUTF8(string(text[max(0, at-60):min(len(text), at+60)]), "?")
+}
+
+func compact(words []string) []string {
+	seen := make(map[string]bool)
+	var kept []string
+	for _, w := range words {
+		if !seen[w] {
+			kept = append(kept, w)
+		}
+		seen[w] = true
+	}
+	return kept
+}
+
+// limits are what a cell may take.
+func (o options) limits() limits {
+	l := limits{deadline: o.deadline + o.slack, rss: int64(o.rss) << 20, attempts: 3}
+	if o.rss < 0 {
+		l.rss = -1
+	}
+	return l
+}
+
+// brief is a text of bounded length.
+func brief(text string, most int) string {
+	text = strings.ReplaceAll(text, "\n", " ")
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+)
+
+func TestThereAreTwelveStepsAndEachGoesWrongInManyWays(t *testing.T) {
+	t.Parallel()
+	if n := len(steps()); n != 12 {
+		t.Errorf("%d steps, want 12", n)
+	}
+	for _, s := range steps() {
+		named := make(map[string]bool)
+		for _, m := range s.modes() {
+			if named[m.name] {
+				t.Errorf("two modes of %s are called %q", s.name, m.name)
+			}
+			named[m.name] = true
+			if (m.conn == nil) == (m.call == nil) {
+				t.Errorf("%s: %s is a mode of a connection and of a call, or of neither", s.name, m.name)
+			}
+		}
+	}
+}
+
+func usd(units int64) *oteldemo.Money { return &oteldemo.Money{CurrencyCode: "USD", Units: units} }
+
+// sound is evidence that breaks nothing: an order of customer 0.
+func sound() *evidence {
+	return &evidence{
+		step:    step{name: "shipping"},
+		answers: []reply{{customer: 0, first: true, code: codes.OK, orderID: "1", total: usd(5), tracking: "T", took: time.Second}},
+		charges: []demo.Charge{{Key: "1", Amount: usd(5), LastFour: lastFour(0)}},
+		parcels: []demo.Parcel{{Key: "1", TrackingID: "T"}},
+		letters: []demo.Letter{{OrderID: "1"}},
+		events:  map[string]int{"1": 1},
+		record:  map[string]checkoutv1.OrderState{"1": checkoutv1.OrderState_COMPLETED},
+		rss:     30 << 20,
+	}
+}
+
+func TestTheAuditFindsEveryBrokenPromise(t *testing.T) {
+	t.Parallel()
+	l := limits{deadline: 6 * time.Second, rss: 32 << 20, attempts: 3}
+	if found := sound().violations(l); len(found) > 0 {
+		t.Fatalf("sound evidence: %q", found)
+	}
+	parcel, charge := demo.Parcel{Key: "1"}, demo.Charge{Key: "1", Amount: usd(5), LastFour: lastFour(0)}
+	for want, spoil := range map[string]func(e *evidence){
+		"charged 2 times":           func(e *evidence) { e.charges = append(e.charges, charge) },
+		"4 parcels":                 func(e *evidence) { e.parcels = append(e.parcels, parcel, parcel, parcel) },
+		"2 parcels":                 func(e *evidence) { e.keyed = true; e.parcels = append(e.parcels, parcel) },
+		"shipped and not charged":   func(e *evidence) { e.charges[0].Reversed = time.Now() },
+		"is on no record":           func(e *evidence) { e.record = nil },
+		"0 e-mails":                 func(e *evidence) { e.letters = nil },
+		"0 events":                  func(e *evidence) { e.events = nil },
+		"announced and not shipped": func(e *evidence) { e.parcels = nil },
+		"(CANCELLED): 1 charges":    func(e *evidence) { e.record["1"] = checkoutv1.OrderState_CANCELLED },
+		"its charge never ended":    func(e *evidence) { e.record["1"] = checkoutv1.OrderState_CHARGING },
+		"charged currency_code":     func(e *evidence) { e.answers[0].total = usd(6) },
+		"tracking id of no parcel":  func(e *evidence) { e.parcels[0].Key = "2" },
+		"answered after 7s":         func(e *evidence) { e.answers[0].took = 7 * time.Second },
+		"no answer within":          func(e *evidence) { e.answers[0].code = codes.DeadlineExceeded },
+		"a bug":                     func(e *evidence) { e.answers[0].code, e.answers[0].text = codes.Internal, "a bug" },
+		"the order does not need":   func(e *evidence) { e.step.optional, e.answers[0].code = true, codes.Unavailable },
+		"no money moved":            func(e *evidence) { e.answers[0].code, e.answers[0].moved = codes.Unavailable, "no" },
+		"for one purchase": func(e *evidence) {
+			second := charge
+			second.Key = "2"
+			e.charges = append(e.charges, second)
+		},
+		"33.0 MiB":          func(e *evidence) { e.rss = 33 << 20 },
+		"the process died":  func(e *evidence) { e.died = true },
+		"did not end well":  func(e *evidence) { e.ended = errors.New("exit status 2") },
+		"is in the log":     func(e *evidence) { e.leaks = []string{"the log"} },
+		"could not book":    func(e *evidence) { e.rejected = 1 },
+		"the record cannot": func(e *evidence) { e.recording = errors.New("away") },
+	} {
+		e := sound()
+		spoil(e)
+		if found := strings.Join(e.violations(l), "\n"); !strings.Contains(found, want) {
+			t.Errorf("want %q among the violations: %q", want, found)
+		}
+	}
+}
+
+func TestACartThatIsStillFullMayBeBoughtAgain(t *testing.T) {
+	t.Parallel()
+	e := sound()
+	e.step.name = "emptying"
+	second := e.charges[0]
+	second.Key = "2"
+	e.charges, e.parcels = append(e.charges, second), append(e.parcels, demo.Parcel{Key: "2"})
+	e.letters, e.events["2"], e.record["2"] = append(e.letters, demo.Letter{OrderID: "2"}), 1, checkoutv1.OrderState_COMPLETED
+	if found := e.violations(limits{deadline: time.Minute, rss: -1, attempts: 3}); len(found) > 0 {
+		t.Errorf("violations %q", found)
+	}
+}
+
+func TestCustomersHaveCardsOfTheirOwnThatPaymentTakes(t *testing.T) {
+	t.Parallel()
+	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = shop.Close() })
+	seen := make(map[string]bool)
+	for customer := range customers {
+		card := &oteldemo.CreditCardInfo{CreditCardNumber: cardNumber(customer), CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1}
+		if _, err := shop.Payment.Charge(t.Context(), &oteldemo.ChargeRequest{Amount: usd(1), CreditCard: card}); err != nil {
+			t.Errorf("card %s: %v", cardNumber(customer), err)
+		}
+		seen[lastFour(customer)] = true
+	}
+	if len(seen) != customers {
+		t.Errorf("last digits %v, want %d different ones", seen, customers)
+	}
+}
+
+func TestTheCVVIsFoundAsAWordAndNotInAnID(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"cvv 7219 is wrong": true, `"cvv":7219}`: true, "7219": true,
+		"0b1c-7219-8f": false, "17219": false, "7219a": false, "0.7219": false,
+	} {
+		if got := secret().MatchString(text); got != want {
+			t.Errorf("%q: found %t, want %t", text, got, want)
+		}
+	}
+}
+
+func TestATotalIsOfAllLinesAndTheirQuantities(t *testing.T) {
+	t.Parallel()
+	line := func(quantity int32, units int64, nanos int32) *oteldemo.OrderItem {
+		return &oteldemo.OrderItem{Item: &oteldemo.CartItem{Quantity: quantity}, Cost: &oteldemo.Money{CurrencyCode: "USD", Units: units, Nanos: nanos}}
+	}
+	got := total(&oteldemo.OrderResult{
+		ShippingCost: &oteldemo.Money{CurrencyCode: "USD", Units: 8, Nanos: 990_000_000},
+		Items:        []*oteldemo.OrderItem{line(3, 1, 500_000_000), line(1, 0, 20_000_000)},
+	})
+	if !same(got, &oteldemo.Money{CurrencyCode: "USD", Units: 13, Nanos: 510_000_000}) {
+		t.Errorf("total %v, want 13.51", got)
+	}
+}
+
+func TestAFrontGoesWrongAtItsMethodUntilItIsHealed(t *testing.T) {
+	t.Parallel()
+	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = shop.Close() })
+	f, err := newFront(t.Context(), shop.Shipping.Address(), "ship-order", false, mode{call: func(x *exchange) { refuse(x, 418) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.close)
+	ask := func(method string) int {
+		const body = `{"address":{"street_address":"","city":"","state":"","country":"","zip_code":""},"items":[]}`
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+f.addr+"/"+method, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := new(http.Client).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if quote, ship := ask("get-quote"), ask("ship-order"); quote != 200 || ship != 418 || f.hits.Load() != 1 {
+		t.Errorf("a quote is answered %d and a parcel %d, with %d hits; want 200, 418, 1", quote, ship, f.hits.Load())
+	}
+	f.heal()
+	if ship := ask("ship-order"); ship != 200 || len(shop.Shipping.Parcels()) != 1 {
+		t.Errorf("a parcel is answered %d by a healed front, want 200", ship)
+	}
+}
+
+func TestAReportNamesWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	c := cell{step{name: "charge"}, mode{name: "hangs"}}
+	var out bytes.Buffer
+	if err := report(&out, []*result{{cell: c, hits: 1}}, time.Second); err != nil {
+		t.Errorf("nothing is broken: %v", err)
+	}
+	for _, r := range []*result{{cell: c, hits: 1, violations: []string{"charged twice"}}, {cell: c, err: context.Canceled}, {cell: c}} {
+		if err := report(&out, []*result{r}, time.Second); err == nil || !strings.Contains(err.Error(), "charge: hangs") {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+}
+
+func TestTheMatrixIsAskedForByFlags(t *testing.T) {
+	t.Parallel()
+	o, err := parse([]string{"-cells", "^charge: hangs", "-payment", "keyed"}, io.Discard)
+	if err != nil || !o.keyed || len(o.all()) != 3 {
+		t.Errorf("%+v with %d cells, %v; want 3 of keyed payment", o, len(o.all()), err)
+	}
+	for _, args := range [][]string{{"-cells", "("}, {"-payment", "cash"}, {"-every", "0"}, {"all"}} {
+		if _, err := parse(args, io.Discard); err == nil {
+			t.Errorf("%q was taken", args)
+		}
+	}
+}
