@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -20,8 +21,12 @@ type connector struct{ config pq.Config }
 // Driver implements driver.Connector.
 func (connector) Driver() driver.Driver { return &pq.Driver{} }
 
-// Connect implements driver.Connector. It takes no longer than ctx or the configuration allow.
+// Connect implements driver.Connector. It takes no longer than ctx or the configuration allow. Of several hosts it tries
+// one after the other.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	hosts := 1 + len(c.config.Multi)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(hosts)*c.config.ConnectTimeout)
+	defer cancel()
 	w := new(wire)
 	stop := context.AfterFunc(ctx, w.cut)
 	defer stop()
@@ -33,7 +38,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := dialled.Connect(ctx)
 	switch {
 	case err == nil:
-		return &link{Conn: conn, wire: w, statements: make(map[string]driver.Stmt)}, nil
+		return &link{Conn: conn, wire: w, texts: make(map[string]string)}, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
@@ -84,14 +89,14 @@ func (w *wire) DialTimeout(network, address string, timeout time.Duration) (net.
 	return w.DialContext(ctx, network, address)
 }
 
-// link is a connection to PostgreSQL with its prepared statements. Its calls end with their contexts. When it fails before
-// it has brought an answer, it asks to have the statement repeated over another link, even if that may be for the second
-// time: all statements of this package bear it.
+// link is a connection to PostgreSQL. Its calls end with their contexts. When it fails before it has brought an answer, it
+// asks to have the statement repeated over another link, even if that may be for the second time: all statements of this
+// package bear it.
 type link struct {
 	driver.Conn
-	wire       *wire
-	statements map[string]driver.Stmt
-	broken     bool
+	wire   *wire
+	texts  map[string]string // statements as PostgreSQL reads them
+	broken bool
 }
 
 // within cuts the wire when ctx ends before done is called.
@@ -111,12 +116,14 @@ func (l *link) failure(ctx context.Context, err error) error {
 	}
 	_, network := errors.AsType[net.Error](err)
 	lost := network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn)
-	// A server that has become a replica keeps its connections, and refuses all writes.
+	// A server that has become a standby may keep its connections, and refuses all writes.
 	demoted := pq.As(err, pqerror.ReadOnlySQLTransaction) != nil
 	l.broken = l.broken || lost || demoted
 	switch {
 	case lost && ctx.Err() != nil:
 		return ctx.Err()
+	case demoted:
+		return fmt.Errorf("%w: %w", driver.ErrBadConn, err)
 	case lost:
 		return driver.ErrBadConn
 	}
@@ -141,27 +148,14 @@ func (l *link) ResetSession(context.Context) error {
 // carried out in one transaction.
 func (l *link) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	defer l.within(ctx)()
-	if len(args) == 0 {
-		result, err := l.Conn.(driver.ExecerContext).ExecContext(context.Background(), query, nil)
-		return result, l.failure(ctx, err)
-	}
-	statement, err := l.prepared(query)
-	if err != nil {
-		return nil, l.failure(ctx, err)
-	}
-	result, err := statement.(driver.StmtExecContext).ExecContext(context.Background(), args)
+	result, err := l.Conn.(driver.ExecerContext).ExecContext(context.Background(), l.text(query), args)
 	return result, l.failure(ctx, err)
 }
 
 // QueryContext implements driver.QueryerContext.
 func (l *link) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	done := l.within(ctx)
-	statement, err := l.prepared(query)
-	if err != nil {
-		done()
-		return nil, l.failure(ctx, err)
-	}
-	found, err := statement.(driver.StmtQueryContext).QueryContext(context.Background(), args)
+	found, err := l.Conn.(driver.QueryerContext).QueryContext(context.Background(), l.text(query), args)
 	if err != nil {
 		done()
 		return nil, l.failure(ctx, err)
@@ -169,17 +163,13 @@ func (l *link) QueryContext(ctx context.Context, query string, args []driver.Nam
 	return rows{found, done}, nil
 }
 
-// prepared is the statement of query as PostgreSQL reads it.
-func (l *link) prepared(query string) (driver.Stmt, error) {
-	if statement, ok := l.statements[query]; ok {
-		return statement, nil
+func (l *link) text(query string) string {
+	text, ok := l.texts[query]
+	if !ok {
+		text = postgresText(query)
+		l.texts[query] = text
 	}
-	statement, err := l.Prepare(postgresText(query))
-	if err != nil {
-		return nil, err
-	}
-	l.statements[query] = statement
-	return statement, nil
+	return text
 }
 
 // postgresText is a statement in the words of PostgreSQL. The time is that at which the statement began, which does not

@@ -3,10 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +32,8 @@ const (
 	// the next one tries. Every answer ends that.
 	silence = 500 * time.Millisecond
 	refusal = time.Second
+	// tryAgain is how long to wait before a statement is tried for the third time; before the second there is no wait.
+	tryAgain = 50 * time.Millisecond
 )
 
 var errSilent = fmt.Errorf("%w: no new orders since the database does not answer", order.ErrUnsent)
@@ -49,20 +50,12 @@ type Postgres struct {
 // OpenPostgres opens the database that url names, as in postgres://user:password@host:5432/name?sslmode=verify-full, and
 // makes the tables in it if need be. The parameters are those of libpq, and so are the variables of the environment and
 // the password file that are consulted for what url leaves open. Without sslmode the connection is encrypted, and who is
-// at its other end is not verified: sslmode=require. The errors never tell the password.
+// at its other end is not verified: sslmode=require. Of several hosts, host:5432,host2:5432, the first that takes writes
+// is used (target_session_attrs=read-write). The errors never repeat the password.
 func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
-	config, err := pq.NewConfig(url)
+	config, err := postgresConfig(url)
 	if err != nil {
-		return nil, errors.New("open the store: the URL of the database cannot be understood") // its error may repeat a password
-	}
-	if config.SSLMode == "" {
-		config.SSLMode = pq.SSLModeRequire
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectPatience
-	}
-	if config.ApplicationName == "" {
-		config.ApplicationName = "checkout"
+		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	db := sql.OpenDB(connector{config})
 	db.SetMaxOpenConns(poolSize)
@@ -74,8 +67,7 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	if err := p.migrate(ctx); err != nil {
-		address := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
-		return nil, errors.Join(fmt.Errorf("open the store %s on %s: %w", config.Database, address, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open the store %s on %s: %w", config.Database, addresses(config), err), db.Close())
 	}
 	return p, nil
 }
@@ -104,8 +96,8 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 	defer cancel()
 	start := time.Now()
 	const tries = 3
-	for range tries {
-		if err = work(ctx, p); !again(err) {
+	for try := 1; ; try++ {
+		if err = work(ctx, p); !again(err) || try == tries || !pause(ctx, time.Duration(try-1)*tryAgain) {
 			break
 		}
 	}
@@ -118,9 +110,23 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 	return err
 }
 
-// again tells whether the database has undone a statement for the sake of another's.
+// again tells whether a statement may well succeed when it is repeated at once: its connection was lost, the database has
+// undone it for the sake of another's, or had no connection to spare.
 func again(err error) bool {
-	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected) != nil
+	return errors.Is(err, driver.ErrBadConn) || pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected,
+		pqerror.TooManyConnections, pqerror.CannotConnectNow) != nil
+}
+
+// pause waits for d, and tells whether ctx has lasted that long.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // exec implements session.

@@ -169,6 +169,191 @@ func TestConnectionsThatWereCutAreReplaced(t *testing.T) {
 	}
 }
 
+// worksThroughout places orders, some at a time, and wants each of them to come through all its states.
+func worksThroughout(t *testing.T, s *store.Postgres) {
+	t.Helper()
+	atOnce(t, 60, func(i int) error {
+		return live(t.Context(), s, storetest.Order(name(i)), func(*order.Order) {})
+	})
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("Ready = %v", err)
+	}
+	claimed, err := s.Claim(t.Context(), order.DeliveryQueue, 10, time.Hour)
+	if err != nil {
+		t.Errorf("Claim = %v, %v", claimed, err)
+	}
+}
+
+func TestAPoolerMayCarryOutEachTransactionOnAnotherConnection(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	worksThroughout(t, postgres(t, server.Pooler(t, server.Fresh(t))))
+}
+
+func TestItWorksBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	url := server.PgBouncer(t, server.Fresh(t))
+	atOnce(t, 2, func(int) error { // replicas that start at a time
+		s, err := store.OpenPostgres(t.Context(), url)
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	})
+	worksThroughout(t, postgres(t, url))
+}
+
+func TestConnectionsThatTheDatabaseEndsWhileTheyAreIdleAreReplaced(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Fresh(t)
+	s := postgres(t, url+"&idle_session_timeout=500")
+	for round := range 3 {
+		atOnce(t, 16, func(i int) error {
+			return live(t.Context(), s, storetest.Order(name(100*round+i)), func(*order.Order) {})
+		})
+		for busy := 1; busy > 0; { // until the database has ended them all (57P05)
+			busy = count(t, url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'checkout' AND datname = current_database()")
+		}
+	}
+}
+
+func TestAnOrderWaitsForAConnectionThatTheDatabaseCannotSpareAtOnce(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	target := server.Fresh(t)
+	refuser := newRefuser(t, strings.SplitN(strings.SplitAfter(target, "@")[1], "/", 2)[0])
+	s := postgres(t, strings.Replace(target, refuser.server, refuser.Addr().String(), 1))
+	for _, code := range []string{"53300", "57P03"} { // too many connections; it is starting up
+		execute(t, target, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'checkout' AND datname = current_database()")
+		refuser.refuse(code)
+		if err := live(t.Context(), s, storetest.Order(order.ID(code)), func(*order.Order) {}); err != nil {
+			t.Error(err)
+		}
+		if refuser.left() > 0 {
+			t.Errorf("no connection was refused with %s", code)
+		}
+	}
+}
+
+// count is the number that a query returns, which is carried out beside the store.
+func count(t *testing.T, url, query string) (n int) {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// set changes a setting of a running server.
+func set(t *testing.T, server *pgtest.Server, setting string) {
+	t.Helper()
+	execute(t, server.URL(), "ALTER SYSTEM SET "+setting)
+	execute(t, server.URL(), "SELECT pg_reload_conf()")
+}
+
+// failOver is a server with its standby, and the URL of a database for whichever of them takes writes.
+type failOver struct {
+	primary, standby *pgtest.Server
+	url              string
+}
+
+func newFailOver(t *testing.T) failOver {
+	t.Helper()
+	primary := pgtest.StartOwn(t)
+	database := primary.Fresh(t)
+	standby := primary.Standby(t)
+	host := func(s *pgtest.Server) string {
+		u, err := url.Parse(s.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Host
+	}
+	both := host(standby) + "," + host(primary) // the one that takes no writes first
+	return failOver{primary, standby, strings.Replace(database, host(primary), both, 1)}
+}
+
+func TestOrdersGoOnWhereTheStandbyWasPromoted(t *testing.T) {
+	t.Parallel()
+	servers := newFailOver(t)
+	set(t, servers.primary, "synchronous_standby_names = '*'") // what is acknowledged is on the standby, too
+	s := postgres(t, servers.url+"&target_session_attrs=read-write")
+	over, promoted := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	var accepted sync.Map
+	var placed atomic.Int64
+	for customer := range 4 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				id := order.ID(fmt.Sprintf("%d-%d", customer, i))
+				err := enter(t.Context(), s, storetest.Order(id))
+				select {
+				case <-over:
+					return
+				case <-promoted:
+					if err != nil {
+						t.Errorf("Open after the fail-over = %v", err)
+						return
+					}
+				default: // before it, and during it: some fail
+				}
+				if err == nil {
+					accepted.Store(id, true)
+					placed.Add(1)
+				}
+			}
+		})
+	}
+	wait := func(n int64) {
+		for until := placed.Load() + n; placed.Load() < until && !t.Failed(); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	wait(20)
+	if err := servers.primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	servers.standby.Promote(t)
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("Ready after the fail-over = %v", err)
+	}
+	close(promoted)
+	wait(20)
+	close(over)
+	wg.Wait()
+	accepted.Range(func(id, _ any) bool {
+		if _, err := s.Get(t.Context(), id.(order.ID)); err != nil {
+			t.Errorf("an order that was recorded is lost: %v", err)
+		}
+		return true
+	})
+}
+
+// TestAServerThatTakesNoWritesAnyMoreIsLeft: some keep their connections when they become a standby.
+func TestAServerThatTakesNoWritesAnyMoreIsLeft(t *testing.T) {
+	t.Parallel()
+	servers := newFailOver(t)
+	s := postgres(t, servers.url)
+	atOnce(t, 16, func(i int) error { return enter(t.Context(), s, storetest.Order(name(i))) }) // all connections are open
+	set(t, servers.primary, "default_transaction_read_only = on")
+	servers.standby.Promote(t)
+	for readOnly := 0; readOnly == 0; {
+		readOnly = count(t, servers.primary.URL(), "SELECT CASE current_setting('default_transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END")
+	}
+	atOnce(t, 16, func(i int) error {
+		return live(t.Context(), s, storetest.Order(name(100+i)), func(*order.Order) {})
+	})
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("Ready = %v", err)
+	}
+}
+
 // silencer passes on what a server and its clients say, until it is told to keep an answer to itself and hang up.
 type silencer struct {
 	net.Listener
@@ -224,6 +409,83 @@ func (s *silencer) serve(client net.Conn) {
 	if reset, ok := client.(*net.TCPConn); ok {
 		_ = reset.SetLinger(0) // hang up as a server that has crashed
 	}
+	_ = client.Close()
+	asking.Wait()
+}
+
+// refuser passes on what a server and its clients say, but for clients that it refuses as a server does that cannot take
+// them for the moment.
+type refuser struct {
+	net.Listener
+	server string
+	calls  sync.WaitGroup
+
+	mu    sync.Mutex
+	code  string
+	times int
+}
+
+func newRefuser(t *testing.T, server string) *refuser {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &refuser{Listener: l, server: server}
+	r.calls.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.calls.Go(func() { r.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		r.calls.Wait()
+	})
+	return r
+}
+
+// refuse has the next client refused.
+func (r *refuser) refuse(code string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.code, r.times = code, 1
+}
+
+func (r *refuser) left() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.times
+}
+
+func (r *refuser) serve(client net.Conn) {
+	defer client.Close()
+	r.mu.Lock()
+	refused := r.times > 0
+	if refused {
+		r.times--
+	}
+	code := r.code
+	r.mu.Unlock()
+	if refused {
+		_, _ = client.Read(make([]byte, 1<<10)) // its greeting
+		fields := "SFATAL\x00VFATAL\x00C" + code + "\x00Mnot now\x00\x00"
+		_, _ = client.Write(append([]byte{'E', 0, 0, 0, byte(4 + len(fields))}, fields...))
+		return
+	}
+	server, err := net.Dial("tcp", r.server)
+	if err != nil {
+		return
+	}
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	})
+	_, _ = io.Copy(client, server)
 	_ = client.Close()
 	asking.Wait()
 }

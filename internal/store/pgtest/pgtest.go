@@ -14,6 +14,8 @@ import (
 	"time"
 
 	_ "github.com/lib/pq" // the driver "postgres"
+
+	"checkout/internal/porttest" //nolint:depguard // both are for tests alone
 )
 
 // Start is the server that all tests of this process share. It runs until the last test that has asked for it ends. When
@@ -21,10 +23,7 @@ import (
 func Start(t testing.TB) *Server {
 	t.Helper()
 	if _, err := programs(); err != nil {
-		if os.Getenv("CHECKOUT_TEST_POSTGRES") == "required" { //nolint:forbidigo // tests have no main that could read it
-			t.Fatal(err)
-		}
-		t.Skip(err)
+		missing(t, err)
 	}
 	s, err := shared.acquire()
 	if err != nil {
@@ -36,6 +35,15 @@ func Start(t testing.TB) *Server {
 		}
 	})
 	return s
+}
+
+// missing ends a test that needs a program that is not installed.
+func missing(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv("CHECKOUT_TEST_POSTGRES") == "required" { //nolint:forbidigo // tests have no main that could read it
+		t.Fatal(err)
+	}
+	t.Skip(err)
 }
 
 // StartOwn is a server that the test has to itself, and may stop, pause and kill.
@@ -52,6 +60,64 @@ func StartOwn(t testing.TB) *Server {
 		}
 	})
 	return s
+}
+
+// Standby is a server that follows this one, which the test has to itself. Promote makes it take writes.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	standby, err := s.follow(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := standby.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return standby
+}
+
+func (s *Server) follow(ctx context.Context) (_ *Server, err error) {
+	folder, err := os.MkdirTemp("", "pgtest")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(folder)
+		}
+	}()
+	if s.account != nil {
+		if err := os.Chown(folder, int(s.account.Uid), int(s.account.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	addr, release, err := porttest.Hold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	standby := &Server{folder: folder, programs: s.programs, addr: addr, release: release, password: s.password, account: s.account}
+	copied := s.command(ctx, "pg_basebackup", "--dbname="+s.URL(), "--pgdata="+standby.data(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+	if out, err := copied.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("pg_basebackup: %w: %s", err, out), release())
+	}
+	if err := standby.Start(ctx); err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return standby, nil
+}
+
+// Promote makes a standby take writes, and waits until it does.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	db, err := sql.Open("postgres", s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "SELECT pg_promote()"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Fresh makes an empty database and returns its URL.

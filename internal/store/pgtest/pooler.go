@@ -1,0 +1,203 @@
+//go:build unix
+
+package pgtest
+
+import (
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"checkout/internal/porttest" //nolint:depguard // both are for tests alone
+)
+
+// PgBouncer runs a real PgBouncer before the server, which pools by transaction, has two connections to each database, and
+// ends with the test. It returns the URL under which it serves the database. Where PgBouncer is not installed the test is
+// skipped or, with CHECKOUT_TEST_POSTGRES=required, it fails.
+func (s *Server) PgBouncer(t testing.TB, database string) (url string) {
+	t.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		program, err = exec.LookPath("/usr/sbin/pgbouncer")
+	}
+	if err != nil {
+		missing(t, errors.New("PgBouncer is not installed: pgbouncer is neither in the path nor in /usr/sbin"))
+	}
+	addr, release, err := porttest.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	serverHost, serverPort, _ := net.SplitHostPort(s.addr)
+	config := filepath.Join(s.folder, "pgbouncer"+port+".ini")
+	text := fmt.Sprintf(`
+[databases]
+* = host=%s port=%s user=%s password=%s
+[pgbouncer]
+listen_addr = %s
+listen_port = %s
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+`, serverHost, serverPort, superuser, s.password, host, port)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.account != nil {
+		if err := os.Chown(config, int(s.account.Uid), int(s.account.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bouncer := s.command(t.Context(), program, config)
+	bouncer.Path = program
+	if err := bouncer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = bouncer.Process.Kill()
+		_ = bouncer.Wait()
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	})
+	url = strings.Replace(database, s.addr, addr, 1)
+	if err := answers(t.Context(), url); err != nil {
+		t.Fatalf("start PgBouncer: %v", err)
+	}
+	return url
+}
+
+// pooler is a pooler of transactions in miniature, and the worst there can be: each of its clients has two connections to
+// the server, and every transaction is carried out on the other one than the transaction before.
+type pooler struct {
+	server  string
+	clients sync.WaitGroup
+}
+
+// Pooler runs a pooler before the server until the test ends. It returns the URL under which it serves the database.
+func (s *Server) Pooler(t testing.TB, database string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pooler{server: s.addr}
+	p.clients.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.clients.Go(func() { p.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.clients.Wait()
+	})
+	s.trust(t)
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host, u.User = l.Addr().String(), url.User(trusted)
+	return u.String()
+}
+
+// trust makes the account that needs no password, unless there is one.
+func (s *Server) trust(t testing.TB) {
+	t.Helper()
+	db, err := sql.Open("postgres", s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, err = db.ExecContext(t.Context(), "CREATE ROLE "+trusted+" LOGIN SUPERUSER")
+	if err != nil && pq.As(err, pqerror.DuplicateObject) == nil {
+		t.Fatal(err)
+	}
+}
+
+// serve passes on what a client asks and the servers answer.
+func (p *pooler) serve(client net.Conn) {
+	defer client.Close()
+	hello := make([]byte, 4)
+	if _, err := io.ReadFull(client, hello); err != nil {
+		return
+	}
+	hello = append(hello, make([]byte, binary.BigEndian.Uint32(hello)-4)...)
+	if _, err := io.ReadFull(client, hello[4:]); err != nil {
+		return
+	}
+	var servers [2]net.Conn
+	for i := range servers {
+		server, err := net.DialTimeout("tcp", p.server, 10*time.Second)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		servers[i] = server
+	}
+	for i, server := range servers {
+		// The client logs in to both, and sees the answer of one: the server asks it for nothing.
+		if _, err := server.Write(hello); err != nil {
+			return
+		}
+		to := io.Discard
+		if i == 0 {
+			to = client
+		}
+		if _, err := pass(server, to, "Z"); err != nil {
+			return
+		}
+	}
+	for turn := 0; ; {
+		last, err := pass(client, servers[turn], "QSX")
+		if err != nil || last[0] == 'X' {
+			return
+		}
+		ready, err := pass(servers[turn], client, "Z")
+		if err != nil {
+			return
+		}
+		if ready[5] == 'I' { // not within a transaction
+			turn = 1 - turn
+		}
+	}
+}
+
+// pass copies messages of PostgreSQL's protocol up to one of the types in last, which it returns.
+func pass(from io.Reader, to io.Writer, last string) ([]byte, error) {
+	for {
+		message := make([]byte, 5)
+		if _, err := io.ReadFull(from, message); err != nil {
+			return nil, err
+		}
+		message = append(message, make([]byte, binary.BigEndian.Uint32(message[1:])-4)...)
+		if _, err := io.ReadFull(from, message[5:]); err != nil {
+			return nil, err
+		}
+		if _, err := to.Write(message); err != nil {
+			return nil, err
+		}
+		for _, kind := range []byte(last) {
+			if message[0] == kind {
+				return message, nil
+			}
+		}
+	}
+}
