@@ -144,9 +144,6 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 		}
 		err := s.value.Set(value)
 		if err != nil {
-			if _, secret := s.value.(database); secret {
-				value = "…"
-			}
 			err = fmt.Errorf("%s=%q: %w", s.env, value, err)
 		}
 		if _, ok := errors.AsType[unusable](err); ok {
@@ -177,6 +174,11 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 		}
 	}
 	problems = append(problems, c.Security.check(c.Admin)...)
+	db, err := locate(c.DB)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	c.DB = db
 	if c.FlagResolver == "file" && c.FlagsPath == "" {
 		problems = append(problems, errors.New("FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set: FLAGD_RESOLVER=file needs the file"))
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,36 +128,6 @@ func (v listen) Set(s string) error {
 	}
 	*v.p = s
 	return nil
-}
-
-// database is a path or a URL; a URL is shown without what may be secret in it.
-type database struct{ p *string }
-
-func (v database) Set(s string) error {
-	for word := range strings.FieldsSeq(s) {
-		if key, _, ok := strings.Cut(word, "="); ok && slices.Contains([]string{"host", "user", "password", "dbname"}, key) {
-			return errors.New("is neither a path nor a URL: write postgres://user:password@host:5432/name")
-		}
-	}
-	*v.p = s
-	return nil
-}
-
-func (v database) String() string {
-	s := deref(v.p)
-	if !isURL(s) {
-		return s
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return "postgres://…"
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-}
-
-// isURL tells whether the record lies in a database of PostgreSQL.
-func isURL(db string) bool {
-	return strings.HasPrefix(db, "postgres://") || strings.HasPrefix(db, "postgresql://")
 }
 
 type addresses struct{ p *[]string }
