@@ -53,10 +53,10 @@ func (c Callers) authenticate(ctx context.Context, method string, log *slog.Logg
 		return nil
 	}
 	if c.Certificates {
-		switch names := PeerNames(ctx); {
-		case names == nil:
+		switch {
+		case peerNames(ctx) == nil:
 			return status.Error(codes.Unauthenticated, "a client certificate is needed")
-		case len(c.Names) > 0 && !overlap(names, c.Names):
+		case len(c.Names) > 0 && !Named(ctx, c.Names):
 			return status.Error(codes.PermissionDenied, "the client certificate has none of the accepted names")
 		}
 	}
@@ -78,8 +78,8 @@ func (c Callers) authenticate(ctx context.Context, method string, log *slog.Logg
 	return nil
 }
 
-// PeerNames are the names in the caller's verified certificate; nil without one.
-func PeerNames(ctx context.Context) []string {
+// peerNames are the names in the caller's verified certificate; nil without one.
+func peerNames(ctx context.Context) []string {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return nil
@@ -91,6 +91,7 @@ func PeerNames(ctx context.Context) []string {
 	return certs.Names(info.State)
 }
 
-func overlap(a, b []string) bool {
-	return slices.ContainsFunc(a, func(name string) bool { return slices.Contains(b, name) })
+// Named tells whether the caller's verified certificate has one of the names.
+func Named(ctx context.Context, names []string) bool {
+	return slices.ContainsFunc(peerNames(ctx), func(name string) bool { return slices.Contains(names, name) })
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
@@ -107,6 +108,26 @@ func TestOnlyCallersWithAnAcceptedCertificatePlaceOrders(t *testing.T) {
 				t.Errorf("answered %v, want %v", err, test.want)
 			}
 		})
+	}
+}
+
+func TestOnlyListedCallersPlaceSyntheticOrders(t *testing.T) {
+	k := newKeys(t)
+	server := k.issue("server")
+	s := open(t, map[string]string{
+		"CHECKOUT_TLS_CERT": server.Cert, "CHECKOUT_TLS_KEY": server.Key, "CHECKOUT_TLS_CLIENT_CA": server.CA,
+		"CHECKOUT_TLS_SYNTHETIC_NAMES": "load-generator",
+	})
+	for name, want := range map[string]string{"load-generator": "session.id=1,synthetic_request=true", "frontend": "session.id=1"} {
+		s.shop.Cart.Put(name, "OLJCESPC7Z", 1)
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "baggage", "session.id=1,synthetic_request=true")
+		if _, err := oteldemo.NewCheckoutServiceClient(connect(t, s.addr, k.issue(name, name), "")).PlaceOrder(ctx, request(name, "USD")); err != nil {
+			t.Fatal(err)
+		}
+		calls := s.shop.Payment.Calls("Charge")
+		if got := strings.Join(calls[len(calls)-1].Header["baggage"], ","); got != want {
+			t.Errorf("payment got the baggage %q for %s, want %q", got, name, want)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"checkout/internal/certs"
+	"checkout/internal/rpc"
 )
 
 // Security is who may call the service, and how it speaks to the others. All files are read again when they change.
@@ -136,6 +137,14 @@ func (s *Security) load(log *slog.Logger) (i identities, err error) {
 		}
 	}
 	return i, err
+}
+
+// synthetic tells whether a caller may send the baggage synthetic_request. While callers have no identity everybody may.
+func (s *Security) synthetic() func(context.Context) bool {
+	if s.ClientCA == "" {
+		return nil
+	}
+	return func(ctx context.Context) bool { return rpc.Named(ctx, s.SyntheticNames) }
 }
 
 // leastToken is how many bytes a token must have: fewer could be guessed.

@@ -41,7 +41,7 @@ func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) err
 	if !c.CoreDumps {
 		dumps = forbidCoreDumps()
 	}
-	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage})
+	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage, Synthetic: c.Security.synthetic()})
 	if dumps != nil {
 		t.Logger().WarnContext(ctx, "a crash may write a core dump, with cards in it", "error", dumps)
 	}

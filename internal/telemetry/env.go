@@ -18,9 +18,10 @@ import (
 // env is the environment as the OpenTelemetry specification reads it: an empty variable is one that is not set, names of
 // things are the same in upper and lower case, and what is not understood is a warning and ignored.
 type env struct {
-	getenv  func(string) string
-	log     *slog.Logger
-	baggage []string // keys that are allowed; none: all
+	getenv    func(string) string
+	log       *slog.Logger
+	baggage   []string                   // keys that are allowed; none: all
+	synthetic func(context.Context) bool // whether the caller may send the baggage synthetic_request; nil: everybody may
 }
 
 func (e env) get(key string) string { return strings.TrimSpace(e.getenv(key)) }
@@ -113,7 +114,7 @@ func (e env) propagator() propagation.TextMapPropagator {
 			e.unknown(key, name)
 		}
 	}
-	return inbound{propagation.NewCompositeTextMapPropagator(all...), e.baggage}
+	return inbound{propagation.NewCompositeTextMapPropagator(all...), e.baggage, e.synthetic}
 }
 
 // resource is who emits all this. The command line and the user are left out: they may hold what is nobody's business.

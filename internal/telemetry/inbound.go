@@ -34,17 +34,23 @@ const (
 type inbound struct {
 	propagation.TextMapPropagator
 	allowed []string // keys of baggage; none: all
+	// synthetic tells whether the caller may say that its order is not real; nil: everybody may.
+	synthetic func(ctx context.Context) bool
 }
+
+// syntheticKey is the member of the baggage by which a caller says that its order is not real: payment then charges nothing.
+const syntheticKey = "synthetic_request"
 
 // Extract implements propagation.TextMapPropagator.
 func (i inbound) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
-	return i.TextMapPropagator.Extract(ctx, admitted{carrier, i.allowed})
+	return i.TextMapPropagator.Extract(ctx, admitted{carrier, i.allowed, i.synthetic == nil || i.synthetic(ctx)})
 }
 
 // admitted is a carrier as inbound reads it.
 type admitted struct {
 	propagation.TextMapCarrier
-	allowed []string
+	allowed   []string
+	synthetic bool
 }
 
 // Get implements propagation.TextMapCarrier.
@@ -76,7 +82,7 @@ func (a admitted) Values(key string) []string {
 // baggage is the members of some headers that may go on.
 func (a admitted) baggage(headers ...string) string {
 	return admitBaggage(strings.Join(headers, ","), func(key, member string) bool {
-		return (len(a.allowed) == 0 || slices.Contains(a.allowed, key)) && !holdsCard(member)
+		return (len(a.allowed) == 0 || slices.Contains(a.allowed, key)) && (a.synthetic || key != syntheticKey) && !holdsCard(member)
 	})
 }
 

@@ -50,6 +50,8 @@ type Options struct {
 	Names string
 	// Baggage is the keys of the callers' baggage that goes on to the neighbours and into the record; none: all.
 	Baggage []string
+	// Synthetic tells whether the caller may send the baggage synthetic_request; nil: everybody may.
+	Synthetic func(ctx context.Context) bool
 }
 
 // Telemetry is the telemetry of one process. Its methods may be called by many goroutines.
@@ -76,7 +78,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	level := new(slog.LevelVar)
 	out := &shared{w: o.Stdout}
 	stdout := toStdout(out, level)
-	e := env{getenv: o.Getenv, log: stdout, baggage: o.Baggage}
+	e := env{getenv: o.Getenv, log: stdout, baggage: o.Baggage, synthetic: o.Synthetic}
 	level.Set(e.logLevel())
 	handleErrors(stdout, e)
 
