@@ -10,7 +10,7 @@ import (
 
 func TestCheckoutIsKilledInMidOrderUnderLoad(t *testing.T) {
 	t.Parallel()
-	p := open(t, startShop(t, "-payment", "keyed").url)
+	p := open(t, startShop(t, "-payment", "keyed", "-shipping", "keyed").url)
 	p.visit("/trouble")
 	before := p.text("#pid")
 	p.setLoad(20)

@@ -30,7 +30,7 @@ func (p *tab) doubtful() (id string) {
 	p.sees("#refusal", "The payment service did not answer")
 	p.sees("#money-moved", "It is not known whether your card was charged.")
 	p.follow("#refusal a")
-	p.sees("#facts + dl", "a person has to look at it")
+	p.sees("#facts + dl", "the shop has to look at it")
 	return p.order()
 }
 

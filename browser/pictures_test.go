@@ -17,7 +17,7 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	if *pictures == 0 {
 		t.Skip("no pictures are wanted")
 	}
-	p := open(t, startShop(t, "-payment", "keyed").url)
+	p := open(t, startShop(t, "-payment", "keyed", "-shipping", "keyed").url)
 	p.fill()
 	p.follow("#place-order")
 	p.sees("#order-state", "completed")

@@ -44,7 +44,7 @@ func TestACustomerBuys(t *testing.T) {
 	id := p.order()
 
 	p.await("document.querySelector('#order-state').dataset.state === 'completed'") // without loading it again
-	for _, step := range []string{"Paid", "Shipped", "Cart emptied", "Confirmed by e-mail", "Told to the rest of the shop"} {
+	for _, step := range []string{"Paid", "Shipped", "Cart emptied", "Confirmed by e-mail", "Published to the rest of the shop"} {
 		p.await("[...document.querySelectorAll('.timeline li.good strong')].some((s) => s.innerText === " + quote(step) + ")")
 	}
 	tracking := p.text("#tracking")

@@ -104,7 +104,7 @@ func (s *shop) environ(ctx context.Context) (map[string]string, error) {
 	env := s.Environ()
 	env["CHECKOUT_PORT"] = strconv.Itoa(port)
 	env["CHECKOUT_ADMIN_ADDR"] = net.JoinHostPort("127.0.0.1", strconv.Itoa(admin))
-	env["PAYMENT_MODE"] = s.options.payment
+	env["PAYMENT_MODE"], env["SHIPPING_MODE"] = s.options.payment, s.options.shipping
 	env["CHECKOUT_DB"] = s.options.db
 	if s.options.db == "" {
 		env["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The values of -payment, and of checkout's PAYMENT_MODE.
+// The values of -payment and -shipping, and of checkout's PAYMENT_MODE and SHIPPING_MODE.
 const (
 	stock = "stock"
 	keyed = "keyed"
@@ -30,6 +30,7 @@ type options struct {
 	away        names
 	unshippable float64
 	payment     string // stock or keyed
+	shipping    string // stock or keyed
 	port        int
 	db          string
 	keep        bool
@@ -54,6 +55,7 @@ only if every order that was charged was shipped, confirmed and booked exactly o
   shop -orders 1000 -away kafka,email               no broker and no mail while the orders are placed
   shop -orders 200 -payment keyed -lose payment=0.1 answers get lost, and charges are looked up
   shop -orders 200 -payment keyed -unshippable 0.1  what is paid and cannot be shipped is paid back
+  shop -orders 200 -shipping keyed -lose shipping=0.1   answers get lost, and each order is one parcel
 
 Neighbours: cart catalog currency payment shipping email, and for -away also kafka flagd collector.
 
@@ -74,7 +76,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Var(o.lose, "lose", "`neighbour=chance,…`: with that chance a call is done, and its answer lost")
 	flags.Var(&o.away, "away", "`neighbour,…` that take no calls while the orders are placed, and return afterwards")
 	flags.Float64Var(&o.unshippable, "unshippable", 0, "the `chance` that a paid order is refused by shipping, for good")
-	flags.StringVar(&o.payment, "payment", stock, "`stock|keyed`: whether payment and shipping honour idempotency keys, and payment can look charges up and reverse them")
+	flags.StringVar(&o.payment, "payment", stock, "`stock|keyed`: whether payment honours idempotency keys, and can look charges up and reverse them")
+	flags.StringVar(&o.shipping, "shipping", stock, "`stock|keyed`: whether shipping honours idempotency keys, so that an order is one parcel however often it is sent")
 	flags.IntVar(&o.port, "port", 0, "`port` of checkout; 0: any")
 	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory without a site; default: a file that is removed in the end")
 	flags.BoolVar(&o.keep, "keep", false, "after -orders, go on serving until Ctrl-C")
@@ -110,6 +113,8 @@ func (o options) check() error {
 		return wrong("-unshippable=%v: must be between 0 and 1", o.unshippable)
 	case o.payment != stock && o.payment != keyed:
 		return wrong("-payment=%s: must be %s or %s", o.payment, stock, keyed)
+	case o.shipping != stock && o.shipping != keyed:
+		return wrong("-shipping=%s: must be %s or %s", o.shipping, stock, keyed)
 	case o.port < 0 || o.port > 65535:
 		return wrong("-port=%d: is no port", o.port)
 	case o.db == memory && o.hasSite():

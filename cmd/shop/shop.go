@@ -119,7 +119,7 @@ func (s *shop) introduce() {
 // makeTrouble brings the neighbours into the state that the options ask for.
 func (s *shop) makeTrouble() {
 	s.Payment.HonourKeys(s.options.payment == keyed)
-	s.Shipping.HonourKeys(s.options.payment == keyed)
+	s.Shipping.HonourKeys(s.options.shipping == keyed)
 	for _, n := range storefront.Neighbours(s.Shop) {
 		if n.Calls == nil {
 			continue

@@ -146,6 +146,14 @@ func TestWhatCannotBeShippedIsPaidBackWithKeyedPayment(t *testing.T) {
 	}
 }
 
+func TestAnOrderIsOneParcelWithKeyedShipping(t *testing.T) {
+	t.Parallel()
+	status, said := exitOf(t, "-orders", "12", "-lose", "shipping=0.5", "-shipping", "keyed")
+	if status != 0 || !strings.Contains(said, balanced) {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
 func TestWhatCannotBeShippedIsOwedWithStockPayment(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "2", "-unshippable", "1")
@@ -165,6 +173,7 @@ func TestWhoCallsItWronglyIsToldWhy(t *testing.T) {
 		"-port 70000":        "-port=70000",
 		"-db memory":         "-db=memory: the site can kill checkout",
 		"-payment cash":      "-payment=cash: must be stock or keyed",
+		"-shipping air":      "-shipping=air: must be stock or keyed",
 		"-unshippable 1.1":   "-unshippable=1.1: must be between 0 and 1",
 		"-away moon":         `no neighbour "moon"`,
 		"-fail kafka=1":      `no neighbour "kafka"`,

@@ -54,7 +54,7 @@ func (s *shop) openSite(ctx context.Context) error {
 // newSite makes what the site serves, until ctx ends.
 func (s *shop) newSite(ctx context.Context, local bool, log *slog.Logger) (http.Handler, error) {
 	o := storefront.Options{
-		Shop: s.Shop, Checkout: s.conns[0], Orders: s.conns[1], Child: s.child, Keyed: s.options.payment == keyed, Log: log,
+		Shop: s.Shop, Checkout: s.conns[0], Orders: s.conns[1], Child: s.child, KeyedPayment: s.options.payment == keyed, KeyedShipping: s.options.shipping == keyed, Log: log,
 	}
 	if local {
 		o.Console = consoleBase

@@ -72,7 +72,7 @@ func (p *Placer) join(ctx context.Context, o *Order, req Request) (*Order, error
 	if !o.asksFor(req) {
 		return nil, &Error{Kind: ErrKeyReused, OrderID: o.ID}
 	}
-	return p.await(ctx, o, p.answered).answer()
+	return p.await(ctx, o, p.answered).repeat()
 }
 
 // yield waits until the rival is out of the way of next, which req asks for. If that is the same purchase it gets the
@@ -90,11 +90,11 @@ func (p *Placer) yield(ctx context.Context, rival, next *Order, req Request) (*O
 	emptied := (o.State == Placed || o.State == Completed) && o.Settled() && time.Since(began) < cartHaste
 	switch {
 	case same && !emptied: // or, after so long, perhaps not emptied at all
-		return o.answer()
+		return o.repeat()
 	case o.Settled():
 		return nil, nil
 	case p.rests(o.State) && o.failure() != nil: // and it did not give way: money may have moved for the very same things
-		return nil, o.failure()
+		return o.repeat()
 	}
 	return nil, &Error{Kind: ErrBusy, OrderID: o.ID}
 }
@@ -131,6 +131,18 @@ func (o *Order) answer() (*Order, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// repeat is the answer to another call than the one that placed the order. It says so: an order counts once.
+func (o *Order) repeat() (*Order, error) {
+	err := o.failure()
+	if failure, ok := errors.AsType[*Error](err); ok {
+		failure.Repeated = true
+		return nil, failure
+	}
+	answer := *o
+	answer.Repeated = true
+	return &answer, nil
 }
 
 // failure is what a caller is told of an order that is not on its way; nil for one that is.

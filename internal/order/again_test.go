@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +97,7 @@ func TestAskingTwiceAtOnceIsOneOrder(t *testing.T) {
 					replicas := []*Placer{s.open(t), s.open(t)}
 					ids := make([]ID, 4)
 					var clicks sync.WaitGroup
+					var counted atomic.Int32 // by what is not a repetition
 					for i := range ids {
 						clicks.Go(func() {
 							time.Sleep(time.Duration(i) * 13 * time.Millisecond)
@@ -104,14 +106,23 @@ func TestAskingTwiceAtOnceIsOneOrder(t *testing.T) {
 							switch {
 							case err == nil && test.kind == "":
 								ids[i] = o.ID
+								if !o.Repeated {
+									counted.Add(1)
+								}
 							case errors.As(err, &failure) && failure.Kind == test.kind:
 								ids[i] = failure.OrderID
+								if !failure.Repeated {
+									counted.Add(1)
+								}
 							default:
 								t.Errorf("click %d: %v, %v; want %q", i, o, err, test.kind)
 							}
 						})
 					}
 					clicks.Wait()
+					if got := counted.Load(); got != 1 {
+						t.Errorf("%d of the calls count as an order, want 1", got)
+					}
 					for _, id := range ids {
 						if id != ids[0] || id == "" {
 							t.Errorf("the clicks made the orders %v, want one", ids)

@@ -81,6 +81,7 @@ type Error struct {
 	Step       Step          // where, if that says anything
 	OrderID    ID            // empty when nothing was recorded
 	Violations []Violation   // with ErrInvalid and ErrBadCart: what to correct
+	Repeated   bool          // it is about an order that another call has placed, and that has failed
 	RetryAfter time.Duration // with ErrOverloaded and ErrUnavailable: when to ask again, if known
 	Err        error         // the cause, if there is one below
 }

@@ -91,6 +91,8 @@ type Order struct {
 	Created time.Time
 	Changed time.Time         // when it came into its state
 	Trace   map[string]string // W3C trace context and baggage of the call that placed it
+
+	Repeated bool // it is the answer to another call than the one that placed it; not on record
 }
 
 // Settled tells whether the order lays no claim on the user's cart any more: the cart was dealt with, or never will be.

@@ -46,13 +46,13 @@ type Figures struct {
 	calls    []atomic.Int64 // by the bound that they are within, or beyond all
 }
 
-// answered is how a call ended that was answered with an order.
+// answered is how a call ended that was answered with an order, or with the answer to another.
 type answered int
 
 const (
 	placed   answered = iota // paid and shipped
 	paid                     // and the parcel is late
-	repeated                 // the answer to a call before, once more
+	repeated                 // the answer to another call, or its failure, once more
 )
 
 // latencies are the bounds of the histogram of latencies: about 1.5 apart, so that a percentile is known that well.
@@ -115,7 +115,11 @@ func (c counted) Place(ctx context.Context, req order.Request) (*order.Order, er
 func (f *Figures) count(start time.Time, o *order.Order, err error) {
 	if err != nil {
 		kind := order.ErrInternal
-		if failure := (*order.Error)(nil); errors.As(err, &failure) && f.failed[failure.Kind] != nil {
+		if failure, ok := errors.AsType[*order.Error](err); ok && f.failed[failure.Kind] != nil {
+			if failure.Repeated {
+				f.placed[repeated].Add(1)
+				return
+			}
 			kind = failure.Kind
 		}
 		f.failed[kind].Add(1)
@@ -123,7 +127,7 @@ func (f *Figures) count(start time.Time, o *order.Order, err error) {
 	}
 	came := placed
 	switch {
-	case o.Created.Before(start):
+	case o.Repeated:
 		came = repeated
 	case o.State == order.Charged:
 		came = paid

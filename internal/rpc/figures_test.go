@@ -66,13 +66,12 @@ func TestEveryEndOfACallIsCounted(t *testing.T) {
 	var next func() (*order.Order, error)
 	conn := inMemory(t, NewServer(placing(func(context.Context, order.Request) (*order.Order, error) { return next() }),
 		health.NewServer(), Options{Figures: f, Deadline: time.Minute, Log: slog.New(slog.DiscardHandler)}))
-	want := map[string]int64{"placed": 1, "paid": 1, "repeated": 1, "INTERNAL": 2} // an error of no kind is a bug, too
+	want := map[string]int64{"placed": 1, "paid": 1, "repeated": 2, "INTERNAL": 2} // an error of no kind is a bug, too
 	ends := []func() (*order.Order, error){
 		func() (*order.Order, error) { return &order.Order{State: order.Placed, Created: time.Now()}, nil },
 		func() (*order.Order, error) { return &order.Order{State: order.Charged, Created: time.Now()}, nil },
-		func() (*order.Order, error) {
-			return &order.Order{State: order.Completed, Created: time.Now().Add(-time.Hour)}, nil
-		},
+		func() (*order.Order, error) { return &order.Order{State: order.Completed, Repeated: true}, nil },
+		func() (*order.Order, error) { return nil, &order.Error{Kind: order.ErrInDoubt, Repeated: true} },
 		func() (*order.Order, error) { return nil, errors.New("no kind") },
 	}
 	for _, kind := range kinds() {

@@ -35,6 +35,10 @@ type Placer interface {
 type Options struct {
 	// Deadline is what a caller gets who sets none, and at most 30 s is what a caller gets who does.
 	Deadline time.Duration
+	// Room is how many calls may be in the server at once; 0 is 256.
+	Room int
+	// TurnAway is told of each call to place an order that finds no room, and returns when to ask again. It may be nil.
+	TurnAway func() time.Duration
 	// Telemetry observes every call; nil for none.
 	Telemetry stats.Handler
 	// Credentials are the server's TLS; nil for plaintext.
@@ -54,6 +58,10 @@ type Options struct {
 }
 
 const (
+	// maxRequest is how many bytes a request of the shop's has at most: an order's fields take some 6 KiB, filled to the brim.
+	maxRequest = 8 << 10
+	// adminRoom is how many calls of operators there may be at once.
+	adminRoom   = 64
 	maxDeadline = 30 * time.Second
 	// answerTime is kept back from the caller's deadline, so that the answer arrives before it.
 	answerTime = 20 * time.Millisecond
@@ -65,28 +73,32 @@ const (
 
 // NewServer makes a server for the shop: it places orders with p and answers health checks from h.
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	server := newServer(h, opts)
+	room := newRoom(opts.Room, refuse(p, opts))
+	server := newServer(h, opts, append(room.options(), grpc.MaxRecvMsgSize(maxRequest))...)
 	if opts.Figures != nil {
 		p = counted{p, opts.Figures}
 	}
 	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
+	room.of(server)
 	return server
 }
 
 // NewAdminServer makes a server for the people who run the shop: what they decide about orders is done by r. Everybody
 // who reaches it is one of them.
 func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	server := newServer(h, opts)
+	room := newRoom(adminRoom, refuse(nil, opts))
+	server := newServer(h, opts, room.options()...)
 	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, view: view{opts.Keyed}, log: opts.Log})
 	if opts.Figures != nil {
 		checkoutv1.RegisterFigureServiceServer(server, &figures{view: view{opts.Keyed}, Figures: opts.Figures})
 	}
+	room.of(server)
 	return server
 }
 
 // newServer makes a server of what both have.
-func newServer(h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	server := grpc.NewServer(slices.Concat(limits(opts), []grpc.ServerOption{
+func newServer(h grpc_health_v1.HealthServer, opts Options, room ...grpc.ServerOption) *grpc.Server {
+	server := grpc.NewServer(slices.Concat(limits(opts), room, []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(isolate(opts.Log)),
 		grpc.ChainStreamInterceptor(isolateStream(opts.Log), untilDrained(opts.Drained)),
 	}, opts.Callers.authenticated(opts.Log))...)
@@ -103,7 +115,8 @@ func limits(opts Options) []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(64 << 10),
 		grpc.MaxSendMsgSize(1 << 20),
 		grpc.MaxHeaderListSize(16 << 10),
-		grpc.MaxConcurrentStreams(128),
+		grpc.StaticStreamWindowSize(64 << 10), // as HTTP/2 has it, and never more
+		grpc.StaticConnWindowSize(64 << 10),
 		grpc.ReadBufferSize(4 << 10),
 		grpc.WriteBufferSize(4 << 10),
 		grpc.ConnectionTimeout(5 * time.Second),

@@ -134,6 +134,8 @@ func unmet() map[string]string {
 		"event.log.orders_not_counted":              elsewhere,
 		"event.log.panic":                           elsewhere,
 		"event.log.questionable":                    elsewhere,
+		"event.log.certificate_not_reloaded":        byHand,
+		"event.log.token_refused":                   byHand,
 		"event.log.record_cleanup":                  byHand,
 		"event.log.record_open: url":                "it takes a PostgreSQL",
 		"event.log.record_unread":                   byHand,

@@ -101,7 +101,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Report:       t.Report,
 		Resumed:      t.Resumed,
 	})
-	servers, err := newServers(ctx, c, t, placer, record, figures, identities)
+	servers, err := newServers(ctx, c, t, placer, record, figures, identities, limiter.TurnAway)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"checkout/internal/container"
 	"checkout/internal/order"
 	"checkout/internal/rpc"
 	"checkout/internal/telemetry"
@@ -35,12 +36,14 @@ type server struct {
 }
 
 // newServers makes the servers and listens, but does not serve yet.
-func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures, i identities) (*servers, error) {
+func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures, i identities, turnAway func() time.Duration) (*servers, error) {
 	s := &servers{health: health.NewServer()}
 	drained, draining := context.WithCancel(context.WithoutCancel(ctx))
 	s.draining = draining
 	opts := rpc.Options{
 		Deadline:  c.Deadline,
+		Room:      room(container.MemoryLimit(), c.MaxOrders),
+		TurnAway:  turnAway,
 		Telemetry: t.ServerHandler(),
 		Drained:   drained,
 		Log:       t.Logger(),
@@ -66,6 +69,13 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 		return nil, errors.Join(fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: %w", c.Admin, err), s.all[0].listener.Close())
 	}
 	return s, nil
+}
+
+// room is how many calls may be in the server for the shop: one for each 64 KiB that Go may use, and as many as orders at most.
+// Whoever waits for a place takes some of those.
+func room(memory int64, orders int) int {
+	const least, each = 256, 64 << 10
+	return int(min(max(memory/each, least), int64(max(orders, least))))
 }
 
 func (s *servers) listen(ctx context.Context, whom, address string, g *grpc.Server) error {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"checkout/internal/demo"
 )
 
@@ -26,6 +28,7 @@ type seam struct {
 	at       Troubled
 	methods  []string
 	set      *demo.Trouble // what somebody has set, while it is something else; nil when it is not
+	http     bool
 }
 
 // Now is what is wrong with it.
@@ -42,36 +45,44 @@ func (s seam) Set() demo.Trouble {
 // seams are the calls of checkout. What the shop's own pages call stays well, so that they can be looked at.
 func (s *Storefront) seams() []seam {
 	return []seam{
-		{"cart", "Cart: read it", s.Shop.Cart, []string{"GetCart"}, nil},
-		{"catalog", "Catalogue: price a product", s.Shop.Catalog, []string{"GetProduct"}, nil},
-		{"currency", "Currency: convert", s.Shop.Currency, []string{"Convert"}, nil},
-		{"quote", "Shipping: quote", s.Shop.Shipping, []string{"get-quote"}, nil},
-		{"charge", "Payment: charge the card", s.Shop.Payment, []string{"Charge"}, nil},
-		{"ledger", "Payment: look up and reverse", s.Shop.Payment, []string{"Lookup", "Reverse"}, nil},
-		{"ship", "Shipping: ship the order", s.Shop.Shipping, []string{ShipOrder}, s.usualShipping()},
-		{"empty", "Cart: empty it", s.Shop.Cart, []string{"EmptyCart"}, nil},
-		{"email", "E-mail: confirm", s.Shop.Email, []string{"send_order_confirmation"}, nil},
+		{"cart", "Cart: read it", s.Shop.Cart, []string{"GetCart"}, nil, false},
+		{"catalog", "Catalogue: price a product", s.Shop.Catalog, []string{"GetProduct"}, nil, false},
+		{"currency", "Currency: convert", s.Shop.Currency, []string{"Convert"}, nil, false},
+		{"quote", "Shipping: quote", s.Shop.Shipping, []string{"get-quote"}, nil, true},
+		{"charge", "Payment: charge the card", s.Shop.Payment, []string{"Charge"}, nil, false},
+		{"ledger", "Payment: look up and reverse", s.Shop.Payment, []string{"Lookup", "Reverse"}, nil, false},
+		{"ship", "Shipping: ship the order", s.Shop.Shipping, []string{ShipOrder}, s.usualShipping(), true},
+		{"empty", "Cart: empty it", s.Shop.Cart, []string{"EmptyCart"}, nil, false},
+		{"email", "E-mail: confirm", s.Shop.Email, []string{"send_order_confirmation"}, nil, true},
 	}
 }
 
 // fault is a way to go wrong, as the form names it.
 type fault struct {
 	ID, Name string
-	is       demo.Fault
+	is       demo.Trouble
 }
 
-func faults() []fault {
-	return []fault{
-		{"none", "answer well", demo.None},
-		{"refuse", "refuse: an error, nothing done", demo.Refuse},
-		{"lose", "lose the answer: done, and the connection breaks", demo.LoseAnswer},
-		{"hang", "hang: no answer, nothing done", demo.Hang},
-		{"hang-after", "hang after it was done", demo.HangAfter},
+// Faults are the ways in which the call can go wrong.
+func (s seam) Faults() []fault {
+	all := []fault{
+		{"none", "answer well", demo.Trouble{}},
+		{"refuse", "refuse: an error, nothing done", demo.Trouble{Fault: demo.Refuse}},
+		{"refuse-for-good", "refuse for good, nothing done", demo.Trouble{Fault: demo.Refuse, Status: http.StatusUnprocessableEntity, Code: codes.FailedPrecondition}},
+		{"lose", "lose the answer: done, and the connection breaks", demo.Trouble{Fault: demo.LoseAnswer}},
+		{"hang", "hang: no answer, nothing done", demo.Trouble{Fault: demo.Hang}},
+		{"hang-after", "hang after it was done", demo.Trouble{Fault: demo.HangAfter}},
 	}
+	if s.http {
+		all = append(all, fault{"nonsense", "answer 200 and nonsense, nothing done", demo.Trouble{Fault: demo.Refuse, Status: http.StatusOK, Text: "{}"}})
+	}
+	return all
 }
 
 // Is tells whether a trouble is of that fault.
-func (f fault) Is(t demo.Trouble) bool { return f.is == t.Fault }
+func (f fault) Is(t demo.Trouble) bool {
+	return f.is.Fault == t.Fault && f.is.Status == t.Status && f.is.Text == t.Text
+}
 
 // Percent is how many calls are to go wrong.
 func (s seam) Percent() string {
@@ -95,6 +106,9 @@ func (s seam) Words() string {
 			chance = 1 // all of them
 		}
 		words = append(words, fmt.Sprintf("%.0f %% %s", 100*chance, t.Fault))
+		if t.Status != 0 && s.http {
+			words = append(words, fmt.Sprint("status ", t.Status))
+		}
 	}
 	if words == nil {
 		return "well"
@@ -105,15 +119,15 @@ func (s seam) Words() string {
 // boardPage is the trouble board.
 type boardPage struct {
 	Seams      []seam
-	Faults     []fault
 	Neighbours []Neighbour
 	Flags      map[string]any
 	Shares     []int // of paymentFailure, in percent
-	Keyed      bool
 	Console    string
 	Checkout   checkoutView
 	Load       loadView
 	MaxRate    int
+
+	KeyedPayment, KeyedShipping bool
 }
 
 func (s *Storefront) board(mux *http.ServeMux) {
@@ -156,8 +170,8 @@ func (s *Storefront) board(mux *http.ServeMux) {
 
 func (s *Storefront) lookAtBoard(ctx context.Context, _ *http.Request) (any, error) {
 	return boardPage{
-		Seams: s.seams(), Faults: faults(), Neighbours: Neighbours(s.Shop), Flags: s.Shop.Flags.Values(),
-		Shares: []int{0, 10, 25, 50, 75, 90, 100}, Keyed: s.Keyed, Console: s.Console,
+		Seams: s.seams(), Neighbours: Neighbours(s.Shop), Flags: s.Shop.Flags.Values(),
+		Shares: []int{0, 10, 25, 50, 75, 90, 100}, KeyedPayment: s.KeyedPayment, KeyedShipping: s.KeyedShipping, Console: s.Console,
 		Checkout: s.lookAtCheckout(ctx), Load: s.load.look(), MaxRate: maxRate,
 	}, nil
 }
@@ -185,21 +199,25 @@ func (s *Storefront) troubleSeam(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t := demo.Trouble{Latency: time.Duration(latency) * time.Millisecond}
-	i := slices.IndexFunc(faults(), func(f fault) bool { return f.ID == r.PostFormValue("fault") })
+	i := slices.IndexFunc(s.seams(), func(one seam) bool { return one.ID == r.PostFormValue("seam") })
 	if i < 0 {
-		return wrong("There is no such fault.")
+		return wrong("Checkout makes no such call.")
 	}
-	if f := faults()[i].is; f != demo.None && chance > 0 {
-		t.Fault, t.Chance = f, float64(chance)/100
-	}
-	for _, seam := range s.seams() {
-		if seam.ID == r.PostFormValue("seam") {
-			seam.at.Trouble(t, seam.methods...)
-			return nil
+	seam := s.seams()[i]
+	for _, f := range seam.Faults() {
+		if f.ID != r.PostFormValue("fault") {
+			continue
 		}
+		t := demo.Trouble{}
+		if chance > 0 && f.is.Fault != demo.None {
+			t = f.is
+			t.Chance = float64(chance) / 100
+		}
+		t.Latency = time.Duration(latency) * time.Millisecond
+		seam.at.Trouble(t, seam.methods...)
+		return nil
 	}
-	return wrong("Checkout makes no such call.")
+	return wrong("There is no such fault.")
 }
 
 func (s *Storefront) sendAway(r *http.Request) error {

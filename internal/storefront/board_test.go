@@ -76,6 +76,7 @@ func TestTroubleIsSetAndEnded(t *testing.T) {
 	s := openShop(t, nil)
 	s.press(t, "/trouble/seam", "seam", "ship", "latency", "250", "fault", "refuse", "chance", "30")
 	s.press(t, "/trouble/seam", "seam", "email", "latency", "0", "fault", "hang", "chance", "100")
+	s.press(t, "/trouble/seam", "seam", "quote", "latency", "0", "fault", "refuse-for-good", "chance", "100")
 	s.press(t, "/trouble/neighbour", "name", "kafka", "away", "yes")
 	s.press(t, "/trouble/flag", "flag", "paymentFailure", "value", "50")
 	s.press(t, "/trouble/flag", "flag", "paymentUnreachable", "value", "on")
@@ -84,7 +85,7 @@ func TestTroubleIsSetAndEnded(t *testing.T) {
 		t.Errorf("shipping has %+v, want %+v", got, want)
 	}
 	page := s.see(t, "/trouble")
-	for id, want := range map[string]string{"ship": "+250ms, 30 % refuse", "email": "100 % hang", "charge": "well"} {
+	for id, want := range map[string]string{"ship": "+250ms, 30 % refuse", "email": "100 % hang", "quote": "100 % refuse, status 422", "charge": "well"} {
 		if got := first(t, page, `id="now-`+id+`"><span[^>]*>([^<]*)<`); got != want {
 			t.Errorf("%s: %q, want %q", id, got, want)
 		}
@@ -119,6 +120,7 @@ func TestWhatCannotBeSetIsRefused(t *testing.T) {
 		{"/trouble/seam", "seam", "moon", "latency", "0", "fault", "none", "chance", "0"},
 		{"/trouble/seam", "seam", "ship", "latency", "30001", "fault", "none", "chance", "0"},
 		{"/trouble/seam", "seam", "ship", "latency", "0", "fault", "explode", "chance", "0"},
+		{"/trouble/seam", "seam", "charge", "latency", "0", "fault", "nonsense", "chance", "0"},
 		{"/trouble/seam", "seam", "ship", "latency", "0", "fault", "none", "chance", "101"},
 		{"/trouble/neighbour", "name", "moon", "away", "yes"},
 		{"/trouble/flag", "flag", "moon", "value", "1"},

@@ -33,7 +33,8 @@ func (s *Storefront) lookAtTopic(context.Context, *http.Request) (any, error) {
 
 // booksPage is the neighbours' ledgers side by side.
 type booksPage struct {
-	Keyed  bool
+	KeyedShipping bool
+
 	Total  demo.Tally
 	Booked int
 
@@ -57,7 +58,7 @@ func (s *Storefront) lookAtBooks(ctx context.Context, _ *http.Request) (any, err
 		return nil, err
 	}
 	books := s.Shop.Books()
-	page := booksPage{Keyed: s.Keyed, Total: books.Total(), Booked: booked}
+	page := booksPage{KeyedShipping: s.KeyedShipping, Total: books.Total(), Booked: booked}
 	for id, t := range books.Orders {
 		row := booksRow{id, t, judge(t)}
 		page.count(row.verdict)

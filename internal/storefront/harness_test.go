@@ -107,7 +107,7 @@ func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 	customers, operators := porttest.Reserve(t), porttest.Reserve(t)
 	o := Options{
 		Shop: shop, Checkout: connect(t, customers), Orders: connect(t, operators),
-		Console: "/console", Keyed: keyed, Log: slog.New(slog.NewJSONHandler(s.log, nil)),
+		Console: "/console", KeyedPayment: keyed, KeyedShipping: keyed, Log: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 	_, port, _ := net.SplitHostPort(customers)
 	env := []string{asCheckout + "=1", "CHECKOUT_PORT=" + port, "CHECKOUT_ADMIN_ADDR=" + operators, "CHECKOUT_DB=" + filepath.Join(t.TempDir(), "orders.db"), "OTEL_BSP_SCHEDULE_DELAY=50"}
@@ -117,7 +117,7 @@ func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 	if keyed {
 		shop.Payment.HonourKeys(true)
 		shop.Shipping.HonourKeys(true)
-		env = append(env, "PAYMENT_MODE=keyed")
+		env = append(env, "PAYMENT_MODE=keyed", "SHIPPING_MODE=keyed")
 	}
 	health := grpc_health_v1.NewHealthClient(o.Checkout)
 	o.Child, err = child.Start(t.Context(), child.Options{

@@ -64,6 +64,18 @@ type orderPage struct {
 	TraceID string
 }
 
+// State is the state of the order as its customer sees it: one that is shipped is on its way, whatever could not be delivered
+// beside the parcel.
+func (p orderPage) State() checkoutv1.OrderState {
+	if s := p.Order.GetState(); s != checkoutv1.OrderState_UNDELIVERED {
+		return s
+	}
+	return checkoutv1.OrderState_PLACED
+}
+
+// Waits tells whether the customer has to wait for an operator.
+func (p orderPage) Waits() bool { return p.Order.GetNeedsPerson() && p.State() == p.Order.GetState() }
+
 // step is a thing that is to happen to an order.
 type step struct {
 	Name, Tone, Note string
@@ -94,25 +106,34 @@ func (s *Storefront) lookAtOrder(ctx context.Context, r *http.Request) (any, err
 
 // stepsOf is how far an order is on its way.
 func stepsOf(o *checkoutv1.Order) []step {
-	const done, pending = "good", ""
 	mark := func(name string, yes bool, note string) step {
 		if yes {
-			return step{name, done, note}
+			return step{name, "good", note}
 		}
-		return step{name, pending, ""}
+		return step{Name: name} // not yet
 	}
 	state := o.GetState()
 	if state == checkoutv1.OrderState_DECLINED || state == checkoutv1.OrderState_CANCELLED {
 		return nil
 	}
-	placed := state == checkoutv1.OrderState_PLACED || state == checkoutv1.OrderState_COMPLETED
-	delivered := func(what string) bool { return placed && !slices.Contains(o.GetOwed(), what) }
+	placed := slices.Contains([]checkoutv1.OrderState{
+		checkoutv1.OrderState_PLACED, checkoutv1.OrderState_UNDELIVERED, checkoutv1.OrderState_COMPLETED,
+	}, state)
+	delivered := func(name, what string) step {
+		switch {
+		case slices.Contains(o.GetUndeliverable(), what):
+			return step{name, "warn", "could not be delivered"}
+		case slices.Contains(o.GetSkipped(), what):
+			return step{name, "warn", "skipped"}
+		}
+		return mark(name, placed && !slices.Contains(o.GetOwed(), what), "")
+	}
 	return []step{
 		mark("Paid", o.GetTransactionId() != "", "transaction "+o.GetTransactionId()),
 		mark("Shipped", o.GetTrackingId() != "", "parcel "+o.GetTrackingId()),
-		mark("Cart emptied", delivered("cart"), ""),
-		mark("Confirmed by e-mail", delivered("email"), ""),
-		mark("Told to the rest of the shop", delivered("event"), ""),
+		delivered("Cart emptied", "cart"),
+		delivered("Confirmed by e-mail", "email"),
+		delivered("Published to the rest of the shop", "event"),
 	}
 }
 

@@ -45,13 +45,14 @@ var files embed.FS
 
 // Options are what a Storefront is made of.
 type Options struct {
-	Shop     *demo.Shop
-	Checkout *grpc.ClientConn // where customers' orders go
-	Orders   *grpc.ClientConn // who tells of orders: checkout.v1.OrderService
-	Child    *child.Child     // the process of checkout
-	Keyed    bool             // payment and shipping honour keys
-	Console  string           // where the operators' console is, such as "/console"; empty for nowhere
-	Log      *slog.Logger
+	Shop          *demo.Shop
+	Checkout      *grpc.ClientConn // where customers' orders go
+	Orders        *grpc.ClientConn // who tells of orders: checkout.v1.OrderService
+	Child         *child.Child     // the process of checkout
+	KeyedPayment  bool             // payment honours keys, and can be asked
+	KeyedShipping bool             // shipping honours keys
+	Console       string           // where the operators' console is, such as "/console"; empty for nowhere
+	Log           *slog.Logger
 }
 
 // Storefront is the site. It has goroutines of its own, until Close.

@@ -166,7 +166,7 @@ func TestAnOrderInDoubtIsShownAsOne(t *testing.T) {
 	s.press(t, "/trouble/seam", "seam", "charge", "latency", "0", "fault", "lose", "chance", "100")
 	_, page := s.post(t, "/checkout", form)
 	order := s.watch(t, first(t, page, `<a href="(/orders/[^"]*)"`), "order", `data-state="in doubt"`)
-	if !strings.Contains(order, "a person has to look at it") || strings.Contains(order, `<li class="good"><strong>Paid`) {
+	if !strings.Contains(order, "the shop has to look at it") || strings.Contains(order, `<li class="good"><strong>Paid`) {
 		t.Errorf("the order: %s", order)
 	}
 	s.watch(t, "/books", "books", `data-verdict="open".*paid, not shipped yet`)

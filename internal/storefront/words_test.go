@@ -42,3 +42,25 @@ func TestOrdersUnderWayAreInTheStatesThatAreNotFinal(t *testing.T) {
 		}
 	}
 }
+
+func TestAnUndeliveredOrderIsOnItsWayToItsCustomer(t *testing.T) {
+	t.Parallel()
+	o := &checkoutv1.Order{
+		State: checkoutv1.OrderState_UNDELIVERED, NeedsPerson: true, TransactionId: "tx 1", TrackingId: "parcel 1",
+		Undeliverable: []string{"email"}, Skipped: []string{"event"},
+	}
+	page := orderPage{Order: o}
+	if page.State() != checkoutv1.OrderState_PLACED || page.Waits() {
+		t.Errorf("it is %v, and waits for the shop: %v; want it placed, and no waiting", page.State(), page.Waits())
+	}
+	want := []step{
+		{"Paid", "good", "transaction tx 1"},
+		{"Shipped", "good", "parcel parcel 1"},
+		{"Cart emptied", "good", ""},
+		{"Confirmed by e-mail", "warn", "could not be delivered"},
+		{"Published to the rest of the shop", "warn", "skipped"},
+	}
+	if diff := cmp.Diff(want, stepsOf(o)); diff != "" {
+		t.Errorf("its steps (-want +got):\n%s", diff)
+	}
+}

@@ -69,7 +69,7 @@ func (p placer) countFromZero() {
 
 // Place implements Placer.
 func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, error) {
-	start, span := time.Now(), trace.SpanFromContext(ctx)
+	span := trace.SpanFromContext(ctx)
 	ctx = withoutCard(ctx, req.Card)
 	customer := p.names.customer(req)
 	span.SetAttributes(customer...)
@@ -87,7 +87,7 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	}
 	facts := p.names.placed(o)
 	span.SetAttributes(facts...)
-	came := outcomeOf(o, start, carrier)
+	came := outcomeOf(o)
 	p.orders.Add(ctx, 1, p.came[came]...)
 	line := fields(facts, customer)
 	if came == outcomeRepeated {
@@ -98,6 +98,11 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	p.lines.Record(ctx, int64(len(o.Items)))
 	p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed", line...)
 	return o, nil
+}
+
+// Refused counts an order that was refused before its call was read. It has no span, and no line in the log.
+func (p placer) Refused(ctx context.Context, err error) {
+	p.orders.Add(ctx, 1, p.failures[failureOf(err).name]...)
 }
 
 // failed tells why an order was not placed, to whom it concerns: on the span of the call, whose own status then stands
@@ -112,7 +117,11 @@ func (p placer) failed(ctx context.Context, span trace.Span, err error, customer
 	for _, event := range p.names.failed {
 		span.AddEvent(event, trace.WithAttributes(exceptionMessage.String(f.text)))
 	}
-	p.orders.Add(ctx, 1, p.failures[f.name]...)
+	if f.repeated {
+		p.orders.Add(ctx, 1, p.came[outcomeRepeated]...)
+	} else {
+		p.orders.Add(ctx, 1, p.failures[f.name]...)
+	}
 	skipped := 0
 	if f.crowd {
 		var ok bool
@@ -123,11 +132,10 @@ func (p placer) failed(ctx context.Context, span trace.Span, err error, customer
 	p.logger.LogAttrs(ctx, f.level, "order not placed", fields(f.attrs, repeated(f.text, skipped), customer)...)
 }
 
-// outcomeOf is what came of a call that began at start and whose trace context is carrier. An order that another call has
-// placed was so before, or has that call's trace context.
-func outcomeOf(o *order.Order, start time.Time, carrier propagation.MapCarrier) outcome {
+// outcomeOf is what came of a call that was answered with the order.
+func outcomeOf(o *order.Order) outcome {
 	switch {
-	case o.Created.Before(start), o.Trace[traceparent] != carrier[traceparent]:
+	case o.Repeated:
 		return outcomeRepeated
 	case o.State == order.Charged:
 		return outcomePaid
@@ -256,17 +264,18 @@ func (t *Telemetry) limited(r report) (skipped int, ok bool) {
 // explanation is why an order was not placed, or does not go on.
 type explanation struct {
 	failure
-	step  order.Step // "" where that says nothing
-	id    order.ID   // "" when nothing was recorded
-	text  string
-	attrs []attribute.KeyValue // kind, step and order, as far as they are known
+	step     order.Step // "" where that says nothing
+	id       order.ID   // "" when nothing was recorded
+	repeated bool       // it is the failure of another call's order
+	text     string
+	attrs    []attribute.KeyValue // kind, step and order, as far as they are known
 }
 
 func (t *Telemetry) explain(err error) explanation {
 	x := explanation{failure: failureOf(err), text: redact(err.Error())}
 	x.attrs = append(make([]attribute.KeyValue, 0, 4), errorType.String(x.name))
 	if e, ok := errors.AsType[*order.Error](err); ok {
-		x.step, x.id = e.Step, e.OrderID
+		x.step, x.id, x.repeated = e.Step, e.OrderID, e.Repeated
 	}
 	if x.step != "" {
 		x.attrs = t.names.add(x.attrs, orderStep.is(string(x.step)))

@@ -308,6 +308,18 @@ func (t *Telemetry) ServerHandler() stats.Handler {
 	return s
 }
 
+// Refused counts a call that was refused before there was anything else of it.
+func (s rpcServer) Refused(ctx context.Context, method string, err error) {
+	known, ok := s.methods.Load(method)
+	if !ok {
+		return
+	}
+	o := known.(*rpcMethod).outcome(min(status.Code(err), codes.Unauthenticated))
+	for i, meter := range s.meters {
+		meter.duration.Record(ctx, 0, o.record[i]...)
+	}
+}
+
 // HandleRPC implements stats.Handler.
 func (rpcServer) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	c := callOf(ctx)

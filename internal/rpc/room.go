@@ -1,0 +1,352 @@
+package rpc
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/order"
+)
+
+const (
+	// defaultRoom is the room of a server that is made without one.
+	defaultRoom = 256
+	// probes is how many health checks find a place in a full room.
+	probes = 16
+	// headerUnit is how many bytes of metadata a call may have for each place that it takes.
+	headerUnit = 4 << 10
+	// messageTime is how long a call's message may take to arrive, and slowMessage after what time a call whose message has
+	// not arrived gives way to another one in a full room.
+	messageTime = 5 * time.Second
+	slowMessage = 250 * time.Millisecond
+	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
+	watchTime  = 30 * time.Second
+	watchShare = 8
+)
+
+// room bounds the calls in a server, those that are still being received among them. One more is refused by what reads its
+// connection: before its message is read, and before there is a goroutine, a span or anything else of it. What a call
+// holds while it waits is what a small heap has no place for.
+//
+// A call whose message does not arrive holds its place for seconds at most. In a full room the oldest such call of the
+// connection that has the most of them gives way, unless the new call is of the same connection.
+type room struct {
+	size    int
+	methods map[string]bool // that the server has
+	refused func(ctx context.Context, method string) error
+
+	mu       sync.Mutex
+	taken    int                // places
+	watches  int                // health checks that watch
+	arriving list.List          // of *call: their messages are awaited, longest first
+	peers    map[*peer.Peer]int // how many of them are of which connection
+	timer    *time.Timer        // ends the first of them; nil when there are none
+}
+
+// call is a call in a room.
+type call struct {
+	*room
+	peer   *peer.Peer
+	places int
+	watch  bool
+	came   time.Time
+	cancel context.CancelFunc
+	// unnoticed ends the waiting for the end of a call that no goroutine has taken up.
+	unnoticed func() bool
+
+	arriving *list.Element // nil once the message is here
+	inside   bool
+	begun    bool
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+func newRoom(size int, refused func(ctx context.Context, method string) error) *room {
+	if size <= 0 {
+		size = defaultRoom
+	}
+	return &room{size: size, refused: refused, methods: make(map[string]bool), peers: make(map[*peer.Peer]int)}
+}
+
+// options are those of a server with this room. One connection may fill it: whose calls do not fit, waits on its side.
+func (r *room) options() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.InTapHandle(r.enter),
+		grpc.MaxConcurrentStreams(uint32(r.size)), //nolint:gosec // it is a count of calls
+		grpc.StatsHandler(r),
+		grpc.ChainUnaryInterceptor(r.received),
+		grpc.ChainStreamInterceptor(r.receivedStream),
+	}
+}
+
+// of knows the server's methods, once they are registered.
+func (r *room) of(server *grpc.Server) {
+	for service, info := range server.GetServiceInfo() {
+		for _, method := range info.Methods {
+			r.methods["/"+service+"/"+method.Name] = true
+		}
+	}
+}
+
+// enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, and must not wait.
+func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if !r.methods[info.FullMethodName] {
+		return nil, status.Error(codes.Unimplemented, unimplemented(info.FullMethodName))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	from, _ := peer.FromContext(ctx)
+	c := &call{
+		room: r, peer: from, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), cancel: cancel,
+		watch: info.FullMethodName == grpc_health_v1.Health_Watch_FullMethodName,
+	}
+	size := r.size
+	if info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName {
+		size += probes
+	}
+	if !c.admit(size) {
+		cancel()
+		return nil, r.refused(ctx, info.FullMethodName)
+	}
+	c.unnoticed = context.AfterFunc(ctx, c.gone)
+	return context.WithValue(ctx, callKey{}, c), nil
+}
+
+func unimplemented(method string) string {
+	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return fmt.Sprintf("unknown method %v for service %v", name, service)
+}
+
+// headerSize is that of the metadata as HTTP/2 counts it (RFC 9113, §6.5.2).
+func headerSize(header metadata.MD) (size int) {
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(value) + 32
+		}
+	}
+	return size
+}
+
+// admit takes places of the call's own in a room of that size.
+func (c *call) admit(size int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watch && c.watches >= max(c.size/watchShare, 1) {
+		return false
+	}
+	for c.taken+c.places > size {
+		if !c.displace() {
+			return false
+		}
+	}
+	c.inside = true
+	c.taken += c.places
+	if c.watch {
+		c.watches++
+	}
+	c.room.await(c)
+	return true
+}
+
+// await notes a call whose message is awaited.
+func (r *room) await(c *call) {
+	c.arriving = r.arriving.PushBack(c)
+	r.peers[c.peer]++
+	if r.timer == nil {
+		r.timer = time.AfterFunc(messageTime, r.overdue)
+	}
+}
+
+// arrived notes that a call's message is awaited no longer.
+func (r *room) arrived(c *call) {
+	if c.arriving == nil {
+		return
+	}
+	r.arriving.Remove(c.arriving)
+	c.arriving = nil
+	if r.peers[c.peer]--; r.peers[c.peer] == 0 {
+		delete(r.peers, c.peer)
+	}
+}
+
+// displace ends a call whose message is slow to arrive, for the sake of c.
+func (c *call) displace() bool {
+	var displaced *call
+	for e := c.room.arriving.Front(); e != nil; e = e.Next() {
+		one := e.Value.(*call)
+		if time.Since(one.came) < slowMessage {
+			break
+		}
+		if displaced == nil || c.peers[one.peer] > c.peers[displaced.peer] {
+			displaced = one
+		}
+	}
+	if displaced == nil || c.peers[displaced.peer] <= c.peers[c.peer] {
+		return false
+	}
+	displaced.end()
+	return true
+}
+
+// end ends a call whose message has not arrived. Its place is free at once: its goroutine only waits, and ends soon.
+func (c *call) end() {
+	c.room.arrived(c)
+	c.leave()
+	c.cancel()
+}
+
+func (c *call) leave() {
+	if !c.inside {
+		return
+	}
+	c.inside = false
+	c.taken -= c.places
+	if c.watch {
+		c.watches--
+	}
+}
+
+// overdue ends the calls whose messages should have arrived.
+func (r *room) overdue() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timer = nil
+	for first := r.arriving.Front(); first != nil; first = r.arriving.Front() {
+		c := first.Value.(*call)
+		if left := messageTime - time.Since(c.came); left > 0 {
+			r.timer = time.AfterFunc(left, r.overdue)
+			return
+		}
+		c.end()
+	}
+}
+
+// gone notes that the caller has gone before a goroutine has taken the call up.
+func (c *call) gone() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun {
+		c.room.arrived(c)
+		c.leave()
+	}
+}
+
+// TagRPC implements stats.Handler: a goroutine takes the call up. From now on the call has its place until that ends.
+func (r *room) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+	if c := callOf(ctx); c != nil {
+		c.unnoticed()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.begun = true
+	}
+	return ctx
+}
+
+// HandleRPC implements stats.Handler.
+func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	if _, over := event.(*stats.End); !over {
+		return
+	}
+	if c := callOf(ctx); c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.room.arrived(c)
+		c.leave()
+		c.cancel()
+	}
+}
+
+// TagConn implements stats.Handler.
+func (r *room) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (r *room) HandleConn(context.Context, stats.ConnStats) {}
+
+// received is a grpc.UnaryServerInterceptor.
+func (r *room) received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	r.receivedBy(ctx)
+	return handle(ctx, req)
+}
+
+func (r *room) receivedBy(ctx context.Context) {
+	if c := callOf(ctx); c != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.arrived(c)
+	}
+}
+
+// receivedStream is received for calls that are answered with a stream. Health checks end some time.
+func (r *room) receivedStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ctx := stream.Context()
+	if info.FullMethod == grpc_health_v1.Health_Watch_FullMethodName {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, watchTime)
+		defer cancel()
+	}
+	return handle(srv, receiving{bounded{stream, ctx}, r})
+}
+
+// receiving is a stream that tells the room when the caller's message is here.
+type receiving struct {
+	bounded
+	room *room
+}
+
+func (s receiving) RecvMsg(m any) error {
+	err := s.bounded.RecvMsg(m)
+	s.room.receivedBy(s.Context())
+	return err
+}
+
+// callObserver counts calls that find no room. An Options.Telemetry may be one.
+type callObserver interface {
+	Refused(ctx context.Context, method string, err error)
+}
+
+// orderObserver counts orders that are refused because their calls find no room. A Placer may be one.
+type orderObserver interface {
+	Refused(ctx context.Context, err error)
+}
+
+// refuse makes what answers calls that find no room. It counts them as they would be counted inside.
+func refuse(p Placer, opts Options) func(ctx context.Context, method string) error {
+	calls, _ := opts.Telemetry.(callObserver)
+	orders, _ := p.(orderObserver)
+	return func(ctx context.Context, method string) error {
+		failure := &order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}
+		if method == oteldemo.CheckoutService_PlaceOrder_FullMethodName {
+			if opts.TurnAway != nil {
+				failure.RetryAfter = opts.TurnAway()
+			}
+			if opts.Figures != nil {
+				opts.Figures.failed[failure.Kind].Add(1)
+			}
+			if orders != nil {
+				orders.Refused(ctx, failure)
+			}
+		}
+		err := answer(failure)
+		if calls != nil {
+			calls.Refused(ctx, method, err)
+		}
+		return err
+	}
+}

@@ -1,0 +1,376 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/order"
+)
+
+// crowd is a server with room for a few calls, whose orders wait until they are let go.
+type crowd struct {
+	listener *bufconn.Listener
+	letGo    chan struct{}
+
+	mu     sync.Mutex
+	placed int
+}
+
+func newCrowd(t *testing.T, room int, opts Options) *crowd {
+	t.Helper()
+	c := &crowd{listener: bufconn.Listen(64 << 10), letGo: make(chan struct{})}
+	opts.Room, opts.Deadline, opts.Log = room, time.Minute, slog.New(slog.DiscardHandler)
+	server := NewServer(placing(c.place), health.NewServer(), opts)
+	served := make(chan error)
+	go func() { served <- server.Serve(c.listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return c
+}
+
+func (c *crowd) place(ctx context.Context, _ order.Request) (*order.Order, error) {
+	c.mu.Lock()
+	c.placed++
+	c.mu.Unlock()
+	select {
+	case <-c.letGo:
+		return &order.Order{}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *crowd) ordersPlaced() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.placed
+}
+
+// connect makes a connection to the server.
+func (c *crowd) connect(t *testing.T) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///crowd", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func placeOrder(ctx context.Context, conn *grpc.ClientConn) error {
+	_, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &oteldemo.PlaceOrderRequest{})
+	return err
+}
+
+// headersOnly is a call to place an order whose message does not come.
+func headersOnly(t *testing.T, conn *grpc.ClientConn) grpc.ClientStream {
+	t.Helper()
+	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, oteldemo.CheckoutService_PlaceOrder_FullMethodName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// refusals count what finds no room.
+type refusals struct {
+	stats.Handler
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+func (r *refusals) Refused(_ context.Context, method string, _ error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls[method]++
+}
+
+// unobserved is a stats.Handler that does nothing.
+type unobserved struct{}
+
+func (unobserved) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (unobserved) HandleRPC(context.Context, stats.RPCStats)                         {}
+func (unobserved) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (unobserved) HandleConn(context.Context, stats.ConnStats)                       {}
+
+func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 4
+		seen := &refusals{Handler: unobserved{}, calls: map[string]int{}}
+		figures := NewFigures("a record", nil, func() (int, int, int64) { return 0, 0, 0 })
+		turned := 0
+		c := newCrowd(t, size, Options{Telemetry: seen, Figures: figures, TurnAway: func() time.Duration { turned++; return 3 * time.Second }})
+		inside, outside := c.connect(t), c.connect(t)
+		var all sync.WaitGroup
+		for range size {
+			all.Go(func() {
+				if err := placeOrder(t.Context(), inside); err != nil {
+					t.Errorf("an order inside: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		err := placeOrder(t.Context(), outside)
+		if took := time.Since(began); status.Code(err) != codes.ResourceExhausted || took > 0 {
+			t.Errorf("one call too many: %v after %v, want RESOURCE_EXHAUSTED at once", err, took)
+		}
+		var retry time.Duration
+		for _, detail := range status.Convert(err).Details() {
+			if d, ok := detail.(*errdetails.RetryInfo); ok {
+				retry = d.GetRetryDelay().AsDuration()
+			}
+		}
+		if retry != 3*time.Second {
+			t.Errorf("it is told to come back after %v, want 3 s", retry)
+		}
+		if n := figures.failed[order.ErrOverloaded].Load(); n != 1 || turned != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
+			t.Errorf("counted %d times as an order, %d times as turned away, %v as calls; want once each", n, turned, seen.calls)
+		}
+		if _, err := grpc_health_v1.NewHealthClient(outside).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
+			t.Errorf("a health check finds no place: %v", err)
+		}
+		close(c.letGo)
+		all.Wait()
+		if err := placeOrder(t.Context(), outside); err != nil {
+			t.Errorf("once there is room again: %v", err)
+		}
+	})
+}
+
+func TestOneConnectionMayFillTheRoomAndItsOtherCallsWaitAtTheCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 200
+		c := newCrowd(t, size, Options{})
+		conn := c.connect(t)
+		var all sync.WaitGroup
+		for range 3 * size {
+			all.Go(func() {
+				if err := placeOrder(t.Context(), conn); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := c.ordersPlaced(); n < size {
+			t.Errorf("%d calls are inside, want %d", n, size)
+		}
+		close(c.letGo)
+		all.Wait()
+	})
+}
+
+func TestPlacesAreGivenBackHoweverACallEnds(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(ctx context.Context, c *crowd, conn *grpc.ClientConn){
+		"by its caller": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Millisecond, cancel)
+			_ = placeOrder(ctx, conn)
+		},
+		"by its deadline": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+			defer cancel()
+			_ = placeOrder(ctx, conn)
+		},
+		"before it began": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			ctx, cancel := context.WithTimeout(ctx, time.Nanosecond)
+			defer cancel()
+			_ = placeOrder(ctx, conn)
+		},
+		"by its connection": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			time.AfterFunc(time.Millisecond, func() { _ = conn.Close() })
+			_ = placeOrder(ctx, conn)
+		},
+		"without a message": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true}, oteldemo.CheckoutService_PlaceOrder_FullMethodName)
+			if err == nil {
+				_ = stream.CloseSend()
+				_ = stream.RecvMsg(new(oteldemo.PlaceOrderResponse))
+			}
+		},
+		"with too large a message": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			_, _ = oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &oteldemo.PlaceOrderRequest{UserId: strings.Repeat("x", 2*maxRequest)})
+		},
+		"for want of a method": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			if err := conn.Invoke(ctx, "/oteldemo.CheckoutService/Undo", &oteldemo.Empty{}, &oteldemo.Empty{}); status.Code(err) != codes.Unimplemented {
+				panic(err)
+			}
+		},
+		"by the server, for want of a message": func(ctx context.Context, _ *crowd, conn *grpc.ClientConn) {
+			stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true}, oteldemo.CheckoutService_PlaceOrder_FullMethodName)
+			if err == nil {
+				_ = stream.RecvMsg(new(oteldemo.PlaceOrderResponse))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const size = 8
+				c := newCrowd(t, size, Options{})
+				for range 3 * size {
+					call(t.Context(), c, c.connect(t))
+				}
+				synctest.Wait()
+				time.Sleep(time.Second)
+				before := c.ordersPlaced()
+				var all sync.WaitGroup
+				for range size {
+					conn := c.connect(t)
+					all.Go(func() {
+						if err := placeOrder(t.Context(), conn); err != nil {
+							t.Errorf("afterwards: %v", err)
+						}
+					})
+				}
+				synctest.Wait()
+				if n := c.ordersPlaced() - before; n != size {
+					t.Errorf("afterwards %d calls find room, want %d", n, size)
+				}
+				close(c.letGo)
+				all.Wait()
+			})
+		})
+	}
+}
+
+func TestACallWhoseMessageDoesNotArriveEndsAfterSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 4, Options{})
+		began := time.Now()
+		stream := headersOnly(t, c.connect(t))
+		if err := stream.RecvMsg(new(oteldemo.PlaceOrderResponse)); err == nil {
+			t.Error("a call without a message was answered")
+		}
+		if took := time.Since(began); took < messageTime || took > messageTime+time.Second {
+			t.Errorf("it ended after %v, want %v", took, messageTime)
+		}
+	})
+}
+
+func TestInAFullRoomSlowMessagesGiveWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		close(c.letGo)
+		hostile, alsoHostile, honest := c.connect(t), c.connect(t), c.connect(t)
+		for range size - 2 {
+			headersOnly(t, hostile)
+		}
+		for range 2 {
+			headersOnly(t, alsoHostile)
+		}
+		synctest.Wait()
+		if err := placeOrder(t.Context(), honest); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("messages that may be about to arrive gave way: %v", err)
+		}
+		time.Sleep(2 * slowMessage)
+		if err := placeOrder(t.Context(), alsoHostile); err != nil {
+			t.Errorf("the connection with fewer slow messages: %v", err)
+		}
+		headersOnly(t, hostile) // takes the place again
+		for i := range 4 {
+			if err := placeOrder(t.Context(), honest); err != nil {
+				t.Errorf("order %d of a connection without slow messages: %v", i+1, err)
+			}
+		}
+		if _, err := grpc_health_v1.NewHealthClient(honest).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
+			t.Errorf("a health check: %v", err)
+		}
+	})
+}
+
+func TestMetadataTakesRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 4, Options{})
+		large := metadata.AppendToOutgoingContext(t.Context(), "baggage", strings.Repeat("x", 3*headerUnit-500))
+		conn := c.connect(t)
+		var all sync.WaitGroup
+		all.Go(func() { _ = placeOrder(large, conn) }) // takes three
+		synctest.Wait()
+		if err := placeOrder(large, c.connect(t)); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("12 KiB of metadata twice, with 16 KiB of room for it: %v, want RESOURCE_EXHAUSTED", err)
+		}
+		all.Go(func() {
+			if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+				t.Errorf("a call with little metadata: %v", err)
+			}
+		})
+		synctest.Wait()
+		close(c.letGo)
+		all.Wait()
+	})
+}
+
+func TestHealthChecksThatWatchTakeAShareOfTheRoomAndEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 32
+		c := newCrowd(t, size, Options{})
+		watch := func() (grpc_health_v1.Health_WatchClient, error) {
+			stream, err := grpc_health_v1.NewHealthClient(c.connect(t)).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = stream.Recv()
+			return stream, err
+		}
+		began := time.Now()
+		var first grpc_health_v1.Health_WatchClient
+		for i := range size / watchShare {
+			stream, err := watch()
+			if err != nil {
+				t.Fatalf("watch %d: %v", i+1, err)
+			}
+			if first == nil {
+				first = stream
+			}
+		}
+		if _, err := watch(); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("one watch too many: %v, want RESOURCE_EXHAUSTED", err)
+		}
+		if _, err := first.Recv(); err == nil || time.Since(began) > 2*watchTime {
+			t.Errorf("a watch ends with %v after %v", err, time.Since(began))
+		}
+		if _, err := watch(); err != nil {
+			t.Errorf("a watch after others have ended: %v", err)
+		}
+	})
+}
+
+func BenchmarkCallsThatFindNoRoom(b *testing.B) {
+	refused := refuse(nil, Options{})
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = refused(b.Context(), oteldemo.CheckoutService_PlaceOrder_FullMethodName)
+	}
+}
