@@ -110,8 +110,12 @@ func Find(text, number string) (found []string) {
 	return found
 }
 
-// FindCVV returns where a CVV stands in text as a number of its own. Times, addresses and ids have such digits, too; they
+// FindCVV returns where one of some CVVs stands in text as a number of its own. Times, addresses and ids have such digits, too; they
 // are told by what stands beside them.
-func FindCVV(text, cvv string) []string {
-	return regexp.MustCompile(`[^\n]{0,20}(?:^|[^0-9A-Za-z.:-])0*`+cvv+`(?:$|[^0-9A-Za-z.:-])[^\n]{0,20}`).FindAllString(text, -1)
+func FindCVV(text string, cvvs ...string) (found []string) {
+	alone := regexp.MustCompile(`(?:^|":|[^0-9A-Za-z.:-])0*(?:` + strings.Join(cvvs, "|") + `)(?:$|[^0-9A-Za-z.:-])`)
+	for _, at := range alone.FindAllStringIndex(text, -1) {
+		found = append(found, text[max(0, at[0]-20):min(len(text), at[1]+20)])
+	}
+	return found
 }

@@ -3,16 +3,20 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/cardtest"
 	"checkout/internal/order"
 )
 
@@ -138,4 +142,30 @@ func TestACardInTheWordsOfAnyNeighbourIsMasked(t *testing.T) {
 	addr, _ := replying(t, http.StatusOK, `{"cost_usd":{"currency_code":"USD","units":1,"nanos":4432801561520454}}`)
 	_, err = newCarrier(t, addr, patient).Quote(t.Context(), order.Address{}, nil)
 	wantError(t, err, order.ErrImplausible, "****************")
+}
+
+// The whole of what payment can say of twelve cards, at the one place where it comes in.
+func TestNothingOfACardIsLeftWhateverPaymentSays(t *testing.T) {
+	t.Parallel()
+	const said = "zqzqzq "
+	for i, number := range cardtest.Numbers("45") {
+		cvv := int32(7001 + 37*i)
+		request := &oteldemo.ChargeRequest{CreditCard: &oteldemo.CreditCardInfo{
+			CreditCardNumber: number, CreditCardCvv: cvv, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1,
+		}}
+		for _, s := range slices.Concat(cardtest.Spellings(number), cardtest.Spellings(fmt.Sprint(cvv))) {
+			for code := codes.Canceled; code <= codes.Unauthenticated+1; code++ {
+				for _, before := range []string{"", "Credit card info is invalid. "} {
+					err := withholdCard(t.Context(), oteldemo.PaymentService_Charge_FullMethodName, request, nil, nil,
+						func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+							departures{}.HandleRPC(ctx, &stats.OutHeader{})
+							return status.Error(code, before+said+s.Text)
+						})
+					if text := fmt.Sprint(err, status.Convert(err).Proto()); strings.Contains(text, said) || status.Code(err) != code {
+						t.Fatalf("%v, %s: left is %q", code, s.Name, text)
+					}
+				}
+			}
+		}
+	}
 }

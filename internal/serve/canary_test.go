@@ -21,6 +21,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/admission"
+	"checkout/internal/cardtest"
 	"checkout/internal/demo"
 	"checkout/internal/order"
 	"checkout/internal/rpc"
@@ -28,39 +29,6 @@ import (
 )
 
 // Canaries are card numbers that are looked for afterwards, in all that the service has written anywhere.
-
-// cards are twelve numbers that begin with prefix and have right check digits.
-func cards(prefix string) []string {
-	all := make([]string, 12)
-	for i := range all {
-		all[i] = withCheckDigit(fmt.Sprintf("%s%0*d", prefix, 15-len(prefix), 7_919_003*(i+1)))
-	}
-	return all
-}
-
-// withCheckDigit appends the digit that makes the sum right (ISO/IEC 7812-1).
-func withCheckDigit(digits string) string {
-	sum := 0
-	for i := range len(digits) {
-		d := int(digits[len(digits)-1-i] - '0')
-		if i%2 == 0 {
-			d = 2*d/10 + 2*d%10
-		}
-		sum += d
-	}
-	return fmt.Sprintf("%s%d", digits, (10-sum%10)%10)
-}
-
-// spellings are the ways to write a number that are accepted.
-func spellings(number string) []string {
-	single := strings.Split(number, "")
-	return []string{
-		number,
-		fmt.Sprintf("%s-%s-%s-%s", number[:4], number[4:8], number[8:12], number[12:]),
-		fmt.Sprintf("%s %s %s %s", number[:4], number[4:8], number[8:12], number[12:]),
-		strings.Join(single, " "),
-	}
-}
 
 // sinks are the places that something is written to, and what.
 type sinks map[string]string
@@ -152,9 +120,9 @@ func TestNoCardIsWrittenAnywhere(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_DB": filepath.Join(folder, "orders.db"), "CHECKOUT_TELEMETRY_NAMES": "both", "LOG_LEVEL": "debug"})
 	payment, shipping, email := s.shop.Payment.Neighbour, s.shop.Shipping.Neighbour, s.shop.Email.Neighbour
 	var told answers
-	placed, n, canaries := 0, 0, cards("45")
+	placed, n, canaries := 0, 0, cardtest.Numbers("45")
 	for _, number := range canaries {
-		for _, spelt := range spellings(number) {
+		for _, spelt := range cardtest.Typed(number) {
 			echo := "no luck with " + spelt + " 09/31"
 			for end, trouble := range map[string]func(demo.Trouble){
 				"placed": func(demo.Trouble) {},
@@ -210,9 +178,9 @@ func with(t demo.Trouble, code codes.Code, status int, text string) demo.Trouble
 func TestACardInTheWrongFieldIsInNoTelemetry(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_TELEMETRY_NAMES": "both", "LOG_LEVEL": "debug"})
 	var told strings.Builder
-	canaries, placed := cards("51"), 0
+	canaries, placed := cardtest.Numbers("51"), 0
 	for i, number := range canaries {
-		for _, spelt := range spellings(number) {
+		for _, spelt := range cardtest.Typed(number) {
 			next := func(n int) string { return canaries[(i+n)%len(canaries)] }
 			req := &oteldemo.PlaceOrderRequest{
 				UserId: "user " + spelt, UserCurrency: "EUR", Email: next(1) + "@example.com",
@@ -276,11 +244,11 @@ func TestAPanicTellsNoCard(t *testing.T) {
 	})
 	defer placer.Close(t.Context())
 	var told strings.Builder
-	canaries := cards("45")
+	canaries := cardtest.Numbers("45")
 	for _, place := range []rpc.Placer{placer, careless{}} {
 		client := serveTo(t, tel, tel.Placer(place))
 		for _, number := range canaries {
-			for _, spelt := range spellings(number) {
+			for _, spelt := range cardtest.Typed(number) {
 				req := request("ada", "USD")
 				req.CreditCard.CreditCardNumber = spelt
 				_, err := client.PlaceOrder(traced(t.Context()), req)
