@@ -51,6 +51,8 @@ var (
 	ErrRefused = errors.New("refused")
 	// ErrUnsent: certainly nothing was done. The request never left this process, or was turned away before it was looked at.
 	ErrUnsent = errors.New("not done")
+	// ErrGivenUp: the step is not tried again by itself. The order requires an operator.
+	ErrGivenUp = errors.New("given up")
 	// ErrFenced: the order has been taken over by somebody else.
 	ErrFenced = errors.New("taken over")
 	// ErrNotFound: there is no such order. It never was, or its retention is over.

@@ -75,8 +75,8 @@ func instruments() []instrument {
 		{metricActive, gauge, "{order}", nil, "Orders that have been let in and whose money and parcel are not settled yet.", nil},
 		{metricUnfinished, gauge, "{order}", nil, "Orders on record that are not over, by state. Replicas that share a record all report the same.", by(stateKey)},
 		{metricOldest, gauge, "s", nil, "How long ago the oldest order of those in a state was placed; 0 when there is none.", by(stateKey)},
-		{metricOwed, gauge, "{delivery}", nil, "What is owed to placed orders: carts to settle, letters and events to send.", by(deliveryKey)},
-		{metricOldestOwed, gauge, "s", nil, "How long ago the oldest order was placed that something is owed to; 0 when there is none.", by(deliveryKey)},
+		{metricOwed, gauge, "{delivery}", nil, "Pending deliveries of placed orders: carts to empty, e-mails and events to send.", by(deliveryKey)},
+		{metricOldestOwed, gauge, "s", nil, "How long ago the oldest order with a pending delivery was placed; 0 when there is none.", by(deliveryKey)},
 		{metricLimit, gauge, "{order}", nil, "How many orders may be under way at present.", nil},
 		{metricTurnedAway, counter, "{order}", nil, "Orders that were turned away because too many were under way.", nil},
 

@@ -180,19 +180,11 @@ func failures() [17]failure {
 	}
 }
 
-// deliveryRefused is that an e-mail or an event of a placed order is refused for good. No call fails by it.
-func deliveryRefused() failure {
-	return failure{kind: order.ErrRefused, name: "delivery_refused", level: slog.LevelError, rests: true}
-}
-
 // failureOf is the failure that err is, by its kind rather than by what caused it.
 func failureOf(err error) failure {
 	kind := err
 	if e, ok := errors.AsType[*order.Error](err); ok {
 		kind = e.Kind
-		if e.Kind == order.ErrUnavailable && errors.Is(e.Err, order.ErrRefused) {
-			return deliveryRefused()
-		}
 	}
 	all := failures()
 	for _, f := range all {

@@ -230,11 +230,11 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 
 // Report logs a failure that no caller waits for, of the order named or, with "", of the search for orders. While
 // something is away every order meets the same failure, so that of each kind there is one line a minute; an order that
-// needs a person has a line of its own.
+// requires an operator has a line of its own.
 func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
-	f := t.explain(err)
+	f := t.heldUp(err)
 	skipped := 0
-	if asked := f.step == order.StepLookup || f.step == order.StepReverse; !f.rests || asked { // it is asked again
+	if !f.rests {
 		var ok bool
 		if skipped, ok = t.limited(report{f.step, f.name}); !ok {
 			return
@@ -282,6 +282,22 @@ func (t *Telemetry) explain(err error) explanation {
 	}
 	if x.id != "" {
 		x.attrs = t.names.add(x.attrs, orderID.is(string(x.id)))
+	}
+	return x
+}
+
+// givenUp is the error.type of a step that is not tried again by itself.
+const givenUp = "given_up"
+
+// heldUp explains why an order does not go on, when no caller waits for it.
+func (t *Telemetry) heldUp(err error) explanation {
+	x := t.explain(err)
+	switch {
+	case errors.Is(err, order.ErrGivenUp):
+		x.name, x.rests = givenUp, true
+		x.attrs[0] = errorType.String(givenUp) // explain puts it first
+	case x.step == order.StepLookup, x.step == order.StepReverse:
+		x.rests = false // it is asked again
 	}
 	return x
 }

@@ -274,10 +274,13 @@ func TestWhatNobodyWaitsForIsReportedOnceAMinute(t *testing.T) {
 		shipping := &order.Error{Kind: order.ErrUnavailable, Step: order.StepShip, OrderID: "o-1", Err: errors.New("someone@example.com moved")}
 		mail := fmt.Errorf("email: %w", context.DeadlineExceeded)
 		stuck := &order.Error{Kind: order.ErrUnshippable, Step: order.StepShip, OrderID: "o-3", Err: errors.New("no")}
-		large := fmt.Errorf("events: publish order o-4: %w: MESSAGE_TOO_LARGE", order.ErrRefused)
-		r.Report(t.Context(), "o-3", stuck)
-		r.Report(t.Context(), "o-3", stuck)
-		r.Report(t.Context(), "o-4", &order.Error{Kind: order.ErrUnavailable, Step: order.StepPublish, OrderID: "o-4", Err: large})
+		letter := &order.Error{Kind: order.ErrUnavailable, Step: order.StepEmail, OrderID: "o-4", Err: fmt.Errorf("%w: answered 400", order.ErrGivenUp)}
+		lookup := &order.Error{Kind: order.ErrInDoubt, Step: order.StepLookup, OrderID: "o-5", Err: order.ErrGivenUp}
+		for range 2 {
+			for id, err := range map[order.ID]error{"o-3": stuck, "o-4": letter, "o-5": lookup} {
+				r.Report(t.Context(), id, err)
+			}
+		}
 		for range 121 { // seconds: the first, and two more
 			r.Report(t.Context(), "o-1", shipping)
 			r.Report(t.Context(), "o-2", mail)
@@ -289,10 +292,11 @@ func TestWhatNobodyWaitsForIsReportedOnceAMinute(t *testing.T) {
 			got[key] = append(got[key], line["skipped"])
 		}
 		want := map[string][]any{
-			"ERROR order held up o-2 <nil> timeout email: context deadline exceeded\n":                                              {nil, 59.0, 59.0},
-			"ERROR order held up o-1 ship unavailable unavailable: *** moved\n":                                                     {nil, 59.0, 59.0},
-			"ERROR order held up o-3 ship shipping_refused shipping refused: no\n":                                                  {nil, nil},
-			"ERROR order held up o-4 publish delivery_refused unavailable: events: publish order o-4: refused: MESSAGE_TOO_LARGE\n": {nil},
+			"ERROR order held up o-2 <nil> timeout email: context deadline exceeded\n":     {nil, 59.0, 59.0},
+			"ERROR order held up o-1 ship unavailable unavailable: *** moved\n":            {nil, 59.0, 59.0},
+			"ERROR order held up o-3 ship shipping_refused shipping refused: no\n":         {nil, nil},
+			"ERROR order held up o-4 email given_up unavailable: given up: answered 400\n": {nil, nil},
+			"ERROR order held up o-5 lookup given_up payment outcome unknown: given up\n":  {nil, nil},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("lines, and how many each stands for (-want +got):\n%s", diff)

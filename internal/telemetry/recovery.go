@@ -30,7 +30,7 @@ func (t *Telemetry) Resumed(ctx context.Context, o *order.Order) (context.Contex
 	return ctx, func(err error) {                            //nolint:spancheck // see above
 		span.SetAttributes(t.names.tell(orderReached.is(o.State.String()))...)
 		if err != nil {
-			x := t.explain(err)
+			x := t.heldUp(err)
 			span.SetAttributes(x.attrs...)
 			span.SetStatus(codes.Error, x.text) // whoever is to blame, the order has not gone on
 		}
