@@ -87,7 +87,7 @@ func (c *Config) settings() []setting {
 		{"EMAIL_ADDR", base{&c.Email}, must, "base `URL` of the e-mail service; http:// may be left out"},
 		{"PAYMENT_MODE", choice{&c.PaymentMode, []string{"stock", "keyed"}}, may, "what the payment service can do: `stock|keyed`; keyed honours idempotency keys and serves checkout.v1.PaymentLedger"},
 		{"SHIPPING_MODE", choice{&c.ShippingMode, []string{"stock", "keyed"}}, may, "what the shipping service can do: `stock|keyed`; keyed honours idempotency keys, so that an order is one parcel however often it is sent"},
-		{"CHECKOUT_SHIP_ATTEMPTS", integer{&c.ShipAttempts, 1, 100}, may, "attempts to ship an order that may each have sent a parcel, at most, with SHIPPING_MODE=stock; then it needs an operator"},
+		{"CHECKOUT_SHIP_ATTEMPTS", integer{&c.ShipAttempts, 1, 100}, may, "attempts to ship an order that may each have sent a parcel, at most, with SHIPPING_MODE=stock; then it requires an operator"},
 		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: orders make no events"},
 		{"KAFKA_TOPIC", text{&c.KafkaTopic}, may, "`topic` of the orders' events"},
 		{"FLAGD_HOST", text{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
