@@ -105,7 +105,7 @@ func (f *flight) collect(ctx context.Context, made <-chan delivery, pending int)
 			case d.is != CartSettled && (errors.Is(d.err, ErrRefused) || time.Since(o.Changed) > patience):
 				o.Undeliverable |= d.is
 				o.failed(d.step, d.err)
-				f.report(ctx, &Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: d.err})
+				f.report(ctx, &Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: fmt.Errorf("%w: %w", ErrGivenUp, d.err)})
 			default:
 				failed = append(failed, d)
 			}

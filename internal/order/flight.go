@@ -315,8 +315,11 @@ func (f *flight) park(ctx context.Context, step Step, cause error) error {
 	if o.State == Charged && o.ShipAttempts > 0 {
 		reason = fmt.Sprintf("shipped or not? %d attempts, last: %s", o.ShipAttempts, reason)
 	}
-	err := f.record(ctx, Parked, reason)
-	return &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: errors.Join(cause, err)}
+	failure := &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: fmt.Errorf("%w: %w", ErrGivenUp, cause)}
+	if err := f.record(ctx, Parked, reason); err != nil { // it is tried once more
+		failure.Err = errors.Join(cause, err)
+	}
+	return failure
 }
 
 // save records the order as it is.
