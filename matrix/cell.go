@@ -34,6 +34,8 @@ const (
 	// calm is how long orders may take to come to rest once nothing goes wrong any more. Back-off may take longer: that is no
 	// violation, but what is on record must be so.
 	calm = 3 * time.Second
+	// askTime is how long it may take until a payment service that can be asked was asked.
+	askTime = 20 * time.Second
 )
 
 // cell is one mode of one step.
@@ -106,7 +108,7 @@ func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, er
 	process.Pause(ctx, 50*time.Millisecond)
 	r.hits = f.hits.Load()
 	f.heal()
-	e.record, e.recording = settled(ctx, service)
+	e.record, e.recording = o.settled(ctx, service)
 	if u, err := service.Usage(); err == nil { // when it has died that is noticed below
 		e.rss = u.Peak
 	}
@@ -239,26 +241,31 @@ func total(o *oteldemo.OrderResult) *oteldemo.Money {
 }
 
 // settled waits until no order is on its way, for a while, and returns the states of all.
-func settled(ctx context.Context, service *process.Service) (map[string]checkoutv1.OrderState, error) {
+func (o options) settled(ctx context.Context, service *process.Service) (map[string]checkoutv1.OrderState, error) {
 	conn, err := process.Connect(service.Admin)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	for end := time.Now().Add(calm); ; {
-		states, resting, err := states(ctx, conn)
-		if err == nil && resting || time.Now().After(end) || !process.Pause(ctx, 50*time.Millisecond) {
+	began := time.Now()
+	for {
+		states, resting, asking, err := states(ctx, conn)
+		patience := calm
+		if asking && o.keyed {
+			resting, patience = false, askTime
+		}
+		if err == nil && resting || time.Since(began) > patience || !process.Pause(ctx, 50*time.Millisecond) {
 			return states, err
 		}
 	}
 }
 
-func states(ctx context.Context, conn ggrpc.ClientConnInterface) (_ map[string]checkoutv1.OrderState, resting bool, err error) {
+func states(ctx context.Context, conn ggrpc.ClientConnInterface) (_ map[string]checkoutv1.OrderState, resting, asking bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	page, err := checkoutv1.NewOrderServiceClient(conn).ListOrders(ctx, &checkoutv1.ListOrdersRequest{PageSize: 100})
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	resting = true
 	states := make(map[string]checkoutv1.OrderState)
@@ -267,10 +274,12 @@ func states(ctx context.Context, conn ggrpc.ClientConnInterface) (_ map[string]c
 		switch order.GetState() {
 		case checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED, checkoutv1.OrderState_REFUNDING:
 			resting = false
+		case checkoutv1.OrderState_IN_DOUBT:
+			asking = true
 		default:
 		}
 	}
-	return states, resting, nil
+	return states, resting, asking, nil
 }
 
 // secret finds the CVV where it is a word of its own, and no part of an id.

@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -146,13 +147,19 @@ func Connect(addr string, options ...grpc.DialOption) (*grpc.ClientConn, error) 
 	}, options...)...)
 }
 
-// FreePort is a TCP port of the loopback interface that was free a moment ago, for a program that cannot report which port it has
-// taken. It is below those that the system gives to outgoing connections, one of which might take it meanwhile.
+// ports counts the ports that FreePort has tried, so that it gives none out twice: between the moment when a port was seen
+// to be free and that when a child takes it, another child may be looking for one.
+var ports atomic.Uint32 //nolint:gochecknoglobals // ports belong to the whole process
+
+// FreePort is a TCP port of the loopback interface that was free a moment ago, for a program that cannot report which port it
+// has taken. It is below those that the system gives to outgoing connections, one of which might take it meanwhile.
 func FreePort(ctx context.Context) (string, error) {
+	const low, count = 10_000, 20_000
 	var failures []error
-	for range 20 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000)) //nolint:gosec // any port will do
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+	for range 100 {
+		n := uint32(os.Getpid()*101) + ports.Add(1) //nolint:gosec // it may wrap around
+		port := strconv.Itoa(low + int(n%count))
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
 		if err == nil {
 			return port, l.Close()
 		}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -141,5 +142,48 @@ func TestAColdCopyIsTheSameProgram(t *testing.T) {
 	}
 	if info, err := os.Stat(cold); err != nil || info.Mode()&0o100 == 0 {
 		t.Errorf("it cannot be executed: %v (%v)", info.Mode(), err)
+	}
+}
+
+func TestAPortIsGivenOutOnce(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for range 200 {
+		port, err := FreePort(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen[port] {
+			t.Errorf("port %s was given out twice", port)
+		}
+		seen[port] = true
+	}
+}
+
+func TestAProgramIsStartedWatchedAndStopped(t *testing.T) {
+	t.Parallel()
+	var output strings.Builder
+	p, err := Start(Spec{Path: "/bin/sh", Args: []string{"-c", `trap 'echo "$WORD"; exit 0' TERM; while :; do sleep 0.01; done`}, Environ: map[string]string{"WORD": "bye"}, Output: &output})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Alive() {
+		t.Error("it has ended by itself")
+	}
+	if runtime.GOOS == "linux" {
+		if u, err := p.Usage(); err != nil || u.RSS <= 0 {
+			t.Errorf("%d bytes resident (%v)", u.RSS, err)
+		}
+	}
+	p2, err := Start(Spec{Path: "/bin/sh", Args: []string{"-c", "exit 3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p2.Stop(); err == nil || !strings.Contains(p2.Ended(), "3") {
+		t.Errorf("a program that ended with 3 was stopped without an error (%v, %s)", err, p2.Ended())
+	}
+	p.Kill()
+	if p.Alive() {
+		t.Error("it was killed, and lives")
 	}
 }
