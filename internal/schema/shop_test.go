@@ -135,6 +135,7 @@ func unmet() map[string]string {
 		"event.log.panic":                           elsewhere,
 		"event.log.questionable":                    elsewhere,
 		"event.log.certificate_not_reloaded":        byHand,
+		"event.log.core_dumps":                      byHand,
 		"event.log.token_refused":                   byHand,
 		"event.log.record_cleanup":                  byHand,
 		"event.log.record_open: url":                "it takes a PostgreSQL",
