@@ -6,6 +6,7 @@ import "slices"
 
 const (
 	flight  = "../order/flight.go"
+	ship    = "../order/ship.go"
 	place   = "../order/place.go"
 	again   = "../order/again.go"
 	deliver = "../order/deliver.go"
@@ -15,7 +16,7 @@ const (
 )
 
 // bugs are the mistakes that the checker must notice.
-func bugs() []bug { return slices.Concat(onTheWay(), afterwards(), asking(), recording()) }
+func bugs() []bug { return slices.Concat(onTheWay(), shipping(), afterwards(), asking(), recording()) }
 
 // onTheWay are mistakes with the money and the parcel.
 func onTheWay() []bug {
@@ -71,16 +72,6 @@ func onTheWay() []bug {
 			"		err = f.record(ctx, to, o.Reason)\n",
 		},
 		{
-			"a carrier who is away has refused", flight,
-			"		case errors.Is(err, ErrRefused):\n			return f.unshippable(ctx, err)",
-			"		case err != nil:\n			return f.unshippable(ctx, err)",
-		},
-		{
-			"the parcel's number is forgotten", flight,
-			"			o.TrackingID = tracking\n",
-			"			_ = tracking\n",
-		},
-		{
 			"others may take an order before its step can end", flight,
 			"	return lease\n}",
 			"	return lease / 8\n}",
@@ -104,6 +95,77 @@ func onTheWay() []bug {
 			"a place is not given back", flight,
 			"		release(err) // before the answer",
 			"		// before the answer",
+		},
+	}
+}
+
+// shipping are mistakes with the parcel, and with what is known of it.
+func shipping() []bug {
+	return []bug{
+		{
+			"a carrier who is away has refused", ship,
+			"		case errors.Is(err, ErrRefused):\n			return f.unshippable(ctx, err)",
+			"		case err != nil:\n			return f.unshippable(ctx, err)",
+		},
+		{
+			"the parcel's number is forgotten", ship,
+			"			o.TrackingID = tracking\n",
+			"			_ = tracking\n",
+		},
+		{
+			"an attempt to ship is made that is not on record", ship,
+			"	if err := f.save(ctx, Charged, lease); err != nil {\n",
+			"	if err := error(nil); err != nil {\n",
+		},
+		{
+			"the receipt is recorded without the attempt to ship that follows", flight,
+			"	if ships {\n		o.ShipAttempts++\n	}\n",
+			"",
+		},
+		{
+			"attempts to ship are not counted on", ship,
+			"	o.ShipAttempts++\n	o.Reason",
+			"	o.Reason",
+		},
+		{
+			"what may have been shipped is taken for not shipped", ship,
+			"		case f.ShipAttempts > 0 && !errors.Is(err, ErrUnsent):\n",
+			"		case f.ShipAttempts > 0 && errors.Is(err, ctx.Err()):\n",
+		},
+		{
+			"what certainly was not shipped counts as an attempt", ship,
+			"		f.order.ShipAttempts--\n",
+			"",
+		},
+		{
+			"the limit of attempts is not looked at after a crash", ship,
+			"	case o.ShipAttempts >= f.ShipAttempts:\n",
+			"	case o.ShipAttempts >= f.ShipAttempts && o.Reason != \"\":\n",
+		},
+		{
+			"a refusal tells that the attempts before it have made no parcel", ship,
+			"	if f.order.ShipAttempts > 0 {\n		return f.park",
+			"	if f.order.ShipAttempts > 10 {\n		return f.park",
+		},
+		{
+			"an order that is shipped again has had all its attempts", resolve,
+			"			o.ShipAttempts = 0\n",
+			"",
+		},
+		{
+			"an operator need not say which parcel it is", resolve,
+			"	case trackingID == \"\":\n",
+			"	case o.TransactionID == trackingID:\n",
+		},
+		{
+			"an order that was never charged is cancelled for a few seconds only", place,
+			"			f.testify(ctx)\n",
+			"",
+		},
+		{
+			"what the payment service has not been sent is recorded for a few seconds only", flight,
+			"		f.unrecorded = &Event{State: to, Problem: brief(cause)}\n",
+			"",
 		},
 	}
 }
@@ -138,8 +200,28 @@ func afterwards() []bug {
 		},
 		{
 			"a delivery that fails is taken for done", deliver,
-			"if d.err != nil && !errors.Is(d.err, ErrRefused) {",
-			"if d.err != nil && d.is == CartSettled {",
+			"			case d.err == nil:\n",
+			"			case d.err == nil || d.is != CartSettled:\n",
+		},
+		{
+			"a delivery that is refused is taken for done", deliver,
+			"			case d.err == nil:\n",
+			"			case d.err == nil || errors.Is(d.err, ErrRefused):\n",
+		},
+		{
+			"a delivery is given up when it fails", deliver,
+			"time.Since(o.Changed) > patience):\n",
+			"d.err != nil):\n",
+		},
+		{
+			"an order whose deliveries were given up is completed", deliver,
+			"		return f.record(ctx, Undelivered, o.undelivered())\n",
+			"		return f.record(ctx, Completed, \"\")\n",
+		},
+		{
+			"what was delivered, or is pending, can be skipped", resolve,
+			"	if deliveries == 0 || !o.Undeliverable.Has(deliveries) {\n",
+			"	if deliveries == 0 {\n",
 		},
 	}
 }
@@ -183,6 +265,11 @@ func asking() []bug {
 // recording are mistakes of a store.
 func recording() []bug {
 	return []bug{
+		{
+			"the store forgets the cancelling of what it does not know", double,
+			"			r = &row{}\n			r.put(o, hold)\n			s.rows = append(s.rows, r)\n		case",
+			"			return nil\n		case",
+		},
 		{
 			"the store does not compare epochs", double,
 			"case r.order.Epoch == o.Epoch && r.order.State == from:",

@@ -114,6 +114,7 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 	case early:
 		return nil
 	case a.net() == 0 && o.TransactionID == "" && len(a.taken) == 0:
+		w.remembered(o)
 		return resolve(order.NotPaid, "")
 	case unshippable || w.verdicts[o.ID] == order.PaidBack:
 		a.returned = len(a.taken) // by hand, at the payment service
@@ -173,9 +174,9 @@ func (op operator) deliver(p *process, o *order.Order, note order.Note) func(con
 // mistake tells the service something that its record knows to be wrong.
 func (op operator) mistake(p *process, o *order.Order, note order.Note) func(context.Context) error {
 	w := op.w
-	verdict, tx := one(op.dice, order.NotPaid, order.Paid, order.Shipped), "tx of another order"
+	verdict, tx := one(op.dice, order.NotPaid, order.Paid, order.Shipped, order.SkipDeliveries), "tx of another order"
 	return func(ctx context.Context) error {
-		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: verdict, TransactionID: tx}, note)
+		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: verdict, TransactionID: tx, Skip: order.CartSettled}, note)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if err == nil {

@@ -29,6 +29,7 @@ type plan struct {
 	seed                      uint64
 	keyed                     bool // the payment service honours keys, and has a ledger
 	attempts                  int  // to ship an order that may each make a parcel; 0: the carrier honours keys
+	fussy                     bool // the carrier refuses an order that it has shipped
 	broker                    bool
 	fault, crash, asleep, cut float64 // the chance of each, a call
 	outages                   [neighbours]window
@@ -52,6 +53,7 @@ func newPlan(seed uint64, without set) plan {
 	p := plan{seed: seed, keyed: seed%2 == 0, without: without}
 	d := p.hash("plan").dice()
 	p.attempts = one(d, 0, 0, 0, 1, 2, 3)
+	p.fussy = p.attempts > 0 && d.chance(0.3)
 	p.broker = d.chance(0.95)
 	p.users = 1 + d.IntN(3)
 	p.fault = one(d, 0, 0.02, 0.05, 0.1, 0.25)

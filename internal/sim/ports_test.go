@@ -130,19 +130,22 @@ func (p *process) Ship(ctx context.Context, id order.ID, to order.Address, _ []o
 	if w.plan.attempts == 0 {
 		not = 0
 	}
-	unmade := func() {}
+	w.mu.Lock()
+	unmade := p.shipping(id)
+	w.mu.Unlock()
 	tracking, err := pass(ctx, p, call[string]{
 		to: theCarrier, name: "ship", about: name, limit: shipLimit, not: not,
-		sent: func() {
-			p.entitled("ship", id, order.Charged)
-			unmade = p.shipping(id)
-		},
+		sent: func() { p.entitled("ship", id, order.Charged) },
 		act: func() (string, error) {
 			if to.City == nowhere {
 				return "", refused("nobody goes to %s", nowhere)
 			}
 			if sent := w.parcels[id]; len(sent) > 0 && w.plan.attempts == 0 {
 				return sent[0], nil
+			}
+			if len(w.parcels[id]) > 0 && w.plan.fussy {
+				w.saw("a second parcel refused")
+				return "", refused("it was shipped before")
 			}
 			tracking := fmt.Sprintf("parcel %d of %s", len(w.parcels[id])+1, name)
 			w.parcels[id] = append(w.parcels[id], tracking)
@@ -172,6 +175,9 @@ func (p *process) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 		not = 0
 	}
 	number, _, _, _ := card.Reveal()
+	w.mu.Lock()
+	delete(w.witnesses, id)
+	w.mu.Unlock()
 	tx, err := pass(ctx, p, call[string]{
 		to: thePayment, name: "charge", about: name, limit: chargeLimit, not: not,
 		sent: func() {
@@ -181,6 +187,9 @@ func (p *process) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 		act: func() (string, error) { return w.charge(id, name, amount, number) },
 	})
 	if errors.Is(err, errAway) && w.plan.hash("unsent").text(name).dice().chance(0.5) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.witnesses[id] = p
 		return "", fmt.Errorf("%w: %w", order.ErrUnsent, err)
 	}
 	return tx, err
@@ -252,6 +261,7 @@ func (p *process) Confirm(ctx context.Context, o *order.Order) error {
 		act: func() (bool, error) {
 			if strings.HasSuffix(to, noMail) {
 				p.w.saw("e-mail refused for good")
+				p.w.refusals[id] |= order.EmailSent
 				return false, refused("no such mailbox")
 			}
 			p.w.letters[id]++
@@ -274,6 +284,7 @@ func (p *process) Publish(ctx context.Context, o *order.Order) error {
 		act: func() (bool, error) {
 			if state == noEvent {
 				p.w.saw("event refused for good")
+				p.w.refusals[id] |= order.EventPublished
 				return false, refused("message too large")
 			}
 			p.w.events[id] = append(p.w.events[id], says)

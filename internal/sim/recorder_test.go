@@ -29,6 +29,7 @@ func (p *process) Open(ctx context.Context, o *order.Order, hold time.Duration, 
 				w.saw("a rival")
 			case err == nil && !known:
 				w.masters[opened.ID] = p
+				w.witnesses[opened.ID] = p // until it charges
 				w.saw(opened.State.String())
 				w.opening(&opened)
 			}
@@ -52,7 +53,7 @@ func (p *process) Save(ctx context.Context, o *order.Order, from order.State, ho
 				if q := w.masters[saved.ID]; q != p && !alike(before, &saved) {
 					w.bad("I1", w.name(saved.ID), "saved by %s, after it was taken over by %s", p.name, q.name)
 				}
-				w.saved(before, &saved)
+				w.saved(before, &saved, hold)
 			}
 			return nothing{}, err
 		},
@@ -74,7 +75,7 @@ func (p *process) Cancel(ctx context.Context, o *order.Order, hold time.Duration
 			case err == nil && before == nil:
 				w.masters[cancelled.ID] = p
 			case err == nil:
-				w.saved(before, &cancelled)
+				w.saved(before, &cancelled, hold)
 			}
 			return nothing{}, err
 		},
@@ -95,6 +96,9 @@ func (p *process) Claim(ctx context.Context, lane order.Queue, limit int, hold t
 					w.saw("taken over by the other replica")
 				}
 				w.masters[o.ID] = p
+				if s := w.shipment(o.ID); s.leased {
+					s.interrupted++
+				}
 				p.tell("takes over", w.name(o.ID), none, nil)
 			}
 			return claimed, err

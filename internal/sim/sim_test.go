@@ -131,7 +131,7 @@ func sometimes() []string {
 		"charging", "charged", "placed", "completed", "declined", "cancelled", "in_doubt", "refunding", "refunded", "parked",
 		"OK without a parcel", "refunded after an OK", "joined by key", "joined by no key",
 		"an empty cart was answered by the order before", "a cart filled later was left alone", "a cart was left as it was",
-		"e-mail refused for good", "event refused for good", "undelivered", "certainly not shipped", "perhaps shipped", "reported",
+		"e-mail refused for good", "event refused for good", "undelivered", "certainly not shipped", "perhaps shipped", "a second parcel refused", "reported",
 		"a person retries", "a person says paid", "a person says not paid", "a person says paid back", "a wrong verdict refused",
 		"an operator says ship again", "an operator says shipped of a shipment", "an operator says paid back of a shipment",
 		"an operator has a delivery tried again", "an operator skips a delivery",

@@ -23,7 +23,7 @@ func (w *world) opening(o *order.Order) {
 }
 
 // saved looks at a change of the record.
-func (w *world) saved(before, after *order.Order) {
+func (w *world) saved(before, after *order.Order, hold time.Duration) {
 	name := w.name(after.ID)
 	w.saw(after.State.String())
 	if before.State != after.State && !leads(before.State, after.State) {
@@ -32,9 +32,8 @@ func (w *world) saved(before, after *order.Order) {
 	if after.State == order.Placed && before.State != order.Placed && before.State != order.Undelivered {
 		w.placed[after.ID] = time.Now()
 	}
-	if before.State == order.Parked && after.State == order.Charged && after.ShipAttempts == 0 {
-		w.shipments[after.ID] = append(w.shipments[after.ID], 0)
-	}
+	w.counted(before, after, hold)
+	w.givenUp(before, after)
 	if after.State == order.Cancelled && strings.Contains(after.Reason, "too late") {
 		w.saw("too late to charge")
 	}
@@ -47,23 +46,68 @@ func (w *world) saved(before, after *order.Order) {
 	}
 }
 
-// shipping counts an attempt to ship that leaves, and wants it to be on record already. It returns what takes it back, when it
-// certainly has made no parcel. The attempts of a process that was asleep were counted by others, too.
+// shipment is what is known of the attempts to ship an order since it was paid, or since an operator had it shipped again.
+type shipment struct {
+	made        int  // attempts that may have made a parcel, of those who held the order
+	interrupted int  // take-overs from somebody who may have been about to make one
+	leased      bool // the order was last saved by somebody who is working on it
+}
+
+// shipment is the order's latest one.
+func (w *world) shipment(id order.ID) *shipment {
+	if len(w.shipments[id]) == 0 {
+		w.shipments[id] = []*shipment{{}}
+	}
+	return w.shipments[id][len(w.shipments[id])-1]
+}
+
+// shipping counts an attempt to ship, and wants it to be on record already. It returns what takes it back, when
+// it certainly has made no parcel.
 func (p *process) shipping(id order.ID) (unmade func()) {
 	w := p.w
 	o := w.on(id)
-	if o == nil || w.masters[id] != p {
+	if o == nil || w.masters[id] != p || p.life.Err() != nil { // it was asleep, and its attempt is on record; or it is dead
 		return func() {}
 	}
-	if len(w.shipments[id]) == 0 {
-		w.shipments[id] = []int{0}
+	s := w.shipment(id)
+	s.made++
+	if w.plan.attempts > 0 && (s.made > o.ShipAttempts || s.made > w.plan.attempts) {
+		w.bad("I2", w.name(id), "attempt %d to ship it of %d, and on record are %d", s.made, w.plan.attempts, o.ShipAttempts)
 	}
-	made := &w.shipments[id][len(w.shipments[id])-1]
-	*made++
-	if w.plan.attempts > 0 && (*made > o.ShipAttempts || *made > w.plan.attempts) {
-		w.bad("I2", w.name(id), "attempt %d to ship it of %d, and on record are %d", *made, w.plan.attempts, o.ShipAttempts)
+	return func() { s.made-- }
+}
+
+// counted wants no attempt on record that was not made, and is not going to be.
+func (w *world) counted(before, after *order.Order, hold time.Duration) {
+	if before.State == order.Parked && after.State == order.Charged && after.ShipAttempts == 0 {
+		w.shipments[after.ID] = append(w.shipments[after.ID], &shipment{})
 	}
-	return func() { *made-- }
+	s, underWay := w.shipment(after.ID), 0
+	s.leased = hold == 30*time.Second
+	if s.leased {
+		underWay = 1
+	}
+	if after.State == order.Charged || after.State == order.Parked {
+		if after.ShipAttempts > s.made+s.interrupted+underWay {
+			w.bad("I2", w.name(after.ID), "%d attempts to ship it are on record, %d were made, %d interrupted, %d are under way", after.ShipAttempts, s.made, s.interrupted, underWay)
+		}
+	}
+}
+
+// givenUp wants a delivery to be given up only when it was refused, or after a day.
+func (w *world) givenUp(before, after *order.Order) {
+	if wrong := after.Undeliverable &^ before.Undeliverable &^ w.refusals[after.ID]; wrong != 0 && time.Since(before.Changed) < 24*time.Hour {
+		w.bad("I4", w.name(after.ID), "deliveries %b were given up after %v", wrong, time.Since(before.Changed))
+	}
+}
+
+// remembered wants no order to wait for an operator because a process did not record what it alone knows: that nothing was
+// charged.
+func (w *world) remembered(o *order.Order) {
+	p := w.witnesses[o.ID]
+	if o.State == order.InDoubt && p != nil && p.life.Err() == nil && !p.closing && w.age() > w.plan.heal+time.Minute {
+		w.bad("I3", w.name(o.ID), "is in doubt, and %s knows that it was not charged", p.name)
+	}
 }
 
 // discreet wants no card and no address in a text.

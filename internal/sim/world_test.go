@@ -30,7 +30,9 @@ type world struct {
 	masters   map[order.ID]*process
 	accounts  map[order.ID]*account
 	parcels   map[order.ID][]string       // tracking ids
-	shipments map[order.ID][]int          // attempts that may have made a parcel, from one decision of an operator to ship to the next
+	shipments map[order.ID][]*shipment    // one more each time that an operator has it shipped again
+	refusals  map[order.ID]order.Delivery // deliveries that were refused for good
+	witnesses map[order.ID]*process       // who knows that the order was not charged
 	skipped   map[order.ID]order.Delivery // by operators
 	letters   map[order.ID]int
 	events    map[order.ID][]string // what they say
@@ -56,7 +58,7 @@ func newWorld(p plan, record book) *world {
 		names: map[order.ID]string{}, opened: map[string]int{}, masters: map[order.ID]*process{},
 		accounts: map[order.ID]*account{}, parcels: map[order.ID][]string{}, letters: map[order.ID]int{},
 		events: map[order.ID][]string{}, carts: map[string]*cart{}, quotes: map[string][]int64{}, placed: map[order.ID]time.Time{},
-		verdicts: map[order.ID]order.Verdict{}, shipments: map[order.ID][]int{}, skipped: map[order.ID]order.Delivery{},
+		verdicts: map[order.ID]order.Verdict{}, shipments: map[order.ID][]*shipment{}, refusals: map[order.ID]order.Delivery{}, witnesses: map[order.ID]*process{}, skipped: map[order.ID]order.Delivery{},
 		seen: map[string]int{}, over: make(chan struct{}), story: story{print: p.print},
 	}
 }
