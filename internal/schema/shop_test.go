@@ -140,6 +140,8 @@ func unmet() map[string]string {
 		"event.log.record_cleanup":                  byHand,
 		"event.log.record_open: url":                "it takes a PostgreSQL",
 		"event.log.record_unread":                   byHand,
+		"event.log.record_ready":                    elsewhere,
+		"event.log.record_unready":                  elsewhere,
 		"event.log.resource_unknown":                byHand,
 		"event.log.signal_off":                      byHand,
 		"event.log.telemetry_lost: skipped":         masses,

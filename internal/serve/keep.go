@@ -18,8 +18,10 @@ const (
 	// are deleted in one go, so that no order waits long for it.
 	purgeEvery = 10 * time.Minute
 	purgeSize  = 500
-	// readyEvery is how often the record is asked whether it takes new orders.
-	readyEvery = time.Second
+	// readyEvery is how often the record is asked whether it takes new orders, and how long it may take to answer.
+	// readyFailures is how many failures in a row it takes to be NOT_SERVING.
+	readyEvery    = time.Second
+	readyFailures = 3
 )
 
 // keep runs what orders need beside themselves: recovery, the clean-up of the record, and word of whether it works. It
@@ -35,7 +37,8 @@ func keep(ctx context.Context, placer *order.Placer, record record, h *health.Se
 		every(ctx, purgeEvery, func() { purge(ctx, record, log) })
 	})
 	all.Go(func() {
-		every(ctx, readyEvery, func() { h.SetServingStatus("", readiness(ctx, record)) })
+		r := readiness{record: record, health: h, log: log}
+		every(ctx, readyEvery, func() { r.probe(ctx) })
 	})
 	return func() { cancel(); all.Wait() }
 }
@@ -88,12 +91,40 @@ func purge(ctx context.Context, record record, log *slog.Logger) {
 	}
 }
 
-// readiness is whether orders can be placed: whether they can be recorded. Neighbours may come and go.
-func readiness(ctx context.Context, record record) grpc_health_v1.HealthCheckResponse_ServingStatus {
-	ctx, cancel := context.WithTimeout(ctx, readyEvery)
+// readiness is whether new orders can be placed: whether they can be recorded. Other services may come and go. One slow
+// flush of the disk is no reason to send the customers elsewhere, but an error that does not pass by itself is.
+type readiness struct {
+	record record
+	health *health.Server
+	log    *slog.Logger
+
+	serving bool
+	failed  int // probes since the last that succeeded
+}
+
+// probe asks the record once, and reports what has changed.
+func (r *readiness) probe(ctx context.Context) {
+	asked, cancel := context.WithTimeout(ctx, readyEvery)
 	defer cancel()
-	if record.Ready(ctx) != nil {
-		return grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	err := r.record.Ready(asked)
+	switch {
+	case ctx.Err() != nil: // the service is ending
+	case err == nil:
+		if !r.serving && r.failed > 0 {
+			r.log.InfoContext(ctx, "the record takes new orders again")
+		}
+		r.serving, r.failed = true, 0
+		r.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
+	default:
+		r.failed++
+		passes := !errors.Is(err, order.ErrUnsent) // which says that orders are refused: the disk is full, the record is gone
+		if r.serving && passes && r.failed < readyFailures {
+			return
+		}
+		if r.serving || r.failed == 1 {
+			r.log.ErrorContext(ctx, "the record takes no new orders", "error", err)
+		}
+		r.serving = false
+		r.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	}
-	return grpc_health_v1.HealthCheckResponse_SERVING
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"checkout/internal/order"
@@ -26,8 +27,9 @@ type owner struct {
 	quit     chan struct{}
 	stopped  chan struct{}
 
-	failure error     // why new orders are refused, or nil
-	probed  time.Time // when the database was last found to fail
+	failure error                 // why new orders are refused, or nil
+	probed  time.Time             // when the database was last found to fail
+	lost    atomic.Pointer[error] // why they are refused although the database works; nil: they are not
 }
 
 // kind is whether a request opens an order. Only that can be refused without harm.
@@ -170,6 +172,9 @@ func (o *owner) transact(batch []*request) error {
 // takes pages for clean after a failed fsync. So the connection must outlive the failure: a new one would find the failed
 // write in the kernel's memory and believe it.
 func (o *owner) fit() error {
+	if lost := o.lost.Load(); lost != nil {
+		return *lost
+	}
 	if o.failure == nil {
 		return nil
 	}

@@ -78,7 +78,7 @@ func (p *Postgres) Ready(ctx context.Context) error {
 		var readOnly string
 		err := p.db.QueryRowContext(ctx, "SELECT current_setting('transaction_read_only')").Scan(&readOnly)
 		if err == nil && readOnly != "off" {
-			err = errReadOnly
+			err = fmt.Errorf("%w: no new orders: %w", order.ErrUnsent, errReadOnly)
 		}
 		return err
 	})

@@ -31,6 +31,9 @@ func children() map[string]func(path string, out io.Writer) error {
 		"open":  openAndClose,
 		"write": writeForEver,
 		"full":  fillTheDisk,
+
+		"mounted file":   mountedFile,
+		"mounted folder": mountedFolder,
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
+
+	"checkout/internal/order"
 )
 
 var errReadOnly = errors.New("it cannot be written to")
@@ -23,6 +25,7 @@ var errReadOnly = errors.New("it cannot be written to")
 type SQLite struct {
 	orders
 	owner *owner
+	place place // nil: in memory
 	close func() error
 }
 
@@ -45,8 +48,17 @@ func OpenMemory() (*SQLite, error) {
 	return s, nil
 }
 
-// Ready is nil when new orders can be recorded, as far as is known.
+// Ready is nil when new orders can be recorded, as far as is known. When the record was deleted or replaced, it has them
+// refused until the next look.
 func (s *SQLite) Ready(ctx context.Context) error {
+	if s.place != nil {
+		var lost *error
+		if err := s.place.check(); err != nil {
+			err = fmt.Errorf("%w: no new orders: %w", order.ErrUnsent, err)
+			lost = &err
+		}
+		s.owner.lost.Store(lost)
+	}
 	return s.do(ctx, opening, func(context.Context, session) error { return nil })
 }
 
@@ -61,10 +73,20 @@ func openFile(path string) (*SQLite, error) {
 	if err := createFile(path); err != nil {
 		return nil, err
 	}
+	if err := checkMount(path); err != nil {
+		return nil, err
+	}
 	// POSIX takes a process's locks on a file away when it closes any descriptor of it, of whatever origin. Locks of the
 	// open file description stay. Where there are none, the others have to do.
 	_, _ = sqlite.OFDLocking(true)
-	return connect((&url.URL{Scheme: "file", Path: path}).String(), "wal")
+	s, err := connect((&url.URL{Scheme: "file", Path: path}).String(), "wal")
+	if err != nil {
+		return nil, err
+	}
+	if s.place, err = findPlace(path); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 func createFile(path string) error {
@@ -98,7 +120,7 @@ func connect(dsn, journal string) (*SQLite, error) {
 		return nil, errors.Join(err, c.close(), db.Close())
 	}
 	o := own(c)
-	return &SQLite{orders{o.do}, o, sync.OnceValue(func() error {
+	return &SQLite{orders: orders{o.do}, owner: o, close: sync.OnceValue(func() error {
 		o.stop()
 		return errors.Join(c.close(), db.Close())
 	})}, nil

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package store_test
+
+import "io"
+
+func mountedFile(string, io.Writer) error   { return nil }
+func mountedFolder(string, io.Writer) error { return nil }
