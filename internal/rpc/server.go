@@ -41,6 +41,8 @@ type Options struct {
 	TurnAway func() time.Duration
 	// Telemetry observes every call; nil for none.
 	Telemetry stats.Handler
+	// Connections observes connections and their calls; nil for none.
+	Connections stats.Handler
 	// Credentials are the server's TLS; nil for plaintext.
 	Credentials credentials.TransportCredentials
 	// Callers says who may call.
@@ -130,8 +132,10 @@ func limits(opts Options) []grpc.ServerOption {
 			MaxConnectionAgeGrace: maxDeadline,
 		}),
 	}
-	if opts.Telemetry != nil {
-		options = append(options, grpc.StatsHandler(opts.Telemetry))
+	for _, observer := range []stats.Handler{opts.Telemetry, opts.Connections} {
+		if observer != nil {
+			options = append(options, grpc.StatsHandler(observer))
+		}
 	}
 	if opts.Credentials != nil {
 		options = append(options, grpc.Creds(opts.Credentials))

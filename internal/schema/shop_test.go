@@ -63,6 +63,7 @@ func TestTheShopEmitsWhatIsDeclaredAndNothingElse(t *testing.T) {
 		{"all that can be chosen", map[string]string{
 			"CHECKOUT_DB":                          "memory",
 			"CHECKOUT_TELEMETRY_NAMES":             "demo",
+			"FLAGD_PORT":                           "tcp://10.96.1.7:8013",
 			"FLAGD_RESOLVER":                       "file",
 			"FLAGD_OFFLINE_FLAG_SOURCE_PATH":       filepath.Join(t.TempDir(), "none.json"),
 			"OTEL_SEMCONV_STABILITY_OPT_IN":        "rpc/dup,messaging",
@@ -115,6 +116,7 @@ func unmet() map[string]string {
 	return map[string]string{
 		"event.feature_flag.evaluation: error.type": elsewhere,
 		"event.log.closing":                         byHand,
+		"event.log.connection_evicted":              elsewhere,
 		"event.log.exporter_setting: path":          elsewhere,
 		"event.log.page_unmade":                     byHand,
 		"event.log.web_page_unmade":                 byHand,

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
@@ -18,9 +17,6 @@ import (
 	"checkout/internal/rpc"
 	"checkout/internal/telemetry"
 )
-
-// maxConns bounds the connections to a server: each costs some 20 KB, even if nothing is asked over it.
-const maxConns = 256
 
 // servers are the gRPC servers, for the shop and perhaps for operators, and what they say of their health.
 type servers struct {
@@ -59,13 +55,16 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 	}
 	forOperators.Credentials = listenerCredentials(i.operators)
 	forOperators.Callers = rpc.Callers{Certificates: c.Security.AdminClientCA != "", Names: c.Security.AdminClientNames, Token: c.Security.tokenCheck()}
-	if err := s.listen(ctx, "the shop", ":"+strconv.Itoa(c.Port), rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
+	evicted := t.Evicted()
+	fromShop, fromOperators := newConnections(evicted), newConnections(evicted)
+	forShop.Connections, forOperators.Connections = fromShop, fromOperators
+	if err := s.listen(ctx, "the shop", ":"+strconv.Itoa(c.Port), fromShop, rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
 		return nil, fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
 	}
 	if c.Admin == "" {
 		return s, nil
 	}
-	if err := s.listen(ctx, "operators", c.Admin, rpc.NewAdminServer(placer, s.health, forOperators)); err != nil {
+	if err := s.listen(ctx, "operators", c.Admin, fromOperators, rpc.NewAdminServer(placer, s.health, forOperators)); err != nil {
 		return nil, errors.Join(fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: %w", c.Admin, err), s.all[0].listener.Close())
 	}
 	return s, nil
@@ -78,12 +77,11 @@ func room(memory int64, orders int) int {
 	return int(min(max(memory/each, least), int64(max(orders, least))))
 }
 
-func (s *servers) listen(ctx context.Context, whom, address string, g *grpc.Server) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
+func (s *servers) listen(ctx context.Context, whom, address string, l *connections, g *grpc.Server) (err error) {
+	if l.Listener, err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
 		return err
 	}
-	s.all = append(s.all, server{whom, g, netutil.LimitListener(listener, maxConns)})
+	s.all = append(s.all, server{whom, g, l})
 	return nil
 }
 

@@ -21,6 +21,7 @@ const (
 	metricOldestOwed = "checkout.delivery.oldest"
 	metricLimit      = "checkout.admission.limit"
 	metricTurnedAway = "checkout.admission.refused"
+	metricEvicted    = "checkout.connections.evicted"
 
 	metricMemoryLimit = "checkout.container.memory.limit"
 	metricMemoryHeld  = "checkout.container.memory.unreclaimable"
@@ -79,6 +80,8 @@ func instruments() []instrument {
 		{metricOldestOwed, gauge, "s", nil, "How long ago the oldest order with a pending delivery was placed; 0 when there is none.", by(deliveryKey)},
 		{metricLimit, gauge, "{order}", nil, "How many orders may be under way at present.", nil},
 		{metricTurnedAway, counter, "{order}", nil, "Orders that were turned away because too many were under way.", nil},
+
+		{metricEvicted, counter, "{connection}", nil, "Connections to the service that were closed to make room for new ones.", by(connectionStateKey)},
 
 		{metricMemoryLimit, gauge, "By", nil, "The limit of the container's memory, where it has one.", nil},
 		{metricMemoryHeld, gauge, "By", nil, "Memory of the container that the kernel cannot take back: all but pages of files. At the limit the process is killed.", nil},

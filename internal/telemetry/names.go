@@ -130,6 +130,8 @@ const (
 	stepKey     attribute.Key = "checkout.order.step"
 	stateKey    attribute.Key = "checkout.order.state"
 	deliveryKey attribute.Key = "checkout.delivery"
+
+	connectionStateKey attribute.Key = "checkout.connection.state"
 )
 
 // outcome is what came of a call that was to place an order.
