@@ -135,7 +135,6 @@ func unmet() map[string]string {
 		"event.log.order_not_recorded":              elsewhere,
 		"event.log.orders_not_counted":              elsewhere,
 		"event.log.panic":                           elsewhere,
-		"event.log.questionable":                    elsewhere,
 		"event.log.certificate_not_reloaded":        byHand,
 		"event.log.core_dumps":                      byHand,
 		"event.log.token_refused":                   byHand,

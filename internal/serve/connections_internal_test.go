@@ -36,23 +36,23 @@ type queue struct {
 
 func (q queue) Accept() (net.Conn, error) { return <-q.next, nil }
 
-// room is a full house to try things in.
-type room struct {
+// hall is a listener to try connections at.
+type hall struct {
 	*connections
 	queue  queue
 	closed []string // names of connections, in the order in which they were closed
 	idle   []bool   // of those that had to make room, whether they were idle
 }
 
-func newRoom() *room {
-	r := &room{queue: queue{next: make(chan net.Conn, 1)}}
+func newHall() *hall {
+	r := &hall{queue: queue{next: make(chan net.Conn, 1)}}
 	r.connections = newConnections(func(_ net.Addr, idle bool) { r.idle = append(r.idle, idle) })
 	r.Listener = r.queue
 	return r
 }
 
 // accept lets a client of that name in.
-func (r *room) accept(t *testing.T, name string) *client {
+func (r *hall) accept(t *testing.T, name string) *client {
 	t.Helper()
 	time.Sleep(time.Millisecond)
 	here, there := net.Pipe()
@@ -77,7 +77,7 @@ func (c *client) call(s stats.RPCStats) { c.list.HandleRPC(c.ctx, s) }
 
 func TestTheConnectionWithoutACallForLongestMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom()
+		r := newHall()
 		r.accept(t, "silent") // is not even greeted
 		busy := r.accept(t, "busy").greet(t)
 		busy.call(&stats.Begin{})
@@ -104,7 +104,7 @@ func TestTheConnectionWithoutACallForLongestMakesRoom(t *testing.T) {
 
 func TestAPlaceIsFoundWhenEveryConnectionIsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom()
+		r := newHall()
 		for i := range maxConns + reserve {
 			r.accept(t, strconv.Itoa(i)).greet(t).call(&stats.Begin{})
 		}
@@ -125,7 +125,7 @@ func TestAPlaceIsFoundWhenEveryConnectionIsBusy(t *testing.T) {
 // The server waits for every handshake before it says goodbye, and a client may never begin with it.
 func TestTheEndDoesNotWaitForHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom()
+		r := newHall()
 		r.accept(t, "greeted").greet(t)
 		r.accept(t, "silent")
 		r.Listener = closable{r.queue}
