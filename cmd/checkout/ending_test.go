@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"maps"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +35,9 @@ func start(t *testing.T, set map[string]string) *served {
 	s := &served{shop: shop, environ: shop.Environ(), ended: make(chan struct{})}
 	_, s.environ["CHECKOUT_PORT"], _ = net.SplitHostPort(porttest.Reserve(t))
 	s.environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
-	maps.Copy(s.environ, set)
+	for name, value := range set { // % is the shop's own value
+		s.environ[name] = strings.ReplaceAll(value, "%", s.environ[name])
+	}
 	s.cmd = command(t, s.environ)
 	var log bytes.Buffer
 	s.cmd.Stdout, s.cmd.Stderr = &log, &log
@@ -140,5 +141,18 @@ func TestTheProcessEndsWithinTenSecondsBesideAPaymentAndACollectorThatHang(t *te
 	}
 	if got := <-answered; !strings.Contains(got, "reason PAYMENT_UNKNOWN") {
 		t.Errorf("the order whose charge was cut off is answered: %s", got)
+	}
+}
+
+// OpenTelemetry's SDK reads its variables by itself.
+func TestQuotesAroundAVariableOfOpenTelemetryAreNoPartOfIt(t *testing.T) {
+	s := start(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": `"%"`, "OTEL_EXPORTER_OTLP_PROTOCOL": "'grpc' "})
+	if status, stderr := s.order(t); status != ok {
+		t.Fatal(stderr)
+	}
+	s.signal(t)
+	s.wait(t)
+	if len(s.shop.Collector.Spans()) == 0 {
+		t.Error("the collector has no spans of the order")
 	}
 }

@@ -85,12 +85,14 @@ func (e env) exporter(signal string) string {
 }
 
 // overHTTP tells how OTLP travels for a signal. Without a protocol the endpoint's port says it (4317 is gRPC's, 4318
-// HTTP's, by the OTLP specification); without a port it is gRPC.
+// HTTP's, by the OTLP specification), then a path, which only HTTP has; without either it is gRPC.
 func (e env) overHTTP(signal string) bool {
 	fallback := protocolGRPC
 	_, endpoint := e.ofExporter(signal, "ENDPOINT")
-	if u, err := url.Parse(endpoint); err == nil && u.Port() == "4318" {
-		fallback = protocolHTTP
+	if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
+		if port := u.Port(); port == "4318" || port != "4317" && strings.Trim(u.Path, "/") != "" {
+			fallback = protocolHTTP
+		}
 	}
 	key, protocol := e.ofExporter(signal, "PROTOCOL")
 	if protocol == "" {

@@ -98,9 +98,9 @@ func (e env) spanProcessor(ctx context.Context, p pipeline) (sdktrace.SpanProces
 	}
 	var client otlptrace.Client
 	if e.overHTTP("TRACES") {
-		client = otlptracehttp.NewClient()
+		client = otlptracehttp.NewClient(otlptracehttp.WithHeaders(e.headers("TRACES")))
 	} else {
-		client = otlptracegrpc.NewClient(otlptracegrpc.WithDialOption(exportOptions()...))
+		client = otlptracegrpc.NewClient(otlptracegrpc.WithDialOption(exportOptions()...), otlptracegrpc.WithHeaders(e.headers("TRACES")))
 	}
 	return otlp.NewSpans(ctx, stoppableSpans{client, p.stop}, otlp.Options{
 		QueueSize: e.number("OTEL_BSP_MAX_QUEUE_SIZE", queueSize),
@@ -119,9 +119,9 @@ func (e env) metricExporter(ctx context.Context, p pipeline) (sdkmetric.Exporter
 		return consoleMetrics{json.NewEncoder(p.stdout)}, nil
 	}
 	if e.overHTTP("METRICS") {
-		return otlpmetrichttp.New(ctx)
+		return otlpmetrichttp.New(ctx, otlpmetrichttp.WithHeaders(e.headers("METRICS")))
 	}
-	return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithDialOption(exportOptions()...))
+	return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithDialOption(exportOptions()...), otlpmetricgrpc.WithHeaders(e.headers("METRICS")))
 }
 
 func (e env) logExporter(ctx context.Context) (sdklog.Exporter, error) {
@@ -130,9 +130,9 @@ func (e env) logExporter(ctx context.Context) (sdklog.Exporter, error) {
 		return nil, nil
 	}
 	if e.overHTTP("LOGS") {
-		return otlploghttp.New(ctx)
+		return otlploghttp.New(ctx, otlploghttp.WithHeaders(e.headers("LOGS")))
 	}
-	return otlploggrpc.New(ctx, otlploggrpc.WithDialOption(exportOptions()...))
+	return otlploggrpc.New(ctx, otlploggrpc.WithDialOption(exportOptions()...), otlploggrpc.WithHeaders(e.headers("LOGS")))
 }
 
 // exportOptions keep the export's buffers as small as its batches.

@@ -19,8 +19,8 @@ import (
 // the system's certificates, to localhost. What they say of that names neither variable nor file, and a header's secret
 // value in full. So the settings are looked at before, and said once what is wrong with them.
 
-// checkExporters warns of what the exporters cannot use. It tells whether there is anything of the kind.
-func (e env) checkExporters() (found bool) {
+// checkExporters warns of what the exporters cannot use. It tells whether they need not say so, too: that is known.
+func (e env) checkExporters() (known bool) {
 	seen := make(map[string]bool)
 	warn := func(err error, variable string, more ...any) {
 		if err != nil && !seen[variable] {
@@ -51,14 +51,16 @@ func (e env) checkExporters() (found bool) {
 			warn(errors.New("there is no certificate to the key"), keyOfKey, "path", keyFile)
 		}
 		if key, value := e.ofExporter(signal, "HEADERS"); value != "" {
-			warn(checkHeaders(value), key)
+			_, err := parseHeaders(value)
+			warn(err, key)
+			known = true // they are read here
 		}
 		if key, value := e.ofExporter(signal, "TIMEOUT"); value != "" {
 			_, err := strconv.Atoi(value)
 			warn(err, key)
 		}
 	}
-	return len(seen) > 0
+	return known || len(seen) > 0
 }
 
 // ofExporter is the variable that sets something of a signal's exporter, the signal's own or else that of all, and its
@@ -97,22 +99,37 @@ func checkAuthorities(file string) error {
 	return err
 }
 
-// checkHeaders checks headers as W3C Baggage writes them, which the OTLP specification borrows. It repeats no value: it may
-// be a secret.
-func checkHeaders(headers string) error {
-	for header := range strings.SplitSeq(headers, ",") {
+// headers are those of a signal's exporter. They are read here, because the exporters read them differently: for a comma at the
+// end one of them drops them all.
+func (e env) headers(signal string) map[string]string {
+	_, list := e.ofExporter(signal, "HEADERS")
+	headers, _ := parseHeaders(list)
+	return headers
+}
+
+// parseHeaders reads headers as W3C Baggage writes them, which the OTLP specification borrows. Its error says what was left
+// out, and repeats no value: it may be a secret.
+func parseHeaders(list string) (headers map[string]string, err error) {
+	headers = make(map[string]string)
+	for header := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(header) == "" {
+			continue
+		}
 		name, value, ok := strings.Cut(header, "=")
 		name = strings.TrimSpace(name)
-		switch _, err := url.PathUnescape(value); {
+		value, wrong := url.PathUnescape(strings.TrimSpace(value))
+		switch {
 		case !ok:
-			return errors.New("a header has no =")
+			err = errors.New("a header has no =")
 		case name == "" || strings.ContainsFunc(name, notOfToken):
-			return errors.New("a header has a name that cannot be")
-		case err != nil:
-			return fmt.Errorf("the value of the header %s is not percent-encoded", name)
+			err = errors.New("a header has a name that cannot be")
+		case wrong != nil:
+			err = fmt.Errorf("the value of the header %s is not percent-encoded", name)
+		default:
+			headers[name] = value
 		}
 	}
-	return nil
+	return headers, err
 }
 
 // notOfToken tells whether r stands in no token (RFC 9110, §5.6.2).

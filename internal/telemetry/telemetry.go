@@ -40,7 +40,7 @@ const (
 
 // Options is what Start needs of the process.
 type Options struct {
-	// Getenv reads the environment. What OpenTelemetry's SDK itself understands (endpoints, headers, timeouts,
+	// Getenv reads the environment. What OpenTelemetry's SDK itself understands (endpoints, timeouts,
 	// certificates, samplers, limits) it reads from the process's environment, whatever Getenv says.
 	Getenv func(string) string
 	// Stdout gets the log, as lines of JSON, and what the console exporters write.

@@ -206,7 +206,7 @@ func TestUnknownValuesAreWarningsOnly(t *testing.T) {
 	}
 }
 
-func TestTheProtocolFollowsTheVariablesThenThePort(t *testing.T) {
+func TestTheProtocolFollowsTheVariablesThenThePortThenThePath(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		variables []string
@@ -216,6 +216,12 @@ func TestTheProtocolFollowsTheVariablesThenThePort(t *testing.T) {
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"}, false},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"}, true},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:9999"}, false},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:8443/otlp"}, true},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector/otlp/"}, true},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:9999/"}, false},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317/otlp"}, false},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:8443/otlp", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"}, false},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "unix:///run/collector.sock"}, false},
 		{[]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"}, true},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318", "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"}, false},
 		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"}, true},
