@@ -45,7 +45,7 @@ func greet(conn net.Conn) (*http2.Framer, error) {
 	}
 }
 
-// watch begins a call that stays.
+// watch begins a call that stays, unless there are too many of the kind.
 func watch(conn net.Conn) error {
 	f, err := greet(conn)
 	if err != nil {
@@ -69,11 +69,8 @@ func watch(conn net.Conn) error {
 	}
 	for { // until it is answered
 		frame, err := f.ReadFrame()
-		if err != nil {
+		if err != nil || frame.Header().StreamID == 1 {
 			return err
-		}
-		if d, ok := frame.(*http2.DataFrame); ok && d.StreamID == 1 {
-			return nil
 		}
 	}
 }
@@ -81,9 +78,9 @@ func watch(conn net.Conn) error {
 // A liveness check that cannot connect kills a healthy service.
 func TestTheProbeAndOrdersGetInHoweverManyConnectionsThereAre(t *testing.T) {
 	for name, begin := range map[string]func(net.Conn) error{
-		"silent": func(net.Conn) error { return nil },
-		"idle":   func(conn net.Conn) error { _, err := greet(conn); return err },
-		"busy":   watch,
+		"silent":   func(net.Conn) error { return nil },
+		"idle":     func(conn net.Conn) error { _, err := greet(conn); return err },
+		"watching": watch,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, nil)
