@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"checkout/internal/redact"
 )
 
 // The exit statuses of grpc_health_probe, which container definitions rely on.
@@ -38,7 +40,7 @@ func (p process) health(ctx context.Context, args []string) int {
 	}
 	conn, err := dial(*addr, creds)
 	if err != nil {
-		return p.fail(probeMisuse, "health: -addr=%q: %w", *addr, err)
+		return p.fail(probeMisuse, "health: -addr=%q: %w", redact.URL(*addr), err)
 	}
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, *timeout)

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/redact"
 	"checkout/internal/rpc"
 )
 
@@ -101,7 +102,7 @@ func (b *purchase) fillCart(ctx context.Context) error {
 	}
 	conn, err := dial(b.cartAddr, insecure.NewCredentials())
 	if err != nil {
-		return fmt.Errorf("-cart-addr=%q: %w", b.cartAddr, err)
+		return fmt.Errorf("-cart-addr=%q: %w", redact.URL(b.cartAddr), err)
 	}
 	defer func() { _ = conn.Close() }()
 	cart := oteldemo.NewCartServiceClient(conn)

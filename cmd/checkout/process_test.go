@@ -145,3 +145,22 @@ func TestTheServiceWritesNoCoreDumpsUnlessAsked(t *testing.T) {
 		}
 	}
 }
+
+func TestNoCommandQuotesThePasswordOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"https://user:hunter2@host:1", "user:hunter2@host:1", "dns:///user:hunter2@host:1", "https://user:hunter2@ho st"} {
+		for _, args := range [][]string{
+			{"health", "-addr", address},
+			{"order", "list", "-addr", address},
+			{"order", "place", "-addr", address},
+			{"order", "place", "-item", "A", "-cart-addr", address},
+			{"order", "retry", "-by", "ada", "-admin-addr", address, id(1)},
+			{"serve", "-email-addr", address},
+		} {
+			status, stdout, stderr := call(t, nil, card, args...)
+			if status == 0 || stderr == "" || strings.Contains(stdout+stderr, "hunter2") {
+				t.Errorf("%q exits with %d and says\n%s%s", args, status, stdout, stderr)
+			}
+		}
+	}
+}

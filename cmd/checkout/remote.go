@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/internal/certs"
+	"checkout/internal/redact"
 )
 
 // remote is a server, as the flags of a command name it, and how it is spoken to.
@@ -83,7 +84,7 @@ func (r *remote) dial() (*grpc.ClientConn, error) {
 	}
 	conn, err := dial(r.addr, creds, options...)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", r.addr, err)
+		return nil, fmt.Errorf("address %q: %w", redact.URL(r.addr), err)
 	}
 	return conn, nil
 }
@@ -92,6 +93,9 @@ func (r *remote) dial() (*grpc.ClientConn, error) {
 func dial(addr string, creds credentials.TransportCredentials, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if strings.HasPrefix(addr, ":") {
 		addr = "localhost" + addr
+	}
+	if strings.Contains(addr, "@") { // gRPC would quote it, and the password in it
+		return nil, errors.New("is not host:port")
 	}
 	return grpc.NewClient(addr, append(options,
 		grpc.WithTransportCredentials(creds),

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"checkout/internal/certs"
+	"checkout/internal/redact"
 	"checkout/internal/web"
 )
 
@@ -108,7 +109,7 @@ func (s *settings) check() error {
 		problems = append(problems, fmt.Errorf(
 			"CHECKOUT_CONSOLE_ADDR=%q: others than this machine reach it, so it takes CHECKOUT_CONSOLE_TOKEN, of 16 bytes or more, or CHECKOUT_CONSOLE_CLIENT_CA", s.addr))
 	}
-	return errors.Join(problems...)
+	return redact.Error(errors.Join(problems...))
 }
 
 // secure is the TLS of the console's own site; nil without a certificate.

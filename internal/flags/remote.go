@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"checkout/gen/flagd/evaluationv1"
+	"checkout/internal/redact"
 )
 
 const (
@@ -57,9 +58,9 @@ func newRemote(address string, options []grpc.DialOption, log *slog.Logger) (*re
 	}, options...)
 	conn, err := grpc.NewClient("dns:///"+address, options...)
 	if err != nil {
-		return nil, fmt.Errorf("flagd client for %s: %w", address, err)
+		return nil, fmt.Errorf("flagd client for %s: %w", redact.URL(address), err)
 	}
-	return &remote{conn: conn, service: evaluationv1.NewServiceClient(conn), log: log.With("flagd.address", address)}, nil
+	return &remote{conn: conn, service: evaluationv1.NewServiceClient(conn), log: log.With("flagd.address", redact.URL(address))}, nil
 }
 
 // follow keeps an event stream open and publishes all flags whenever it tells of a change, and nil while there is none.

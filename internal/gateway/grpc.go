@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"checkout/internal/redact"
 )
 
 // dialTimeout is how long one attempt to connect may take, over gRPC, HTTP and Kafka alike. An attempt that fails fast
@@ -27,7 +29,7 @@ func connect(target string, discreet grpc.UnaryClientInterceptor, opts ...grpc.D
 	opts = slices.Concat(dialOptions(), opts, []grpc.DialOption{grpc.WithChainUnaryInterceptor(discreet)})
 	conn, err := grpc.NewClient(target, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("dial %q: %w", target, err)
+		return nil, fmt.Errorf("dial %q: %w", redact.URL(target), err)
 	}
 	return conn, nil
 }

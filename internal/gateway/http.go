@@ -17,6 +17,7 @@ import (
 
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // maxBody is how many bytes of an answer are read.
@@ -140,11 +141,11 @@ func baseURL(addr string) (*url.URL, error) {
 		addr = "http://" + addr
 	}
 	base, err := url.Parse(addr)
-	if err != nil {
-		return nil, err
+	if err != nil { // which quotes what it cannot read
+		return nil, fmt.Errorf("%q is not a URL", redact.URL(addr))
 	}
 	if base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.User != nil || base.RawQuery != "" {
-		return nil, fmt.Errorf("%q is not host:port or http://host:port", base.Redacted())
+		return nil, fmt.Errorf("%q is not host:port or http://host:port", redact.URL(addr))
 	}
 	return base, nil
 }

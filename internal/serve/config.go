@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // Config is everything that can be set. Each field is a flag of `checkout serve` and an environment variable; the
@@ -133,7 +134,7 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	c.getenv = getenv
 
 	flags := flag.NewFlagSet("checkout serve", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags.SetOutput(io.Discard)
 	var problems []error
 	given, ignored := map[string]bool{}, map[string]error{}
 	for _, s := range settings {
@@ -155,8 +156,13 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 			problems = append(problems, err)
 		}
 	}
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		flags.Usage()
 		return Config{}, err
+	case err != nil: // package flag quotes the value
+		return Config{}, redact.Error(err)
 	}
 	if flags.NArg() > 0 {
 		problems = append(problems, fmt.Errorf("argument %q: checkout serve takes only flags", flags.Arg(0)))
@@ -185,7 +191,10 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	if c.ShipTimeout < slowShipping {
 		c.warnings = append(c.warnings, fmt.Errorf("CHECKOUT_SHIP_TIMEOUT=%v: slow shipping takes %v, and a call that is cut off may have sent a parcel; set it above", c.ShipTimeout, slowShipping))
 	}
-	return c, errors.Join(problems...)
+	for i, warning := range c.warnings {
+		c.warnings[i] = redact.Error(warning)
+	}
+	return c, redact.Error(errors.Join(problems...))
 }
 
 // shipAttempts is how many attempts to ship an order may each have sent a parcel; 0 when the service honours keys.
@@ -203,7 +212,7 @@ func (c Config) effective() []any {
 	settings := copy.settings()
 	copy = c // the settings point into copy
 	for _, s := range settings {
-		attrs = append(attrs, s.env, s.value.String())
+		attrs = append(attrs, s.env, redact.URL(s.value.String()))
 	}
 	return attrs
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -130,5 +132,51 @@ func TestWhatIsQuestionableIsLoggedAtTheStart(t *testing.T) {
 	s = open(t, nil)
 	if strings.Contains(s.log.String(), "check the configuration") {
 		t.Errorf("the defaults are questionable:\n%s", s.log)
+	}
+}
+
+// A URL with a password in the place of an address, or what was meant to be one.
+func TestNoErrorOfASettingTellsAPassword(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2"
+	document, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z0-9_]+)` ").FindAllStringSubmatch(string(document), -1) {
+		variable := match[1]
+		for _, value := range []string{
+			"https://user:hunter2@host", "https://user:hunter2@host:port", "https://user:hun@hunter2@ho st", "https://user:hunter2/x@host:1",
+			"user:hunter2@host:1", "tcp://hunter2@host:1", "one:1,user:hunter2@two:2", "https://host/?key=hunter2", "postgresql+x://user:hunter2@host/db",
+		} {
+			_, err := parse(map[string]string{variable: value})
+			if err != nil && strings.Contains(err.Error(), secret) {
+				t.Errorf("%s=%q: the error is %v", variable, value, err)
+			}
+			var printed strings.Builder
+			name := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(variable, "CHECKOUT_")), "_", "-")
+			environ := required()
+			_, err = serve.ParseConfig([]string{"-" + name, value}, func(name string) string { return environ[name] }, &printed)
+			if err != nil && strings.Contains(err.Error()+printed.String(), secret) {
+				t.Errorf("-%s %q: the error is %v, and printed is\n%s", name, value, err, &printed)
+			}
+			if _, err := parse(nil, value); err == nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("the argument %q: the error is %v", value, err)
+			}
+		}
+	}
+}
+
+func TestTheConfigurationIsLoggedWithoutPasswords(t *testing.T) {
+	s := open(t, map[string]string{
+		"FLAGD_HOST": "http://user:hunter2@flagd", "KAFKA_TOPIC": "https://user:hunter2@topic", "CHECKOUT_BAGGAGE_ALLOW": "https://user:hunter2@key",
+		"FLAGD_PORT": "tcp://user:hunter2@host:1", "OTEL_TRACES_EXPORTER": "https://user:hunter2@host", "LOG_LEVEL": "https://user:hunter2@host",
+		"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://user:hunter2/1@host:port",
+	})
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if log := s.log.String(); strings.Contains(log, "hunter2") || !strings.Contains(log, `"configuration"`) {
+		t.Errorf("the log is\n%s", log)
 	}
 }

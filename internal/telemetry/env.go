@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
+
+	redacted "checkout/internal/redact"
 )
 
 // env is the environment as the OpenTelemetry specification reads it: an empty variable is one that is not set, names of
@@ -42,7 +44,7 @@ func (e env) choice(key string, known ...string) string {
 }
 
 func (e env) unknown(key, value string) {
-	e.log.Warn("setting ignored: unknown value", "variable", key, "value", value)
+	e.log.Warn("setting ignored: unknown value", "variable", key, "value", redacted.URL(value))
 }
 
 func (e env) disabled() bool {

@@ -76,8 +76,8 @@ func (e env) ofExporter(signal, what string) (key, value string) {
 // checkEndpoint checks an endpoint, without repeating it: there may be a password in it.
 func checkEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
-	if wrong, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("it is no URL: %w", wrong.Err)
+	if err != nil { // which quotes what it cannot read
+		return errors.New("it is not a URL")
 	}
 	switch strings.ToLower(u.Scheme) {
 	case "http", "https":

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"checkout/internal/porttest"
 )
 
 // What an exporter cannot use is said once, by the name of the variable and without what may be secret; and the service
@@ -25,8 +28,9 @@ func TestASettingThatAnExporterCannotUseIsAWarningOnly(t *testing.T) {
 		"a key alone":                     {[]string{all + "CLIENT_KEY", noPEM}, all + "CLIENT_KEY", noPEM, "no certificate"},
 		"an endpoint without a scheme":    {[]string{all + "ENDPOINT", "collector:4317"}, all + "ENDPOINT", "", "http://"},
 		"an endpoint of nobody":           {[]string{all + "ENDPOINT", "http:///v1"}, all + "ENDPOINT", "", "no host"},
-		"an endpoint that is no URL":      {[]string{all + "TRACES_ENDPOINT", "http://me:secret@collector:port"}, all + "TRACES_ENDPOINT", "", "invalid port"},
-		"an endpoint that is an address":  {[]string{all + "ENDPOINT", "127.0.0.1:4317"}, all + "ENDPOINT", "", "no URL"},
+		"an endpoint that is no URL":      {[]string{all + "TRACES_ENDPOINT", "http://me:secret@collector:port"}, all + "TRACES_ENDPOINT", "", "not a URL"},
+		"a password with a slash":         {[]string{all + "ENDPOINT", "http://me:secret/1@collector:4317"}, all + "ENDPOINT", "", "not a URL"},
+		"an endpoint that is an address":  {[]string{all + "ENDPOINT", "127.0.0.1:4317"}, all + "ENDPOINT", "", "not a URL"},
 		"a header without a value":        {[]string{all + "HEADERS", "a=1,secret"}, all + "HEADERS", "", "has no ="},
 		"a header's name":                 {[]string{all + "HEADERS", "a b=secret"}, all + "HEADERS", "", "name"},
 		"a header's value":                {[]string{all + "HEADERS", "key=secret%zz"}, all + "HEADERS", "", "of the header key"},
@@ -80,5 +84,19 @@ func TestSettingsThatExportersCanUseAreNoWarning(t *testing.T) {
 	}
 	if got := stdout.String(); got != "" {
 		t.Errorf("nothing is exported, and yet there is a warning: %s", got)
+	}
+}
+
+func TestAnEndpointWithAPasswordIsNotQuoted(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf", "http://me:secret@collector"} {
+		stdout := new(syncBuffer)
+		tel := startWith(t, stdout, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@"+porttest.Reserve(t), "OTEL_EXPORTER_OTLP_PROTOCOL", protocol, "LOG_LEVEL", "debug")
+		tel.Logger().InfoContext(t.Context(), "a line")
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_ = tel.Shutdown(ctx) // nobody is there
+		cancel()
+		if strings.Contains(stdout.String(), "secret") {
+			t.Errorf("over %s the password is logged:\n%s", protocol, stdout)
+		}
 	}
 }
