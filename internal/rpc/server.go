@@ -65,8 +65,11 @@ const (
 	// adminRoom is how many calls of operators there may be at once.
 	adminRoom   = 64
 	maxDeadline = 30 * time.Second
-	// answerTime is kept back from the caller's deadline, so that the answer arrives before it.
-	answerTime = 20 * time.Millisecond
+	// answerShare of the time that a call has, as one part of so many, is kept back so that the answer arrives in time: at
+	// least and at most as below. A caller with more time is often one of many, and the answer then waits for a processor.
+	answerShare     = 50
+	leastAnswerTime = 20 * time.Millisecond
+	mostAnswerTime  = 250 * time.Millisecond
 	// StateTrailer tells the state of an order that was accepted and is not on its way yet.
 	StateTrailer = "checkout-order-state"
 	// KeyHeader is the metadata that makes the same order of what is asked for twice: up to 255 printable ASCII characters.
@@ -179,7 +182,12 @@ func (c *checkout) inTime(ctx context.Context) (context.Context, context.CancelF
 	if latest := now.Add(maxDeadline); deadline.After(latest) {
 		deadline = latest
 	}
-	return context.WithDeadline(ctx, deadline.Add(-answerTime))
+	return context.WithDeadline(ctx, deadline.Add(-answerTime(deadline.Sub(now))))
+}
+
+// answerTime is what is kept back of the time that a call has.
+func answerTime(given time.Duration) time.Duration {
+	return min(max(given/answerShare, leastAnswerTime), mostAnswerTime)
 }
 
 // request is what the call asks for. It fails with an ErrInvalid when that is not plain.
