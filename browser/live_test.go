@@ -78,10 +78,10 @@ func TestWhatIsHalfDoneStaysThroughAnUpdate(t *testing.T) {
 			shop := startShop(t)
 			p, other := open(t, shop.url), open(t, shop.url)
 			id := other.doubtful()
-			p.decides(id)
+			p.decides(id, "in doubt")
 			half.do(p)
 			p.click("h1") // the focus is elsewhere
-			other.decides(id)
+			other.decides(id, "in doubt")
 			other.click("input[value=refunded]")
 			other.write("#resolve-why", "it was given back")
 			other.write("#resolve-by", "Ada")

@@ -34,14 +34,14 @@ func (p *tab) doubtful() (id string) {
 	return p.order()
 }
 
-// decides waits until the console offers to decide about the order that it shows.
-func (p *tab) decides(id string) {
+// decides waits until the console offers to decide about the order, which is in that state.
+func (p *tab) decides(id, state string) {
 	p.t.Helper()
 	p.visit("/console/attention")
 	p.sees("#rows", id)
 	p.follow("#rows a[href$='" + id + "']")
 	p.sees("#decide", "Your decision is required")
-	p.sees("#state-of", "in doubt")
+	p.sees("#state-of", state)
 }
 
 func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
@@ -50,7 +50,7 @@ func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
 	id := p.doubtful()
 	p.follow("#to-console")
 	p.sees("#badge", "1")
-	p.decides(id)
+	p.decides(id, "in doubt")
 
 	p.click("input[value=paid]")
 	p.write("#resolve-why", "the bank's statement of today")
@@ -82,7 +82,7 @@ func TestAPersonResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
 	id := p.doubtful()
-	p.decides(id)
+	p.decides(id, "in doubt")
 	p.tabTo("input[name=verdict]") // by the keyboard
 	p.press(kb.ArrowDown)
 	p.tabTo("#resolve-why")
@@ -115,6 +115,53 @@ func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
 	p.sees("#story", "the carrier takes it now")
 	p.visit("/books")
 	p.await("document.querySelector('#verdict').dataset.verdict === 'balanced'")
+}
+
+func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShopIn(t, []string{"CHECKOUT_SHIP_ATTEMPTS=1"}).url)
+	p.trouble("ship", "lose")
+	p.fill()
+	p.expect(http.StatusConflict)
+	p.follow("#place-order")
+	p.trouble("ship", "none")
+	p.visit("/orders")
+	p.follow("tbody a")
+	id := p.order()
+	p.decides(id, "parked")
+	p.sees("#facts", "shipped or not? 1 attempts")
+	p.photograph("console-shipped-or-not.png")
+
+	p.click("input[value=shipped]")
+	p.write("#tracking", "T-4711")
+	p.write("#resolve-why", "in the list of parcels")
+	p.write("#resolve-by", "Grace")
+	p.follow("[data-testid=resolve]")
+	p.sees("#state-of", "completed")
+	p.sees("#facts", "T-4711")
+	p.visit("/mailbox")
+	p.sees("[aria-label='Letter about order "+id+"']", "T-4711")
+}
+
+func TestAnOperatorSkipsAnEmailThatIsRefusedForGood(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShop(t).url)
+	p.trouble("email", "refuse-for-good")
+	p.fill()
+	p.follow("#place-order")
+	id := p.order()
+	p.sees("#order-state", "placed") // to its customer it is on its way
+	p.sees("#order", "could not be delivered")
+	p.decides(id, "undelivered")
+	p.photograph("console-undelivered.png")
+
+	p.click("input[name=skip][value=email]")
+	p.write("#resolve-why", "the customer was called")
+	p.write("#resolve-by", "Grace")
+	p.follow("[data-testid=resolve]")
+	p.sees("#state-of", "completed")
+	p.sees("#facts", "Skipped")
+	p.sees("#story", "the customer was called")
 }
 
 func TestWhoDoesNotKnowTheTokenIsKeptOut(t *testing.T) {

@@ -111,7 +111,13 @@ func (o *output) text() string {
 // startShop opens a shop, as users do, and waits until it has placed its first orders.
 func startShop(t *testing.T, args ...string) *process {
 	t.Helper()
-	return start(t, `(?s)the site +HTTP +(http://\S+)/ .*\nServing\.`, nil, *shopBinary, append(args, "-http", "127.0.0.1:0")...)
+	return startShopIn(t, nil, args...)
+}
+
+// startShopIn is startShop with more in the environment, which is that of checkout, too.
+func startShopIn(t *testing.T, environ []string, args ...string) *process {
+	t.Helper()
+	return start(t, `(?s)the site +HTTP +(http://\S+)/ .*\nServing\.`, environ, *shopBinary, append(args, "-http", "127.0.0.1:0")...)
 }
 
 // token opens the console that startConsole starts.

@@ -44,7 +44,8 @@ type choices struct {
 	Legend   string
 	Verdicts []verdict // none: which of the undelivered to skip
 	Ask      string    // for the reason
-	Retry    string    // text of the button that continues the order; empty: it cannot continue without a resolution
+	When     string    // the order can be continued
+	Retry    string    // text of the button that does; empty: it cannot continue without a resolution
 	Caution  string    // about that
 }
 
@@ -53,25 +54,25 @@ type verdict struct{ Name, Text string }
 
 // Choices are the decisions that make sense for the order, which requires one.
 func (p orderPage) Choices() choices {
-	const ask = "How do you know?"
+	const ask, fixed = "How do you know?", "Or: the cause is fixed"
 	refunded := verdict{"refunded", "The money was given back: the order is over"}
 	switch {
 	case p.State == "undelivered":
 		return choices{
-			Hint: "The order is paid and shipped, but not everything could be delivered.", Legend: "Complete the order without them", Ask: "Why are they not needed?",
-			Retry: "Send again", Caution: "What was delivered is not sent again.",
+			Hint: "The order is paid and shipped, but not everything could be delivered.", Legend: "Deliveries to skip", Ask: "Why are they skipped?",
+			When: fixed, Retry: "Send again", Caution: "What was delivered is not sent again.",
 		}
 	case p.toRefund():
 		c := choices{Hint: "The customer was charged, and the money is to be given back.", Legend: "Was it given back?", Ask: ask, Verdicts: []verdict{refunded}}
 		if p.State == "parked" {
-			c.Retry, c.Caution = "Refund again", "The payment service is asked to give it back."
+			c.When, c.Retry, c.Caution = fixed, "Refund again", "The payment service is asked to give it back."
 		}
 		return c
 	case p.Transaction != "":
 		return choices{
 			Hint: "The customer was charged. Find out from the shipping service whether it has sent a parcel.", Legend: "Was it shipped?", Ask: ask,
 			Verdicts: []verdict{{"shipped", "Yes: send the confirmation"}, refunded},
-			Retry:    "Ship again", Caution: "If a parcel was sent before, the customer gets another one.",
+			When:     "Or: it was not shipped", Retry: "Ship again", Caution: "If a parcel was sent before, the customer gets another one.",
 		}
 	}
 	c := choices{
@@ -79,7 +80,7 @@ func (p orderPage) Choices() choices {
 		Verdicts: []verdict{{"paid", "Yes, and the money is kept: ship the order"}, {"not_paid", "No, and it never will be: cancel the order"}, refunded},
 	}
 	if p.State == "parked" {
-		c.Retry, c.Caution = "Ask again", "The payment service is asked whether it has charged."
+		c.When, c.Retry, c.Caution = fixed, "Ask again", "The payment service is asked whether it has charged."
 	}
 	return c
 }

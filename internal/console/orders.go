@@ -57,13 +57,11 @@ func (r orderRow) Why() string {
 	if r.Reason != "" {
 		parts = append(parts, r.Reason)
 	}
-	for _, of := range []struct {
-		what       string
-		deliveries []string
-	}{{"pending", r.Owed}, {"undelivered", r.Undeliverable}} {
-		if len(of.deliveries) > 0 {
-			parts = append(parts, of.what+": "+strings.Join(of.deliveries, ", "))
-		}
+	if len(r.Owed) > 0 {
+		parts = append(parts, "pending: "+strings.Join(r.Owed, ", "))
+	}
+	if len(r.Undeliverable) > 0 && r.State == "placed" { // of an undelivered order the reason names them
+		parts = append(parts, "undelivered: "+strings.Join(r.Undeliverable, ", "))
 	}
 	return strings.Join(parts, "; ")
 }

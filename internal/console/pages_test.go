@@ -60,7 +60,7 @@ func TestThePagesAreAsTheyWere(t *testing.T) {
 	w.put(t, completed())
 	w.put(t, doubtful())
 	unsent := numbered(3, order.Placed)
-	unsent.Attempts, unsent.Delivered = 3, order.CartSettled
+	unsent.Attempts, unsent.Delivered, unsent.Undeliverable = 3, order.CartSettled, order.EmailSent
 	w.put(t, unsent)
 	w.put(t, asNumber(4, unshipped()))
 	w.put(t, asNumber(5, undelivered()))

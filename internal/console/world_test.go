@@ -177,14 +177,15 @@ func undelivered() *order.Order {
 	o := numbered(2, order.Undelivered)
 	o.TransactionID, o.TrackingID, o.ShipAttempts = "receipt-2", "parcel-2", 1
 	o.Delivered, o.Undeliverable = order.CartSettled, order.EmailSent|order.EventPublished
+	o.Reason = "email: answered 400 Bad Request; publish: MESSAGE_TOO_LARGE"
 	o.Changed = o.Created.Add(5 * time.Second)
 	o.Story = []order.Event{
 		{At: o.Created, State: order.Charging},
 		{At: o.Created.Add(time.Second), State: order.Charged},
 		{At: o.Created.Add(2 * time.Second), State: order.Placed},
-		{At: o.Created.Add(3 * time.Second), State: order.Placed, Step: order.StepEmail, Problem: "400 Bad Request"},
+		{At: o.Created.Add(3 * time.Second), State: order.Placed, Step: order.StepEmail, Problem: "answered 400 Bad Request"},
 		{At: o.Created.Add(4 * time.Second), State: order.Placed, Step: order.StepPublish, Problem: "MESSAGE_TOO_LARGE"},
-		{At: o.Changed, State: order.Undelivered},
+		{At: o.Changed, State: order.Undelivered, Problem: o.Reason},
 	}
 	return o
 }
