@@ -15,24 +15,24 @@ func TestThreeKillsLoseNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and kills the real service, which takes some seconds")
 	}
-	for _, payment := range []string{stock, keyed} {
+	for _, services := range [][]string{{"-payment", stock}, {"-payment", keyed}, {"-payment", stock, "-shipping", keyed}, {"-payment", keyed, "-shipping", stock, "-attempts", "1"}} {
 		var out bytes.Buffer
-		if err := run(t.Context(), []string{"-kills", "3", "-seed", "7", "-payment", payment}, &out); err != nil {
-			t.Errorf("payment %s: %v\n%s", payment, err, out.String())
+		if err := run(t.Context(), append(services, "-kills", "3", "-seed", "7"), &out); err != nil {
+			t.Errorf("%v: %v\n%s", services, err, out.String())
 		}
 		if !strings.Contains(out.String(), "Nobody was charged twice") {
-			t.Errorf("payment %s: no verdict in\n%s", payment, out.String())
+			t.Errorf("%v: no verdict in\n%s", services, out.String())
 		}
 	}
 }
 
 func TestWrongOptionsAreAllNamed(t *testing.T) {
 	t.Parallel()
-	_, err := parse([]string{"-db", "oracle", "-replicas", "4", "-payment", "cash", "-kills", "-1", "-rate", "0", "now"})
+	_, err := parse([]string{"-db", "oracle", "-replicas", "4", "-payment", "cash", "-shipping", "pigeon", "-attempts", "0", "-kills", "-1", "-rate", "0", "now"})
 	if err == nil {
 		t.Fatal("they were taken")
 	}
-	for _, flag := range []string{`"now"`, "-db", "-replicas", "-payment", "kills", "-rate"} {
+	for _, flag := range []string{`"now"`, "-db", "-replicas", "-payment", "-shipping", "-attempts", "kills", "-rate"} {
 		if !strings.Contains(err.Error(), flag) {
 			t.Errorf("%v: does not name %s", err, flag)
 		}

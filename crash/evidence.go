@@ -19,7 +19,8 @@ import (
 // evidence is what a verdict rests on: what customers were told, what the neighbours' ledgers say, and what checkout has
 // on record.
 type evidence struct {
-	keyed     bool // payment and shipping honour keys
+	keyed     bool // payment honours keys
+	attempts  int  // to ship an order, at most; 0: shipping honours keys
 	purchases []*purchase
 	accounts  map[string]*account // by order id
 	record    map[string]*checkoutv1.Order
@@ -60,12 +61,16 @@ func (s *scene) gather(ctx context.Context, m *market) (*evidence, error) {
 	}
 	e := &evidence{
 		keyed:     s.payment == keyed,
+		attempts:  s.attempts,
 		purchases: m.made(),
 		accounts:  s.accounts(),
 		record:    make(map[string]*checkoutv1.Order, len(record)),
 		kills:     s.killed(),
 		full:      make(map[string]bool),
 		rejected:  s.shop.Accounting.Rejects(),
+	}
+	if s.shipping == keyed {
+		e.attempts = 0
 	}
 	_, e.differing = s.shop.Accounting.Duplicates()
 	for _, o := range record {
@@ -171,8 +176,11 @@ func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
 		if err != nil && status.Code(err) != codes.DeadlineExceeded && status.Code(err) != codes.Unavailable {
 			return err
 		}
-		if err == nil && len(page.GetOrders()) == 0 && s.told() {
-			return nil
+		if err == nil && len(page.GetOrders()) == 0 {
+			parked, err := list(ctx, client, &checkoutv1.ListOrdersRequest{States: []checkoutv1.OrderState{checkoutv1.OrderState_PARKED}, PageSize: 500})
+			if err == nil && s.told(parked.GetOrders()) {
+				return nil
+			}
 		}
 		if !process.Pause(ctx, 100*time.Millisecond) {
 			return nil
@@ -180,10 +188,11 @@ func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
 	}
 }
 
-// told tells whether every parcel has its letter and its event.
-func (s *scene) told() bool {
-	for _, t := range s.shop.Books().Orders {
-		if t.Parcels > 0 && (t.Letters == 0 || t.Events == 0) {
+// told tells whether every parcel has its letter and its event, other than those of orders that wait for an operator.
+func (s *scene) told(parked []*checkoutv1.Order) bool {
+	for id, t := range s.shop.Books().Orders {
+		waits := slices.ContainsFunc(parked, func(o *checkoutv1.Order) bool { return o.GetOrderId() == id })
+		if t.Parcels > 0 && (t.Letters == 0 || t.Events == 0) && !waits {
 			return false
 		}
 	}

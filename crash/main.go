@@ -5,6 +5,7 @@
 //
 //	go run ./crash -kills 50
 //	go run ./crash -kills 300 -db postgres -replicas 3 -payment keyed
+//	go run ./crash -kills 100 -shipping stock -attempts 1
 //	go run ./crash -outage 10m -rate 50    the broker goes away and comes back
 //	go run ./crash -sweep 8000             orders that were left behind are taken up
 package main
@@ -37,6 +38,8 @@ type options struct {
 	binary      string
 	db          string
 	payment     string
+	shipping    string
+	attempts    int
 	replicas    int
 	concurrency int
 	seed        uint64
@@ -62,7 +65,9 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("crash", flag.ContinueOnError)
 	flags.StringVar(&o.binary, "binary", "", "service to start, a `program`; default: it is built")
 	flags.StringVar(&o.db, "db", sqlite, "where orders are recorded: `sqlite|postgres`")
-	flags.StringVar(&o.payment, "payment", stock, "payment service, and with it shipping, honours keys or not: `stock|keyed`")
+	flags.StringVar(&o.payment, "payment", stock, "the payment service honours keys or not: `stock|keyed`")
+	flags.StringVar(&o.shipping, "shipping", "", "the shipping service honours keys or not: `stock|keyed`; default: as the payment service")
+	flags.IntVar(&o.attempts, "attempts", 3, "with -shipping stock: attempts to ship an order that may each have sent a parcel, at most")
 	flags.IntVar(&o.replicas, "replicas", 1, "processes of the service: 1 to 3; several need postgres")
 	flags.IntVar(&o.concurrency, "concurrency", 8, "customers at once")
 	flags.Uint64Var(&o.seed, "seed", 0, "what decides who is killed when, and what customers do; default: another one each time")
@@ -73,6 +78,9 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.sweep, "sweep", 0, "instead of killing many times: how many `orders` are left behind at once")
 	if err := flags.Parse(args); err != nil {
 		return o, err
+	}
+	if o.shipping == "" {
+		o.shipping = o.payment
 	}
 	if o.seed == 0 {
 		o.seed = 1 + rand.Uint64N(1_000_000) //nolint:gosec // luck, not a secret
@@ -86,6 +94,8 @@ func parse(args []string) (options, error) {
 	demand(flags.NArg() == 0, "argument %q: only flags are taken", flags.Arg(0))
 	demand(o.db == sqlite || o.db == postgres, "-db %q: neither %s nor %s", o.db, sqlite, postgres)
 	demand(o.payment == stock || o.payment == keyed, "-payment %q: neither %s nor %s", o.payment, stock, keyed)
+	demand(o.shipping == stock || o.shipping == keyed, "-shipping %q: neither %s nor %s", o.shipping, stock, keyed)
+	demand(o.attempts >= 1 && o.attempts <= 100, "-attempts %d: not from 1 to 100", o.attempts)
 	demand(o.replicas >= 1 && o.replicas <= 3, "-replicas %d: not from 1 to 3", o.replicas)
 	demand(o.replicas == 1 || o.db == postgres, "-replicas %d: a database of %s belongs to one process", o.replicas, sqlite)
 	demand(o.concurrency >= 1, "-concurrency %d: too few", o.concurrency)

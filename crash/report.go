@@ -36,7 +36,7 @@ func (r *result) late() []violation {
 func (s *scene) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format, args...) }
 
 func (s *scene) title() {
-	s.say("%d kills of %d on %s, %s payment, %d customers at once, seed %d\n", s.kills, len(s.replicas), s.db, s.payment, s.concurrency, s.seed)
+	s.say("%d kills of %d on %s, %s payment, %s shipping, %d customers at once, seed %d\n", s.kills, len(s.replicas), s.db, s.payment, s.shipping, s.concurrency, s.seed)
 }
 
 // progress says now and then how far it is.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"checkout/internal/demo"
 	"checkout/internal/process"
@@ -42,7 +43,7 @@ func open(ctx context.Context, o options, out io.Writer) (_ *scene, err error) {
 		return nil, err
 	}
 	s.shop.Payment.HonourKeys(o.payment == keyed)
-	s.shop.Shipping.HonourKeys(o.payment == keyed)
+	s.shop.Shipping.HonourKeys(o.shipping == keyed)
 	environ, err := s.environ(ctx)
 	if err != nil {
 		return nil, err
@@ -72,6 +73,8 @@ func (s *scene) environ(ctx context.Context) (map[string]string, error) {
 	environ := s.shop.Environ()
 	environ["GOMEMLIMIT"] = s.memory
 	environ["PAYMENT_MODE"] = s.payment
+	environ["SHIPPING_MODE"] = s.shipping
+	environ["CHECKOUT_SHIP_ATTEMPTS"] = strconv.Itoa(s.attempts)
 	environ["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")
 	if s.db == postgres {
 		if err := s.startPostgres(ctx); err != nil {

@@ -83,8 +83,9 @@ func (t *trial) account(id string, a *account) {
 	t.note(name, a.net() > 1, "charged %d times", a.net())
 	t.note(name, len(a.parcels) > 0 && a.net() == 0, "shipped and not paid for")
 	t.note(name, a.net() > 0 && len(a.parcels) == 0 && !excused(o.GetState()), "paid for and lost: neither shipped nor given back, and it is %s", word(o.GetState()))
-	t.note(name, len(a.parcels) > 0 && a.letters == 0, "shipped, and its letter was lost")
-	t.note(name, len(a.parcels) > 0 && a.events == 0, "shipped, and its event was lost")
+	parked := o.GetState() == checkoutv1.OrderState_PARKED // nobody knows whether it was shipped
+	t.note(name, !parked && len(a.parcels) > 0 && a.letters == 0, "shipped, and its letter was lost")
+	t.note(name, !parked && len(a.parcels) > 0 && a.events == 0, "shipped, and its event was lost")
 	t.note(name, len(a.parcels) == 0 && a.letters+a.events > 0, "told of, and not shipped")
 	for _, c := range a.charges {
 		t.note(name, known && !sameAmount(c.Amount, o.GetTotal()), "charged %v, and its total is %v", c.Amount, o.GetTotal())
@@ -92,15 +93,15 @@ func (t *trial) account(id string, a *account) {
 	t.parcels(name, a, o)
 }
 
-// parcels looks at an order's parcels. Where shipping does not honour keys, a kill may lead to another one: the last of
-// what a process has asked for may be done after its death.
+// parcels looks at an order's parcels. Where shipping does not honour keys, each attempt that is on record may have made one.
 func (t *trial) parcels(name string, a *account, o *checkoutv1.Order) {
-	for i, p := range a.parcels {
+	for _, p := range a.parcels {
 		to := errand{p.Address.GetStreetAddress(), quantityOf(p.Items)}
 		t.note(name, o != nil && to != errandOf(o), "its parcel is that of %s, and it was placed for %s", to, errandOf(o))
-		t.note(name, i > 0 && t.keyed, "shipped %d times", i+1)
-		t.note(name, i > t.killsIn(o.GetCreated().AsTime(), p.At) && !t.keyed, "shipped %d times, which is more often than somebody was killed meanwhile", i+1)
 	}
+	n, onRecord := len(a.parcels), int(o.GetShipAttempts())
+	t.note(name, n > max(t.attempts, 1), "shipped %d times, and not %d at most", n, max(t.attempts, 1))
+	t.note(name, t.attempts > 0 && o != nil && n > onRecord, "shipped %d times, and %d attempts are on record", n, onRecord)
 }
 
 // excused tells whether somebody knows that an order in this state is to be looked after.
@@ -121,10 +122,14 @@ func (t *trial) recorded(id string, o *checkoutv1.Order) {
 			"completed, with %d charges, %d parcels, %d letters and %d events", a.net(), len(a.parcels), a.letters, a.events)
 	case checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_CANCELLED, checkoutv1.OrderState_REFUNDED:
 		t.note(name, a.net() != 0 || len(a.parcels) > 0, "%s, with %d charges and %d parcels", word(state), a.net(), len(a.parcels))
-	case checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_PARKED:
-		t.note(name, t.keyed, "%s, though the payment service can be asked", word(state))
-		t.note(name, !t.keyed && !t.underWayAtKill(o), "%s, and it was not under way when anybody was killed", word(state))
-		t.note(name, len(a.parcels) > 0 && state == checkoutv1.OrderState_IN_DOUBT, "in doubt, and shipped")
+	case checkoutv1.OrderState_IN_DOUBT:
+		t.note(name, t.keyed, "in doubt, though the payment service can be asked")
+		t.note(name, !t.keyed && !t.underWayAtKill(o), "in doubt, and it was not under way when anybody was killed")
+		t.note(name, len(a.parcels) > 0, "in doubt, and shipped")
+	case checkoutv1.OrderState_PARKED:
+		t.note(name, t.attempts == 0, "parked, though the shipping service honours keys")
+		t.note(name, int(o.GetShipAttempts()) < t.attempts, "parked after %d attempts to ship it, and not %d", o.GetShipAttempts(), t.attempts)
+		t.note(name, a.net() != 1, "parked, with %d charges", a.net())
 	default:
 		t.note(name, true, "has not come to rest: it is %s, with %d charges and %d parcels", word(state), a.net(), len(a.parcels))
 	}
@@ -160,6 +165,7 @@ func (t *trial) answered(this errand, id string) {
 		t.note(this.String(), true, "answered with order %s, which is on no record", id)
 	case errandOf(o) != this:
 		t.note(this.String(), true, "answered with order %s, which is %s", id, errandOf(o))
+	case o.GetState() == checkoutv1.OrderState_PARKED && a.net() == 1: // that it is paid is all that was said
 	case a == nil || a.net() != 1 || len(a.parcels) == 0 || a.letters == 0 || a.events == 0:
 		t.note(this.String(), true, "answered with order %s, which is not charged, shipped and told", id)
 	case t.last[this.user] == this.number && t.full[this.user]:

@@ -25,6 +25,7 @@ func dollars(n int64) *oteldemo.Money { return &oteldemo.Money{CurrencyCode: "US
 // bought is a purchase of ann's that went well, as order "a", from second 10 to 20. Somebody was killed in second 15.
 func bought() *evidence {
 	return &evidence{
+		attempts: 3,
 		purchases: []*purchase{{
 			user: "ann", number: 1, began: at(10), ended: at(20),
 			answers: []answer{{code: codes.OK, orderID: "a"}},
@@ -48,7 +49,7 @@ func parcel(user string, second int) demo.Parcel {
 // recorded is what is on record of a purchase of ann's.
 func recorded(id string, number int32, state checkoutv1.OrderState) *checkoutv1.Order {
 	return &checkoutv1.Order{
-		OrderId: id, UserId: "ann", State: state, Total: dollars(30), Created: timestamppb.New(at(10)), Changed: timestamppb.New(at(13)),
+		OrderId: id, UserId: "ann", State: state, ShipAttempts: 1, Total: dollars(30), Created: timestamppb.New(at(10)), Changed: timestamppb.New(at(13)),
 		Items: []*oteldemo.OrderItem{{Item: &oteldemo.CartItem{ProductId: "lens", Quantity: number}}},
 	}
 }
@@ -60,18 +61,27 @@ func undecided(e *evidence) {
 	e.purchases[0].answers = []answer{{code: codes.Aborted, reason: "PAYMENT_UNKNOWN", moved: "unknown"}}
 }
 
+// parked makes the purchase one of which nobody knows whether it was shipped, after so many attempts.
+func parked(e *evidence, attempts int32) {
+	e.record["a"].State, e.record["a"].ShipAttempts = checkoutv1.OrderState_PARKED, attempts
+	e.accounts["a"].letters, e.accounts["a"].events = 0, 0
+}
+
 func TestWhatIsInOrderIsNoViolation(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*evidence){
 		"bought":                       func(*evidence) {},
 		"told twice":                   func(e *evidence) { e.accounts["a"].letters, e.accounts["a"].events = 2, 3 },
 		"answered twice with an order": func(e *evidence) { e.purchases[0].answers = append(e.purchases[0].answers, e.purchases[0].answers[0]) },
-		"a second parcel after a kill": func(e *evidence) {
-			e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 16))
+		"a parcel for each attempt": func(e *evidence) {
+			e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 16), parcel("ann", 17))
+			e.record["a"].ShipAttempts = 3
 		},
-		"in doubt since a kill, and paid":     undecided,
-		"in doubt since a kill, and not paid": func(e *evidence) { undecided(e); delete(e.accounts, "a") },
-		"in doubt, and the cart full":         func(e *evidence) { undecided(e); e.full["ann"] = true },
+		"parked after all attempts, and shipped":     func(e *evidence) { parked(e, 3) },
+		"parked after all attempts, and not shipped": func(e *evidence) { parked(e, 3); e.accounts["a"].parcels = nil },
+		"in doubt since a kill, and paid":            undecided,
+		"in doubt since a kill, and not paid":        func(e *evidence) { undecided(e); delete(e.accounts, "a") },
+		"in doubt, and the cart full":                func(e *evidence) { undecided(e); e.full["ann"] = true },
 		"completed too late to touch the cart": func(e *evidence) {
 			e.full["ann"], e.record["a"].Changed = true, timestamppb.New(at(71))
 		},
@@ -176,16 +186,35 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 			func(e *evidence) { e.accounts["a"].parcels[0] = parcel("bob", 12) },
 			[]string{a + "its parcel is that of purchase 1 of bob"},
 		},
-		"shipped twice, and nobody was killed": {
+		"shipped more often than is on record": {
 			func(e *evidence) { e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 14)) },
-			[]string{a + "shipped 2 times, which is more often"},
+			[]string{a + "shipped 2 times, and 1 attempts are on record"},
+		},
+		"shipped more often than it may be": {
+			func(e *evidence) {
+				e.attempts, e.record["a"].ShipAttempts = 1, 2
+				e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 14))
+			},
+			[]string{a + "shipped 2 times, and not 1 at most"},
+		},
+		"parked too soon": {
+			func(e *evidence) { parked(e, 2) },
+			[]string{a + "parked after 2 attempts to ship it, and not 3"},
+		},
+		"parked where the shipping service honours keys": {
+			func(e *evidence) { parked(e, 0); e.attempts = 0 },
+			[]string{a + "parked, though"},
+		},
+		"parked, and not paid for": {
+			func(e *evidence) { parked(e, 3); e.accounts["a"] = &account{} },
+			[]string{a + "parked, with 0 charges", ann + "answered with order a, which is not"},
 		},
 		"shipped twice by a carrier that honours keys": {
 			func(e *evidence) {
-				e.keyed = true
+				e.attempts = 0
 				e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 16))
 			},
-			[]string{a + "shipped 2 times"},
+			[]string{a + "shipped 2 times, and not 1 at most"},
 		},
 		"the letter lost": {
 			func(e *evidence) { e.accounts["a"].letters = 0 },
