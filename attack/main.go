@@ -167,7 +167,7 @@ type outcome struct {
 	rss     int64         // bytes, at most
 	anon    int64
 	cpu     time.Duration
-	died    string // how the service ended under the attack; empty: it did not
+	died    string // how the service ended under the attack, or could not be stopped after it; empty: it lived, and stopped
 	failure string // of an honest order or a health check
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,11 +15,9 @@ import (
 	"checkout/internal/process"
 )
 
-const (
-	probeEvery = 500 * time.Millisecond
-	// rest is how long customers go on alone when the attack is over.
-	rest = time.Second
-)
+// often is how often the probe asks, and rest how long customers go on alone when the attack is over.
+func (o options) often() time.Duration { return min(500*time.Millisecond, o.time/2) }
+func (o options) rest() time.Duration  { return min(time.Second, o.time) }
 
 // fill gives every user a full cart.
 func fill(shop *demo.Shop) {
@@ -54,7 +51,10 @@ func (o options) one(ctx context.Context, shop *demo.Shop, a attack, conns int) 
 		_ = service.Close() // it has ended, and badly
 		return r, ctx.Err()
 	}
-	return r, errors.Join(ctx.Err(), service.Close())
+	if err := service.Close(); err != nil {
+		r.died = "after SIGTERM: " + err.Error()
+	}
+	return r, ctx.Err()
 }
 
 // crowd is everybody who wants something of the service, good or bad.
@@ -69,7 +69,7 @@ type crowd struct {
 
 // attack lets attackers and the others loose, and waits until all have left.
 func (c *crowd) attack(ctx context.Context, a attack, conns int) {
-	ctx, leave := context.WithTimeout(ctx, c.time+rest)
+	ctx, leave := context.WithTimeout(ctx, c.time+c.rest())
 	defer leave()
 	before, _ := c.service.Usage() // it serves
 	var all sync.WaitGroup
@@ -116,7 +116,7 @@ func (c *crowd) watch(ctx context.Context) {
 func (c *crowd) probe(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for process.Pause(ctx, probeEvery) && c.service.Alive() {
+	for process.Pause(ctx, c.often()) && c.service.Alive() {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.patience)
 			defer cancel()

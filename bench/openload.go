@@ -127,7 +127,8 @@ type load struct {
 	mu       sync.Mutex
 	pace     pace // nil: nobody calls
 	since    time.Time
-	begun    int // at this pace
+	until    time.Time // nothing is due from then on
+	begun    int       // at this pace
 	underWay int
 	resting  []time.Time // until when callers wait that were refused: nobody asks again at once for ever
 	tag      int
@@ -210,6 +211,7 @@ func (l *load) drive() {
 // begin begins the calls that are due.
 func (l *load) begin(now time.Time) {
 	l.mu.Lock()
+	now = earlier(now, l.until.Add(-time.Nanosecond))
 	var due []pendingCall
 	if l.pace != nil {
 		for len(l.resting) > 0 && l.resting[0].Before(now) {
@@ -225,6 +227,13 @@ func (l *load) begin(now time.Time) {
 	for _, c := range due {
 		c.caller.Call(c.tag, now)
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 type pendingCall struct {
@@ -273,7 +282,7 @@ func orderOf(a rawgrpc.Answer) string {
 // run calls at a pace for a time. It does not wait for the last answers.
 func (l *load) run(ctx context.Context, p pace, d time.Duration) error {
 	l.mu.Lock()
-	l.pace, l.since, l.begun = p, time.Now(), 0
+	l.pace, l.since, l.until, l.begun = p, time.Now(), time.Now().Add(d), 0
 	l.mu.Unlock()
 	process.Pause(ctx, d)
 	l.mu.Lock()

@@ -178,7 +178,7 @@ func (e *evidence) heard(r reply, l limits) []string {
 		}
 	}
 	note(r.took > l.deadline, "answered after %v", r.took.Round(time.Millisecond))
-	note(r.code == codes.DeadlineExceeded, "no answer within the deadline: %s", r.text)
+	note(r.code == codes.DeadlineExceeded || r.code == codes.Canceled, "no answer within the deadline: %s", r.text)
 	note(r.code == codes.Internal || r.code == codes.Unknown || r.code == codes.DataLoss, "%s", r.text)
 	note(r.first && e.step.optional && r.code != codes.OK, "the order does not need %s, and failed: %s", e.step.name, r.text)
 	if r.code != codes.OK {

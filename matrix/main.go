@@ -64,7 +64,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.workers, "workers", 12, "`cells` at once: most of their time is waiting")
 	flags.StringVar(&payment, "payment", "stock", "payment service, and with it shipping, honours keys or not: `stock|keyed`")
 	flags.StringVar(&o.memory, "memlimit", "16MiB", "`GOMEMLIMIT` of the service")
-	flags.DurationVar(&o.deadline, "deadline", 6*time.Second, "`time` that a customer waits")
+	flags.DurationVar(&o.deadline, "deadline", 6*time.Second, "`time` in which the service has to answer")
 	flags.DurationVar(&o.slack, "slack", 500*time.Millisecond, "`time` that an answer may be later on a busy machine")
 	flags.IntVar(&o.rss, "most-rss", 32, "`MiB` that may be resident, pages of the executable included; negative: any number")
 	if err := flags.Parse(args); err != nil {
