@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -129,9 +131,47 @@ func (p process) card(file string) (*oteldemo.CreditCardInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseCard(data)
+}
+
+// parseCard reads a card as JSON, as it is printed: with blanks and dashes, with a year of two digits, with zeros in front of
+// the CVV, and each of them as text or as a number.
+func parseCard(data []byte) (*oteldemo.CreditCardInfo, error) {
+	invalid := errors.New("is not a card as JSON; checkout order place -h shows one")
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return nil, invalid
+	}
 	card := &oteldemo.CreditCardInfo{}
-	if protojson.Unmarshal(data, card) != nil {
-		return nil, errors.New("is not a card as JSON; checkout order place -h shows one")
+	numbers := map[string]*int32{
+		"creditcardcvv":             &card.CreditCardCvv,
+		"creditcardexpirationyear":  &card.CreditCardExpirationYear,
+		"creditcardexpirationmonth": &card.CreditCardExpirationMonth,
+	}
+	for name, field := range fields {
+		value := string(field)
+		if text := ""; json.Unmarshal(field, &text) == nil {
+			value = text
+		}
+		value = strings.Map(func(r rune) rune {
+			if unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) {
+				return -1
+			}
+			return r
+		}, value)
+		name = strings.ToLower(strings.ReplaceAll(name, "_", "")) // protobuf's name of the field, or JSON's
+		if name == "creditcardnumber" {
+			card.CreditCardNumber = value
+			continue
+		}
+		n, err := strconv.ParseInt(value, 10, 32)
+		if err != nil || numbers[name] == nil {
+			return nil, invalid
+		}
+		if name == "creditcardexpirationyear" && n < 100 {
+			n += 2000
+		}
+		*numbers[name] = int32(n)
 	}
 	return card, nil
 }
