@@ -79,7 +79,7 @@ func Spellings(digits string) []Spelling {
 		{"HTML", each("&#%d;", halves)},
 		{"HTML, hexadecimal", each("&#x%x;", halves)},
 		{"decimal codes", each("%d", digits)},
-		{"array of bytes", fmt.Sprint([]byte(halves))},
+		{"array of bytes", fmt.Sprintf("%d", []byte(halves))},
 		{"base64", base64.StdEncoding.EncodeToString([]byte(digits))},
 		{"base64 of halves", base64.RawURLEncoding.EncodeToString([]byte(halves))},
 		{"base64 of JSON", base64.StdEncoding.EncodeToString([]byte(`{"x":"` + digits + `"}`))},

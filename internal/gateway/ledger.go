@@ -14,7 +14,9 @@ import (
 var _ order.Ledger = (*Payment)(nil)
 
 // Lookup asks checkout.v1.PaymentLedger for the transaction of the order's charge: "" when there is none so far, or when
-// it was reversed, because then no money is with the shop. It returns order.ErrImplausible for an answer that is neither.
+// it was reversed, because then no money is with the shop. A transaction that is a card number, or that was refused as a
+// receipt because it repeats the card, is called by the order's id: the ledger knows the charge by that, too. Lookup returns
+// order.ErrImplausible for an answer that is none of these.
 // t.Read bounds it, and gRPC repeats it like any read.
 func (p *Payment) Lookup(ctx context.Context, id order.ID) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.read)
@@ -27,6 +29,9 @@ func (p *Payment) Lookup(ctx context.Context, id order.ID) (string, error) {
 	transaction, err := standing(reply)
 	if err != nil {
 		return "", fmt.Errorf("payment: look up the charge of order %s: %w", id, err)
+	}
+	if isCardNumber(transaction) || transaction != "" && p.refused.has(id) {
+		return string(id), nil
 	}
 	return transaction, nil
 }
@@ -49,11 +54,7 @@ func standing(reply *checkoutv1.LookupResponse) (string, error) {
 	case checkoutv1.LookupResponse_NONE, checkoutv1.LookupResponse_REVERSED:
 		return "", nil
 	case checkoutv1.LookupResponse_CHARGED:
-		transaction := reply.GetTransactionId()
-		if isCardNumber(transaction) {
-			return "", fmt.Errorf("%w: the transaction id is a card number", order.ErrImplausible)
-		}
-		return transaction, checkID("transaction id", transaction)
+		return reply.GetTransactionId(), checkID("transaction id", reply.GetTransactionId())
 	case checkoutv1.LookupResponse_STATE_UNSPECIFIED:
 	}
 	return "", fmt.Errorf("%w: charge in state %v", order.ErrImplausible, reply.GetState())

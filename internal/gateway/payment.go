@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -32,6 +33,34 @@ type Payment struct {
 	conn, nowhere *grpc.ClientConn
 	flags         Flags
 	charge, read  time.Duration
+	refused       receipts
+}
+
+// receipts are orders whose receipt was refused because it repeated the card.
+type receipts struct {
+	mu     sync.Mutex
+	orders map[order.ID]bool
+}
+
+// maxReceipts bounds them. A service that gives such receipts gives one after the other.
+const maxReceipts = 1024
+
+func (r *receipts) add(id order.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.orders) == maxReceipts {
+		clear(r.orders)
+	}
+	if r.orders == nil {
+		r.orders = make(map[order.ID]bool)
+	}
+	r.orders[id] = true
+}
+
+func (r *receipts) has(id order.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.orders[id]
 }
 
 var _ order.Payment = (*Payment)(nil)
@@ -73,7 +102,7 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 			CreditCardExpirationMonth: month,
 		},
 	}
-	defer request.CreditCard.Reset() // what protobuf keeps as a string can be let go, and no more
+	defer request.GetCreditCard().Reset() // what protobuf keeps as a string can be let go, and no more
 	ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", string(id))
 	reply, err := oteldemo.NewPaymentServiceClient(p.reach(ctx)).Charge(ctx, request)
 	if err != nil {
@@ -81,7 +110,11 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 	}
 	transaction := reply.GetTransactionId()
 	// OK without a receipt is no answer. Nor is a receipt that repeats the card: it could be kept nowhere.
-	if checkID("transaction id", transaction) != nil || card.IsIn(transaction) {
+	repeats := card.IsIn(transaction)
+	if repeats {
+		p.refused.add(id)
+	}
+	if repeats || checkID("transaction id", transaction) != nil {
 		return "", fmt.Errorf("could not charge the card: %w", status.Error(codes.Internal, "the payment service answered without a usable transaction id"))
 	}
 	return transaction, nil

@@ -121,18 +121,42 @@ func TestWhatTheLedgerSaysIsWithheldUnlessItIsPlain(t *testing.T) {
 	}
 }
 
-func TestATransactionThatIsACardNumberIsNotLookedUp(t *testing.T) {
+func TestATransactionThatRepeatsTheCardIsLookedUpUnderTheOrdersID(t *testing.T) {
 	t.Parallel()
-	for transaction, want := range map[string]error{"4432 8015 6152 0454": order.ErrImplausible, "4432801561520455": nil, "1732628000123456": nil} {
-		payment := newPayment(t, serve(t, ledgerService{
-			lookup: func(context.Context, *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {
-				return &checkoutv1.LookupResponse{State: checkoutv1.LookupResponse_CHARGED, TransactionId: transaction}, nil
-			},
-		}.register), switches{}, patient)
-		if _, err := payment.Lookup(t.Context(), orderID); !errors.Is(err, want) || want == nil && err != nil {
-			t.Errorf("%q: %v, want %v", transaction, err, want)
+	for transaction, want := range map[string]string{
+		"4432 8015 6152 0454": string(orderID), "5555555555554444": string(orderID), // also of a card that nobody remembers
+		"4432801561520455": "4432801561520455", "1732628000123456": "1732628000123456", "T-1": "T-1",
+	} {
+		if got, err := chargedAs(t, transaction).Lookup(t.Context(), orderID); got != want || err != nil {
+			t.Errorf("the transaction %q is looked up as %q, %v; want %q", transaction, got, err, want)
 		}
 	}
+	payment := chargedAs(t, "cvv-672")
+	if _, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa); err == nil {
+		t.Error("the receipt cvv-672 is taken")
+	}
+	if got, err := payment.Lookup(t.Context(), orderID); got != string(orderID) || err != nil {
+		t.Errorf("the receipt that was refused is looked up as %q, %v; want %q", got, err, orderID)
+	}
+	for i := range maxReceipts + 1 {
+		payment.refused.add(order.ID(fmt.Sprint(i)))
+	}
+	if n := len(payment.refused.orders); n > maxReceipts {
+		t.Errorf("%d receipts are remembered, want %d at most", n, maxReceipts)
+	}
+}
+
+// chargedAs is a Payment whose service calls every charge by this transaction.
+func chargedAs(t *testing.T, transaction string) *Payment {
+	t.Helper()
+	return newPayment(t, serve(t, func(s *grpc.Server) {
+		paymentService{charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
+			return &oteldemo.ChargeResponse{TransactionId: transaction}, nil
+		}}.register(s)
+		ledgerService{lookup: func(context.Context, *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {
+			return &checkoutv1.LookupResponse{State: checkoutv1.LookupResponse_CHARGED, TransactionId: transaction}, nil
+		}}.register(s)
+	}), switches{}, patient)
 }
 
 func TestACardInTheWordsOfAnyNeighbourIsMasked(t *testing.T) {
