@@ -24,6 +24,7 @@ var errClosed = errors.New("the store is closed")
 type owner struct {
 	conn     *conn
 	requests chan *request // without a buffer: who is received is answered
+	tidying  chan chan<- error
 	quit     chan struct{}
 	stopped  chan struct{}
 
@@ -49,7 +50,7 @@ type request struct {
 }
 
 func own(c *conn) *owner {
-	o := &owner{conn: c, requests: make(chan *request), quit: make(chan struct{}), stopped: make(chan struct{})}
+	o := &owner{conn: c, requests: make(chan *request), tidying: make(chan chan<- error), quit: make(chan struct{}), stopped: make(chan struct{})}
 	go o.run()
 	return o
 }
@@ -89,9 +90,29 @@ func (o *owner) run() {
 			batch = o.gather(append(batch[:0], r))
 			o.serve(batch)
 			clear(batch)
+		case done := <-o.tidying:
+			done <- o.conn.tidy()
 		case <-o.quit:
 			return
 		}
+	}
+}
+
+// tidy has the files tidied, between two transactions.
+func (o *owner) tidy(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case o.tidying <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-o.quit:
+		return errClosed
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

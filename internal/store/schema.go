@@ -6,7 +6,9 @@ import "fmt"
 // released are never changed. All times are Unix milliseconds.
 
 // sqliteSchema is the schema of SQLite.
-func sqliteSchema() []string { return []string{sqliteOrders, sqliteLatest, sqliteConditions} }
+func sqliteSchema() []string {
+	return []string{sqliteOrders, sqliteLatest, sqliteConditions, sqliteOverwritten}
+}
 
 // sqliteOrders: WITHOUT ROWID, because the id is the only way to a row and grows with time, so that there is one tree to
 // write and its end is where writes go.
@@ -57,6 +59,9 @@ const sqliteConditions = `
 	CREATE INDEX orders_attention ON orders (due) WHERE ` + attention + `;
 	CREATE INDEX orders_unplaced ON orders (id) WHERE ` + unplaced + `;
 	CREATE INDEX orders_final ON orders (due) WHERE ` + final
+
+// sqliteOverwritten changes nothing: a file of this version has no free pages that hold what was deleted (conn.overwrite).
+const sqliteOverwritten = `-- no change`
 
 // postgresSchema is the schema of PostgreSQL. As its steps are carried out by whichever replica comes first, and there is
 // no lock that all databases of this kind know, doing one twice must do no harm.

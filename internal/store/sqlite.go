@@ -62,6 +62,15 @@ func (s *SQLite) Ready(ctx context.Context) error {
 	return s.do(ctx, opening, func(context.Context, session) error { return nil })
 }
 
+// Purge deletes as the Store's Purge does, and leaves nothing of what it has deleted in the files.
+func (s *SQLite) Purge(ctx context.Context, limit int) (int, error) {
+	n, err := s.orders.Purge(ctx, limit)
+	if n == 0 || err != nil {
+		return n, err
+	}
+	return n, s.owner.tidy(ctx)
+}
+
 // Close waits for the write under way, fails the others and closes the database. To close it again does nothing.
 func (s *SQLite) Close() error { return s.close() }
 
@@ -158,6 +167,7 @@ func (c *conn) prepare(journal string) error {
 	}
 	for _, pragma := range []string{
 		"busy_timeout = 1000",       // milliseconds: for a predecessor that is just ending
+		"auto_vacuum = INCREMENTAL", // of a new file: it can shrink
 		"locking_mode = EXCLUSIVE",  // before the journal's mode: then there is no memory shared with others either
 		"journal_mode = " + journal, // what is committed is appended to one file
 		"synchronous = FULL",        // and on the disk when COMMIT returns
@@ -165,7 +175,7 @@ func (c *conn) prepare(journal string) error {
 		"wal_autocheckpoint = 200",  // pages; a small log is a small cache of the kernel's
 		"cache_size = -256",         // KiB
 		"temp_store = MEMORY",       // the file system around may be read-only
-		"secure_delete = FAST",      // purged addresses are overwritten where that costs nothing
+		"secure_delete = ON",        // what is deleted is overwritten: no page of it is written that would not be anyhow
 		"trusted_schema = OFF",
 	} {
 		if _, err := c.sql.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil {
@@ -213,7 +223,12 @@ func (c *conn) migrate() error {
 	if version > len(steps) {
 		return tooNew(version, len(steps))
 	}
-	for ; version < len(steps); version++ {
+	for existed := version > 0; version < len(steps); version++ {
+		if existed && steps[version] == sqliteOverwritten {
+			if err := c.overwrite(); err != nil {
+				return fmt.Errorf("overwrite what was deleted: %w", err)
+			}
+		}
 		step := fmt.Sprintf("BEGIN IMMEDIATE;\n%s;\nPRAGMA user_version = %d;\nCOMMIT", steps[version], version+1)
 		if _, err := c.sql.ExecContext(context.Background(), step); err != nil {
 			return fmt.Errorf("bring the schema to version %d: %w", version+1, err)
@@ -233,6 +248,46 @@ func (c *conn) probe() error {
 	}
 	return nil
 }
+
+// overwrite fills the free pages of a file that an earlier release has written, which left there what it deleted. A table
+// takes them up, a few at a time so that the log stays small, and gives them back as they are.
+func (c *conn) overwrite() error {
+	ctx := context.Background()
+	const pages = 200
+	if _, err := c.sql.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS overwritten (zeros BLOB NOT NULL)"); err != nil {
+		return err
+	}
+	for {
+		var free, size int
+		err := c.sql.QueryRowContext(ctx, "SELECT freelist_count, page_size FROM pragma_freelist_count, pragma_page_size").Scan(&free, &size)
+		if err != nil {
+			return err
+		}
+		if free == 0 {
+			break
+		}
+		if _, err := c.sql.ExecContext(ctx, "INSERT INTO overwritten VALUES (zeroblob($1))", min(free, pages)*size); err != nil {
+			return err
+		}
+	}
+	_, err := c.sql.ExecContext(ctx, "PRAGMA secure_delete = OFF; DROP TABLE overwritten; PRAGMA secure_delete = ON")
+	return err
+}
+
+// tidy makes nothing remain of what was deleted: the file gives back a part of its free pages, and the log, which has
+// deleted orders as they were before, is moved into the file and emptied.
+func (c *conn) tidy() error {
+	if err := c.run(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", tidyPages)); err != nil {
+		return fmt.Errorf("shrink the file: %w", err)
+	}
+	if err := c.run("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}
+
+// tidyPages is how many pages are given back at a time, so that no order waits long for it.
+const tidyPages = 500
 
 // run carries out a statement without parameters.
 func (c *conn) run(query string) error {

@@ -25,7 +25,7 @@ func TestAFileIsSetUpToLoseNothing(t *testing.T) {
 		"journal_mode": "wal",
 		"synchronous":  "2", // FULL
 		"locking_mode": "exclusive",
-		"user_version": "3",
+		"user_version": "4",
 	} {
 		var got string
 		err := s.do(t.Context(), other, func(context.Context, session) error {
