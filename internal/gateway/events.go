@@ -33,7 +33,7 @@ const (
 const (
 	maxBuffered      = 512       // records
 	maxBufferedBytes = 2 << 20   // of keys, values and headers
-	maxBatchBytes    = 128 << 10 // an order of 200 lines fits, however long its product ids
+	maxBatchBytes    = 1_000_000 // a topic takes 1,048,588 by default; an order may have thousands of lines
 	maxCopies        = 1000      // of one event
 )
 

@@ -336,6 +336,42 @@ func TestTopicIsMadeWhenThereIsNone(t *testing.T) {
 	}
 }
 
+func TestOrderOfManyLinesIsPublished(t *testing.T) {
+	t.Parallel()
+	_, addr := broker(t)
+	o := placed(t)
+	item := o.Items[0]
+	item.ProductID = strings.Repeat("x", 128) // the longest
+	o.Items = slices.Repeat([]order.Item{item}, 5000)
+	if err := newEvents(t, addr, switches{}, patient).Publish(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTopicThatIsMadeLaterIsFound(t *testing.T) {
+	t.Parallel()
+	_, addr := broker(t)
+	events, err := NewEvents(addr, "parcels", switches{}, patient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = events.Close(t.Context()) })
+	wantPassing(t, events.Publish(t.Context(), placed(t)), `topic "parcels"`)
+	operator, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer operator.Close()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "parcels", 1, 1
+	create := kmsg.NewCreateTopicsRequest()
+	create.Topics = append(create.Topics, topic)
+	if _, err := create.RequestWith(t.Context(), operator); err != nil {
+		t.Fatal(err)
+	}
+	wantPublishedSoon(t, events)
+}
+
 func TestOrderThatIsTooLargeForABatchIsRefused(t *testing.T) {
 	t.Parallel()
 	_, addr := broker(t)
