@@ -43,13 +43,13 @@ func TestEveryAttackIsMadeAndEndsWithItsTime(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			var frames atomic.Int64
-			ended := make(chan error, 1)
+			ended := make(chan struct{})
 			go func() {
 				v := &victim{addr: l.Addr().String(), perSecond: 2000, frames: &frames}
 				for ctx.Err() == nil {
 					_ = a.run(ctx, v) // it is thrown out, and comes again
 				}
-				ended <- nil
+				close(ended)
 			}()
 			if silent[a.name] {
 				process.Pause(ctx, 3*tick)

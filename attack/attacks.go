@@ -135,10 +135,10 @@ func attacks() []attack {
 		}},
 		// Frames of control.
 		{"pings", func(ctx context.Context, v *victim) error {
-			return v.speak(ctx, reading, func(c *session, n int) error { return c.WritePing(false, [8]byte{byte(n)}) })
+			return v.speak(ctx, reading, func(c *session, _ int) error { return c.WritePing(false, [8]byte{1}) })
 		}},
 		{"pings that are not read", func(ctx context.Context, v *victim) error {
-			return v.speak(ctx, deaf, func(c *session, n int) error { return c.WritePing(false, [8]byte{byte(n)}) })
+			return v.speak(ctx, deaf, func(c *session, _ int) error { return c.WritePing(false, [8]byte{1}) })
 		}},
 		{"settings", func(ctx context.Context, v *victim) error {
 			return v.speak(ctx, reading, func(c *session, n int) error {

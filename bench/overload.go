@@ -64,7 +64,7 @@ func parseOverload(args []string, out io.Writer) (overload, error) {
 	flags.IntVar(&o.conns, "conns", 4, "`connections` that callers share")
 	flags.IntVar(&o.greedy, "greedy", 400, "`calls` that one user has under way at once, beside honest users; 0: not measured")
 	flags.IntVar(&o.lost, "most-lost", -1, "`cards` that may be charged without an answer in time; exit with 1 if there are more. Negative: any number")
-	flags.IntVar(&o.bounds.anonymous, "most-anonymous", -1, "`MiB` of anonymous memory, likewise")
+	flags.IntVar(&o.anonymous, "most-anonymous", -1, "`MiB` of anonymous memory, likewise")
 	flags.Float64Var(&o.good, "least-good", -1, "`per cent` of what is possible that must be served in time, likewise")
 	flags.Float64Var(&o.served, "least-served", -1, "`per cent` of the calls after the load has gone that must be served in time, likewise")
 	flags.StringVar(&o.docs, "docs", "", "`folder` of reliability.md, in which the table is replaced")
@@ -329,7 +329,7 @@ func (o overload) judge(all []*ordeal) error {
 			}
 		}
 		demand(o.lost < 0 || r.lost <= o.lost, "%d cards were charged without an answer in time, of at most %d", r.lost, o.lost)
-		demand(o.bounds.anonymous < 0 || r.anonymous <= int64(o.bounds.anonymous)<<20, "%d KiB of anonymous memory, of at most %d MiB", r.anonymous>>10, o.bounds.anonymous)
+		demand(o.anonymous < 0 || r.anonymous <= int64(o.anonymous)<<20, "%d KiB of anonymous memory, of at most %d MiB", r.anonymous>>10, o.anonymous)
 		demand(o.good < 0 || r.goodput()*100 >= o.good*r.possible, "%.0f orders a second were served of %.0f that were possible: fewer than %g %%", r.goodput(), r.possible, o.good)
 		demand(o.served < 0 || r.afterwards.share()*100 >= o.served, "%.1f %% of the calls after it were served, of at least %g %%", r.afterwards.share()*100, o.served)
 		demand(r.during.strange == 0 && r.afterwards.strange == 0, "%d answers that are neither an order nor a refusal: %s", r.during.strange+r.afterwards.strange, r.during.failure+r.afterwards.failure)

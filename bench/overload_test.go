@@ -152,7 +152,7 @@ func TestOverloadIsAskedForByFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(o.factors) != 2 || !o.brownouts.MatchString("payment") || o.brownouts.MatchString("cart") || o.lost != 0 || o.bounds.anonymous != -1 {
+	if len(o.factors) != 2 || !o.brownouts.MatchString("payment") || o.brownouts.MatchString("cart") || o.lost != 0 || o.anonymous != -1 {
 		t.Errorf("%+v", o)
 	}
 	for _, args := range [][]string{{"-overload", "more"}, {"-overload", "-time", "1s"}, {"-overload", "-brownouts", "("}} {

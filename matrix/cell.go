@@ -240,7 +240,7 @@ func total(o *oteldemo.OrderResult) *oteldemo.Money {
 		units += line.GetCost().GetUnits() * quantity
 		nanos += int64(line.GetCost().GetNanos()) * quantity
 	}
-	return &oteldemo.Money{CurrencyCode: o.GetShippingCost().GetCurrencyCode(), Units: units + nanos/billion, Nanos: int32(nanos % billion)} //nolint:gosec // below a billion
+	return &oteldemo.Money{CurrencyCode: o.GetShippingCost().GetCurrencyCode(), Units: units + nanos/billion, Nanos: int32(nanos % billion)}
 }
 
 // settled waits until no order is on its way, for a while, and returns the states of all.

@@ -53,8 +53,12 @@ func Block(authority, method string, more ...Field) []byte {
 	encoder := hpack.NewEncoder(&block)
 	encoder.SetMaxDynamicTableSize(0)
 	for _, f := range append([]Field{
-		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", authority},
-		{"content-type", "application/grpc"}, {"te", "trailers"},
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":path", method},
+		{":authority", authority},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
 	}, more...) {
 		_ = encoder.WriteField(hpack.HeaderField{Name: strings.ToLower(f.Name), Value: f.Value}) // a buffer takes everything
 	}
