@@ -108,6 +108,9 @@ func TestAnOrderThatWasNeverChargedIsCancelledHoweverLongTheRecordIsAway(t *test
 				if len(s.reports) > 0 && !errors.Is(s.reports[0], errAway) {
 					t.Errorf("reported: %v", s.reports)
 				}
+				if n := s.count("save cancelled"); n > 0 { // of an order that is not on record that is fenced, and logged as taken over
+					t.Errorf("saved as cancelled %d times, want that it is cancelled wherever it is", n)
+				}
 				if o, err := ask(t, p, keyed("k1")); err != nil || o.State != Placed {
 					t.Errorf("the customer who tries again is told %v, %v; want an order", o, err)
 				}
