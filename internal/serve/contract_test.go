@@ -81,6 +81,18 @@ func TestMoneyIsExact(t *testing.T) {
 	}
 }
 
+// Older and related shops have no GetSupportedCurrencies.
+func TestAShopWhoseCurrencyServiceHasNoListIsServed(t *testing.T) {
+	s := open(t, nil)
+	s.shop.Currency.Trouble(demo.Trouble{Fault: demo.Refuse, Code: codes.Unimplemented}, "GetSupportedCurrencies")
+	for _, currency := range []string{"USD", "EUR"} {
+		got, err := s.buy(t.Context(), "ada", currency, map[string]int32{"OLJCESPC7Z": 1})
+		if err != nil || got.GetShippingCost().GetCurrencyCode() != currency {
+			t.Errorf("an order in %s: %v, %v", currency, got, err)
+		}
+	}
+}
+
 // hostile is a catalogue and an exchange that answer what they are told to.
 type hostile struct {
 	oteldemo.UnimplementedProductCatalogServiceServer
