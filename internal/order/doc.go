@@ -8,8 +8,9 @@
 //     Nothing is recorded and nothing moves; whatever can be refused is refused here.
 //  2. Pivot. The intent is recorded, in state Charging, and the card is charged. This is the one act that cannot be
 //     undone or blindly repeated, so it is tried once.
-//  3. Forward. The parcel is shipped, the cart emptied, and then, after the answer, the e-mail and the event go out
-//     (deliver.go). Each step can be repeated, and is, until it is done or refused for good.
+//  3. Forward. The order is shipped (ship.go), the cart emptied, and then, after the answer, the e-mail and the event are sent
+//     (deliver.go). Deliveries are repeated until they are made, refused for good, or a day has passed. So is a shipment that
+//     certainly was not made, or whose carrier honours keys. Any other one is repeated a few times, which are on record.
 //
 // From the charge on the order is a flight (flight.go): it belongs to the Placer and not to the caller, who may hang up.
 // Between any two acts on the world lies a durable record (State, Store). So after a crash Recover (recovery.go) runs the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -270,6 +271,26 @@ func TestShippedIsSaidOfPaidOrdersOnly(t *testing.T) {
 		_, _ = ask(t, p, request())
 		if _, err := p.Resolve(t.Context(), s.the(t).ID, Resolution{Verdict: Shipped, TrackingID: "T-1"}, Note{By: "grace", Why: "a guess"}); !errors.Is(err, ErrRefused) {
 			t.Errorf("an order in doubt is taken for shipped: %v", err)
+		}
+	})
+}
+
+func TestNothingIsShippedByWhoHasSleptThroughTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p, other := s.open(t), s.open(t)
+		var asleep atomic.Bool
+		s.after = func(_ context.Context, step Step) error {
+			if step == "save charged" && !asleep.Swap(true) {
+				time.Sleep(lease + time.Second)
+				recovering(t, other, 2*time.Second)
+			}
+			return nil
+		}
+		_, _ = ask(t, p, request()) // nobody waits so long
+		p.flights.Wait()
+		if got := s.count(StepShip); got != 1 {
+			t.Errorf("the carrier was asked %d times, want once: by who has taken the order over", got)
 		}
 	})
 }

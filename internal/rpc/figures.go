@@ -129,7 +129,7 @@ func (f *Figures) count(start time.Time, o *order.Order, err error) {
 	switch {
 	case o.Repeated:
 		came = repeated
-	case o.State == order.Charged:
+	case o.State == order.Charged, o.State == order.Parked:
 		came = paid
 	}
 	f.placed[came].Add(1)

@@ -137,7 +137,7 @@ func outcomeOf(o *order.Order) outcome {
 	switch {
 	case o.Repeated:
 		return outcomeRepeated
-	case o.State == order.Charged:
+	case o.State == order.Charged, o.State == order.Parked:
 		return outcomePaid
 	}
 	return outcomePlaced
