@@ -61,3 +61,17 @@ func (Card) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // MarshalText hides the card from encoders.
 func (Card) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// Digits returns the card's number without blanks and dashes, for who must recognize a card. Clear it after use.
+func (c Card) Digits() []byte {
+	if c.secret == nil {
+		return nil
+	}
+	digits := make([]byte, 0, len(c.number))
+	for _, d := range c.number {
+		if '0' <= d && d <= '9' {
+			digits = append(digits, d)
+		}
+	}
+	return digits
+}

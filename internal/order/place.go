@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type World struct {
 	Mail         Mail
 	Events       Events // nil when the shop has no broker: then no event is owed
 	Admission    Admission
+	Customers    Customers // nil: everybody may ask for anything
 
 	// Report is told of failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
@@ -36,6 +38,8 @@ type World struct {
 // Placer places orders, and sees them through.
 type Placer struct {
 	World
+	turns      turns
+	charges    pace
 	deliveries chan struct{} // a place for each order that makes its deliveries right after its answer
 
 	flights       sync.WaitGroup
@@ -61,6 +65,7 @@ func NewPlacer(w World) *Placer {
 		w.Resumed = func(ctx context.Context, _ *Order) (context.Context, func(error)) { return ctx, func(error) {} }
 	}
 	p := &Placer{World: w, deliveries: make(chan struct{}, deliveriesAtOnce)}
+	p.Payment = pacedPayment{w.Payment, &p.charges}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.recording, p.stopRecording = context.WithCancel(context.Background())
 	return p
@@ -75,8 +80,19 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}
+	return p.turns.place(ctx, req, func(mine *turn) (*Order, error) { return p.place(ctx, req, mine) })
+}
+
+// place is Place when it is the user's turn.
+func (p *Placer) place(ctx context.Context, req Request, mine *turn) (*Order, error) {
+	if p.Customers != nil {
+		var err error
+		if mine.declined, err = p.Customers.Allow(req); err != nil {
+			return nil, fail(ErrOverloaded, "", err)
+		}
+	}
 	for wait := tick; ; wait = min(2*wait, longTick) {
-		o, rival, err := p.try(ctx, req)
+		o, rival, err := p.try(ctx, req, mine)
 		switch {
 		case errors.Is(err, ErrEmptyCart):
 			return p.replay(ctx, req, err)
@@ -92,7 +108,7 @@ func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
 }
 
 // try places the order. If a rival stands in its way it returns that, and what would have been placed if that is known.
-func (p *Placer) try(ctx context.Context, req Request) (o, rival *Order, err error) {
+func (p *Placer) try(ctx context.Context, req Request, mine *turn) (o, rival *Order, err error) {
 	release, err := p.Admission.Admit(ctx)
 	if err != nil {
 		return nil, nil, fail(ErrOverloaded, "", err)
@@ -108,11 +124,19 @@ func (p *Placer) try(ctx context.Context, req Request) (o, rival *Order, err err
 		return nil, nil, err
 	}
 	// Money and parcels move. The caller may hang up; we may not.
-	o, err = p.depart(ctx, o, req.Card, release).wait(ctx)
+	f := p.depart(ctx, o, req.Card, func(failure error) {
+		if errors.Is(failure, ErrDeclined) && mine.declined != nil {
+			mine.declined()
+		}
+		release(failure)
+	})
+	mine.order.Store(f)
+	o, err = f.wait(ctx)
 	return o, nil, err
 }
 
-// leastTime is what must be left to a caller for a charge to be started: less, and they would never hear of it.
+// leastTime is what must be left to a caller beside the time that a charge takes lately, so that it is started: with less they
+// would never hear of it.
 const leastTime = 100 * time.Millisecond
 
 // open prices the order and records the intent to charge it, unless a rival stands in the way. From then on a crash is
@@ -127,7 +151,7 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 	if err != nil {
 		return nil, nil, fail(ErrInternal, "", err)
 	}
-	if err := inTime(ctx); err != nil {
+	if err := p.inTime(ctx); err != nil {
 		return nil, nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
 	}
 	o.Key = req.Key
@@ -144,16 +168,17 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 	case rival != nil:
 		return o, rival, nil
 	}
-	if err := inTime(ctx); err != nil { // the store has taken long
+	if err := p.inTime(ctx); err != nil { // the store has taken long
 		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	}
 	return o, nil, nil
 }
 
 // inTime tells whether the caller is there, and will be for as long as it takes to hear of a charge.
-func inTime(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < leastTime {
-		return errors.New("too little time left to charge")
+func (p *Placer) inTime(ctx context.Context) error {
+	needed := leastTime + p.charges.expected()
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < needed {
+		return fmt.Errorf("too little time left to charge: it takes up to %v", needed.Round(time.Millisecond))
 	}
 	return ctx.Err()
 }

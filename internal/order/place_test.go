@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -437,5 +438,84 @@ func TestCloseWaitsForOrdersUnderWayAndThenLetsGo(t *testing.T) {
 		if got := s.the(t).State; got != Charged {
 			t.Errorf("on record it is %v, want charged: somebody else's work", got)
 		}
+	})
+}
+
+func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		slow := time.Second
+		s.before = func(ctx context.Context, step Step) error {
+			if step == StepCharge && !pause(ctx, slow) {
+				return ctx.Err()
+			}
+			return nil
+		}
+		p := s.open(t)
+		place := func(user string, deadline time.Duration) error {
+			s.mu.Lock()
+			s.carts[user] = []Line{{"lens", 1}}
+			s.mu.Unlock()
+			req := request()
+			req.UserID = user
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			_, err := p.Place(ctx, req)
+			return err
+		}
+		for i := range 20 {
+			if err := place(fmt.Sprint("patient ", i), 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		charged := s.count(StepCharge)
+		if err := place("hasty", 900*time.Millisecond); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a charge that takes a second, with 0.9 s left: %v, want unavailable", err)
+		}
+		if s.count(StepCharge) != charged {
+			t.Error("a card was charged, and its customer could not hear of it")
+		}
+		slow = 0
+		time.Sleep(paceTime)
+		if err := place("hasty later", 900*time.Millisecond); err != nil {
+			t.Errorf("when the payment service may have recovered: %v", err)
+		}
+	})
+}
+
+func TestASlowQuoteHoldsNobodyUpForLongerThanARead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const orders = 300
+		s := newShop()
+		s.before = func(ctx context.Context, step Step) error {
+			if step == StepQuote && !pause(ctx, 2*time.Second) {
+				return ctx.Err()
+			}
+			if step == StepQuote {
+				return context.DeadlineExceeded
+			}
+			return nil
+		}
+		pricing := NewPricing(s, s, s, s, DefaultLimits())
+		var all sync.WaitGroup
+		for range orders {
+			all.Go(func() {
+				began := time.Now()
+				if _, err := pricing.Price(t.Context(), request()); !errors.Is(err, ErrUnavailable) {
+					t.Errorf("without a quote: %v, want unavailable", err)
+				}
+				if took := time.Since(began); took > 2*time.Second {
+					t.Errorf("without a quote an order is given up after %v, want 2 s", took)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := s.count(StepCatalog); n < readsAtOnce/2 {
+			t.Errorf("while quotes are slow %d products were read, want those of all orders that are being quoted", n)
+		}
+		all.Wait()
+		pricing.Close()
 	})
 }

@@ -28,7 +28,7 @@ func DefaultLimits() Limits {
 	return Limits{Lines: 200, Quantity: 10_000, Pieces: 100_000, Price: 10_000_000, Total: 1_000_000}
 }
 
-// readsAtOnce bounds the read phase's calls over the whole process: half as many when more than fewOrders are read for.
+// readsAtOnce bounds the calls that a service gets at once in the read phase: half as many when more than fewOrders are read for.
 // An order alone has all it can use, up to 126 lines. Many orders together only queue for the processors and at the
 // neighbours, and pay for it in memory: in a small heap the garbage collector then takes more time than the orders do.
 const (
@@ -39,12 +39,16 @@ const (
 // Pricing is the read phase: cart, then products beside the quote, then conversions. It is the depth of the data's
 // dependencies and no more, however many lines there are. It implements Pricer.
 type Pricing struct {
+	ReadTimeout time.Duration // for a call and the wait for its turn: 2 s
+
 	cart     Cart
 	catalog  Catalog
 	exchange Exchange
 	carrier  Carrier
 	limits   Limits
-	reads    *semaphore.Weighted
+	products bulkhead
+	rates    bulkhead
+	quotes   bulkhead
 	edges    *semaphore.Weighted // calls that no order waits for
 	orders   atomic.Int32        // that are read for
 }
@@ -53,7 +57,9 @@ type Pricing struct {
 func NewPricing(cart Cart, catalog Catalog, exchange Exchange, carrier Carrier, limits Limits) *Pricing {
 	return &Pricing{
 		cart: cart, catalog: catalog, exchange: exchange, carrier: carrier, limits: limits,
-		reads: semaphore.NewWeighted(readsAtOnce), edges: semaphore.NewWeighted(edgesAtOnce),
+		ReadTimeout: 2 * time.Second,
+		products:    newBulkhead(StepCatalog), rates: newBulkhead(StepConvert), quotes: newBulkhead(StepQuote),
+		edges: semaphore.NewWeighted(edgesAtOnce),
 	}
 }
 
@@ -170,8 +176,8 @@ func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, e
 	if req.Currency == dollar {
 		p.touchExchange(ctx)
 	}
-	reads := p.start(ctx, StepCatalog)
-	reads.do(func(ctx context.Context) (err error) {
+	reads := p.start(ctx)
+	reads.do(p.quotes, func(ctx context.Context) (err error) {
 		listed.shipping, err = p.carrier.Quote(ctx, req.Address, lines)
 		if errors.Is(err, ErrRefused) {
 			return &Error{Kind: ErrBadCart, Step: StepQuote, Err: err, Violations: []Violation{{"address", "nothing can be shipped there"}}}
@@ -179,10 +185,10 @@ func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, e
 		return asked(StepQuote, err)
 	})
 	if req.Currency != dollar {
-		reads.do(func(ctx context.Context) error { return p.supported(ctx, req.Currency) })
+		reads.do(p.rates, func(ctx context.Context) error { return p.supported(ctx, req.Currency) })
 	}
 	for i, line := range lines {
-		reads.do(func(ctx context.Context) error {
+		reads.do(p.products, func(ctx context.Context) error {
 			product, err := p.catalog.Product(ctx, line.ProductID)
 			if errors.Is(err, ErrUnknownProduct) {
 				return &Error{Kind: ErrUnknownProduct, Step: StepCatalog, Err: err, Violations: []Violation{{"cart", fmt.Sprintf("product %q is not in the catalogue", line.ProductID)}}}
@@ -275,7 +281,7 @@ func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency)
 	}
 	first := make(map[money.Amount]int, len(all)) // where a price occurs first
 	converted := make([]money.Amount, len(all))
-	reads := p.start(ctx, StepConvert)
+	reads := p.start(ctx)
 	for i, price := range all {
 		if _, seen := first[price]; seen {
 			continue
@@ -285,7 +291,7 @@ func (p *Pricing) convert(ctx context.Context, listed prices, to money.Currency)
 			converted[i] = money.Zero(to)
 			continue
 		}
-		reads.do(func(ctx context.Context) (err error) {
+		reads.do(p.rates, func(ctx context.Context) (err error) {
 			converted[i], err = p.exchange.Convert(ctx, price, to)
 			if errors.Is(err, ErrRefused) { // whatever its list says
 				return unsupported(err)

@@ -6,34 +6,49 @@ import (
 	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
-// reads are calls that run side by side, as many at once as the process can afford. The first that fails ends the rest.
+// reads are calls that run side by side. The first that fails ends the rest.
 type reads struct {
 	p     *Pricing
-	step  Step // what they are for
 	ctx   context.Context
 	group *errgroup.Group
 }
 
-func (p *Pricing) start(ctx context.Context, step Step) *reads {
+func (p *Pricing) start(ctx context.Context) *reads {
 	group, ctx := errgroup.WithContext(ctx)
-	return &reads{p, step, ctx, group}
+	return &reads{p, ctx, group}
 }
 
-// do runs f beside the others. It waits for a place first, so that orders in want of one hold no goroutines for it.
-func (r *reads) do(f func(ctx context.Context) error) {
+// bulkhead bounds the calls that a service gets at once, so that one that is slow holds up nobody who asks another.
+type bulkhead struct {
+	step   Step // what the service is asked for
+	places *semaphore.Weighted
+}
+
+func newBulkhead(step Step) bulkhead { return bulkhead{step, semaphore.NewWeighted(readsAtOnce)} }
+
+// do runs f, which asks a service, beside the others. It waits for a place first, so that orders in want of one hold no
+// goroutines for it. That is part of the time that f has.
+func (r *reads) do(service bulkhead, f func(ctx context.Context) error) {
 	place := int64(1)
 	if r.p.orders.Load() > fewOrders {
 		place = 2
 	}
-	if err := r.p.reads.Acquire(r.ctx, place); err != nil {
-		r.group.Go(func() error { return fail(ErrUnavailable, r.step, context.Cause(r.ctx)) })
-		return
+	ctx, cancel := r.ctx, context.CancelFunc(func() {})
+	if !service.places.TryAcquire(place) {
+		ctx, cancel = context.WithTimeout(r.ctx, r.p.ReadTimeout)
+		if err := service.places.Acquire(ctx, place); err != nil {
+			cancel()
+			r.group.Go(func() error { return fail(ErrUnavailable, service.step, context.Cause(ctx)) })
+			return
+		}
 	}
 	r.group.Go(func() error {
-		defer r.p.reads.Release(place)
-		return guard(func() error { return f(r.ctx) })
+		defer cancel()
+		defer service.places.Release(place)
+		return guard(func() error { return f(ctx) })
 	})
 }
 
