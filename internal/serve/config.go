@@ -43,6 +43,8 @@ type Config struct {
 	Drain     time.Duration // how long orders under way are waited for after the delay
 	MaxOrders int           // under way at once, at most
 	Target    time.Duration // an order's latency above which fewer are let in
+	UserRate  int           // orders a minute of one user; 0: any number
+	Declines  int           // declined charges of one user in ten minutes; 0: any number
 	Limits    order.Limits
 
 	Security Security
@@ -73,7 +75,7 @@ func (c *Config) settings() []setting {
 		ReadTimeout: 2 * time.Second, ChargeTimeout: 8 * time.Second, ShipTimeout: 12 * time.Second,
 		EmailTimeout: 5 * time.Second, PublishTimeout: 5 * time.Second,
 		Deadline: 15 * time.Second, Delay: 2 * time.Second, Drain: 4 * time.Second,
-		MaxOrders: 512, Target: 2 * time.Second,
+		MaxOrders: 512, Target: 2 * time.Second, Declines: 20,
 		Limits: order.DefaultLimits(),
 		Names:  "app",
 	}
@@ -107,6 +109,8 @@ func (c *Config) settings() []setting {
 		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` after the delay in which orders under way may finish; then they are cut off and recorded as they are"},
 		{"CHECKOUT_MAX_ORDERS", integer{&c.MaxOrders, 8, 1 << 16}, may, "orders under way at once, at most"},
 		{"CHECKOUT_TARGET_LATENCY", duration{&c.Target, time.Millisecond, 30 * time.Second}, may, "`time` an order may take before fewer are let in"},
+		{"CHECKOUT_USER_RATE", integer{&c.UserRate, 0, 1 << 16}, may, "orders a minute of one user, at most; 0: any number"},
+		{"CHECKOUT_MAX_DECLINES", integer{&c.Declines, 0, 1 << 16}, may, "declined charges in ten minutes, of one user, after which they are refused; of one card, ten times as many; 0: any number"},
 		{"CHECKOUT_MAX_LINES", integer{&c.Limits.Lines, 1, 10_000}, may, "products in an order, at most"},
 		{"CHECKOUT_MAX_QUANTITY", integer32{&c.Limits.Quantity, 1, 1_000_000}, may, "pieces of one product in an order, at most"},
 		{"CHECKOUT_MAX_PIECES", integer{&c.Limits.Pieces, 1, 1 << 30}, may, "pieces in an order, at most"},

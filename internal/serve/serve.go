@@ -86,6 +86,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	figures := rpc.NewFigures(c.record(), record.Census, load(limiter))
 	defer t.Watch(figures.Census, load(limiter))()
 	pricing := order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)
+	pricing.ReadTimeout = c.ReadTimeout
 	defer pricing.Close()
 	placer := order.NewPlacer(order.World{
 		Pricer:       t.Pricer(pricing),
@@ -98,6 +99,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Mail:         shop.mail,
 		Events:       shop.events,
 		Admission:    limiter,
+		Customers:    admission.NewCustomers(c.UserRate, c.Declines),
 		Report:       t.Report,
 		Resumed:      t.Resumed,
 	})
