@@ -228,4 +228,5 @@ func (p *Placer) Close(ctx context.Context) {
 	}
 	p.CutOff()
 	<-landed
+	p.stopRecording()
 }

@@ -129,7 +129,7 @@ func TestTheEndDoesNotWaitForHandshakes(t *testing.T) {
 		r.accept(t, "greeted").greet(t)
 		r.accept(t, "silent")
 		r.Listener = closable{r.queue}
-		if err := r.connections.Close(); err != nil {
+		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if len(r.closed) != 1 || r.closed[0] != "silent" {

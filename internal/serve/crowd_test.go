@@ -54,8 +54,12 @@ func watch(conn net.Conn) error {
 	var header strings.Builder
 	encoder := hpack.NewEncoder(&header)
 	for _, field := range []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "checkout"},
-		{Name: ":path", Value: "/grpc.health.v1.Health/Watch"}, {Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: "http"},
+		{Name: ":authority", Value: "checkout"},
+		{Name: ":path", Value: "/grpc.health.v1.Health/Watch"},
+		{Name: "content-type", Value: "application/grpc"},
+		{Name: "te", Value: "trailers"},
 	} {
 		if err := encoder.WriteField(field); err != nil {
 			return err
