@@ -26,16 +26,17 @@ import (
 	"sync"
 	"syscall"
 
+	"checkout/internal/env"
 	"checkout/internal/serve"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once, unless it serves
-	getenv := func(name string) string { return serve.Clean(os.Getenv(name)) }
+	getenv := func(name string) string { return env.Clean(os.Getenv(name)) }
 	for _, variable := range os.Environ() { // OpenTelemetry's SDK reads its own by itself
-		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") && serve.Clean(value) != value {
-			_ = os.Setenv(name, serve.Clean(value)) // it was set before
+		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") && env.Clean(value) != value {
+			_ = os.Setenv(name, env.Clean(value)) // it was set before
 		}
 	}
 	p := process{getenv: getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}

@@ -20,13 +20,15 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"checkout/internal/console"
+	"checkout/internal/env"
 	"checkout/internal/web"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr, nil)
+	getenv := func(name string) string { return env.Clean(os.Getenv(name)) }
+	err := run(ctx, os.Args[1:], getenv, os.Stderr, nil)
 	stop()
 	os.Exit(exitStatus(err, os.Stderr))
 }

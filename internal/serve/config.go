@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"checkout/internal/env"
 	"checkout/internal/order"
 	"checkout/internal/redact"
 )
@@ -143,7 +144,7 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	given, ignored := map[string]bool{}, map[string]error{}
 	for _, s := range settings {
 		flags.Var(s.value, s.flagName(), s.usage+" ("+s.env+")")
-		value := Clean(getenv(s.env))
+		value := env.Clean(getenv(s.env))
 		if value == "" {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"checkout/internal/env"
 	"checkout/internal/store"
 )
 
@@ -14,7 +15,7 @@ import (
 // refusal repeats the value, and with it the password: locate checks it. A URL is shown without what may be secret in it.
 type database struct{ p *string }
 
-func (v database) Set(s string) error { *v.p = Clean(s); return nil }
+func (v database) Set(s string) error { *v.p = env.Clean(s); return nil }
 
 func (v database) String() string {
 	s := deref(v.p)

@@ -8,21 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"checkout/internal/env"
 )
 
 // The kinds of settings. Each says what is wrong with a value; the caller says of which setting.
 
 // unusable is an error of Set that does not end the start: the default holds, and the log warns.
 type unusable struct{ error }
-
-// Clean is a value without what files of environment variables leave around it: blanks, line ends, and a pair of quotes.
-func Clean(s string) string {
-	s = strings.TrimSpace(s)
-	if last := len(s) - 1; last > 0 && s[0] == s[last] && (s[0] == '"' || s[0] == '\'') {
-		s = strings.TrimSpace(s[1:last])
-	}
-	return s
-}
 
 type text struct{ p *string }
 
@@ -136,7 +129,7 @@ func (v addresses) String() string { return strings.Join(deref(v.p), ",") }
 func (v addresses) Set(s string) error {
 	var list []string
 	for one := range strings.SplitSeq(s, ",") {
-		if one = Clean(one); one == "" {
+		if one = env.Clean(one); one == "" {
 			continue // as after a comma at the end
 		}
 		if err := checkAddress(one); err != nil {
