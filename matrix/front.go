@@ -113,7 +113,9 @@ func (f *front) accept() {
 				f.pass(conn)
 				return
 			}
-			f.hits.Add(1)
+			if !f.mode.relayed {
+				f.hits.Add(1)
+			}
 			f.mode.conn(f, conn)
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"google.golang.org/grpc/codes"
 
 	"checkout/gen/checkout/checkoutv1"
@@ -23,6 +24,9 @@ func TestThereAreTwelveStepsAndEachGoesWrongInManyWays(t *testing.T) {
 		t.Errorf("%d steps, want 12", n)
 	}
 	for _, s := range steps() {
+		if n := len(s.modes()); n < 40 {
+			t.Errorf("%s goes wrong in %d ways, want at least 40", s.name, n)
+		}
 		named := make(map[string]bool)
 		for _, m := range s.modes() {
 			if named[m.name] {
@@ -189,6 +193,37 @@ func TestAFrontGoesWrongAtItsMethodUntilItIsHealed(t *testing.T) {
 	f.heal()
 	if ship := ask("ship-order"); ship != 200 || len(shop.Shipping.Parcels()) != 1 {
 		t.Errorf("a parcel is answered %d by a healed front, want 200", ship)
+	}
+}
+
+func TestWhatKafkaSaysIsReadAndWrittenAlike(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int16{3, 9, 13} { // the header has tags from 9 on
+		req := kmsg.NewPtrProduceRequest()
+		req.Version = version
+		req.Topics = []kmsg.ProduceRequestTopic{{Topic: "orders", TopicID: [16]byte{7}, Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 3}}}}
+		framed := kmsg.NewRequestFormatter(kmsg.FormatterClientID("me")).AppendRequest(nil, req, 42)
+		read, err := readFrame(bytes.NewReader(framed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, id, err := readRequest(read[4:])
+		if err != nil || id != 42 || got.Key() != produceKey || got.GetVersion() != version {
+			t.Fatalf("version %d: read %v with id %d (%v)", version, got, id, err)
+		}
+		resp := refused(got, 10)
+		resp.SetVersion(version)
+		answer, err := readAnswer(got, appendAnswer(resp, 42)[8:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, ok := answer.(*kmsg.ProduceResponse)
+		if !ok || len(said.Topics) != 1 || said.Topics[0].Partitions[0].ErrorCode != 10 || said.Topics[0].Partitions[0].Partition != 3 {
+			t.Errorf("version %d: answered %+v, want code 10 for partition 3", version, answer)
+		}
+	}
+	if _, err := readFrame(bytes.NewReader([]byte{0x7f, 0xff, 0xff, 0xff})); err == nil {
+		t.Error("a frame of 2 GiB was read")
 	}
 }
 

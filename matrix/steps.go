@@ -52,7 +52,7 @@ func steps() []step {
 		{name: "shipping", at: shipping, move: env("SHIPPING_ADDR", "http://"), method: "ship-order", protocol: http1, data: shippingData, again: true},
 		{name: "emptying", at: cart, move: env("CART_ADDR", ""), method: "EmptyCart", protocol: grpc, optional: true, again: true},
 		{name: "email", at: func(s *demo.Shop) string { return s.Email.Address() }, move: env("EMAIL_ADDR", "http://"), method: "send_order_confirmation", protocol: http1, optional: true},
-		{name: "event", at: func(s *demo.Shop) string { return s.Broker.Address() }, move: env("KAFKA_ADDR", ""), protocol: tcp, optional: true},
+		{name: "event", at: func(s *demo.Shop) string { return s.Broker.Address() }, move: env("KAFKA_ADDR", ""), protocol: tcp, data: kafkaModes, optional: true},
 		{name: "flags", at: func(s *demo.Shop) string { return s.Flags.Address() }, move: func(environ map[string]string, addr string) {
 			environ["FLAGD_HOST"], environ["FLAGD_PORT"], _ = net.SplitHostPort(addr) // it is a listener's
 		}, protocol: grpc, optional: true},
