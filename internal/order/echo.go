@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -12,7 +13,7 @@ import (
 // The card in what others say: the payment service knows it, and callers may write it anywhere.
 
 const (
-	// part is how many digits of the number, one after the other, are too many in a text. The last four may be told.
+	// part is how many digits of the number, one after the other, are too many in a text. The last four may be shown.
 	part = 6
 	// idPart is the same in an id, where digits stand by chance, and idPartApart where letters may stand between them.
 	idPart      = 8
@@ -23,83 +24,78 @@ const (
 // digits, in digits of any script, as codes of characters, in hexadecimal or in base64. It is for texts that may be
 // replaced when in doubt: of those with n digits about n in 1,000 are taken for a text with the CVV.
 func (c Card) MayBeIn(text string) bool {
-	number, cvv := c.plain()
-	if cvv == "" {
+	number, cvv := c.digits()
+	if number == nil {
 		return false
 	}
-	if strings.ContainsFunc(text, foreignDigit) || inHex(text, number, cvv) {
-		return true
-	}
-	for _, reading := range readings(text) {
+	return strings.ContainsFunc(text, isForeignDigit) || inHex(text, number) || isHexWord(text, cvv) || anyReading(text, func(reading []byte) bool {
 		found := digitsIn(reading)
-		if bytes.Contains(found, []byte(cvv)) || holdsPart(found, number, part) || holdsApart(found, number) {
-			return true
-		}
-	}
-	return false
-}
-
-// MayHoldCard reports whether text may hold the number or the CVV of a card that is not known: it has digits, or a word
-// that is base64 for some.
-func MayHoldCard(text string) bool {
-	if strings.ContainsFunc(text, unicode.IsNumber) {
-		return true
-	}
-	for _, reading := range readings(text) {
-		for word := range strings.FieldsFuncSeq(reading, func(r rune) bool { return r < '0' || r > '9' }) {
-			if len(word) >= 3 {
-				return true
-			}
-		}
-	}
-	return false
+		return bytes.Contains(found, cvv) || holdsPart(found, number, part) || holdsApart(found, number)
+	})
 }
 
 // IsIn reports whether id, a short text that a machine has made, repeats the card: 8 digits of its number in sequence, or
 // 12 with letters between them; or no other digits than some of the number, or than the CVV. Codes of characters and
 // base64 count if they stand for nothing but plain text. It is true of one random UUID in 10 million.
 func (c Card) IsIn(id string) bool {
-	number, cvv := c.plain()
-	if cvv == "" {
+	number, cvv := c.digits()
+	if number == nil {
 		return false
 	}
-	if strings.ContainsFunc(id, foreignDigit) || inHex(id, number, "") || repeats(id, number, cvv) {
-		return true
-	}
-	for _, reading := range readings(id)[1:] {
-		if isPrintable(reading) && repeats(reading, number, cvv) {
-			return true
-		}
-	}
-	return false
+	return strings.ContainsFunc(id, isForeignDigit) || inHex(id, number) || repeats([]byte(id), number, cvv) || anyReading(id, func(reading []byte) bool {
+		return isPrintable(reading) && repeats(reading, number, cvv)
+	})
 }
 
-// plain is the digits of the number and the CVV as a number; both are empty without a card.
-func (c Card) plain() (number []byte, cvv string) {
+// MayHoldCard reports whether text may hold the number or the CVV of a card that is not known: it has digits, or a word
+// that is base64 for some.
+func MayHoldCard(text string) bool {
+	return strings.ContainsFunc(text, unicode.IsNumber) || anyReading(text, func(reading []byte) bool {
+		run := 0
+		return slices.ContainsFunc(reading, func(b byte) bool {
+			run++
+			if !isDecimal(b) {
+				run = 0
+			}
+			return run == 3
+		})
+	})
+}
+
+// digits is the number and the CVV of the card, both without zeros before them for the latter; nil without a card.
+func (c Card) digits() (number, cvv []byte) {
 	if c.secret == nil || len(c.number) == 0 {
-		return nil, ""
+		return nil, nil
 	}
-	return digitsIn(string(c.number)), strconv.Itoa(int(c.cvv))
+	return digitsIn(c.number), strconv.AppendInt(nil, int64(c.cvv), 10)
 }
 
 // repeats is IsIn for one reading of an id.
-func repeats(id string, number []byte, cvv string) bool {
+func repeats(id, number, cvv []byte) bool {
 	all := digitsIn(id)
-	if len(all) == 0 {
+	switch {
+	case len(all) == 0:
 		return false
-	}
-	if len(all) >= part && bytes.Contains(number, all) || holdsPart(all, number, idPartApart) {
+	case bytes.Equal(bytes.TrimLeft(all, "0"), bytes.TrimLeft(cvv, "0")):
+		return true
+	case len(all) < part:
+		return false
+	case bytes.Contains(number, all), holdsPart(all, number, idPartApart):
 		return true
 	}
-	if strings.TrimLeft(string(all), "0") == strings.TrimLeft(cvv, "0") {
-		return true
-	}
-	for _, word := range strings.FieldsFunc(id, unicode.IsLetter) {
-		if holdsPart(digitsIn(word), number, idPart) {
-			return true
+	run := all[:0]
+	for _, b := range id {
+		switch {
+		case isDecimal(b):
+			run = append(run, b)
+		case isAlphanumeric(b):
+			if holdsPart(run, number, idPart) {
+				return true
+			}
+			run = run[:0]
 		}
 	}
-	return false
+	return holdsPart(run, number, idPart)
 }
 
 // holdsPart reports whether n digits of the number stand in found.
@@ -124,33 +120,29 @@ func holdsApart(found, number []byte) bool {
 	return true
 }
 
-// foreignDigit reports whether r is a digit, or another number, that is not one of 0 to 9.
-func foreignDigit(r rune) bool { return r > unicode.MaxASCII && unicode.IsNumber(r) }
-
-// digitsIn is the digits of text without what stands between them.
-func digitsIn(text string) []byte {
-	found := make([]byte, 0, 32)
+// inHex reports whether the number stands in text in hexadecimal, whatever stands between the digits.
+func inHex(text string, number []byte) bool {
+	n, err := strconv.ParseUint(string(number), 10, 64)
+	if err != nil {
+		return false
+	}
+	found := make([]byte, 0, len(text))
 	for i := range len(text) {
-		if '0' <= text[i] && text[i] <= '9' {
-			found = append(found, text[i])
+		if b := text[i]; isAlphanumeric(b) {
+			found = append(found, b|0x20) // in lower case; a digit has this bit
 		}
 	}
-	return found
+	return bytes.Contains(found, strconv.AppendUint(nil, n, 16))
 }
 
-// inHex reports whether the number stands in text in hexadecimal, or the CVV as a word of three digits or of any number
-// of them after 0x.
-func inHex(text string, number []byte, cvv string) bool {
-	text = strings.ToLower(text)
-	if n, err := strconv.ParseUint(string(number), 10, 64); err == nil && strings.Contains(alphanumeric(text), strconv.FormatUint(n, 16)) {
-		return true
-	}
-	n, err := strconv.ParseUint(cvv, 10, 64)
+// isHexWord reports whether the CVV is a word of text in hexadecimal: of three digits, or of any number of them after 0x.
+func isHexWord(text string, cvv []byte) bool {
+	n, err := strconv.ParseUint(string(cvv), 10, 64)
 	if err != nil {
 		return false
 	}
 	secret := strconv.FormatUint(n, 16)
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !isAlphanumeric(r) }) {
+	for word := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return r > unicode.MaxASCII || !isAlphanumeric(byte(r)) }) {
 		value, prefixed := strings.CutPrefix(word, "0x")
 		if (prefixed || len(secret) > 2) && strings.TrimLeft(value, "0") == secret {
 			return true
@@ -159,39 +151,65 @@ func inHex(text string, number []byte, cvv string) bool {
 	return false
 }
 
-// readings is text, and what it says to one who takes it, or a word of it, for base64, or for the codes of characters: in
-// hexadecimal, decimal or octal, run together or apart.
-func readings(text string) []string {
-	all := []string{text, codes(text, 10), codes(text, 8)}
-	all = append(all, decodings(text)...)
-	if together := strings.Join(strings.Fields(withoutEscapes(text)), ""); together != text {
-		all = append(all, together)
-		all = append(all, decodings(together)...)
+// anyReading reports whether test is true of text, or of what it says to one who takes it, or a word of it, for the codes
+// of characters or for base64; or of what it says without blanks and escapes. What test is given is overwritten afterwards.
+func anyReading(text string, test func(reading []byte) bool) bool {
+	if readAs(text, test) {
+		return true
 	}
-	return all
+	if !strings.ContainsFunc(text, func(r rune) bool { return r == '\\' || unicode.IsSpace(r) }) {
+		return false
+	}
+	return readAs(strings.Join(strings.Fields(withoutEscapes(text)), ""), test)
 }
 
-// decodings is text taken for hexadecimal, and each word of it for base64, wherever they begin.
-func decodings(text string) (all []string) {
-	digits := strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.ASCII_Hex_Digit, r) {
-			return r
+// readAs is anyReading of the text as it stands.
+func readAs(text string, test func(reading []byte) bool) bool {
+	buffer := make([]byte, len(text))
+	return test(append(buffer[:0], text...)) || test(codes(buffer[:0], text, 10)) || test(codes(buffer[:0], text, 8)) ||
+		anyHex(text, buffer, test) || anyBase64(text, buffer, test)
+}
+
+// anyHex takes text for bytes in hexadecimal, from the first digit or from the second.
+func anyHex(text string, buffer []byte, test func(reading []byte) bool) bool {
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "0x", ""), "0X", "")
+	digits := make([]byte, 0, len(text))
+	for i := range len(text) {
+		if b := text[i]; isDecimal(b) || 'a' <= b|0x20 && b|0x20 <= 'f' {
+			digits = append(digits, b)
 		}
-		return -1
-	}, strings.ReplaceAll(strings.ReplaceAll(text, "0x", ""), "0X", ""))
+	}
 	for start := range min(2, len(digits)) {
 		aligned := digits[start:]
-		decoded, _ := hex.DecodeString(aligned[:len(aligned)&^1])
-		all = append(all, strings.ReplaceAll(string(decoded), "\x00", "")) // of UTF-16
-	}
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "-", "+"), "_", "/") // of the alphabet for URLs
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !isAlphanumeric(r) && r != '+' && r != '/' }) {
-		for start := range min(4, len(word)) {
-			decoded, _ := base64.RawStdEncoding.DecodeString(word[start:]) // as far as it goes
-			all = append(all, string(decoded))
+		n, _ := hex.Decode(buffer, aligned[:len(aligned)&^1])
+		if test(slices.DeleteFunc(buffer[:n:n], func(b byte) bool { return b == 0 })) { // UTF-16 has zeros
+			return true
 		}
 	}
-	return all
+	return false
+}
+
+// anyBase64 takes each word of text for base64, in either alphabet, from any of its first four letters.
+func anyBase64(text string, buffer []byte, test func(reading []byte) bool) bool {
+	rest := bytes.Map(func(r rune) rune {
+		switch {
+		case r == '-':
+			return '+'
+		case r == '_':
+			return '/'
+		case r == '+' || r == '/' || r <= unicode.MaxASCII && isAlphanumeric(byte(r)):
+			return r
+		}
+		return ' '
+	}, []byte(text))
+	for word := range bytes.FieldsSeq(rest) {
+		for start := range min(4, len(word)) {
+			if n, _ := base64.RawStdEncoding.Decode(buffer, word[start:]); test(buffer[:n]) { // as far as it goes
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // withoutEscapes is text less what JSON or Go write for a character that cannot be seen: \n, \u00a0.
@@ -209,35 +227,48 @@ func withoutEscapes(text string) string {
 	return before
 }
 
-// codes is the text that the numbers in text are the ASCII codes of; of two digits each, or three, when run together.
-func codes(text string, base int) string {
-	var b strings.Builder
-	for run := range strings.FieldsFuncSeq(text, func(r rune) bool { return r < '0' || r > '9' }) {
-		for size := len(run); size > 0; size = len(run) {
+// codes appends the text that the numbers in text are the ASCII codes of; of two digits each, when run together.
+func codes(into []byte, text string, base int) []byte {
+	for i := 0; i < len(text); {
+		if !isDecimal(text[i]) {
+			i++
+			continue
+		}
+		end := i
+		for end < len(text) && isDecimal(text[end]) {
+			end++
+		}
+		for size := end - i; size > 0; size = end - i {
 			if size > 3 {
 				size = 2
 			}
-			if n, err := strconv.ParseUint(run[:size], base, 8); err == nil && n < unicode.MaxASCII {
-				b.WriteByte(byte(n))
+			if n, err := strconv.ParseUint(text[i:i+size], base, 8); err == nil && n < unicode.MaxASCII {
+				into = append(into, byte(n))
 			}
-			run = run[size:]
+			i += size
 		}
 	}
-	return b.String()
+	return into
 }
 
-func isPrintable(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
-func isAlphanumeric(r rune) bool { return '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' }
-
-// alphanumeric is text without anything but ASCII letters and digits.
-func alphanumeric(text string) string {
-	return strings.Map(func(r rune) rune {
-		if isAlphanumeric(r) {
-			return r
+// digitsIn is the digits of text without what stands between them.
+func digitsIn(text []byte) []byte {
+	found := make([]byte, 0, 32)
+	for _, b := range text {
+		if isDecimal(b) {
+			found = append(found, b)
 		}
-		return -1
-	}, text)
+	}
+	return found
 }
+
+func isPrintable(text []byte) bool {
+	return len(text) > 0 && !slices.ContainsFunc(text, func(b byte) bool { return b < ' ' || b > '~' })
+}
+
+// isForeignDigit reports whether r is a digit, or another number, that is not one of 0 to 9.
+func isForeignDigit(r rune) bool { return r > unicode.MaxASCII && unicode.IsNumber(r) }
+
+func isDecimal(b byte) bool { return '0' <= b && b <= '9' }
+
+func isAlphanumeric(b byte) bool { return isDecimal(b) || 'a' <= b|0x20 && b|0x20 <= 'z' }
