@@ -148,3 +148,19 @@ func TestTheCardIsClearedAfterTheCharge(t *testing.T) {
 		})
 	}
 }
+
+func TestACardThatNobodyRemembersMayBeInATextUnlessItIsPlain(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{echoNumber, fmt.Sprint(echoCVV), "672"} {
+		for _, s := range cardtest.Spellings(secret) {
+			if text := "not " + s.Text; !MayHoldCard(text) {
+				t.Errorf("%s: %q is taken for plain", s.Name, text)
+			}
+		}
+	}
+	for _, text := range []string{"", "the bank is closed", "The idempotency key was reversed.", "connection refused by the acquirer", "Insufficient funds: do not honour!"} {
+		if MayHoldCard(text) {
+			t.Errorf("%q is not taken for plain", text)
+		}
+	}
+}

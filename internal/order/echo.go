@@ -51,14 +51,19 @@ func (c Card) IsIn(id string) bool {
 // that is base64 for some.
 func MayHoldCard(text string) bool {
 	return strings.ContainsFunc(text, unicode.IsNumber) || anyReading(text, func(reading []byte) bool {
-		run := 0
-		return slices.ContainsFunc(reading, func(b byte) bool {
-			run++
+		run, all := 0, 0
+		for _, b := range reading {
 			if !isDecimal(b) {
 				run = 0
+				continue
 			}
-			return run == 3
-		})
+			run++
+			all++
+			if run == 3 || all == 3 && isPrintable(reading) {
+				return true
+			}
+		}
+		return false
 	})
 }
 
