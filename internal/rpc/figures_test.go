@@ -129,6 +129,7 @@ func TestFiguresTellOfTheRecordAndTheLoad(t *testing.T) {
 		tell(order.Placed, order.CartSettled, 2, time.Minute)
 		tell(order.Placed, order.CartSettled|order.EmailSent, 3, time.Hour)
 		tell(order.InDoubt, 0, 1, time.Second)
+		tell(order.Undelivered, order.CartSettled, 4, 2*time.Hour) // nothing is pending: an operator decides
 		return nil
 	}
 	f := NewFigures("a record", census, func() (int, int, int64) { return 100, 7, 12 })
@@ -150,7 +151,7 @@ func TestFiguresTellOfTheRecordAndTheLoad(t *testing.T) {
 	}
 	want := map[string]standing{
 		"CHARGING": {}, "CHARGED": {}, "PLACED": {5, time.Hour, false}, "IN_DOUBT": {1, time.Second, true},
-		"REFUNDING": {NeedsPerson: true}, "PARKED": {NeedsPerson: true}, "UNDELIVERED": {NeedsPerson: true},
+		"REFUNDING": {NeedsPerson: true}, "PARKED": {NeedsPerson: true}, "UNDELIVERED": {4, 2 * time.Hour, true},
 		"cart": {}, "email": {2, time.Minute, false}, "event": {5, time.Hour, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || told.GetCensus().GetRecord() != "a record" {

@@ -25,6 +25,7 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
 		tell(order.Charging, 0, 2, time.Second)
 		tell(order.Placed, order.CartSettled, 3, time.Minute)
 		tell(order.Placed, order.CartSettled|order.EmailSent, 4, time.Hour)
+		tell(order.Undelivered, order.CartSettled, 5, 2*time.Hour) // nothing is pending: an operator decides
 		return nil
 	}, func() (limit, active int, refused int64) { return 100, 7, 12 })
 	defer stop()
@@ -39,10 +40,10 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
   string checkout.order.state=parked
 0
   string checkout.order.state=refunding
-0
-  string checkout.order.state=undelivered
 2
   string checkout.order.state=charging
+5
+  string checkout.order.state=undelivered
 7
   string checkout.order.state=placed
 `,
@@ -55,12 +56,12 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
   string checkout.order.state=parked
 0
   string checkout.order.state=refunding
-0
-  string checkout.order.state=undelivered
 1
   string checkout.order.state=charging
 3600
   string checkout.order.state=placed
+7200
+  string checkout.order.state=undelivered
 `,
 		metricOwed: `{delivery}
 0
