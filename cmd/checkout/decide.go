@@ -36,7 +36,11 @@ func (d *decision) flags(command, operands string, getenv func(string) string) *
 func (p process) retry(ctx context.Context, args []string) int {
 	const command = "order retry"
 	var d decision
-	if status, done := p.parse(d.flags(command, "ID -by NAME", p.getenv), args, &d.id); done {
+	flags := d.flags(command, "ID -by NAME", p.getenv)
+	explain(flags, `Continue an order that waits for an operator: a paid one is shipped again, of an undelivered one the e-mail and the
+event are sent again. If a parcel was sent before, the customer gets another one.`,
+		`checkout order retry ID -by grace -why 'the carrier has no parcel for this order'`)
+	if status, done := p.parse(flags, args, &d.id); done {
 		return status
 	}
 	return p.decide(ctx, command, d, func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
@@ -56,6 +60,10 @@ func (p process) resolve(ctx context.Context, args []string) int {
 	flags.Var(&d.skip, "skip", "`deliveries` that could not be made and are not to be made: email, event, or both separated by a comma")
 	flags.StringVar(&d.transaction, "transaction", "", "`id` of the charge, with -paid, unless it is on record")
 	flags.StringVar(&d.tracking, "tracking", "", "tracking `id` of the parcel, with -shipped")
+	explain(flags, `Record what an operator has found out, or decided, about an order that waits for one. Processing resumes at once.`,
+		`checkout order resolve ID -paid -transaction TX -by grace -why "in the provider's list of charges"`,
+		`checkout order resolve ID -shipped -tracking T-4711 -by grace -why "in the carrier's list of parcels"`,
+		`checkout order resolve ID -skip email -by grace -why 'the customer was called'`)
 	if status, done := p.parse(flags, args, &d.id); done {
 		return status
 	}

@@ -166,6 +166,16 @@ func newFlags(command, operands string) *flag.FlagSet {
 	return flags
 }
 
+// explain has the help of a command begin with what it does, and end with examples.
+func explain(flags *flag.FlagSet, what string, examples ...string) {
+	usage := flags.Usage
+	flags.Usage = func() {
+		_, _ = fmt.Fprintf(flags.Output(), "%s\n\n", what)
+		usage()
+		_, _ = fmt.Fprintf(flags.Output(), "\nExamples:\n  %s\n", strings.Join(examples, "\n  "))
+	}
+}
+
 // parse reads a client command's arguments: flags, and before, between and after them at most as many operands as there
 // are places for. done says that the command ends here, with status.
 func (p process) parse(flags *flag.FlagSet, args []string, operands ...*string) (status int, done bool) {

@@ -61,6 +61,7 @@ func TestUsage(t *testing.T) {
 		{args: []string{"help"}, status: 0, stdout: "checkout order place"},
 		{args: []string{"order", "-h"}, status: 0, stdout: "checkout order resolve"},
 		{args: []string{"order", "resolve", "-h"}, status: 0, stderr: "Usage: checkout order resolve [flags] ID -paid|-not-paid|-refunded"},
+		{args: []string{"order", "retry", "-h"}, status: 0, stderr: "Examples:\n  checkout order retry ID -by grace"},
 		{args: []string{"order"}, status: 2, stderr: `no command "order"`},
 		{args: []string{"serve", "-h"}, status: 0, stderr: "CHECKOUT_PORT"},
 		{args: []string{"order", "place", "-h"}, status: 0, stderr: "credit_card_number"},
