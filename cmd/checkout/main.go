@@ -7,6 +7,7 @@
 //	checkout order show ID       show an order and its story
 //	checkout order watch [ID]    tell what becomes of orders, as it happens
 //	checkout order retry ID      continue an order that waits for an operator
+//	checkout order erase USER    delete the finished orders of a user
 //	checkout order resolve ID    record what an operator has found out, or decided, about such an order
 //
 // Called by the name grpc_health_probe it is `checkout health`. Its exit status is 0, or 1 when what was asked for failed,
@@ -60,6 +61,7 @@ const usage = `Usage:
   checkout order show [flags] ID      show an order and its story
   checkout order watch [flags] [ID]   tell what becomes of orders, as it happens
   checkout order retry [flags] ID     continue an order that waits for an operator
+  checkout order erase [flags] USER   delete the finished orders of a user
   checkout order resolve [flags] ID   record what an operator has found out, or decided, about such an order
 
 checkout COMMAND -h tells a command's flags.
@@ -105,6 +107,7 @@ func (p process) orderCommand(name string) func(context.Context, []string) int {
 		"watch":   p.watch,
 		"retry":   p.retry,
 		"resolve": p.resolve,
+		"erase":   p.erase,
 	}[name]
 }
 

@@ -33,7 +33,7 @@ func openOffice(t *testing.T, creds credentials.TransportCredentials) *office {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = record.Close() })
-	opts := rpc.Options{Orders: record, Credentials: creds, Log: slog.New(slog.DiscardHandler)}
+	opts := rpc.Options{Orders: record, Eraser: record, Credentials: creds, Log: slog.New(slog.DiscardHandler)}
 	placer := order.NewPlacer(order.World{Store: record})
 	t.Cleanup(func() { placer.Close(context.Background()) })
 	shop, admin := listen(t, "localhost:0"), listen(t, "localhost:0")

@@ -21,6 +21,14 @@ type Resolver interface {
 	Resolve(ctx context.Context, id order.ID, r order.Resolution, note order.Note) (*order.Order, error)
 }
 
+// Eraser deletes the finished orders of a user. It returns how many there were, and which are not finished.
+type Eraser interface {
+	Erase(ctx context.Context, userID string) (erased int, open []order.ID, err error)
+}
+
+// eraseTime is how long it may take to look through all orders for those of a user.
+const eraseTime = 5 * time.Minute
+
 // decisionTime is how long it may take to record a decision.
 const decisionTime = 10 * time.Second
 
@@ -30,6 +38,7 @@ type admin struct {
 	view
 
 	resolver Resolver
+	eraser   Eraser // nil: no user can be erased
 	log      *slog.Logger
 }
 
@@ -125,4 +134,31 @@ func because(err, kind error) string {
 		return ": " + why
 	}
 	return ""
+}
+
+// EraseUser deletes the finished orders of a user. Its log line does not name the user.
+func (a *admin) EraseUser(ctx context.Context, req *checkoutv1.EraseUserRequest) (*checkoutv1.EraseUserResponse, error) {
+	var bad violations
+	bad.text("user_id", req.GetUserId(), required)
+	bad.typed("by", req.GetBy(), required)
+	bad.typed("why", req.GetWhy(), required)
+	switch {
+	case bad != nil:
+		return nil, bad.refuse()
+	case a.eraser == nil:
+		return a.UnimplementedOrderAdminServer.EraseUser(ctx, req)
+	}
+	ctx, cancel := context.WithTimeout(ctx, eraseTime)
+	defer cancel()
+	erased, open, err := a.eraser.Erase(ctx, req.GetUserId())
+	a.log.InfoContext(ctx, "a user's orders were erased", "by", req.GetBy(), "why", req.GetWhy(), "erased", erased, "kept", len(open))
+	if err != nil {
+		a.log.WarnContext(ctx, "a user's orders were not all erased", "error", err)
+		return nil, refusal(codes.Unavailable, "UNAVAILABLE", fmt.Sprintf("%d orders were erased, and perhaps not all; erase the user again", erased), "")
+	}
+	answer := &checkoutv1.EraseUserResponse{Erased: int64(erased)}
+	for _, id := range open {
+		answer.KeptOrderIds = append(answer.KeptOrderIds, string(id))
+	}
+	return answer, nil
 }

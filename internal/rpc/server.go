@@ -53,6 +53,8 @@ type Options struct {
 	Log *slog.Logger
 	// Orders is the record that checkout.v1.OrderService tells of; nil for no such service.
 	Orders Record
+	// Eraser deletes what is on record of a user, for operators; nil: it cannot be done.
+	Eraser Eraser
 	// Figures count what comes of orders, and are told by checkout.v1.FigureService; nil for no such service.
 	Figures *Figures
 	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
@@ -93,7 +95,7 @@ func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Serv
 func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	room := newRoom(adminRoom, refuse(nil, opts))
 	server := newServer(h, opts, room.options()...)
-	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, view: view{opts.Keyed}, log: opts.Log})
+	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, eraser: opts.Eraser, view: view{opts.Keyed}, log: opts.Log})
 	if opts.Figures != nil {
 		checkoutv1.RegisterFigureServiceServer(server, &figures{view: view{opts.Keyed}, Figures: opts.Figures})
 	}

@@ -21,6 +21,7 @@ import (
 type record interface {
 	order.Store
 	rpc.Record
+	rpc.Eraser
 	Purge(ctx context.Context, limit int) (int, error)
 	Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
 	Ready(ctx context.Context) error

@@ -113,6 +113,22 @@ func TestNothingOfAPurgedOrderRemainsInTheFiles(t *testing.T) {
 	}
 }
 
+func TestNothingOfAnErasedUserRemainsInTheFiles(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "orders.db")
+	s := openAt(t, path)
+	const people = 200
+	recordPeople(t, s, people, func(int) bool { return true })
+	for _, i := range []int{7, 59, 199} { // of a few lines, and of many
+		if erased, kept, err := s.Erase(t.Context(), fmt.Sprint("user ", i)); erased != 1 || len(kept) > 0 || err != nil {
+			t.Errorf("Erase = %d, %v, %v, want 1", erased, kept, err)
+		}
+	}
+	if found := traces(t, path); found != people-3 {
+		t.Errorf("%d addresses are in the files, want %d", found, people-3)
+	}
+}
+
 func TestWhatAnEarlierReleaseHasDeletedIsOverwritten(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "orders.db")

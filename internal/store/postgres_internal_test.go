@@ -41,6 +41,8 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 		{claimDelivery, "10, 1000", []string{"orders_undelivered"}},
 		{deleteOrders, "10", []string{"orders_final"}},
 		{takeOrder, "'1'", []string{"orders_pkey"}},
+		{selectPart, "'', 500, 'ada'", []string{"orders_pkey"}},
+		{eraseOrder, "'1'", []string{"orders_pkey"}},
 		{updateOrder, "1, 1, 1, 1, 1, '', true, '1', 1, 1", []string{"orders_pkey"}},
 		{selectOrder, "'1'", []string{"orders_pkey"}},
 		{selectLatest, "'1'", []string{"orders_latest"}},

@@ -93,6 +93,17 @@ const (
 			SELECT id FROM orders WHERE ` + final + ` AND due <= @now ORDER BY due LIMIT $1 /* FOR UPDATE SKIP LOCKED */)
 		DELETE FROM orders WHERE id IN (SELECT id FROM chosen)`
 
+	// selectPart goes through all orders, so many at a time: it selects those of a user among the orders after an id, and the
+	// last of these, whosever it is, to go on from. There is no index of users, which every order would pay for.
+	selectPart = `
+		WITH part AS MATERIALIZED (SELECT * FROM orders WHERE id > $1 ORDER BY id LIMIT $2)
+		SELECT ` + columns + ` FROM part
+		WHERE user_id = $3 OR id = (SELECT MAX(id) FROM part)
+		ORDER BY id`
+
+	// eraseOrder deletes an order that is final, however long it was to be kept.
+	eraseOrder = `DELETE FROM orders WHERE id = $1 AND ` + final
+
 	// A release makes due what an owner that is gone has held. What rests is not held by anybody.
 	releaseShipping = `UPDATE orders SET due = @now WHERE ` + shipping + ` AND due > @now AND due < ` + atRest
 	releaseDelivery = `UPDATE orders SET due = @now WHERE ` + delivery + ` AND due > @now`

@@ -62,13 +62,22 @@ func (s *SQLite) Ready(ctx context.Context) error {
 	return s.do(ctx, opening, func(context.Context, session) error { return nil })
 }
 
-// Purge deletes as the Store's Purge does, and leaves nothing of what it has deleted in the files.
+// Purge deletes as the orders' Purge does, and leaves nothing of what it has deleted in the files.
 func (s *SQLite) Purge(ctx context.Context, limit int) (int, error) {
 	n, err := s.orders.Purge(ctx, limit)
 	if n == 0 || err != nil {
 		return n, err
 	}
 	return n, s.owner.tidy(ctx)
+}
+
+// Erase deletes as the orders' Erase does, and leaves nothing of what it has deleted in the files.
+func (s *SQLite) Erase(ctx context.Context, userID string) (erased int, open []order.ID, err error) {
+	erased, open, err = s.orders.Erase(ctx, userID)
+	if erased > 0 {
+		err = errors.Join(err, s.owner.tidy(ctx))
+	}
+	return erased, open, err
 }
 
 // Close waits for the write under way, fails the others and closes the database. To close it again does nothing.

@@ -47,6 +47,8 @@ func TestOrdersAreFoundByAnIndex(t *testing.T) {
 		releaseShipping: {"SEARCH orders USING INDEX orders_shipping (due>? AND due<?)"},
 		releaseDelivery: {"SEARCH orders USING INDEX orders_delivery (due>?)"},
 		deleteOrders:    {"SEARCH orders USING INDEX orders_final (due<?)", "SEARCH orders USING PRIMARY KEY (id=?)"},
+		selectPart:      {"SEARCH orders USING PRIMARY KEY (id>?)"},
+		eraseOrder:      {"SEARCH orders USING PRIMARY KEY (id=?)"},
 		selectLatest:    {"SEARCH orders USING INDEX orders_latest (latest_of=?)"},
 		selectKey:       {"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)"},
 		selectObstacles: {

@@ -234,6 +234,48 @@ func (s orders) Purge(ctx context.Context, limit int) (int, error) {
 	return int(deleted), nil
 }
 
+// erasePart is how many orders are looked through at a time, so that no order waits long for it.
+const erasePart = 200
+
+// Erase deletes the finished orders of a user at once, and with them what their keys led to. It returns how many there
+// were, and which orders of the user are not finished and therefore kept. Interrupted, it may be repeated.
+func (s orders) Erase(ctx context.Context, userID string) (erased int, open []order.ID, err error) {
+	for last := order.ID(""); ; {
+		part, err := s.find(ctx, selectPart, last, erasePart, userID)
+		if err != nil {
+			return erased, open, fmt.Errorf("find the orders of a user: %w", err)
+		}
+		if len(part) == 0 {
+			return erased, open, nil
+		}
+		for i := range part {
+			if part[i].userID != userID {
+				continue
+			}
+			gone, err := s.erase(ctx, part[i].id)
+			switch {
+			case err != nil:
+				return erased, open, describe("erase", part[i].id, err)
+			case gone:
+				erased++
+			default:
+				open = append(open, part[i].id)
+			}
+		}
+		last = part[len(part)-1].id
+	}
+}
+
+// erase deletes an order, and tells whether it was finished.
+func (s orders) erase(ctx context.Context, id order.ID) (gone bool, err error) {
+	err = s.do(ctx, other, func(ctx context.Context, t session) error {
+		n, err := t.exec(ctx, eraseOrder, id)
+		gone = n > 0
+		return err
+	})
+	return gone && err == nil, err
+}
+
 // find are the rows that one statement returns.
 func (s orders) find(ctx context.Context, query string, args ...any) ([]record, error) {
 	var found []record // the work's alone until do returns nil

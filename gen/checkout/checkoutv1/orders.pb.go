@@ -876,6 +876,121 @@ func (x *ResolveOrderRequest) GetSkip() []string {
 	return nil
 }
 
+type EraseUserRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Who asks for it and why, for the log. Both are required.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseUserRequest) Reset() {
+	*x = EraseUserRequest{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseUserRequest) ProtoMessage() {}
+
+func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
+func (*EraseUserRequest) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *EraseUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *EraseUserRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *EraseUserRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type EraseUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many orders were deleted.
+	Erased int64 `protobuf:"varint,1,opt,name=erased,proto3" json:"erased,omitempty"`
+	// The user's orders that are not finished, and therefore kept.
+	KeptOrderIds  []string `protobuf:"bytes,2,rep,name=kept_order_ids,json=keptOrderIds,proto3" json:"kept_order_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseUserResponse) Reset() {
+	*x = EraseUserResponse{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseUserResponse) ProtoMessage() {}
+
+func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
+func (*EraseUserResponse) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *EraseUserResponse) GetErased() int64 {
+	if x != nil {
+		return x.Erased
+	}
+	return 0
+}
+
+func (x *EraseUserResponse) GetKeptOrderIds() []string {
+	if x != nil {
+		return x.KeptOrderIds
+	}
+	return nil
+}
+
 var File_checkout_v1_orders_proto protoreflect.FileDescriptor
 
 const file_checkout_v1_orders_proto_rawDesc = "" +
@@ -951,7 +1066,14 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\bNOT_PAID\x10\x02\x12\f\n" +
 	"\bREFUNDED\x10\x03\x12\v\n" +
 	"\aSHIPPED\x10\x04\x12\b\n" +
-	"\x04SKIP\x10\x05*\xc4\x01\n" +
+	"\x04SKIP\x10\x05\"M\n" +
+	"\x10EraseUserRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"Q\n" +
+	"\x11EraseUserResponse\x12\x16\n" +
+	"\x06erased\x18\x01 \x01(\x03R\x06erased\x12$\n" +
+	"\x0ekept_order_ids\x18\x02 \x03(\tR\fkeptOrderIds*\xc4\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
 	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\f\n" +
@@ -973,12 +1095,13 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\bGetOrder\x12\x1c.checkout.v1.GetOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12O\n" +
 	"\n" +
 	"ListOrders\x12\x1e.checkout.v1.ListOrdersRequest\x1a\x1f.checkout.v1.ListOrdersResponse\"\x00\x12F\n" +
-	"\vWatchOrders\x12\x1f.checkout.v1.WatchOrdersRequest\x1a\x12.checkout.v1.Order\"\x000\x012\x98\x01\n" +
+	"\vWatchOrders\x12\x1f.checkout.v1.WatchOrdersRequest\x1a\x12.checkout.v1.Order\"\x000\x012\xe6\x01\n" +
 	"\n" +
 	"OrderAdmin\x12B\n" +
 	"\n" +
 	"RetryOrder\x12\x1e.checkout.v1.RetryOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12F\n" +
-	"\fResolveOrder\x12 .checkout.v1.ResolveOrderRequest\x1a\x12.checkout.v1.Order\"\x00B\"Z checkout/gen/checkout/checkoutv1b\x06proto3"
+	"\fResolveOrder\x12 .checkout.v1.ResolveOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12L\n" +
+	"\tEraseUser\x12\x1d.checkout.v1.EraseUserRequest\x1a\x1e.checkout.v1.EraseUserResponse\"\x00B\"Z checkout/gen/checkout/checkoutv1b\x06proto3"
 
 var (
 	file_checkout_v1_orders_proto_rawDescOnce sync.Once
@@ -993,7 +1116,7 @@ func file_checkout_v1_orders_proto_rawDescGZIP() []byte {
 }
 
 var file_checkout_v1_orders_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_checkout_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_checkout_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_checkout_v1_orders_proto_goTypes = []any{
 	(OrderState)(0),                     // 0: checkout.v1.OrderState
 	(ResolveOrderRequest_Resolution)(0), // 1: checkout.v1.ResolveOrderRequest.Resolution
@@ -1005,24 +1128,26 @@ var file_checkout_v1_orders_proto_goTypes = []any{
 	(*WatchOrdersRequest)(nil),          // 7: checkout.v1.WatchOrdersRequest
 	(*RetryOrderRequest)(nil),           // 8: checkout.v1.RetryOrderRequest
 	(*ResolveOrderRequest)(nil),         // 9: checkout.v1.ResolveOrderRequest
-	(*oteldemo.OrderItem)(nil),          // 10: oteldemo.OrderItem
-	(*oteldemo.Money)(nil),              // 11: oteldemo.Money
-	(*timestamppb.Timestamp)(nil),       // 12: google.protobuf.Timestamp
+	(*EraseUserRequest)(nil),            // 10: checkout.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),           // 11: checkout.v1.EraseUserResponse
+	(*oteldemo.OrderItem)(nil),          // 12: oteldemo.OrderItem
+	(*oteldemo.Money)(nil),              // 13: oteldemo.Money
+	(*timestamppb.Timestamp)(nil),       // 14: google.protobuf.Timestamp
 }
 var file_checkout_v1_orders_proto_depIdxs = []int32{
 	0,  // 0: checkout.v1.Order.state:type_name -> checkout.v1.OrderState
-	10, // 1: checkout.v1.Order.items:type_name -> oteldemo.OrderItem
-	11, // 2: checkout.v1.Order.shipping:type_name -> oteldemo.Money
-	11, // 3: checkout.v1.Order.total:type_name -> oteldemo.Money
-	12, // 4: checkout.v1.Order.created:type_name -> google.protobuf.Timestamp
-	12, // 5: checkout.v1.Order.changed:type_name -> google.protobuf.Timestamp
+	12, // 1: checkout.v1.Order.items:type_name -> oteldemo.OrderItem
+	13, // 2: checkout.v1.Order.shipping:type_name -> oteldemo.Money
+	13, // 3: checkout.v1.Order.total:type_name -> oteldemo.Money
+	14, // 4: checkout.v1.Order.created:type_name -> google.protobuf.Timestamp
+	14, // 5: checkout.v1.Order.changed:type_name -> google.protobuf.Timestamp
 	3,  // 6: checkout.v1.Order.story:type_name -> checkout.v1.Event
-	12, // 7: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
+	14, // 7: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
 	0,  // 8: checkout.v1.Event.state:type_name -> checkout.v1.OrderState
-	12, // 9: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
+	14, // 9: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
 	0,  // 10: checkout.v1.ListOrdersRequest.states:type_name -> checkout.v1.OrderState
-	12, // 11: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
-	12, // 12: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
+	14, // 11: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
+	14, // 12: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
 	2,  // 13: checkout.v1.ListOrdersResponse.orders:type_name -> checkout.v1.Order
 	0,  // 14: checkout.v1.WatchOrdersRequest.states:type_name -> checkout.v1.OrderState
 	1,  // 15: checkout.v1.ResolveOrderRequest.resolution:type_name -> checkout.v1.ResolveOrderRequest.Resolution
@@ -1031,13 +1156,15 @@ var file_checkout_v1_orders_proto_depIdxs = []int32{
 	7,  // 18: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
 	8,  // 19: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
 	9,  // 20: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
-	2,  // 21: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
-	6,  // 22: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
-	2,  // 23: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
-	2,  // 24: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
-	2,  // 25: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
-	21, // [21:26] is the sub-list for method output_type
-	16, // [16:21] is the sub-list for method input_type
+	10, // 21: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
+	2,  // 22: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
+	6,  // 23: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
+	2,  // 24: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
+	2,  // 25: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
+	2,  // 26: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
+	11, // 27: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
 	16, // [16:16] is the sub-list for extension type_name
 	16, // [16:16] is the sub-list for extension extendee
 	0,  // [0:16] is the sub-list for field type_name
@@ -1054,7 +1181,7 @@ func file_checkout_v1_orders_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkout_v1_orders_proto_rawDesc), len(file_checkout_v1_orders_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -218,6 +218,7 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 const (
 	OrderAdmin_RetryOrder_FullMethodName   = "/checkout.v1.OrderAdmin/RetryOrder"
 	OrderAdmin_ResolveOrder_FullMethodName = "/checkout.v1.OrderAdmin/ResolveOrder"
+	OrderAdmin_EraseUser_FullMethodName    = "/checkout.v1.OrderAdmin/EraseUser"
 )
 
 // OrderAdminClient is the client API for OrderAdmin service.
@@ -233,6 +234,10 @@ type OrderAdminClient interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(ctx context.Context, in *ResolveOrderRequest, opts ...grpc.CallOption) (*Order, error)
+	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
+	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
+	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
+	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 }
 
 type orderAdminClient struct {
@@ -263,6 +268,16 @@ func (c *orderAdminClient) ResolveOrder(ctx context.Context, in *ResolveOrderReq
 	return out, nil
 }
 
+func (c *orderAdminClient) EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseUserResponse)
+	err := c.cc.Invoke(ctx, OrderAdmin_EraseUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OrderAdminServer is the server API for OrderAdmin service.
 // All implementations must embed UnimplementedOrderAdminServer
 // for forward compatibility.
@@ -276,6 +291,10 @@ type OrderAdminServer interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(context.Context, *ResolveOrderRequest) (*Order, error)
+	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
+	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
+	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
+	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	mustEmbedUnimplementedOrderAdminServer()
 }
 
@@ -291,6 +310,9 @@ func (UnimplementedOrderAdminServer) RetryOrder(context.Context, *RetryOrderRequ
 }
 func (UnimplementedOrderAdminServer) ResolveOrder(context.Context, *ResolveOrderRequest) (*Order, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolveOrder not implemented")
+}
+func (UnimplementedOrderAdminServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
 }
 func (UnimplementedOrderAdminServer) mustEmbedUnimplementedOrderAdminServer() {}
 func (UnimplementedOrderAdminServer) testEmbeddedByValue()                    {}
@@ -349,6 +371,24 @@ func _OrderAdmin_ResolveOrder_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderAdmin_EraseUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderAdminServer).EraseUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderAdmin_EraseUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderAdminServer).EraseUser(ctx, req.(*EraseUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OrderAdmin_ServiceDesc is the grpc.ServiceDesc for OrderAdmin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -363,6 +403,10 @@ var OrderAdmin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResolveOrder",
 			Handler:    _OrderAdmin_ResolveOrder_Handler,
+		},
+		{
+			MethodName: "EraseUser",
+			Handler:    _OrderAdmin_EraseUser_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
