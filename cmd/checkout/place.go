@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/order"
 	"checkout/internal/redact"
 	"checkout/internal/rpc"
 )
@@ -179,10 +180,13 @@ func parseCard(data []byte) (*oteldemo.CreditCardInfo, error) {
 // receipt prints a placed order for people.
 func (p process) receipt(o *oteldemo.OrderResult, trailer metadata.MD) {
 	_, _ = fmt.Fprintf(p.stdout, "order     %s\n", o.GetOrderId())
-	if state := trailer.Get(rpc.StateTrailer); len(state) > 0 {
-		_, _ = fmt.Fprintf(p.stdout, "state     %s: it is paid and safe, and will be shipped\n", state[0])
-	} else {
+	switch state := trailer.Get(rpc.StateTrailer); {
+	case len(state) == 0:
 		_, _ = fmt.Fprintf(p.stdout, "tracking  %s\n", o.GetShippingTrackingId())
+	case state[0] == order.Parked.String():
+		_, _ = fmt.Fprintf(p.stdout, "state     %s: it is paid; an operator finds out whether it was shipped\n", state[0])
+	default:
+		_, _ = fmt.Fprintf(p.stdout, "state     %s: it is paid and safe, and will be shipped\n", state[0])
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	itemize(table, o.GetItems(), o.GetShippingCost())
