@@ -27,7 +27,7 @@ func (f *flight) emptyCart(ctx context.Context) {
 
 // deliverIfRoom makes the deliveries right after the answer. Beyond the bound they are left to recovery, soon.
 func (f *flight) deliverIfRoom(ctx context.Context) {
-	if f.recorded.Load().State != Placed {
+	if f.order.State != Placed {
 		return
 	}
 	f.report(ctx, guard(func() error {

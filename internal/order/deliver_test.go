@@ -129,6 +129,7 @@ func TestAnOperatorDecidesAboutWhatCouldNotBeDelivered(t *testing.T) {
 				}
 				p.flights.Wait()
 				if test.works {
+					synctest.Wait()
 					s.before = nil
 				}
 				if _, err := test.act(p, s.the(t).ID); errors.Is(err, ErrRefused) != test.refused {

@@ -171,7 +171,11 @@ func (f *flight) charge(ctx context.Context) error {
 	o.TransactionID = transaction
 	if err := f.record(ctx, Charged, ""); err != nil { // nothing may follow that a crash would forget
 		f.unrecorded = &Event{State: Charged, Problem: "its receipt could not be recorded before"}
-		if !f.testify(ctx) {
+		switch {
+		case f.testify(ctx):
+		case f.recorded.Load().State != Charging:
+			return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: ErrFenced}
+		default:
 			return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
 		}
 		if err := f.save(ctx, Charged, lease); err != nil { // it may have been recorded long before the answer came: the lease is renewed
@@ -348,8 +352,8 @@ func (f *flight) persist(ctx context.Context, put func(context.Context) error) e
 }
 
 // testify goes on trying to record what has happened and could not be recorded in time: nobody else knows of it. It lasts
-// until it is recorded, which it returns, or the service ends. Whoever has taken the order over meanwhile could only put it in
-// doubt.
+// until it is recorded, or the service ends. It tells whether the order is this run's to go on with. Whoever has taken it over
+// meanwhile could only put it in doubt, unless an earlier try had been recorded.
 func (f *flight) testify(ctx context.Context) bool {
 	for tries := 1; f.unrecorded != nil; tries++ {
 		if !pause(f.life, f.backoff(min(tries, 3))) {
@@ -358,6 +362,10 @@ func (f *flight) testify(ctx context.Context) bool {
 		err := f.attest(ctx)
 		if errors.Is(err, ErrFenced) && f.unrecorded.State != Placed {
 			err = f.contradict(ctx)
+		}
+		if errors.Is(err, ErrFenced) && f.known(ctx) {
+			f.unrecorded = nil
+			return false
 		}
 		if errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
 			f.report(ctx, fmt.Errorf("not recorded as %s (transaction %q): %w", f.unrecorded.State, f.order.TransactionID, err))
@@ -378,6 +386,28 @@ func (f *flight) attest(ctx context.Context) error {
 		hold = 0
 	}
 	return f.recordFor(ctx, to, f.unrecorded.Problem, hold)
+}
+
+// known tells whether it was recorded all the same, by a try whose answer was lost. Then somebody else has gone on with the
+// order.
+func (f *flight) known(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	o, err := f.Store.Get(ctx, f.order.ID)
+	if err != nil {
+		return false
+	}
+	known := o.State == f.unrecorded.State
+	switch f.unrecorded.State {
+	case Charged:
+		known = o.TransactionID == f.order.TransactionID
+	case Placed:
+		known = o.TrackingID == f.order.TrackingID
+	}
+	if known {
+		f.recorded.Store(o)
+	}
+	return known
 }
 
 // contradict takes the order back that was put in doubt because this process alone knows better.

@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,36 @@ func TestAReceiptWhoseRecordIsMadeAndNotAnsweredIsOnRecord(t *testing.T) {
 		}
 		if len(s.reports) > 0 {
 			t.Errorf("reported: %v, and nothing was wrong", s.reports)
+		}
+	})
+}
+
+func TestAReceiptOnWhichSomebodyElseHasActedIsOnRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		p, other := s.open(t), s.open(t)
+		var once atomic.Bool
+		s.after = func(_ context.Context, step Step) error {
+			if step == "save charged" && !once.Swap(true) { // it is made, and its answer lost after its lease is over
+				time.Sleep(lease + time.Second)
+				recovering(t, other, 2*time.Second)
+				return errAway
+			}
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if o, err := p.Place(ctx, request()); err != nil || o.State != Completed {
+			t.Errorf("the caller is told %v, %v; want the order, which somebody else has completed", o, err)
+		}
+		p.flights.Wait()
+		if got := s.books(); got != [4]int{1, 1, 1, 1} {
+			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
+		}
+		for _, err := range s.reports {
+			if !errors.Is(err, ErrFenced) || errors.Is(err, ErrInDoubt) || strings.Contains(err.Error(), "not recorded") {
+				t.Errorf("reported: %v, which is not so", err)
+			}
 		}
 	})
 }

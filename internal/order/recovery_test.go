@@ -35,6 +35,7 @@ func TestRecoveryFinishesWhatIsOwed(t *testing.T) {
 				if got := s.the(t).State; got != state {
 					t.Fatalf("the order is %v, want %v", got, state)
 				}
+				synctest.Wait()
 				s.before = nil
 				recovering(t, p, time.Minute)
 				if got := s.the(t).State; got != Completed {

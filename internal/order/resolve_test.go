@@ -74,6 +74,7 @@ func TestAResolutionThatIsInterruptedLeavesTheOrderToBeResolved(t *testing.T) {
 		p := s.open(t)
 		_, _ = ask(t, p, request())
 		id := s.the(t).ID
+		synctest.Wait()
 		s.before = failing("save refunded", 1, errAway)
 		if _, err := resolve(PaidBack, "")(p, id); !errors.Is(err, errAway) {
 			t.Errorf("%v, want that the record is away", err)
@@ -204,6 +205,7 @@ func TestWhatIsOwedForLongerThanADayWaitsForAPerson(t *testing.T) {
 				if len(got.Story) > storyLength || got.Story[0].State != Charging {
 					t.Errorf("its story has %d lines from %v on, want at most %d from the beginning", len(got.Story), got.Story[0], storyLength)
 				}
+				synctest.Wait()
 				s.before = nil
 				if _, err := p.retry(got.ID); err != nil {
 					t.Fatal(err)

@@ -179,6 +179,7 @@ func TestNoAttemptIsMadeThatCannotBeRecorded(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.flights.Wait()
+		synctest.Wait()
 		s.before = failing("save charged", 1<<30, errAway)
 		recovering(t, p, time.Hour)
 		if got := s.books()[1]; got != 1 {
@@ -199,6 +200,7 @@ func TestARefusalAfterAnAttemptThatMayHaveShippedNeedsAnOperator(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.flights.Wait()
+				synctest.Wait()
 				s.before = failing(StepShip, 1, ErrRefused)
 				recovering(t, p, time.Minute)
 				if got := s.the(t); got.State != Parked || got.ShipAttempts != 1 {
