@@ -3,6 +3,7 @@
 package pgtest
 
 import (
+	"context"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -16,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -102,7 +102,7 @@ func (s *Server) Pooler(t testing.TB, database string) string {
 			if err != nil {
 				return
 			}
-			p.clients.Go(func() { p.serve(client) })
+			p.clients.Go(func() { p.serve(t.Context(), client) })
 		}
 	})
 	t.Cleanup(func() {
@@ -133,7 +133,7 @@ func (s *Server) trust(t testing.TB) {
 }
 
 // serve passes on what a client asks and the servers answer.
-func (p *pooler) serve(client net.Conn) {
+func (p *pooler) serve(ctx context.Context, client net.Conn) {
 	defer client.Close()
 	hello := make([]byte, 4)
 	if _, err := io.ReadFull(client, hello); err != nil {
@@ -145,7 +145,7 @@ func (p *pooler) serve(client net.Conn) {
 	}
 	var servers [2]net.Conn
 	for i := range servers {
-		server, err := net.DialTimeout("tcp", p.server, 10*time.Second)
+		server, err := new(net.Dialer).DialContext(ctx, "tcp", p.server)
 		if err != nil {
 			return
 		}
