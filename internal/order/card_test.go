@@ -164,3 +164,20 @@ func TestACardThatNobodyRemembersMayBeInATextUnlessItIsPlain(t *testing.T) {
 		}
 	}
 }
+
+func TestTheDigitsOfAllScriptsAreRead(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"4432": "4432", "４４３２": "4432", "٤٤٣٢": "4432", "𝟒𝟜𝟯𝟸": "4432", "४४३२ Main": "4432 Main", "Ⅶ²½四": "Ⅶ²½四", "": "",
+	} {
+		if got := ASCIIDigits(text); got != want {
+			t.Errorf("ASCIIDigits(%q) = %q, want %q", text, got, want)
+		}
+	}
+	req := Request{Card: NewCard("4432-8015-6152-0454", 672, 2039, 1), Address: Address{City: "４４３２８０１５６１５２０４５４"}}
+	var bad violations
+	req.keepsCardToItself(&bad)
+	if len(bad) != 1 || bad[0].Field != "address.city" {
+		t.Errorf("the violations are %v, want that of the city", bad)
+	}
+}

@@ -274,6 +274,33 @@ func isPrintable(text []byte) bool {
 // isForeignDigit reports whether r is a digit, or another number, that is not one of 0 to 9.
 func isForeignDigit(r rune) bool { return r > unicode.MaxASCII && unicode.IsNumber(r) }
 
+// ASCIIDigits returns text with the decimal digits of all scripts as 0 to 9.
+func ASCIIDigits(text string) string {
+	ascii := true
+	for i := range len(text) {
+		ascii = ascii && text[i] <= unicode.MaxASCII
+	}
+	if ascii {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= unicode.MaxASCII || !unicode.IsDigit(r) {
+			return r
+		}
+		for _, digits := range unicode.Nd.R16 { // each range is some sets of ten, from 0 to 9
+			if lo, hi := rune(digits.Lo), rune(digits.Hi); lo <= r && r <= hi {
+				return '0' + (r-lo)%10
+			}
+		}
+		for _, digits := range unicode.Nd.R32 {
+			if lo, hi := rune(digits.Lo), rune(digits.Hi); lo <= r && r <= hi { //nolint:gosec // code points
+				return '0' + (r-lo)%10
+			}
+		}
+		return r
+	}, text)
+}
+
 func isDecimal(b byte) bool { return '0' <= b && b <= '9' }
 
 func isAlphanumeric(b byte) bool { return isDecimal(b) || 'a' <= b|0x20 && b|0x20 <= 'z' }

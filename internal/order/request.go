@@ -111,7 +111,7 @@ func (r *Request) keepsCardToItself(bad *violations) {
 		{"address.country", r.Address.Country},
 		{"address.zip_code", r.Address.ZipCode},
 	} {
-		if strings.Contains(digits(field.text), number) {
+		if strings.Contains(digits(ASCIIDigits(field.text)), number) {
 			bad.add(field.name, "holds the number of the card")
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"checkout/internal/order"
 )
 
 const hidden = "***"
@@ -14,7 +16,14 @@ const hidden = "***"
 // Unlike the payment gateway, which hides every digit beside a card, it leaves all else as it was: what it is applied to
 // is there to be read. What is no UTF-8 is made so: it would cost the whole batch that it travels in.
 func redact(s string) string {
-	return redactCards(redactEmails(strings.ToValidUTF8(s, "\uFFFD")))
+	s = redactEmails(strings.ToValidUTF8(s, "\uFFFD"))
+	if plain := order.ASCIIDigits(s); plain != s {
+		if redacted := redactCards(plain); redacted != plain {
+			return redacted
+		}
+		return s
+	}
+	return redactCards(s)
 }
 
 // redactEmails hides every word with an @ inside it.
