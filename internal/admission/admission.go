@@ -83,8 +83,19 @@ type place struct {
 
 // waiter is an order that waits for its turn.
 type waiter struct {
-	deadline time.Time  // zero: none
-	turn     chan place // holds one; closed when its turn would come too late
+	whole budget
+	turn  chan place // holds one; closed when its turn would come too late
+}
+
+// budget is the time of an order.
+type budget struct{ arrival, deadline time.Time } // deadline is zero when there is none
+
+// spent is the part of the time that is over once an order has been finished which takes so much longer from now on.
+func (b budget) spent(expected float64) float64 {
+	if b.deadline.IsZero() {
+		return 0
+	}
+	return (float64(time.Since(b.arrival)) + expected) / float64(b.deadline.Sub(b.arrival))
 }
 
 // New makes a Limiter with nothing under way.
@@ -141,53 +152,71 @@ func (l *Limiter) arrive(ctx context.Context) (mine place, queued *list.Element,
 		return l.enter(), nil, nil
 	}
 	deadline, _ := ctx.Deadline()
-	if l.queue.Len() >= int(l.ceiling) || l.tooLate(l.queue.Len(), deadline, admissible) {
+	whole := budget{order.Arrival(ctx, time.Now()), deadline}
+	if l.queue.Len() >= int(l.ceiling) || l.tooLate(l.queue.Len(), whole, admissible) {
 		return place{}, nil, l.turnAway(nil)
 	}
-	if l.queue.Len() == 0 {
-		l.queueing = time.Now()
-	}
-	queued = l.queue.PushBack(&waiter{deadline: deadline, turn: make(chan place, 1)})
-	l.lookAgain()
+	queued = l.queue.PushBack(&waiter{whole, make(chan place, 1)})
+	l.someQueue()
 	return place{}, queued, nil
 }
 
-// The part of the time to the deadline that an order may be expected to take, counted from now, so that it may wait for
-// its turn; and so that it may go on waiting: less is refused at once, and more is not refused for every change of speed.
+// someQueue notes that there is a queue.
+func (l *Limiter) someQueue() {
+	if l.queueing.IsZero() {
+		l.queueing = time.Now()
+	}
+	l.lookAgain()
+}
+
+// Waiting is how many orders wait for their turn.
+func (l *Limiter) Waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advance()
+	return l.queue.Len()
+}
+
+// TooLate tells whether an order that arrives now, and stands behind so many others who wait, would be finished too late.
+func (l *Limiter) TooLate(ahead int, deadline time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advance()
+	return l.tooLate(ahead, budget{time.Now(), deadline}, admissible)
+}
+
+// The part of the time from its arrival to its deadline that an order may be expected to take, so that it may wait for its
+// turn; and so that it may go on waiting: less is refused at once, and more is not refused for every change of speed.
 const (
 	admissible = 0.5
 	tolerable  = 0.9
 )
 
 // tooLate tells whether an order that stands behind so many others would be finished too late, as far as is known.
-func (l *Limiter) tooLate(ahead int, deadline time.Time, share float64) bool {
-	if deadline.IsZero() {
-		return false
-	}
+func (l *Limiter) tooLate(ahead int, whole budget, share float64) bool {
 	interval := l.interval()
 	service := max(float64(l.service), interval*float64(l.places())) // with so many under way it will take longer than it did
-	return float64(ahead+1)*interval+service > share*float64(time.Until(deadline))
+	return whole.spent(float64(ahead+1)*interval+service) > share
 }
 
 // inService is for an order that waits no longer.
 const inService = -1
 
-// interval is the time from the end of one order to that of the next, while there are more than can be under way. When
-// that has been so for a while it was measured, and otherwise follows from how long an order takes.
+// interval is the time from the end of one order to that of the next, while there are more than can be under way. It follows
+// from how long an order takes, unless orders have queued for long enough to count those that ended.
 func (l *Limiter) interval() float64 {
 	places := float64(l.places())
 	if l.queueing.IsZero() {
 		return float64(l.service) / places
 	}
-	queueing := min(time.Since(l.queueing), l.target)
-	if queueing < l.target/10 {
-		return float64(l.service) / places
-	}
-	ended := 0
+	queueing, ended := min(time.Since(l.queueing), l.target), 0
 	for i := range int64(queueing / l.stride) {
 		ended += l.steps[(l.step-i+steps)%steps].ended
 	}
-	if ended == 0 {
+	switch {
+	case queueing < l.target/10:
+		return float64(l.service) / places
+	case float64(ended) < places/4: // so few say nothing: the process may have been stopped
 		return float64(max(l.service, queueing)) / places
 	}
 	return float64(queueing) / float64(ended)
@@ -198,8 +227,8 @@ func (l *Limiter) interval() float64 {
 func (l *Limiter) wait(ctx context.Context, queued *list.Element) (place, error) {
 	w := queued.Value.(*waiter)
 	var patience <-chan time.Time
-	if !w.deadline.IsZero() {
-		timer := time.NewTimer(time.Until(w.deadline) * 3 / 4)
+	if !w.whole.deadline.IsZero() {
+		timer := time.NewTimer(time.Until(w.whole.deadline) * 3 / 4)
 		defer timer.Stop()
 		patience = timer.C
 	}
@@ -260,7 +289,7 @@ func (l *Limiter) enter() place {
 func (l *Limiter) letIn() {
 	for l.queue.Len() > 0 && l.underWay < l.places() {
 		w := l.queue.Remove(l.queue.Front()).(*waiter)
-		if l.tooLate(inService, w.deadline, tolerable) {
+		if l.tooLate(inService, w.whole, tolerable) {
 			close(w.turn)
 			continue
 		}
@@ -439,7 +468,7 @@ func (l *Limiter) adjust(passed float64) {
 func (l *Limiter) dismiss() {
 	for last := l.queue.Back(); last != nil; last = l.queue.Back() {
 		w := last.Value.(*waiter)
-		if !l.tooLate(l.queue.Len()-1, w.deadline, tolerable) {
+		if !l.tooLate(l.queue.Len()-1, w.whole, tolerable) {
 			return
 		}
 		l.queue.Remove(last)

@@ -106,7 +106,7 @@ type counted struct {
 
 // Place implements Placer.
 func (c counted) Place(ctx context.Context, req order.Request) (*order.Order, error) {
-	start := time.Now()
+	start := order.Arrival(ctx, time.Now())
 	o, err := c.Placer.Place(ctx, req)
 	c.figures.count(start, o, err)
 	return o, err

@@ -32,6 +32,10 @@ const (
 	// not arrived gives way to another one in a full room.
 	messageTime = 5 * time.Second
 	slowMessage = 250 * time.Millisecond
+	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
+	// others wait in the lobby, which is looked at every lobbyEvery.
+	ready      = 16
+	lobbyEvery = 10 * time.Millisecond
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
@@ -41,16 +45,22 @@ const (
 // connection: before its message is read, and before there is a goroutine, a span or anything else of it. What a call
 // holds while it waits is what a small heap has no place for.
 //
-// A call whose message does not arrive holds its place for seconds at most. In a full room the oldest such call of the
+// A call whose message does not arrive holds its place for seconds at most, and so does one that gRPC gives up before it has
+// a goroutine. In a full room the oldest such call of the
 // connection that has the most of them gives way, unless the new call is of the same connection.
+//
+// Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest.
 type room struct {
 	size    int
+	queue   Queue
 	methods map[string]bool // that the server has
 	refused func(ctx context.Context, method string) error
 
 	mu       sync.Mutex
 	taken    int                // places
 	watches  int                // health checks that watch
+	lobby    list.List          // of *call: orders that will not begin soon, first come, first served
+	looking  bool               // somebody will look at the lobby
 	arriving list.List          // of *call: their messages are awaited, longest first
 	peers    map[*peer.Peer]int // how many of them are of which connection
 	timer    *time.Timer        // ends the first of them; nil when there are none
@@ -62,14 +72,23 @@ type call struct {
 	peer   *peer.Peer
 	places int
 	watch  bool
+	order  bool
 	came   time.Time
 	cancel context.CancelFunc
-	// unnoticed ends the waiting for the end of a call that no goroutine has taken up.
-	unnoticed func() bool
 
-	arriving *list.Element // nil once the message is here
+	arriving *list.Element // nil unless its message is awaited
+	awaited  time.Time     // since when
 	inside   bool
-	begun    bool
+}
+
+// Queue is the admission that orders wait for.
+type Queue interface {
+	// Waiting is how many orders wait for their turn.
+	Waiting() int
+	// TooLate tells whether an order that arrives now, and stands behind so many others, would be finished too late.
+	TooLate(ahead int, deadline time.Time) bool
+	// TurnAway counts an order that is refused, and returns when to ask again.
+	TurnAway() time.Duration
 }
 
 type callKey struct{}
@@ -79,11 +98,11 @@ func callOf(ctx context.Context) *call {
 	return c
 }
 
-func newRoom(size int, refused func(ctx context.Context, method string) error) *room {
+func newRoom(size int, queue Queue, refused func(ctx context.Context, method string) error) *room {
 	if size <= 0 {
 		size = defaultRoom
 	}
-	return &room{size: size, refused: refused, methods: make(map[string]bool), peers: make(map[*peer.Peer]int)}
+	return &room{size: size, queue: queue, refused: refused, methods: make(map[string]bool), peers: make(map[*peer.Peer]int)}
 }
 
 // options are those of a server with this room. One connection may fill it: whose calls do not fit, waits on its side.
@@ -116,22 +135,36 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 	c := &call{
 		room: r, peer: from, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), cancel: cancel,
 		watch: info.FullMethodName == grpc_health_v1.Health_Watch_FullMethodName,
+		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName,
 	}
 	size := r.size
 	if info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName {
 		size += probes
 	}
-	if !c.admit(size) {
+	if deadline, _ := ctx.Deadline(); c.order && r.tooLate(deadline) || !c.admit(size) {
 		cancel()
 		return nil, r.refused(ctx, info.FullMethodName)
 	}
-	c.unnoticed = context.AfterFunc(ctx, c.gone)
-	return context.WithValue(ctx, callKey{}, c), nil
+	return context.WithValue(order.WithArrival(ctx, c.came), callKey{}, c), nil
 }
 
 func unimplemented(method string) string {
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return fmt.Sprintf("unknown method %v for service %v", name, service)
+}
+
+// tooLate tells whether an order that arrives now would be finished too late because of those who wait.
+func (r *room) tooLate(deadline time.Time) bool {
+	if r.queue == nil || deadline.IsZero() {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ahead := r.lobby.Len()
+	if ahead == 0 { // the admission will tell
+		return false
+	}
+	return r.queue.TooLate(ahead+r.queue.Waiting(), deadline)
 }
 
 // headerSize is that of the metadata as HTTP/2 counts it (RFC 9113, §6.5.2).
@@ -167,7 +200,7 @@ func (c *call) admit(size int) bool {
 
 // await notes a call whose message is awaited.
 func (r *room) await(c *call) {
-	c.arriving = r.arriving.PushBack(c)
+	c.arriving, c.awaited = r.arriving.PushBack(c), time.Now()
 	r.peers[c.peer]++
 	if r.timer == nil {
 		r.timer = time.AfterFunc(messageTime, r.overdue)
@@ -191,7 +224,7 @@ func (c *call) displace() bool {
 	var displaced *call
 	for e := c.room.arriving.Front(); e != nil; e = e.Next() {
 		one := e.Value.(*call)
-		if time.Since(one.came) < slowMessage {
+		if time.Since(one.awaited) < slowMessage {
 			break
 		}
 		if displaced == nil || c.peers[one.peer] > c.peers[displaced.peer] {
@@ -230,7 +263,7 @@ func (r *room) overdue() {
 	r.timer = nil
 	for first := r.arriving.Front(); first != nil; first = r.arriving.Front() {
 		c := first.Value.(*call)
-		if left := messageTime - time.Since(c.came); left > 0 {
+		if left := messageTime - time.Since(c.awaited); left > 0 {
 			r.timer = time.AfterFunc(left, r.overdue)
 			return
 		}
@@ -238,25 +271,64 @@ func (r *room) overdue() {
 	}
 }
 
-// gone notes that the caller has gone before a goroutine has taken the call up.
-func (c *call) gone() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.begun {
-		c.room.arrived(c)
-		c.leave()
-	}
-}
-
-// TagRPC implements stats.Handler: a goroutine takes the call up. From now on the call has its place until that ends.
+// TagRPC implements stats.Handler: a goroutine takes the call up. It may have to wait for that in the lobby.
 func (r *room) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
 	if c := callOf(ctx); c != nil {
-		c.unnoticed()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.begun = true
+		if turn := c.queueUp(); turn != nil {
+			c.wait(ctx, turn)
+		}
 	}
 	return ctx
+}
+
+// queueUp gives an order that has to wait its place in the lobby.
+func (c *call) queueUp() (turn *list.Element) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
+		return nil
+	}
+	c.room.arrived(c) // nobody reads the message of who waits
+	turn = c.lobby.PushBack(make(chan struct{}))
+	c.lookLater()
+	return turn
+}
+
+// wait waits in the lobby, until most of the order's time is over.
+func (c *call) wait(ctx context.Context, turn *list.Element) {
+	called := turn.Value.(chan struct{})
+	var patience <-chan time.Time
+	if deadline, ok := ctx.Deadline(); ok {
+		timer := time.NewTimer(time.Until(c.came.Add(deadline.Sub(c.came) * 3 / 4)))
+		defer timer.Stop()
+		patience = timer.C
+	}
+	select {
+	case <-called:
+	case <-patience:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lobby.Remove(turn) // does nothing for one that was called
+	c.room.await(c)
+}
+
+// lookLater sees to those in the lobby.
+func (r *room) lookLater() {
+	if r.looking || r.lobby.Len() == 0 {
+		return
+	}
+	r.looking = true
+	time.AfterFunc(lobbyEvery, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.looking = false
+		for n := r.queue.Waiting(); n < ready && r.lobby.Len() > 0; n++ {
+			close(r.lobby.Remove(r.lobby.Front()).(chan struct{}))
+		}
+		r.lookLater()
+	})
 }
 
 // HandleRPC implements stats.Handler.
@@ -333,8 +405,8 @@ func refuse(p Placer, opts Options) func(ctx context.Context, method string) err
 	return func(ctx context.Context, method string) error {
 		failure := &order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}
 		if method == oteldemo.CheckoutService_PlaceOrder_FullMethodName {
-			if opts.TurnAway != nil {
-				failure.RetryAfter = opts.TurnAway()
+			if opts.Queue != nil {
+				failure.RetryAfter = opts.Queue.TurnAway()
 			}
 			if opts.Figures != nil {
 				opts.Figures.failed[failure.Kind].Add(1)

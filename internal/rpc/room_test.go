@@ -108,6 +108,40 @@ func (r *refusals) Refused(_ context.Context, method string, _ error) {
 	r.calls[method]++
 }
 
+// queue is the admission's, as a test says.
+type queue struct {
+	mu         sync.Mutex
+	waiting    int
+	tooLate    bool
+	retryAfter time.Duration
+	turned     int
+}
+
+func (q *queue) Waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting
+}
+
+func (q *queue) TooLate(int, time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tooLate
+}
+
+func (q *queue) TurnAway() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.turned++
+	return q.retryAfter
+}
+
+func (q *queue) set(waiting int, tooLate bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting, q.tooLate = waiting, tooLate
+}
+
 // unobserved is a stats.Handler that does nothing.
 type unobserved struct{}
 
@@ -122,8 +156,8 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 		const size = 4
 		seen := &refusals{Handler: unobserved{}, calls: map[string]int{}}
 		figures := NewFigures("a record", nil, func() (int, int, int64) { return 0, 0, 0 })
-		turned := 0
-		c := newCrowd(t, size, Options{Telemetry: seen, Figures: figures, TurnAway: func() time.Duration { turned++; return 3 * time.Second }})
+		queue := &queue{retryAfter: 3 * time.Second}
+		c := newCrowd(t, size, Options{Telemetry: seen, Figures: figures, Queue: queue})
 		inside, outside := c.connect(t), c.connect(t)
 		var all sync.WaitGroup
 		for range size {
@@ -148,8 +182,8 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 		if retry != 3*time.Second {
 			t.Errorf("it is told to come back after %v, want 3 s", retry)
 		}
-		if n := figures.failed[order.ErrOverloaded].Load(); n != 1 || turned != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
-			t.Errorf("counted %d times as an order, %d times as turned away, %v as calls; want once each", n, turned, seen.calls)
+		if n := figures.failed[order.ErrOverloaded].Load(); n != 1 || queue.turned != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
+			t.Errorf("counted %d times as an order, %d times as turned away, %v as calls; want once each", n, queue.turned, seen.calls)
 		}
 		if _, err := grpc_health_v1.NewHealthClient(outside).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
 			t.Errorf("a health check finds no place: %v", err)
@@ -364,6 +398,82 @@ func TestHealthChecksThatWatchTakeAShareOfTheRoomAndEnd(t *testing.T) {
 		if _, err := watch(); err != nil {
 			t.Errorf("a watch after others have ended: %v", err)
 		}
+	})
+}
+
+func TestOrdersWaitInTheLobbyWhileOthersWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const orders = 50
+		q := &queue{waiting: ready}
+		c := newCrowd(t, 100, Options{Queue: q})
+		conn := c.connect(t)
+		var all sync.WaitGroup
+		for range orders {
+			all.Go(func() {
+				if err := placeOrder(t.Context(), conn); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(2 * messageTime)
+		if n := c.ordersPlaced(); n != 0 {
+			t.Errorf("%d orders began while %d wait for their turn, want none", n, ready)
+		}
+		if _, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
+			t.Errorf("a health check waits in the lobby: %v", err)
+		}
+		q.set(ready-3, false)
+		time.Sleep(2*lobbyEvery - lobbyEvery/2)
+		if n := c.ordersPlaced(); n == 0 || n > 6 {
+			t.Errorf("%d orders began when three could, twice at most", n)
+		}
+		close(c.letGo)
+		q.set(0, false)
+		all.Wait()
+	})
+}
+
+func TestWhoWaitsInTheLobbyIsAnsweredBeforeTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 100, Options{Queue: &queue{waiting: ready}})
+		close(c.letGo)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := placeOrder(ctx, c.connect(t)); err != nil {
+			t.Errorf("an order that nobody calls up: %v", err)
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 3100*time.Millisecond {
+			t.Errorf("it goes on after %v of 4 s, want 3 s", took)
+		}
+		hasty, hangUp := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, hangUp)
+		_ = placeOrder(hasty, c.connect(t))
+		synctest.Wait()
+	})
+}
+
+func TestBehindTheLobbyWhoCannotBeServedInTimeIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{waiting: ready}
+		c := newCrowd(t, 100, Options{Queue: q})
+		conn := c.connect(t)
+		var all sync.WaitGroup
+		all.Go(func() { _ = placeOrder(t.Context(), conn) })
+		synctest.Wait()
+		q.set(ready, true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := placeOrder(ctx, conn); status.Code(err) != codes.ResourceExhausted || time.Since(began) > 0 {
+			t.Errorf("an order that would be finished too late: %v after %v, want RESOURCE_EXHAUSTED at once", err, time.Since(began))
+		}
+		q.set(0, false)
+		close(c.letGo)
+		all.Wait()
 	})
 }
 

@@ -37,8 +37,8 @@ type Options struct {
 	Deadline time.Duration
 	// Room is how many calls may be in the server at once; 0 is 256.
 	Room int
-	// TurnAway is told of each call to place an order that finds no room, and returns when to ask again. It may be nil.
-	TurnAway func() time.Duration
+	// Queue is the admission that orders wait for; nil for none.
+	Queue Queue
 	// Telemetry observes every call; nil for none.
 	Telemetry stats.Handler
 	// Connections observes connections and their calls; nil for none.
@@ -64,9 +64,10 @@ type Options struct {
 const (
 	// maxRequest is how many bytes a request of the shop's has at most: an order's fields take some 6 KiB, filled to the brim.
 	maxRequest = 8 << 10
-	// adminRoom is how many calls of operators there may be at once.
-	adminRoom   = 64
-	maxDeadline = 30 * time.Second
+	// adminRoom is how many calls of operators there may be at once, and maxAdminRequest how many bytes a request of theirs has.
+	adminRoom       = 64
+	maxAdminRequest = 64 << 10
+	maxDeadline     = 30 * time.Second
 	// answerShare of the time that a call has, as one part of so many, is kept back so that the answer arrives in time: at
 	// least and at most as below. A caller with more time is often one of many, and the answer then waits for a processor.
 	answerShare     = 50
@@ -80,8 +81,8 @@ const (
 
 // NewServer makes a server for the shop: it places orders with p and answers health checks from h.
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	room := newRoom(opts.Room, refuse(p, opts))
-	server := newServer(h, opts, append(room.options(), grpc.MaxRecvMsgSize(maxRequest))...)
+	room := newRoom(opts.Room, opts.Queue, refuse(p, opts))
+	server := newServer(h, opts, room, maxRequest)
 	if opts.Figures != nil {
 		p = counted{p, opts.Figures}
 	}
@@ -93,8 +94,8 @@ func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Serv
 // NewAdminServer makes a server for the people who run the shop: what they decide about orders is done by r. Everybody
 // who reaches it is one of them.
 func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	room := newRoom(adminRoom, refuse(nil, opts))
-	server := newServer(h, opts, room.options()...)
+	room := newRoom(adminRoom, nil, refuse(nil, opts))
+	server := newServer(h, opts, room, maxAdminRequest)
 	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, eraser: opts.Eraser, view: view{opts.Keyed}, log: opts.Log})
 	if opts.Figures != nil {
 		checkoutv1.RegisterFigureServiceServer(server, &figures{view: view{opts.Keyed}, Figures: opts.Figures})
@@ -104,8 +105,9 @@ func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *gr
 }
 
 // newServer makes a server of what both have.
-func newServer(h grpc_health_v1.HealthServer, opts Options, room ...grpc.ServerOption) *grpc.Server {
-	server := grpc.NewServer(slices.Concat(limits(opts), room, []grpc.ServerOption{
+func newServer(h grpc_health_v1.HealthServer, opts Options, room *room, maxMessage int) *grpc.Server {
+	server := grpc.NewServer(slices.Concat(room.options(), limits(opts), []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ChainUnaryInterceptor(isolate(opts.Log)),
 		grpc.ChainStreamInterceptor(isolateStream(opts.Log), untilDrained(opts.Drained)),
 	}, opts.Callers.authenticated(opts.Log))...)
@@ -119,7 +121,6 @@ func newServer(h grpc_health_v1.HealthServer, opts Options, room ...grpc.ServerO
 // limits are what one connection can make the server hold: while idle, old or silent, in headers, messages and streams.
 func limits(opts Options) []grpc.ServerOption {
 	options := []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(64 << 10),
 		grpc.MaxSendMsgSize(1 << 20),
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.StaticStreamWindowSize(64 << 10), // as HTTP/2 has it, and never more
@@ -177,7 +178,7 @@ func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderReque
 // inTime gives the call the caller's deadline, or ours, less the time to answer.
 func (c *checkout) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
-	now := time.Now()
+	now := order.Arrival(ctx, time.Now())
 	if !ok {
 		deadline = now.Add(c.deadline)
 	}

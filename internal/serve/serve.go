@@ -104,7 +104,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Report:       t.Report,
 		Resumed:      t.Resumed,
 	})
-	servers, err := newServers(ctx, c, t, placer, record, figures, identities, limiter.TurnAway)
+	servers, err := newServers(ctx, c, t, placer, record, figures, identities, limiter)
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,14 @@ type server struct {
 }
 
 // newServers makes the servers and listens, but does not serve yet.
-func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures, i identities, turnAway func() time.Duration) (*servers, error) {
+func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures, i identities, queue rpc.Queue) (*servers, error) {
 	s := &servers{health: health.NewServer()}
 	drained, draining := context.WithCancel(context.WithoutCancel(ctx))
 	s.draining = draining
 	opts := rpc.Options{
 		Deadline:  c.Deadline,
 		Room:      room(container.MemoryLimit(), c.MaxOrders),
-		TurnAway:  turnAway,
+		Queue:     queue,
 		Telemetry: t.ServerHandler(),
 		Drained:   drained,
 		Log:       t.Logger(),

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"checkout/internal/order"
 )
 
 // rpc observes the RPCs of a server, or those to one server: a span and the metrics of the conventions in force for each.
@@ -201,8 +203,12 @@ func callOf(ctx context.Context) *rpcCall {
 
 // begin starts the span of a call. What is told of it is told at its end, all at once: the samplers that can be chosen by
 // OTEL_TRACES_SAMPLER ask for none of it.
-func (m *rpcMethod) begin(ctx context.Context, peer *rpcPeer) *rpcCall {
-	ctx, span := m.tracer.Start(ctx, m.span, m.start...)                //nolint:spancheck // end ends it
+func (m *rpcMethod) begin(ctx context.Context, peer *rpcPeer, more ...trace.SpanStartOption) *rpcCall {
+	start := m.start
+	if len(more) > 0 {
+		start = slices.Concat(start, more)
+	}
+	ctx, span := m.tracer.Start(ctx, m.span, start...)                  //nolint:spancheck // end ends it
 	return &rpcCall{Context: ctx, rpcMethod: m, span: span, peer: peer} //nolint:spancheck // see above
 }
 
@@ -332,7 +338,7 @@ func (rpcServer) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	case *stats.OutPayload:
 		c.measure(c, true, event.Length)
 	case *stats.End:
-		c.end(event.EndTime.Sub(event.BeginTime), event.Error)
+		c.end(event.EndTime.Sub(order.Arrival(ctx, event.BeginTime)), event.Error)
 	}
 }
 
@@ -354,7 +360,13 @@ func (s rpcServer) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 		return ctx
 	}
 	peer, _ := ctx.Value(connKey{}).(*rpcPeer)
-	return known.(*rpcMethod).begin(s.propagator.Extract(ctx, incoming{ctx}), peer)
+	now := time.Now()
+	arrival := order.Arrival(ctx, now)
+	ctx = s.propagator.Extract(ctx, incoming{ctx})
+	if now.Sub(arrival) < time.Millisecond {
+		return known.(*rpcMethod).begin(ctx, peer)
+	}
+	return known.(*rpcMethod).begin(ctx, peer, trace.WithTimestamp(arrival)) // it has waited until anybody looked at it
 }
 
 // hostPort is the server of a gRPC target: "cart:8080", "dns:///cart:8080".
