@@ -92,6 +92,8 @@ func TestWhatIsBeyondItsBoundIsAnError(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*outcome){
 		"it died":                 func(r *outcome) { r.died = "signal: killed" },
+		"it could not be stopped": func(r *outcome) { r.stuck = "signal: killed" },
+		"it was not back":         func(r *outcome) { r.back = -1 },
 		"too few orders":          func(r *outcome) { r.honest.good = 94 },
 		"a health check failed":   func(r *outcome) { r.probe.good = 9 },
 		"too much was resident":   func(r *outcome) { r.rss++ },

@@ -16,7 +16,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -120,14 +119,6 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if o.binary, err = process.Executable(ctx, o.binary, folder); err != nil {
 		return err
 	}
-	if o.container > 0 {
-		cold, err := process.ColdCopy(o.binary)
-		if err != nil {
-			return err
-		}
-		o.binary = cold
-		defer func() { _ = os.RemoveAll(filepath.Dir(cold)) }()
-	}
 	shop, err := demo.Start(ctx, demo.Options{Folder: folder})
 	if err != nil {
 		return err
@@ -167,7 +158,9 @@ type outcome struct {
 	rss     int64         // bytes, at most
 	anon    int64
 	cpu     time.Duration
-	died    string // how the service ended under the attack, or could not be stopped after it; empty: it lived, and stopped
+	died    string // how the service ended under the attack; empty: it did not
+	stuck   string // why it could not be stopped after the attack; empty: it could
+	back    time.Duration
 	failure string // of an honest order or a health check
 }
 
@@ -182,6 +175,9 @@ func (r *outcome) String() string {
 	if r.died != "" {
 		text += ", died: " + r.died
 	}
+	if r.stuck != "" {
+		text += ", stuck: " + r.stuck
+	}
 	if r.failure != "" {
 		text += ", such as: " + r.failure
 	}
@@ -193,14 +189,20 @@ func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 // table prints a row for every attack.
 func table(out io.Writer, all []*outcome) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(w, "attack\tconns\tmade\tframes\thonest %\tp50 ms\tp99 ms\tprobe %\tRSS MiB\tanonymous MiB\tCPU s\talive\t")
+	_, _ = fmt.Fprintln(w, "attack\tconns\tmade\tframes\thonest %\tp50 ms\tp99 ms\tprobe %\tRSS MiB\tanonymous MiB\tCPU s\tback s\talive\t")
 	for _, r := range all {
-		alive := "yes"
-		if r.died != "" {
-			alive = "NO"
+		alive, back := "yes", fmt.Sprintf("%.1f", r.back.Seconds())
+		switch {
+		case r.died != "":
+			alive, back = "NO", ""
+		case r.stuck != "":
+			alive = "stuck"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.1f\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t\n", r.attack, r.conns, r.tried, r.frames, r.honest.percent(),
-			r.p50.Milliseconds(), r.p99.Milliseconds(), r.probe.percent(), mib(r.rss), mib(r.anon), r.cpu.Seconds(), alive)
+		if r.back < 0 {
+			back = "never"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.1f\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t%s\t\n", r.attack, r.conns, r.tried, r.frames, r.honest.percent(),
+			r.p50.Milliseconds(), r.p99.Milliseconds(), r.probe.percent(), mib(r.rss), mib(r.anon), r.cpu.Seconds(), back, alive)
 	}
 	return w.Flush()
 }
@@ -215,6 +217,8 @@ func judge(all []*outcome, b bounds) error {
 			}
 		}
 		demand(r.died == "", "the service died: %s", r.died)
+		demand(r.stuck == "", "the service could not be stopped: %s", r.stuck)
+		demand(r.back >= 0, "the service was not back %v after the attack", backTime)
 		demand(r.honest.all > 0 && r.probe.all > 0, "nobody asked for anything")
 		demand(b.honest < 0 || r.honest.percent() >= b.honest, "%d of %d honest orders were placed; the least is %g %%", r.honest.good, r.honest.all, b.honest)
 		demand(b.probe < 0 || r.probe.percent() >= b.probe, "%d of %d health checks were answered; the least is %g %%", r.probe.good, r.probe.all, b.probe)

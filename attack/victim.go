@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,9 @@ import (
 	"checkout/internal/demo"
 	"checkout/internal/process"
 )
+
+// backTime is how long the service may take to be back when an attack is over.
+const backTime = 10 * time.Second
 
 // often is how often the probe asks, and rest how long customers go on alone when the attack is over.
 func (o options) often() time.Duration { return min(500*time.Millisecond, o.time/2) }
@@ -28,8 +33,12 @@ func fill(shop *demo.Shop) {
 
 // one makes one attack on a service that was just started.
 func (o options) one(ctx context.Context, shop *demo.Shop, a attack, conns int) (r *outcome, err error) {
-	inside := ""
+	inside, path := "", o.binary
 	if o.container > 0 {
+		if path, err = process.ColdCopy(path); err != nil { // what another cgroup has read is not counted
+			return nil, err
+		}
+		defer func() { _ = os.RemoveAll(filepath.Dir(path)) }() // it is in a temporary folder
 		group, err := process.NewCgroup(o.cgroup, o.container)
 		if err != nil {
 			return nil, err
@@ -39,7 +48,7 @@ func (o options) one(ctx context.Context, shop *demo.Shop, a attack, conns int) 
 	}
 	environ := shop.Environ()
 	environ["GOMEMLIMIT"] = o.memory
-	service, err := process.Serve(ctx, o.binary, environ, inside)
+	service, err := process.Serve(ctx, path, environ, inside)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +60,30 @@ func (o options) one(ctx context.Context, shop *demo.Shop, a attack, conns int) 
 		_ = service.Close() // it has ended, and badly
 		return r, ctx.Err()
 	}
+	r.back = c.back(ctx)
 	if err := service.Close(); err != nil {
-		r.died = "after SIGTERM: " + err.Error()
+		r.stuck = err.Error()
 	}
 	return r, ctx.Err()
+}
+
+// back is how long after everybody has left an order is placed and a health check answered; negative when they are not
+// within backTime.
+func (c *crowd) back(ctx context.Context) time.Duration {
+	began := time.Now()
+	for n := 0; time.Since(began) < backTime && ctx.Err() == nil; n++ {
+		if c.alone(ctx, n) {
+			return time.Since(began)
+		}
+		process.Pause(ctx, 100*time.Millisecond)
+	}
+	return -1
+}
+
+func (c *crowd) alone(ctx context.Context, n int) bool {
+	ctx, cancel := context.WithTimeout(ctx, backTime/5)
+	defer cancel()
+	return c.check(ctx) == nil && c.order(ctx, 4*n+3) == nil // over a new connection
 }
 
 // crowd is everybody who wants something of the service, good or bad.
