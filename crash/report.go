@@ -101,7 +101,7 @@ func (s *scene) customerRows(r *result) [][]string {
 }
 
 func (s *scene) ledgerRows(r *result) [][]string {
-	var charges, reversed, parcels, seconds, letters, events, told int
+	var charges, reversed, parcels, seconds, letters, events, copies, repeats int
 	for _, a := range r.accounts {
 		charges += len(a.charges)
 		reversed += len(a.charges) - a.net()
@@ -109,16 +109,15 @@ func (s *scene) ledgerRows(r *result) [][]string {
 		seconds += max(len(a.parcels)-1, 0)
 		letters += a.letters
 		events += a.events
-		if len(a.parcels) > 0 {
-			told++
-		}
+		copies += max(a.letters-1, 0)
+		repeats += max(a.events-1, 0)
 	}
 	return [][]string{
 		{"orders", count(len(r.record)), states(r.record)},
 		{"charges", count(charges), fmt.Sprintf("%d of them given back", reversed)},
 		{"parcels", count(parcels), fmt.Sprintf("%d of them second ones", seconds)},
-		{"letters", count(letters), fmt.Sprintf("%d of them copies", letters-told)},
-		{"events", count(events), fmt.Sprintf("%d of them copies", events-told)},
+		{"letters", count(letters), fmt.Sprintf("%d of them copies", copies)},
+		{"events", count(events), fmt.Sprintf("%d of them copies", repeats)},
 	}
 }
 

@@ -398,11 +398,8 @@ func (f *flight) known(ctx context.Context) bool {
 		return false
 	}
 	known := o.State == f.unrecorded.State
-	switch f.unrecorded.State {
-	case Charged:
-		known = o.TransactionID == f.order.TransactionID
-	case Placed:
-		known = o.TrackingID == f.order.TrackingID
+	if receipt, parcel := f.order.TransactionID, f.order.TrackingID; receipt != "" { // it may have gone further
+		known = o.TransactionID == receipt && (parcel == "" || o.TrackingID == parcel)
 	}
 	if known {
 		f.recorded.Store(o)
