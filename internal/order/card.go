@@ -40,6 +40,14 @@ func (c Card) Clone() Card {
 	return Card{&clone}
 }
 
+// withoutCVV returns a card with the number alone, that is cleared separately.
+func (c Card) withoutCVV() Card {
+	if c.secret == nil {
+		return c
+	}
+	return Card{&secret{number: slices.Clone(c.number), cvv: -1}}
+}
+
 // Clear overwrites the card in memory. No other goroutine may be using it, or a copy.
 func (c Card) Clear() {
 	if c.secret != nil {

@@ -181,3 +181,35 @@ func TestTheDigitsOfAllScriptsAreRead(t *testing.T) {
 		t.Errorf("the violations are %v, want that of the city", bad)
 	}
 }
+
+// labeller is a carrier that calls every parcel by the same tracking id.
+type labeller struct {
+	Carrier
+	label string
+}
+
+func (l labeller) Ship(ctx context.Context, id ID, to Address, lines []Line) (string, error) {
+	_, err := l.Carrier.Ship(ctx, id, to, lines)
+	return l.label, err
+}
+
+func TestATrackingIDThatRepeatsTheCardIsNotRecorded(t *testing.T) {
+	for label, want := range map[string]State{
+		"4432801561520454": Parked, "P-4432 8015 6152 0454": Parked, "NDQzMjgwMTU2MTUyMDQ1NA==": Parked,
+		"P-672": Completed, "1Z999AA10123456784": Completed, "5555555555554444": Completed,
+	} {
+		t.Run(label, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				p := s.open(t)
+				p.Carrier = labeller{p.Carrier, label}
+				_, _ = p.Place(t.Context(), request())
+				synctest.Wait()
+				o := s.the(t)
+				if o.State != want || (o.TrackingID == label) != (want == Completed) || strings.Contains(o.Reason, label) {
+					t.Errorf("the order is %v, its tracking id %q, its reason %q; want %v", o.State, o.TrackingID, o.Reason, want)
+				}
+			})
+		})
+	}
+}

@@ -147,7 +147,7 @@ func isHexWord(text string, cvv []byte) bool {
 		return false
 	}
 	secret := strconv.FormatUint(n, 16)
-	for word := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return r > unicode.MaxASCII || !isAlphanumeric(byte(r)) }) {
+	for word := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return !isAlphanumeric(r) }) {
 		value, prefixed := strings.CutPrefix(word, "0x")
 		if (prefixed || len(secret) > 2) && strings.TrimLeft(value, "0") == secret {
 			return true
@@ -202,7 +202,7 @@ func anyBase64(text string, buffer []byte, test func(reading []byte) bool) bool 
 			return '+'
 		case r == '_':
 			return '/'
-		case r == '+' || r == '/' || r <= unicode.MaxASCII && isAlphanumeric(byte(r)):
+		case r == '+' || r == '/' || isAlphanumeric(r):
 			return r
 		}
 		return ' '
@@ -301,6 +301,6 @@ func ASCIIDigits(text string) string {
 	}, text)
 }
 
-func isDecimal(b byte) bool { return '0' <= b && b <= '9' }
+func isDecimal[C byte | rune](c C) bool { return '0' <= c && c <= '9' }
 
-func isAlphanumeric(b byte) bool { return isDecimal(b) || 'a' <= b|0x20 && b|0x20 <= 'z' }
+func isAlphanumeric[C byte | rune](c C) bool { return isDecimal(c) || 'a' <= c|0x20 && c|0x20 <= 'z' }

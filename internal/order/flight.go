@@ -27,8 +27,9 @@ const (
 // flight is one order being taken further by this process: by Place right after it was opened, or by recovery.
 type flight struct {
 	*Placer
-	order *Order // its goroutine's own; others look at recorded
-	card  *Card  // Place's alone: it is never stored, so nobody else can charge
+	order  *Order // its goroutine's own; others look at recorded
+	card   *Card  // Place's alone: it is never stored, so nobody else can charge
+	number Card   // the card without its CVV, for as long as Place's run ships
 
 	recorded atomic.Pointer[Order] // a copy of the order as the store knows it
 	answered chan struct{}         // closed when the caller can be told: placed, or failure
@@ -45,12 +46,13 @@ type flight struct {
 // parcel are settled, with its failure.
 func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func(error)) *flight {
 	card = card.Clone() // the caller's is cleared when it has its answer, which may be before the charge
-	f := &flight{Placer: p, order: o, card: &card, answered: make(chan struct{})}
+	f := &flight{Placer: p, order: o, card: &card, number: card.withoutCVV(), answered: make(chan struct{})}
 	f.snapshot()
 	p.flights.Go(func() {
 		ctx, cancel := p.detach(ctx)
 		defer cancel()
 		err := guard(func() error {
+			defer f.number.Clear()
 			if err := f.forward(ctx); err != nil {
 				return err
 			}

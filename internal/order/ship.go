@@ -23,6 +23,9 @@ func (f *flight) ship(ctx context.Context) error {
 		}
 		tracking, err := f.Carrier.Ship(ctx, o.ID, o.Address, o.Lines())
 		switch {
+		case err == nil && f.number.IsIn(tracking):
+			f.reserved = false
+			return f.park(ctx, StepShip, errors.New("shipped under a tracking id that repeats the card"))
 		case err == nil:
 			o.TrackingID = tracking
 			return f.shipped(ctx)
