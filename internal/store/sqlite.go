@@ -81,7 +81,10 @@ func (s *SQLite) Erase(ctx context.Context, userID string) (erased int, open []o
 }
 
 // Close waits for the write under way, fails the others and closes the database. To close it again does nothing.
-func (s *SQLite) Close() error { return s.close() }
+func (s *SQLite) Close() error {
+	defer s.place.close()
+	return s.close()
+}
 
 func openFile(path string) (*SQLite, error) {
 	path, err := filepath.Abs(path)
