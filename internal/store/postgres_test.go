@@ -571,6 +571,53 @@ func TestARestartOfTheDatabaseLosesNothing(t *testing.T) {
 	}
 }
 
+// TestWhatACrashMayHaveRecordedIsCancelled: the INSERT of an order may be committed although its answer was lost.
+func TestWhatACrashMayHaveRecordedIsCancelled(t *testing.T) {
+	t.Parallel()
+	server := pgtest.StartOwn(t)
+	s := postgres(t, server.Fresh(t))
+	accepted, lost := make(chan *order.Order, 10_000), make(chan *order.Order, 100)
+	var customers sync.WaitGroup
+	for customer := range 8 {
+		customers.Go(func() {
+			for i := range 1000 {
+				o := storetest.Order(order.ID(fmt.Sprintf("%d-%03d", customer, i)))
+				if err := enter(t.Context(), s, o); err != nil {
+					lost <- o
+					return
+				}
+				accepted <- o
+			}
+		})
+	}
+	for len(accepted) < 50 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	customers.Wait()
+	close(accepted)
+	close(lost)
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for o := range lost {
+		o.State, o.Key = order.Cancelled, ""
+		if err := s.Cancel(t.Context(), o, time.Hour); err != nil {
+			t.Error(err)
+		}
+		if got, err := s.Get(t.Context(), o.ID); err != nil || got.State != order.Cancelled {
+			t.Errorf("an order that was never charged is %v, %v, want cancelled", got, err)
+		}
+	}
+	for o := range accepted {
+		if got, err := s.Get(t.Context(), o.ID); err != nil || got.State != order.Charging {
+			t.Errorf("an order that was accepted is %v, %v, want charging", got, err)
+		}
+	}
+}
+
 func TestADatabaseThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	server := pgtest.StartOwn(t)
