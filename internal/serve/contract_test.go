@@ -314,7 +314,7 @@ func TestShippingFailsAfterTheChargeAndRecoveryShips(t *testing.T) {
 
 func TestNoOrderFailsWhenTheServiceIsToldToEnd(t *testing.T) {
 	const orders = 50
-	s := open(t, nil)
+	s := open(t, map[string]string{"CHECKOUT_TARGET_LATENCY": "30s"}) // a busy machine is no reason to refuse orders here
 	s.shop.Payment.Trouble(demo.Trouble{Latency: 300 * time.Millisecond})
 	var wg sync.WaitGroup
 	for i := range orders {
