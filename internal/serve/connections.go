@@ -12,31 +12,31 @@ import (
 const (
 	// maxConns bounds the connections to a server: each costs some 20 KB, even if nothing is asked over it.
 	maxConns = 256
-	// reserve are the places beyond that for when each connection has a call under way. Who is in it makes room for the next,
-	// so that a health check always finds a place for the moment that it needs.
+	// reserve is how many more are open while every connection has a call under way. The oldest of them is closed for the
+	// next, so that a health check always gets the moment that it needs.
 	reserve = 16
 )
 
-// connections accepts connections to a server, always. Beyond maxConns it closes the one that has been without a call for
-// longest, be it idle or not even greeted, and if none is, the oldest of those in reserve.
+// connections is a listener that accepts every connection. Beyond maxConns it closes the one that has been without a call
+// for longest, whether it is idle or its handshake is not over. If all have calls, it closes the oldest of the reserve.
 //
-// It is the server's stats handler, too: that is how it knows of calls.
+// It is also the server's stats handler, to know which connections have calls.
 type connections struct {
 	net.Listener
-	evicted func(remote net.Addr, idle bool) // reports those that had to make room
+	evicted func(remote net.Addr, idle bool) // called for each connection that is closed to make room
 
 	mu  sync.Mutex
 	all map[string]*connection // by both its addresses
 }
 
-// connection is one of them. What stands below list is guarded by the list's mutex.
+// connection is one of them. The fields below list are guarded by the list's mutex.
 type connection struct {
 	net.Conn
 	list *connections
 
 	calls    int
-	since    time.Time // accepted, or without a call
-	greeted  bool      // TLS and HTTP/2 are agreed on
+	since    time.Time // when it was accepted, or its last call ended
+	ready    bool      // the handshakes of TLS and HTTP/2 are over
 	reserved bool
 }
 
@@ -58,7 +58,7 @@ func (l *connections) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// add takes in a connection. If that is one too many, it returns the one to close, and whether that one is idle.
+// add adds a connection. If there are too many then, it returns the one to close, and whether that one is idle.
 func (l *connections) add(c *connection) (victim *connection, idle bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,24 +77,24 @@ func (l *connections) add(c *connection) (victim *connection, idle bool) {
 	return victim, idle
 }
 
-// oldest is the connection that has been as it is for longest, of those that are such.
-func (l *connections) oldest(such func(*connection) bool) (found *connection) {
+// oldest is the connection with the earliest since, of those that match.
+func (l *connections) oldest(match func(*connection) bool) (found *connection) {
 	for _, c := range l.all {
-		if such(c) && (found == nil || c.since.Before(found.since)) {
+		if match(c) && (found == nil || c.since.Before(found.since)) {
 			found = c
 		}
 	}
 	return found
 }
 
-// Close implements net.Listener. It also closes the connections that have not been greeted yet: the server's end would wait
-// for them before it takes leave of the others.
+// Close implements net.Listener. It also closes connections whose handshake is not over: grpc.Server waits for it, for
+// seconds, before it sends GOAWAY to the others.
 func (l *connections) Close() error {
 	err := l.Listener.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.all {
-		if !c.greeted {
+		if !c.ready {
 			_ = c.Conn.Close()
 		}
 	}
@@ -126,7 +126,7 @@ func (l *connections) TagConn(ctx context.Context, info *stats.ConnTagInfo) cont
 	if c == nil {
 		return ctx // it has been closed
 	}
-	c.greeted = true
+	c.ready = true
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 

@@ -65,8 +65,8 @@ func (r *hall) accept(t *testing.T, name string) *client {
 	return &client{Conn: conn, list: r.connections}
 }
 
-// greet is the end of the handshakes.
-func (c *client) greet(t *testing.T) *client {
+// ready is the end of the handshakes.
+func (c *client) ready(t *testing.T) *client {
 	t.Helper()
 	c.ctx = c.list.TagConn(t.Context(), &stats.ConnTagInfo{RemoteAddr: c.RemoteAddr(), LocalAddr: c.LocalAddr()})
 	return c
@@ -78,17 +78,17 @@ func (c *client) call(s stats.RPCStats) { c.list.HandleRPC(c.ctx, s) }
 func TestTheConnectionWithoutACallForLongestMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHall()
-		r.accept(t, "silent") // is not even greeted
-		busy := r.accept(t, "busy").greet(t)
+		r.accept(t, "silent") // its handshake is not over
+		busy := r.accept(t, "busy").ready(t)
 		busy.call(&stats.Begin{})
-		done := r.accept(t, "done").greet(t)
+		done := r.accept(t, "done").ready(t)
 		done.call(&stats.Begin{})
 		for i := range maxConns - 3 {
-			r.accept(t, strconv.Itoa(i)).greet(t)
+			r.accept(t, strconv.Itoa(i)).ready(t)
 		}
 		done.call(&stats.End{})
 		for i, want := range []string{"silent", "0", "1"} {
-			r.accept(t, "new "+want).greet(t)
+			r.accept(t, "new "+want).ready(t)
 			if len(r.closed) != i+1 || r.closed[i] != want {
 				t.Fatalf("closed: %q, want %q next", r.closed, want)
 			}
@@ -106,13 +106,13 @@ func TestAPlaceIsFoundWhenEveryConnectionIsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHall()
 		for i := range maxConns + reserve {
-			r.accept(t, strconv.Itoa(i)).greet(t).call(&stats.Begin{})
+			r.accept(t, strconv.Itoa(i)).ready(t).call(&stats.Begin{})
 		}
 		if len(r.closed) > 0 {
 			t.Fatalf("closed: %q, before the reserve is full", r.closed)
 		}
-		r.accept(t, "probe").greet(t).call(&stats.Begin{})
-		r.accept(t, "another").greet(t).call(&stats.Begin{})
+		r.accept(t, "probe").ready(t).call(&stats.Begin{})
+		r.accept(t, "another").ready(t).call(&stats.Begin{})
 		if len(r.closed) != 2 || r.closed[0] != strconv.Itoa(maxConns) || r.closed[1] != strconv.Itoa(maxConns+1) {
 			t.Errorf("closed: %q, want the first two of the reserve", r.closed)
 		}
@@ -122,11 +122,11 @@ func TestAPlaceIsFoundWhenEveryConnectionIsBusy(t *testing.T) {
 	})
 }
 
-// The server waits for every handshake before it says goodbye, and a client may never begin with it.
+// grpc.Server waits for every handshake before it sends GOAWAY, and a client may never begin with its own.
 func TestTheEndDoesNotWaitForHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHall()
-		r.accept(t, "greeted").greet(t)
+		r.accept(t, "ready").ready(t)
 		r.accept(t, "silent")
 		r.Listener = closable{r.queue}
 		if err := r.Close(); err != nil {
