@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/metadata"
+
+	"checkout/internal/demo"
 	"checkout/internal/serve"
 )
 
@@ -178,5 +181,24 @@ func TestTheConfigurationIsLoggedWithoutPasswords(t *testing.T) {
 	}
 	if log := s.log.String(); strings.Contains(log, "hunter2") || !strings.Contains(log, `"configuration"`) {
 		t.Errorf("the log is\n%s", log)
+	}
+}
+
+func TestOnlyTheBaggageThatIsAllowedReachesOtherServices(t *testing.T) {
+	s := open(t, map[string]string{"CHECKOUT_BAGGAGE_ALLOW": "session.id, synthetic_request"})
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "baggage", "session.id=a,other=b,synthetic_request=true")
+	if _, err := s.buy(ctx, "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
+		t.Fatal(err)
+	}
+	for name, calls := range map[string][]demo.Call{"cart": s.shop.Cart.Calls("GetCart"), "payment": s.shop.Payment.Calls("Charge"), "shipping": s.shop.Shipping.Calls("ship-order")} {
+		for _, call := range calls {
+			baggage := fmt.Sprint(call.Header["baggage"], call.Header["Baggage"])
+			if strings.Contains(baggage, "other") || !strings.Contains(baggage, "session.id=a") || !strings.Contains(baggage, "synthetic_request=true") {
+				t.Errorf("%s gets the baggage %s", name, baggage)
+			}
+		}
+		if len(calls) == 0 {
+			t.Errorf("%s is not called", name)
+		}
 	}
 }
