@@ -102,7 +102,7 @@ func (f *flight) collect(ctx context.Context, made <-chan delivery, pending int)
 			switch {
 			case d.err == nil:
 				o.Delivered |= d.is
-			case d.is != CartSettled && (errors.Is(d.err, ErrRefused) || time.Since(o.Changed) > patience):
+			case d.is != CartSettled && (errors.Is(d.err, ErrRefused) || o.triedEnough()):
 				o.Undeliverable |= d.is
 				o.failed(d.step, d.err)
 				f.report(ctx, &Error{Kind: ErrUnavailable, Step: d.step, OrderID: o.ID, Err: fmt.Errorf("%w: %w", ErrGivenUp, d.err)})

@@ -167,3 +167,29 @@ func TestTheHistoryNamesWhatCouldNotBeDelivered(t *testing.T) {
 		}
 	})
 }
+
+func TestAServiceThatWasAwayForADayGivesOthersTimeToComeBack(t *testing.T) {
+	for _, step := range []Step{StepShip, StepEmail} {
+		t.Run(string(step), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.before = failing(step, shipTries, ErrUnsent)
+				if step == StepEmail {
+					s.before = failing(step, 1, errAway)
+				}
+				p := s.open(t)
+				if _, err := ask(t, p, request()); err != nil {
+					t.Fatal(err)
+				}
+				p.flights.Wait()
+				time.Sleep(25 * time.Hour)
+				synctest.Wait()
+				s.before = failing(step, 2, fmt.Errorf("%w: connection refused", ErrUnsent))
+				recovering(t, s.open(t), time.Minute)
+				if got := s.the(t).State; got != Completed {
+					t.Errorf("a minute after its return the order is %v, want completed", got)
+				}
+			})
+		})
+	}
+}

@@ -18,8 +18,10 @@ const (
 	recordTime = 4 * time.Second
 	// retention is how long a finished order's record is kept, and its key remembered.
 	retention = 7 * 24 * time.Hour
-	// patience is how long a step is repeated; then the order requires an operator.
-	patience = 24 * time.Hour
+	// patience is how long a step is repeated, and patientTries how often at least; then the order requires an operator. A service
+	// that was away for a day itself gives the others time to come back.
+	patience     = 24 * time.Hour
+	patientTries = 5
 	// shipTries is how often in a row a shipment is tried that certainly was not made, while the caller may be waiting.
 	shipTries = 3
 )
@@ -293,10 +295,15 @@ func (p *Placer) hold(s State) time.Duration {
 // day. It returns the failure.
 func (f *flight) postpone(ctx context.Context, step Step, cause error) error {
 	o := f.order
-	if time.Since(o.Changed) > patience && o.State != Placed {
+	if o.State != Placed && o.triedEnough() {
 		return f.park(ctx, step, cause)
 	}
 	return f.postponeFor(ctx, step, cause, f.backoff(o.Attempts+1))
+}
+
+// triedEnough tells whether the step that has just failed was tried for long enough.
+func (o *Order) triedEnough() bool {
+	return time.Since(o.Changed) > patience && o.Attempts+1 >= patientTries
 }
 
 // postponeFor leaves the order to recovery for as long as hold says.

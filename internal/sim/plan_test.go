@@ -78,7 +78,7 @@ func newPlan(seed uint64, without set) plan {
 		// The morning after, those who were away before are so still.
 		for n := range p.outages {
 			if d.chance(0.4) && !without.has(outage) {
-				p.outages[n] = window{from - 10*time.Second, from + night + 20*time.Second}
+				p.outages[n] = window{from - 10*time.Second, from + night + 55*time.Second}
 			}
 		}
 		p.heal = from + night + time.Minute
