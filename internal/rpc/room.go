@@ -61,7 +61,7 @@ type room struct {
 	watches  int                // health checks that watch
 	lobby    list.List          // of *call: orders that will not begin soon, first come, first served
 	looking  bool               // somebody will look at the lobby
-	arriving list.List          // of *call: their messages are awaited, longest first
+	awaiting list.List          // of *call: their messages are awaited, longest first
 	peers    map[*peer.Peer]int // how many of them are of which connection
 	timer    *time.Timer        // ends the first of them; nil when there are none
 }
@@ -194,35 +194,35 @@ func (c *call) admit(size int) bool {
 	if c.watch {
 		c.watches++
 	}
-	c.room.await(c)
+	c.await()
 	return true
 }
 
-// await notes a call whose message is awaited.
-func (r *room) await(c *call) {
-	c.arriving, c.awaited = r.arriving.PushBack(c), time.Now()
-	r.peers[c.peer]++
-	if r.timer == nil {
-		r.timer = time.AfterFunc(messageTime, r.overdue)
+// await notes that the call's message is awaited.
+func (c *call) await() {
+	c.arriving, c.awaited = c.awaiting.PushBack(c), time.Now()
+	c.peers[c.peer]++
+	if c.timer == nil {
+		c.timer = time.AfterFunc(messageTime, c.overdue)
 	}
 }
 
-// arrived notes that a call's message is awaited no longer.
-func (r *room) arrived(c *call) {
+// arrived notes that the call's message is awaited no longer.
+func (c *call) arrived() {
 	if c.arriving == nil {
 		return
 	}
-	r.arriving.Remove(c.arriving)
+	c.awaiting.Remove(c.arriving)
 	c.arriving = nil
-	if r.peers[c.peer]--; r.peers[c.peer] == 0 {
-		delete(r.peers, c.peer)
+	if c.peers[c.peer]--; c.peers[c.peer] == 0 {
+		delete(c.peers, c.peer)
 	}
 }
 
 // displace ends a call whose message is slow to arrive, for the sake of c.
 func (c *call) displace() bool {
 	var displaced *call
-	for e := c.room.arriving.Front(); e != nil; e = e.Next() {
+	for e := c.awaiting.Front(); e != nil; e = e.Next() {
 		one := e.Value.(*call)
 		if time.Since(one.awaited) < slowMessage {
 			break
@@ -240,7 +240,7 @@ func (c *call) displace() bool {
 
 // end ends a call whose message has not arrived. Its place is free at once: its goroutine only waits, and ends soon.
 func (c *call) end() {
-	c.room.arrived(c)
+	c.arrived()
 	c.leave()
 	c.cancel()
 }
@@ -261,7 +261,7 @@ func (r *room) overdue() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.timer = nil
-	for first := r.arriving.Front(); first != nil; first = r.arriving.Front() {
+	for first := r.awaiting.Front(); first != nil; first = r.awaiting.Front() {
 		c := first.Value.(*call)
 		if left := messageTime - time.Since(c.awaited); left > 0 {
 			r.timer = time.AfterFunc(left, r.overdue)
@@ -288,7 +288,7 @@ func (c *call) queueUp() (turn *list.Element) {
 	if !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
 		return nil
 	}
-	c.room.arrived(c) // nobody reads the message of who waits
+	c.arrived() // nobody reads the message of who waits
 	turn = c.lobby.PushBack(make(chan struct{}))
 	c.lookLater()
 	return turn
@@ -311,7 +311,7 @@ func (c *call) wait(ctx context.Context, turn *list.Element) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lobby.Remove(turn) // does nothing for one that was called
-	c.room.await(c)
+	c.await()
 }
 
 // lookLater sees to those in the lobby.
@@ -339,7 +339,7 @@ func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	if c := callOf(ctx); c != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.room.arrived(c)
+		c.arrived()
 		c.leave()
 		c.cancel()
 	}
@@ -361,7 +361,7 @@ func (r *room) receivedBy(ctx context.Context) {
 	if c := callOf(ctx); c != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.arrived(c)
+		c.arrived()
 	}
 }
 
