@@ -351,9 +351,12 @@ func (r *room) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Contex
 // HandleConn implements stats.Handler.
 func (r *room) HandleConn(context.Context, stats.ConnStats) {}
 
-// received is a grpc.UnaryServerInterceptor.
+// received is a grpc.UnaryServerInterceptor. Nothing is done for a caller who has gone.
 func (r *room) received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	r.receivedBy(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
 	return handle(ctx, req)
 }
 

@@ -484,3 +484,25 @@ func BenchmarkCallsThatFindNoRoom(b *testing.B) {
 		_ = refused(b.Context(), oteldemo.CheckoutService_PlaceOrder_FullMethodName)
 	}
 }
+
+func TestNothingIsDoneForACallerWhoHasGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{waiting: ready}
+		c := newCrowd(t, 100, Options{Queue: q})
+		ctx, hangUp := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		conn := c.connect(t)
+		for range 20 {
+			all.Go(func() { _ = placeOrder(ctx, conn) })
+		}
+		synctest.Wait()
+		hangUp()
+		all.Wait()
+		synctest.Wait()
+		if n := c.ordersPlaced(); n != 0 {
+			t.Errorf("%d orders began whose callers had gone while they waited", n)
+		}
+		q.set(0, false)
+	})
+}

@@ -356,7 +356,7 @@ func (s rpcServer) TagConn(ctx context.Context, info *stats.ConnTagInfo) context
 // TagRPC implements stats.Handler.
 func (s rpcServer) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	known, ok := s.methods.Load(info.FullMethodName)
-	if !ok {
+	if !ok || ctx.Err() != nil { // whose caller has gone before anybody looked at it, is none
 		return ctx
 	}
 	peer, _ := ctx.Value(connKey{}).(*rpcPeer)
