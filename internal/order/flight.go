@@ -341,7 +341,7 @@ func (f *flight) save(ctx context.Context, from State, hold time.Duration) error
 }
 
 // persist tries to record for a while, also for a while after the service has begun to end: it is the one thing that must not
-// be left undone.
+// be left undone. What testify repeats is tried once.
 func (f *flight) persist(ctx context.Context, put func(context.Context) error) error {
 	began := time.Now().Round(0) // a machine that sleeps stops the monotonic clock
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
@@ -354,7 +354,7 @@ func (f *flight) persist(ctx context.Context, put func(context.Context) error) e
 			f.snapshot()
 			return nil
 		}
-		if errors.Is(err, ErrFenced) || !pause(ctx, 20*time.Millisecond<<min(try, 5)) {
+		if errors.Is(err, ErrFenced) || f.unrecorded != nil || !pause(ctx, 20*time.Millisecond<<min(try, 5)) {
 			return err
 		}
 	}
