@@ -179,6 +179,7 @@ func TestAProgramIsStartedWatchedAndStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	<-p2.Gone()
 	if err := p2.Stop(); err == nil || !strings.Contains(p2.Ended(), "3") {
 		t.Errorf("a program that ended with 3 was stopped without an error (%v, %s)", err, p2.Ended())
 	}
