@@ -25,7 +25,8 @@ type Options struct {
 	Target  time.Duration // how long an order should take at most: 2 s. The memory of the Limiter is as long
 	Floor   int           // orders under way that are let in however slow the shop is: 4
 	Start   int           // orders under way while nothing is known of the shop: 16
-	Ceiling int           // orders under way that are never exceeded, and orders that wait: 512
+	Ceiling int           // orders under way that are never exceeded: 512
+	Queue   int           // orders that wait, at most: 512
 
 	// Runnable is how many goroutines wait for a processor, such as WaitingForProcessor. While they are many, fewer orders
 	// are under way. Nil: the processors do not matter.
@@ -44,6 +45,7 @@ type Stats struct {
 type Limiter struct {
 	target, stride        time.Duration // stride is the length of a step
 	floor, start, ceiling float64
+	longest               int // queue
 	born                  time.Time
 
 	mu         sync.Mutex
@@ -110,6 +112,7 @@ func New(o Options) *Limiter {
 		floor:   float64(min(floor, ceiling)),
 		start:   float64(start),
 		ceiling: float64(ceiling),
+		longest: positive(o.Queue, 512),
 		born:    time.Now(),
 		limit:   float64(start),
 		prompt:  1,
@@ -153,7 +156,7 @@ func (l *Limiter) arrive(ctx context.Context) (mine place, queued *list.Element,
 	}
 	deadline, _ := ctx.Deadline()
 	whole := budget{order.Arrival(ctx, time.Now()), deadline}
-	if l.queue.Len() >= int(l.ceiling) || l.tooLate(l.queue.Len(), whole, admissible) {
+	if l.queue.Len() >= l.longest || l.tooLate(l.queue.Len(), whole, admissible) {
 		return place{}, nil, l.turnAway(nil)
 	}
 	queued = l.queue.PushBack(&waiter{whole, make(chan place, 1)})

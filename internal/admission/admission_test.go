@@ -147,7 +147,7 @@ func TestWhoseTurnHasBecomeTooLateIsToldSo(t *testing.T) {
 func TestARefusalSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := New(Options{Ceiling: 1})
+		l := New(Options{Ceiling: 1, Queue: 1})
 		all := enter(t, l, 1)
 		go func() { _, _ = l.Admit(within(t, time.Minute)) }()
 		synctest.Wait() // the queue is full, too
@@ -292,7 +292,7 @@ func BenchmarkAdmitAndDone(b *testing.B) {
 }
 
 func BenchmarkRefusal(b *testing.B) {
-	l := New(Options{Ceiling: 1})
+	l := New(Options{Ceiling: 1, Queue: 1})
 	if _, err := l.Admit(context.Background()); err != nil {
 		b.Fatal(err)
 	}

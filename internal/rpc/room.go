@@ -3,13 +3,11 @@ package rpc
 import (
 	"container/list"
 	"context"
-	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -31,11 +29,13 @@ const (
 	// messageTime is how long a call's message may take to arrive, and slowMessage after what time a call whose message has
 	// not arrived gives way to another one in a full room.
 	messageTime = 5 * time.Second
-	slowMessage = 250 * time.Millisecond
+	slowMessage = time.Second
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
 	// others wait in the lobby, which is looked at every lobbyEvery.
 	ready      = 16
 	lobbyEvery = 10 * time.Millisecond
+	// refusingAtOnce is how many calls are refused at once by goroutines of their own.
+	refusingAtOnce = 64
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
@@ -58,6 +58,7 @@ type room struct {
 
 	mu       sync.Mutex
 	taken    int                // places
+	refusing int                // calls that are being refused
 	watches  int                // health checks that watch
 	lobby    list.List          // of *call: orders that will not begin soon, first come, first served
 	looking  bool               // somebody will look at the lobby
@@ -74,6 +75,9 @@ type call struct {
 	watch  bool
 	order  bool
 	came   time.Time
+	// refusal is why it finds no room. It has no place then, and nothing of what follows.
+	refusal error
+
 	cancel context.CancelFunc
 
 	arriving *list.Element // nil unless its message is awaited
@@ -116,20 +120,43 @@ func (r *room) options() []grpc.ServerOption {
 	}
 }
 
-// of knows the server's methods, once they are registered.
-func (r *room) of(server *grpc.Server) {
-	for service, info := range server.GetServiceInfo() {
-		for _, method := range info.Methods {
-			r.methods["/"+service+"/"+method.Name] = true
+// guarded registers services whose calls have to find room.
+type guarded struct {
+	*grpc.Server
+	room *room
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (g guarded) RegisterService(service *grpc.ServiceDesc, impl any) {
+	with := *service
+	with.Methods, with.Streams = slices.Clone(service.Methods), slices.Clone(service.Streams)
+	for i, method := range service.Methods {
+		g.room.methods["/"+service.ServiceName+"/"+method.MethodName] = true
+		with.Methods[i].Handler = func(srv any, ctx context.Context, receive func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+			if c := callOf(ctx); c != nil && c.refusal != nil {
+				return nil, c.refusal
+			}
+			return method.Handler(srv, ctx, receive, intercept)
 		}
 	}
+	for i, stream := range service.Streams {
+		g.room.methods["/"+service.ServiceName+"/"+stream.StreamName] = true
+		with.Streams[i].Handler = func(srv any, s grpc.ServerStream) error {
+			if c := callOf(s.Context()); c != nil && c.refusal != nil {
+				return c.refusal
+			}
+			return stream.Handler(srv, s)
+		}
+	}
+	g.Server.RegisterService(&with, impl)
 }
 
 // enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, and must not wait.
 func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if !r.methods[info.FullMethodName] {
-		return nil, status.Error(codes.Unimplemented, unimplemented(info.FullMethodName))
+	if !r.methods[info.FullMethodName] { // its goroutine ends at once
+		return ctx, nil
 	}
+	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	from, _ := peer.FromContext(ctx)
 	c := &call{
@@ -143,14 +170,21 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 	}
 	if deadline, _ := ctx.Deadline(); c.order && r.tooLate(deadline) || !c.admit(size) {
 		cancel()
-		return nil, r.refused(ctx, info.FullMethodName)
+		return r.refuse(caller, r.refused(caller, info.FullMethodName))
 	}
 	return context.WithValue(order.WithArrival(ctx, c.came), callKey{}, c), nil
 }
 
-func unimplemented(method string) string {
-	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
-	return fmt.Sprintf("unknown method %v for service %v", name, service)
+// refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the
+// deadline of the call, which may never come: that is done only to calls in a flood.
+func (r *room) refuse(ctx context.Context, err error) (context.Context, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refusing >= refusingAtOnce {
+		return nil, err
+	}
+	r.refusing++
+	return context.WithValue(ctx, callKey{}, &call{room: r, refusal: err}), nil
 }
 
 // tooLate tells whether an order that arrives now would be finished too late because of those who wait.
@@ -273,7 +307,14 @@ func (r *room) overdue() {
 
 // TagRPC implements stats.Handler: a goroutine takes the call up. It may have to wait for that in the lobby.
 func (r *room) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	if c := callOf(ctx); c != nil {
+	c := callOf(ctx)
+	switch {
+	case c == nil:
+	case c.refusal != nil:
+		over, cancel := context.WithCancel(ctx)
+		cancel() // so that nobody observes it
+		return over
+	default:
 		if turn := c.queueUp(); turn != nil {
 			c.wait(ctx, turn)
 		}
@@ -336,13 +377,19 @@ func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	if _, over := event.(*stats.End); !over {
 		return
 	}
-	if c := callOf(ctx); c != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.arrived()
-		c.leave()
-		c.cancel()
+	c := callOf(ctx)
+	if c == nil {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refusal != nil {
+		c.refusing--
+		return
+	}
+	c.arrived()
+	c.leave()
+	c.cancel()
 }
 
 // TagConn implements stats.Handler.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -505,4 +506,40 @@ func TestNothingIsDoneForACallerWhoHasGone(t *testing.T) {
 		}
 		q.set(0, false)
 	})
+}
+
+// Not in parallel: it counts what is on the heap.
+func TestNothingRemainsOfACallThatWasRefused(t *testing.T) {
+	c := newCrowd(t, 1, Options{})
+	inside, outside := c.connect(t), c.connect(t)
+	var all sync.WaitGroup
+	all.Go(func() { _ = placeOrder(t.Context(), inside) })
+	for c.ordersPlaced() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	refuse := func(calls int) {
+		for range calls {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			if err := placeOrder(ctx, outside); status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("%v, want RESOURCE_EXHAUSTED", err)
+			}
+			cancel()
+		}
+	}
+	objects := func() int64 {
+		var is runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&is)
+		return int64(is.HeapObjects) //nolint:gosec // there are fewer
+	}
+	const calls = 2000
+	refuse(100)
+	before := objects()
+	refuse(calls)
+	if left := objects() - before; left > calls/2 {
+		t.Errorf("%d objects remain of %d calls that were refused, whose deadlines are in an hour", left, calls)
+	}
+	close(c.letGo)
+	all.Wait()
 }

@@ -87,8 +87,7 @@ func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Serv
 		p = counted{p, opts.Figures}
 	}
 	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
-	room.of(server)
-	return server
+	return server.Server
 }
 
 // NewAdminServer makes a server for the people who run the shop: what they decide about orders is done by r. Everybody
@@ -100,17 +99,16 @@ func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *gr
 	if opts.Figures != nil {
 		checkoutv1.RegisterFigureServiceServer(server, &figures{view: view{opts.Keyed}, Figures: opts.Figures})
 	}
-	room.of(server)
-	return server
+	return server.Server
 }
 
 // newServer makes a server of what both have.
-func newServer(h grpc_health_v1.HealthServer, opts Options, room *room, maxMessage int) *grpc.Server {
-	server := grpc.NewServer(slices.Concat(room.options(), limits(opts), []grpc.ServerOption{
+func newServer(h grpc_health_v1.HealthServer, opts Options, room *room, maxMessage int) guarded {
+	server := guarded{grpc.NewServer(slices.Concat(room.options(), limits(opts), []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ChainUnaryInterceptor(isolate(opts.Log)),
 		grpc.ChainStreamInterceptor(isolateStream(opts.Log), untilDrained(opts.Drained)),
-	}, opts.Callers.authenticated(opts.Log))...)
+	}, opts.Callers.authenticated(opts.Log))...), room}
 	grpc_health_v1.RegisterHealthServer(server, h)
 	if opts.Orders != nil {
 		checkoutv1.RegisterOrderServiceServer(server, newOrders(opts))

@@ -79,7 +79,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		return err
 	}
 	defer shop.close(log)
-	limits := admission.Options{Target: c.Target, Ceiling: c.MaxOrders}
+	limits := admission.Options{Target: c.Target, Ceiling: places(container.MemoryLimit(), c.MaxOrders)}
 	if container.ShortOfMemory() {
 		limits.Runnable = admission.WaitingForProcessor
 	}

@@ -126,3 +126,9 @@ func (s *servers) drain(ctx context.Context, patience time.Duration, cutOff func
 	release()
 	finish(ctx)
 }
+
+// places is how many orders may be under way: one for each 256 KiB that Go may use, and at most as many as are set.
+func places(memory int64, orders int) int {
+	const least, each = 32, 256 << 10
+	return int(min(max(memory/each, least), int64(orders)))
+}
