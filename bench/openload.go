@@ -41,6 +41,7 @@ type counts struct {
 	due, served     []int                   // in each second: calls, and those that were answered with an order in time
 	good, refused   *hdrhistogram.Histogram // latencies of orders in time and of RESOURCE_EXHAUSTED, in units of granularity
 	expired, failed int                     // given up at the deadline; refused for another reason
+	unsent          int                     // of those given up: they never left, for the server allowed no more streams
 	strange         int                     // of those that failed: no reason that overload can give
 	failure         string                  // one of them
 }
@@ -77,6 +78,9 @@ func (c *counts) end(second int, a rawgrpc.Answer, deadline time.Duration) {
 		record(c.refused)
 	case codes.DeadlineExceeded:
 		c.expired++
+		if !a.Sent {
+			c.unsent++
+		}
 	default:
 		c.failed++
 		if a.Code != codes.Unavailable && a.Code != codes.Aborted && a.Code != codes.Canceled {

@@ -397,6 +397,9 @@ func (r *ordeal) String() string {
 	for _, n := range r.afterwards.seconds() {
 		text += fmt.Sprintf(" %.0f", n)
 	}
+	if n := r.during.unsent; n > 0 {
+		text += fmt.Sprintf(" | %d of %d without an answer were never sent: no stream was free", n, r.during.expired)
+	}
 	if r.during.failure != "" {
 		text += " | such as: " + r.during.failure
 	}
