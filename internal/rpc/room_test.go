@@ -531,7 +531,7 @@ func TestNothingRemainsOfACallThatWasRefused(t *testing.T) {
 		runtime.GC()
 		runtime.GC()
 		runtime.ReadMemStats(&is)
-		return int64(is.HeapObjects) //nolint:gosec // there are fewer
+		return int64(is.HeapObjects)
 	}
 	const calls = 2000
 	refuse(100)
