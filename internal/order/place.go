@@ -25,6 +25,10 @@ type World struct {
 	Admission    Admission
 	Customers    Customers // nil: everybody may ask for anything
 
+	// Background is how many orders make their deliveries at once, and how many of each queue recovery takes up at once. While
+	// e-mail or the broker is slow each of them holds memory; what does not fit is on record, and recovery takes it up. 0: 128.
+	Background int
+
 	// Report is told of failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
 	// Resumed is told of every order that recovery takes up, and then how that went. What it returns is the context of the
@@ -52,9 +56,8 @@ type Placer struct {
 // closeTime is how long the record may take for the orders that are cut off when the service ends.
 const closeTime = 2 * time.Second
 
-// deliveriesAtOnce bounds the orders whose deliveries are under way. What does not fit is in the store anyway, and is
-// taken up by recovery.
-const deliveriesAtOnce = 128
+// defaultBackground is World.Background where that is not set.
+const defaultBackground = 128
 
 // NewPlacer makes a Placer. Close it.
 func NewPlacer(w World) *Placer {
@@ -64,7 +67,10 @@ func NewPlacer(w World) *Placer {
 	if w.Resumed == nil {
 		w.Resumed = func(ctx context.Context, _ *Order) (context.Context, func(error)) { return ctx, func(error) {} }
 	}
-	p := &Placer{World: w, deliveries: make(chan struct{}, deliveriesAtOnce)}
+	if w.Background <= 0 {
+		w.Background = defaultBackground
+	}
+	p := &Placer{World: w, deliveries: make(chan struct{}, w.Background)}
 	p.Payment = pacedPayment{w.Payment, &p.charges}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.recording, p.stopRecording = context.WithCancel(context.Background())

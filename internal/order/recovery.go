@@ -19,14 +19,14 @@ const (
 // or by a replica that is gone. It runs the steps that Place runs, from the recorded state on.
 func (p *Placer) Recover(ctx context.Context) {
 	var queues sync.WaitGroup
-	queues.Go(func() { p.recover(ctx, ShippingQueue, 64) })
-	queues.Go(func() { p.recover(ctx, DeliveryQueue, 32) }) // fewer: new orders come first
+	queues.Go(func() { p.recover(ctx, ShippingQueue, min(64, p.Background)) })
+	queues.Go(func() { p.recover(ctx, DeliveryQueue, min(32, p.Background)) }) // fewer: new orders come first
 	queues.Wait()
 }
 
 // recover takes up the orders of one queue, so many side by side.
-func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int64) {
-	places := semaphore.NewWeighted(atOnce)
+func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int) {
+	places := semaphore.NewWeighted(int64(max(atOnce, claimSize)))
 	var vain atomic.Int64 // orders in a row that got no further
 	for failures := 0; ; {
 		if places.Acquire(ctx, claimSize) != nil {
@@ -55,7 +55,7 @@ func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int64) {
 		case err == nil:
 			failures = 0
 		}
-		if len(orders) == claimSize && vain.Load() < atOnce { // or something is away, and haste would only cost
+		if len(orders) == claimSize && vain.Load() < int64(atOnce) { // or something is away, and haste would only cost
 			continue
 		}
 		wait := sweepPause

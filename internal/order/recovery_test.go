@@ -179,7 +179,7 @@ func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		p := s.open(t)
-		for range deliveriesAtOnce {
+		for range p.Background {
 			p.deliveries <- struct{}{}
 		}
 		if _, err := p.Place(t.Context(), request()); err != nil {

@@ -99,6 +99,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Cart:         shop.cart,
 		Mail:         shop.mail,
 		Events:       shop.events,
+		Background:   background(container.MemoryLimit()),
 		Admission:    limiter,
 		Customers:    admission.NewCustomers(c.UserRate, c.Declines),
 		Report:       t.Report,

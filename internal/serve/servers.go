@@ -132,3 +132,9 @@ func places(memory int64, orders int) int {
 	const least, each = 32, 256 << 10
 	return int(min(max(memory/each, least), int64(orders)))
 }
+
+// background is how many orders make their deliveries at once: one for each 512 KiB that Go may use, between 16 and 128.
+func background(memory int64) int {
+	const least, most, each = 16, 128, 512 << 10
+	return int(min(max(memory/each, least), most))
+}
