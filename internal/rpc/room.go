@@ -34,8 +34,10 @@ const (
 	// others wait in the lobby, which is looked at every lobbyEvery.
 	ready      = 16
 	lobbyEvery = 10 * time.Millisecond
-	// refusingAtOnce is how many calls are refused at once by goroutines of their own.
+	// refusingAtOnce is how many calls are refused at once by goroutines of their own. One more waits for its turn, and so does
+	// all that follows on its connection, for refusalTime at most.
 	refusingAtOnce = 64
+	refusalTime    = 20 * time.Millisecond
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
@@ -56,9 +58,10 @@ type room struct {
 	methods map[string]bool // that the server has
 	refused func(ctx context.Context, method string) error
 
+	refusing chan struct{} // a place for each call that is being refused
+
 	mu       sync.Mutex
 	taken    int                // places
-	refusing int                // calls that are being refused
 	watches  int                // health checks that watch
 	lobby    list.List          // of *call: orders that will not begin soon, first come, first served
 	looking  bool               // somebody will look at the lobby
@@ -77,6 +80,7 @@ type call struct {
 	came   time.Time
 	// refusal is why it finds no room. It has no place then, and nothing of what follows.
 	refusal error
+	over    func() // ends the refusal
 
 	cancel context.CancelFunc
 
@@ -106,7 +110,7 @@ func newRoom(size int, queue Queue, refused func(ctx context.Context, method str
 	if size <= 0 {
 		size = defaultRoom
 	}
-	return &room{size: size, queue: queue, refused: refused, methods: make(map[string]bool), peers: make(map[*peer.Peer]int)}
+	return &room{size: size, queue: queue, refused: refused, refusing: make(chan struct{}, refusingAtOnce), methods: make(map[string]bool), peers: make(map[*peer.Peer]int)}
 }
 
 // options are those of a server with this room. One connection may fill it: whose calls do not fit, waits on its side.
@@ -176,15 +180,24 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 }
 
 // refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the
-// deadline of the call, which may never come: that is done only to calls in a flood.
+// deadline of the call, which may never come: a flood would fill the memory with it. So the connection waits until there is a
+// place for the refusal, and its client is slowed down. Only when there is none for long is a call refused here.
 func (r *room) refuse(ctx context.Context, err error) (context.Context, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.refusing >= refusingAtOnce {
-		return nil, err
+	select {
+	case r.refusing <- struct{}{}:
+	default:
+		patience := time.NewTimer(refusalTime)
+		defer patience.Stop()
+		select {
+		case r.refusing <- struct{}{}:
+		case <-patience.C:
+			return nil, err
+		}
 	}
-	r.refusing++
-	return context.WithValue(ctx, callKey{}, &call{room: r, refusal: err}), nil
+	free := sync.OnceFunc(func() { <-r.refusing })
+	keep := context.AfterFunc(ctx, free) // gRPC may give the call up before it has a goroutine
+	over := func() { keep(); free() }
+	return context.WithValue(ctx, callKey{}, &call{room: r, refusal: err, over: over}), nil
 }
 
 // tooLate tells whether an order that arrives now would be finished too late because of those who wait.
@@ -381,12 +394,12 @@ func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	if c == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.refusal != nil {
-		c.refusing--
+		c.over()
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.arrived()
 	c.leave()
 	c.cancel()
