@@ -90,7 +90,7 @@ func TestCommandsAboutOrdersAreCheckedBeforeAnybodyIsAsked(t *testing.T) {
 		{[]string{"show"}, "either an order's ID, or -user and -key"},
 		{[]string{"show", "-user", "ada"}, "either an order's ID, or -user and -key"},
 		{[]string{"show", id(1), "-user", "ada", "-key", "k"}, "either an order's ID, or -user and -key"},
-		{[]string{"show", id(1), id(2)}, "one too many"},
+		{[]string{"show", id(1), id(2)}, "unexpected argument"},
 		{[]string{"watch", id(1), "-state", "parked"}, "-state goes without"},
 		{[]string{"retry", "-by", "grace", "-admin-addr", "localhost:1"}, "the order's ID is missing"},
 		{[]string{"retry", id(1), "-admin-addr", "localhost:1"}, "-by is missing"},

@@ -192,7 +192,7 @@ func (p process) parse(flags *flag.FlagSet, args []string, operands ...*string) 
 		case flags.NArg() == 0:
 			return ok, false
 		case len(operands) == 0:
-			return p.fail(misuse, "%s: argument %q: it is one too many", flags.Name(), flags.Arg(0)), true
+			return p.fail(misuse, "%s: unexpected argument %q", flags.Name(), flags.Arg(0)), true
 		}
 		*operands[0], operands, args = flags.Arg(0), operands[1:], flags.Args()[1:]
 	}

@@ -60,7 +60,7 @@ func product(id string, reply *oteldemo.Product) (order.Product, error) {
 		return order.Product{}, fmt.Errorf("%w: price: %w", order.ErrImplausible, err)
 	case price.Currency() != usd:
 		return order.Product{}, fmt.Errorf("%w: a price in %q", order.ErrImplausible, price.Currency())
-	case price.Sign() <= 0:
+	case price.Sign() < 0: // a free product is the order's to judge
 		return order.Product{}, fmt.Errorf("%w: a price of %s", order.ErrImplausible, price)
 	}
 	return order.Product{ID: id, Price: price}, nil

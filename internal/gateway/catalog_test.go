@@ -30,6 +30,14 @@ func TestProductHasItsPrice(t *testing.T) {
 	}
 }
 
+func TestProductMayBeFree(t *testing.T) {
+	t.Parallel()
+	catalog := catalogOf(t, &oteldemo.Product{Id: "A", PriceUsd: &oteldemo.Money{CurrencyCode: "USD"}}, nil)
+	if got, err := catalog.Product(t.Context(), "A"); err != nil || got.Price.Sign() != 0 {
+		t.Errorf("product is %v, %v; want a free one", got, err)
+	}
+}
+
 func TestProductThatCannotBeIsImplausible(t *testing.T) {
 	t.Parallel()
 	priced := func(currency string, units int64, nanos int32) *oteldemo.Product {
@@ -41,7 +49,6 @@ func TestProductThatCannotBeIsImplausible(t *testing.T) {
 		"no price":          {Id: "A"},
 		"another currency":  priced("EUR", 1, 0),
 		"no currency":       priced("", 1, 0),
-		"free":              priced("USD", 0, 0),
 		"negative":          priced("USD", -1, 0),
 		"negative nanos":    priced("USD", 0, -1),
 		"mixed signs":       priced("USD", 1, -1),

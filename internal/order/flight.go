@@ -326,7 +326,7 @@ func (f *flight) park(ctx context.Context, step Step, cause error) error {
 	f.withdraw()
 	reason := brief(cause)
 	if o.State == Charged && o.ShipAttempts > 0 {
-		reason = fmt.Sprintf("shipped or not? %d attempts, last: %s", o.ShipAttempts, reason)
+		reason = fmt.Sprintf("shipped or not? Attempts: %d, last: %s", o.ShipAttempts, reason)
 	}
 	failure := &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: fmt.Errorf("%w: %w", ErrGivenUp, cause)}
 	if err := f.record(ctx, Parked, reason); err != nil { // it is tried once more

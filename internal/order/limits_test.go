@@ -65,3 +65,14 @@ func TestTheLengthOfATextIsCountedInCharacters(t *testing.T) {
 		}
 	}
 }
+
+func TestAProductWithTheNumberOfTheCardIsNotRecorded(t *testing.T) {
+	for _, id := range []string{"4432801561520454", "card 4432-8015-6152-0454"} {
+		s := newShop()
+		s.carts["ada"] = []Line{{id, 1}}
+		s.prices[id] = usd("1.00")
+		if _, err := s.open(t).Place(t.Context(), request()); !errors.Is(err, ErrBadCart) || strings.Contains(err.Error(), "0454") {
+			t.Errorf("product %q: %v, want that the cart cannot be ordered, without the number", id, err)
+		}
+	}
+}

@@ -76,6 +76,11 @@ func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, line := range lines { // it goes on record
+		if req.Card.numberIn(line.ProductID) {
+			return nil, &Error{Kind: ErrBadCart, Step: StepCart, Violations: []Violation{{"cart.product_id", "holds the number of the card"}}}
+		}
+	}
 	listed, err := p.ask(ctx, req, lines)
 	if err != nil {
 		return nil, err

@@ -96,11 +96,6 @@ func (e Email) deliverable() bool {
 
 // keepsCardToItself wants the card's number in no other field: what stands there is recorded, sent and printed on labels.
 func (r *Request) keepsCardToItself(bad *violations) {
-	typed, _, _, _ := r.Card.Reveal()
-	number := digits(typed)
-	if len(number) < minCard {
-		return
-	}
 	for _, field := range []struct{ name, text string }{
 		{"user_id", r.UserID},
 		{"idempotency-key", r.Key},
@@ -111,10 +106,17 @@ func (r *Request) keepsCardToItself(bad *violations) {
 		{"address.country", r.Address.Country},
 		{"address.zip_code", r.Address.ZipCode},
 	} {
-		if strings.Contains(digits(ASCIIDigits(field.text)), number) {
+		if r.Card.numberIn(field.text) {
 			bad.add(field.name, "holds the number of the card")
 		}
 	}
+}
+
+// numberIn reports whether the digits of text contain the card's number.
+func (c Card) numberIn(text string) bool {
+	typed, _, _, _ := c.Reveal()
+	number := digits(typed)
+	return len(number) >= minCard && strings.Contains(digits(ASCIIDigits(text)), number)
 }
 
 // digits is what is left of a text without anything else.

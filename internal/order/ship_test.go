@@ -42,7 +42,7 @@ func TestAnOrderIsNotMoreParcelsThanItHasAttempts(t *testing.T) {
 					if o.State != Parked {
 						t.Errorf("after %v the order is %v, want parked", lasts, o.State)
 					}
-					if want := fmt.Sprintf("shipped or not? %d attempts, last: answered 500", attempts); attempts > 0 && !strings.HasPrefix(o.Reason, want) {
+					if want := fmt.Sprintf("shipped or not? Attempts: %d, last: answered 500", attempts); attempts > 0 && !strings.HasPrefix(o.Reason, want) {
 						t.Errorf("the reason is %q, want %q", o.Reason, want)
 					}
 					if got := s.books(); got != [4]int{1, max(attempts, 1), 0, 0} { // a carrier that honours keys sends one
@@ -162,7 +162,7 @@ func TestAnAttemptThatACrashInterruptsCounts(t *testing.T) {
 				if o.State != want || o.ShipAttempts != test.after || s.parcels["1"] != test.parcels {
 					t.Errorf("the order is %v (%q) after %d attempts with %d parcels, want %v after %d with %d", o.State, o.Reason, o.ShipAttempts, s.parcels["1"], want, test.after, test.parcels)
 				}
-				if wantReason := fmt.Sprintf("shipped or not? %d attempts, last: the process that sent it ended before the answer came", test.before); want == Parked && o.Reason != wantReason {
+				if wantReason := fmt.Sprintf("shipped or not? Attempts: %d, last: the process that sent it ended before the answer came", test.before); want == Parked && o.Reason != wantReason {
 					t.Errorf("the reason is %q, want %q", o.Reason, wantReason)
 				}
 			})

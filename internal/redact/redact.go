@@ -15,10 +15,27 @@ func URL(value string) string {
 	if at := strings.LastIndexByte(value, '@'); at >= start && (start > 0 || strings.Contains(value[:at], ":")) {
 		value = value[:start] + hidden + value[at:]
 	}
+	value = hidePort(value, start)
 	if query := strings.IndexByte(value, '?'); query > start && start > 0 {
 		value = value[:query+1] + hidden
 	}
 	return value
+}
+
+// hidePort hides what stands in the place of a URL's port and is no number: a password whose @ was forgotten.
+func hidePort(value string, start int) string {
+	if start == 0 {
+		return value
+	}
+	authority, after := value[start:], ""
+	if end := strings.IndexAny(authority, "/?#"); end >= 0 {
+		authority, after = authority[:end], authority[end:]
+	}
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 || strings.Trim(authority[colon+1:], "0123456789") == "" || strings.HasSuffix(authority, "]") {
+		return value
+	}
+	return value[:start] + authority[:colon+1] + hidden + after
 }
 
 // Error returns err with the URLs redacted that it quotes, as %q does.

@@ -17,7 +17,7 @@ func TestPasswordsAreHiddenInURLsAndInWhatIsMeantToBeOne(t *testing.T) {
 		"https://secret@mail":              "https://…@mail",
 		"https://user:sec@ret@mail":        "https://…@mail",
 		"https://user:sec/ret?#@mail":      "https://…@mail",
-		"https://user:sec ret@ma il:port":  "https://…@ma il:port",
+		"https://user:sec ret@ma il:port":  "https://…@ma il:…",
 		"user:secret@mail:443":             "…@mail:443",
 		"one:1,user:secret@two:2":          "…@two:2",
 		"https://mail/?key=secret":         "https://mail/?…",

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"checkout/internal/env"
+	"checkout/internal/redact"
 	"checkout/internal/store"
 )
 
@@ -38,6 +39,8 @@ func locate(db string) (string, error) {
 		err = errors.New("neither a path nor a URL; write postgres://user:password@host:5432/name")
 	case strings.EqualFold(db, "memory"), db == ":memory:":
 		return "memory", nil
+	case scheme == "" && redact.URL(db) != db:
+		err = errors.New("contains a password but no scheme; write postgres://user:password@host:5432/name, or a path without @")
 	case scheme == "":
 		return db, nil
 	case kind == "postgres" || kind == "postgresql":

@@ -81,6 +81,32 @@ func TestAnAddressThatCannotBeIsRefusedWithItsValue(t *testing.T) {
 	}
 }
 
+func TestAURLThatCannotBeIsRefusedWithItsValue(t *testing.T) {
+	t.Parallel()
+	for value, shown := range map[string]string{
+		"https:/ada:secret@host": "", "http://host:99999": "http://host:99999", "http://:80": "http://:80", "https://host:s3cret": "https://host:…",
+	} {
+		_, err := parse(map[string]string{"EMAIL_ADDR": value})
+		if err == nil {
+			t.Errorf("EMAIL_ADDR=%q was accepted", value)
+		} else if !strings.Contains(err.Error(), shown) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the error is %v, want %q in it and no password", err, shown)
+		}
+	}
+}
+
+func TestADatabaseWithAPasswordAndNoSchemeIsNoPath(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"postgres//ada:secret@host:1/db", "//ada:secret@host/db", "postgres/ada:secret@host/db"} {
+		_, err := parse(map[string]string{"CHECKOUT_DB": value})
+		if err == nil {
+			t.Errorf("CHECKOUT_DB=%q was accepted", value)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
+
 func TestAGRPCTargetIsAnAddress(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"dns:///cart:8080", "dns://10.96.0.10/cart:8080", "dns://10.96.0.10:53/cart:8080", "passthrough:///[::1]:8080", "[::1]:8080"} {

@@ -149,16 +149,23 @@ type base struct{ p *string }
 func (v base) String() string { return deref(v.p) }
 func (v base) Set(s string) error {
 	if !strings.Contains(s, "://") {
+		if strings.Contains(s, ":/") { // https:/host would be the host https
+			return errors.New("is neither host:port nor scheme://host:port")
+		}
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
-	switch {
-	case err != nil:
+	if err != nil {
 		return errors.New("is not a URL")
+	}
+	port, portErr := strconv.Atoi(u.Port())
+	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("is neither http:// nor https://")
-	case u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return errors.New("is not scheme://host:port")
+	case u.Port() != "" && (portErr != nil || port < 1 || port > 65535):
+		return errors.New("has no port between 1 and 65535")
 	}
 	*v.p = strings.TrimRight(s, "/")
 	return nil
