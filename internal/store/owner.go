@@ -199,6 +199,9 @@ func (o *owner) fit() error {
 	if o.failure == nil {
 		return nil
 	}
+	if damaged(o.failure) { // a write may succeed all the same, elsewhere in the file
+		return fmt.Errorf("%w: the database is damaged; stop the service and restore a backup: %w", order.ErrUnsent, o.failure)
+	}
 	if time.Since(o.probed) >= probeEvery {
 		o.failure, o.probed = o.conn.probe(), time.Now()
 	}

@@ -376,6 +376,11 @@ func failed(err error) bool {
 	return true
 }
 
+// damaged tells whether err says that the file is not what SQLite has written.
+func damaged(err error) bool {
+	return code(err) == codes.SQLITE_CORRUPT || code(err) == codes.SQLITE_NOTADB
+}
+
 // explain says in plain words why the database could not be opened.
 func explain(err error) error {
 	switch code(err) {
