@@ -195,13 +195,13 @@ func TestOrdersInDollarsDoNotWaitForTheExchange(t *testing.T) {
 			}
 			p.flights.Wait()
 		}
-		if took := time.Since(began); took >= edgeTime {
+		if took := time.Since(began); took >= 500*time.Millisecond {
 			t.Errorf("the orders took %v", took)
 		}
 		if got := s.count("supported"); got != edgesAtOnce {
 			t.Errorf("%d calls of the exchange are under way, want %d at most", got, edgesAtOnce)
 		}
-		time.Sleep(edgeTime)
+		time.Sleep(2 * time.Second)
 		synctest.Wait() // or the bubble would not end: nothing is left of them
 	})
 }

@@ -50,21 +50,28 @@ type Pricing struct {
 	rates    bulkhead
 	quotes   bulkhead
 	edges    *semaphore.Weighted // calls that no order waits for
-	orders   atomic.Int32        // that are read for
+	life     context.Context     // ends them
+	end      context.CancelFunc
+	orders   atomic.Int32 // that are read for
 }
 
 // NewPricing makes a Pricing that asks these neighbours. Close it.
 func NewPricing(cart Cart, catalog Catalog, exchange Exchange, carrier Carrier, limits Limits) *Pricing {
-	return &Pricing{
+	p := &Pricing{
 		cart: cart, catalog: catalog, exchange: exchange, carrier: carrier, limits: limits,
 		ReadTimeout: 2 * time.Second,
 		products:    newBulkhead(StepCatalog), rates: newBulkhead(StepConvert), quotes: newBulkhead(StepQuote),
 		edges: semaphore.NewWeighted(edgesAtOnce),
 	}
+	p.life, p.end = context.WithCancel(context.Background())
+	return p
 }
 
-// Close waits for the calls that no order waits for: edgeTime at most. Nothing may be priced any more when it is called.
-func (p *Pricing) Close() { _ = p.edges.Acquire(context.Background(), edgesAtOnce) }
+// Close ends the calls that no order waits for. Nothing may be priced any more when it is called.
+func (p *Pricing) Close() {
+	p.end()
+	_ = p.edges.Acquire(context.Background(), edgesAtOnce)
+}
 
 // Price reads the user's cart and adds up what it costs. Each unit price and the quote are rounded once to what can be
 // paid in the customer's currency; the total is the exact sum of those, so that the receipt adds up.
@@ -209,11 +216,8 @@ func (p *Pricing) ask(ctx context.Context, req Request, lines []Line) (prices, e
 // dollar is the currency of the catalogue and of the carrier.
 const dollar money.Currency = "USD"
 
-// edgesAtOnce bounds the calls that no order waits for, and edgeTime each of them.
-const (
-	edgesAtOnce = 32
-	edgeTime    = 500 * time.Millisecond
-)
+// edgesAtOnce bounds the calls that no order waits for.
+const edgesAtOnce = 32
 
 // touchExchange calls the exchange for an order in dollars. The order does not need it, and does not wait: the call is in
 // its trace because the shop's service graph is drawn from traces, and its tests want this edge. When too many such calls
@@ -224,8 +228,9 @@ func (p *Pricing) touchExchange(ctx context.Context) {
 	}
 	go func() {
 		defer p.edges.Release(1)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), edgeTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.ReadTimeout)
 		defer cancel()
+		defer context.AfterFunc(p.life, cancel)()
 		_ = guard(func() error {
 			_, err := p.exchange.Supported(ctx)
 			return err
