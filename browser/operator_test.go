@@ -127,7 +127,7 @@ func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
 	id := p.order()
 	p.trouble("ship", "none")
 	p.decides(id, "parked")
-	p.sees("#facts", "shipped or not? 1 attempts")
+	p.sees("#facts", "shipped or not? Attempts: 1")
 	p.photograph("console-shipped-or-not.png")
 
 	p.click("input[value=shipped]")
