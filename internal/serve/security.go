@@ -127,7 +127,7 @@ func (s *Security) load(log *slog.Logger) (i identities, err error) {
 	}
 	i.outgoing = source("CHECKOUT_OUTGOING_CA, CHECKOUT_OUTGOING_CERT, CHECKOUT_OUTGOING_KEY", certs.Files{Cert: s.OutgoingCert, Key: s.OutgoingKey, CA: s.OutgoingCA})
 	if s.AdminToken != "" {
-		if _, problem := certs.ReadSecret(s.AdminToken); problem != nil {
+		if _, problem := s.readToken(); problem != nil {
 			err = errors.Join(err, fmt.Errorf("CHECKOUT_ADMIN_TOKEN_FILE: %w", problem))
 		}
 	}
@@ -157,12 +157,9 @@ func (s *Security) tokenCheck() func(presented string) error {
 		return nil
 	}
 	return func(presented string) error {
-		token, err := certs.ReadSecret(s.AdminToken)
+		token, err := s.readToken()
 		if err != nil {
 			return err
-		}
-		if len(token) < leastToken {
-			return fmt.Errorf("the token in %q has fewer than %d bytes", s.AdminToken, leastToken)
 		}
 		got, want := sha256.Sum256([]byte(presented)), sha256.Sum256([]byte(token))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
@@ -170,6 +167,15 @@ func (s *Security) tokenCheck() func(presented string) error {
 		}
 		return nil
 	}
+}
+
+// readToken is the operators' token.
+func (s *Security) readToken() (string, error) {
+	token, err := certs.ReadSecret(s.AdminToken)
+	if err == nil && len(token) < leastToken {
+		return "", fmt.Errorf("the token in %q has fewer than %d bytes", s.AdminToken, leastToken)
+	}
+	return token, err
 }
 
 // listenerCredentials are those of a listener; nil for plaintext.
