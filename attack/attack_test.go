@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	"checkout/internal/process"
-	"checkout/internal/rawgrpc"
+	"checkout/internal/test/process"
+	"checkout/internal/test/rawgrpc"
 )
 
 func TestEveryAttackIsMadeAndEndsWithItsTime(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/process"
-	"checkout/internal/rawgrpc"
+	"checkout/internal/test/process"
+	"checkout/internal/test/rawgrpc"
 )
 
 const (

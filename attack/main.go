@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 func main() {

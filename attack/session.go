@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"checkout/internal/process"
-	"checkout/internal/rawgrpc"
+	"checkout/internal/test/process"
+	"checkout/internal/test/rawgrpc"
 )
 
 // Whether an attacker reads what the server sends.

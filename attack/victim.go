@@ -14,7 +14,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // backTime is how long the service may take to be back when an attack is over.

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // A container's limit counts the pages of files too, the executable's own among them. When that does not fit beside the

@@ -9,7 +9,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 const (

@@ -15,8 +15,8 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/process"
-	"checkout/internal/rawgrpc"
+	"checkout/internal/test/process"
+	"checkout/internal/test/rawgrpc"
 )
 
 // greedyUser is the user whose cart is never empty.

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // What happens when more is wanted than can be done. Orders come when they come (an open loop), whoever waits for longer

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"checkout/gen/oteldemo"
-	"checkout/internal/rawgrpc"
+	"checkout/internal/test/rawgrpc"
 )
 
 func TestAnOpenLoopDoesNotWaitForAnswers(t *testing.T) {

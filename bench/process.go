@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"checkout/gen/oteldemo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"checkout/internal/store/pgtest"
+	"checkout/internal/test/pgtest"
 )
 
 // Where orders are recorded: values of the flag -db.

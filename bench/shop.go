@@ -19,7 +19,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // The neighbours run in a process of their own, so that what they use of the processors is neither the service's nor

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // did is a result of so many orders of a millisecond each, in a second, with so much CPU altogether.

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // evidence is what a verdict rests on: what customers were told, what the neighbours' ledgers say, and what checkout has

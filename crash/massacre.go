@@ -10,7 +10,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 const (

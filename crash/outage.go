@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 const (

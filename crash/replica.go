@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // startTime is how long a process may take until it serves.

@@ -10,8 +10,8 @@ import (
 	"strconv"
 
 	"checkout/internal/demo"
-	"checkout/internal/process"
-	"checkout/internal/store/pgtest"
+	"checkout/internal/test/pgtest"
+	"checkout/internal/test/process"
 )
 
 // scene is where it happens: the shop in this process, the service in its own, and the database.

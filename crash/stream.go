@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // sampleEvery is how often it is looked at what the process uses, and at what is owed.

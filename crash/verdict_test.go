@@ -12,7 +12,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 // day is when all of it happens; at is so many seconds into it.

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"checkout/internal/schema"
+	"checkout/internal/test/schema"
 )
 
 // hasTheNumbers compares what Prometheus counts with what was ordered, and with the books of those who were asked.

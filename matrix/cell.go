@@ -23,7 +23,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 const (

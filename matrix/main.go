@@ -22,7 +22,7 @@ import (
 	"syscall"
 	"time"
 
-	"checkout/internal/process"
+	"checkout/internal/test/process"
 )
 
 func main() {

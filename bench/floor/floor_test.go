@@ -12,7 +12,7 @@ import (
 	"checkout/bench/floor"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -74,7 +74,7 @@ func TestAnUnknownKindIsRefused(t *testing.T) {
 // place runs a floor in the shop for one order, and returns when it has ended.
 func place(t *testing.T, kind floor.Kind, shop *demo.Shop) *oteldemo.OrderResult {
 	t.Helper()
-	addr := porttest.Reserve(t)
+	addr := nettest.Reserve(t)
 	_, port, _ := net.SplitHostPort(addr)
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"] = port

@@ -8,7 +8,7 @@ import (
 
 	"checkout/internal/demo"
 	"checkout/internal/order"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 func TestAPersonDecides(t *testing.T) {
@@ -114,7 +114,7 @@ func TestCommandsAboutOrdersAreCheckedBeforeAnybodyIsAsked(t *testing.T) {
 }
 
 func TestAnOrderInDoubtIsFoundAndResolvedFromTheTerminal(t *testing.T) {
-	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": porttest.Reserve(t)})
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": nettest.Reserve(t)})
 	shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
 	status, _, stderr := call(t, environ, card, "order", "place", "-item", "STICKER020", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-zip", "N1")
 	if status != 1 || !strings.Contains(stderr, "PAYMENT_UNKNOWN") {

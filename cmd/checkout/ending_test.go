@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"checkout/internal/demo"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // enough is how long a test waits for what must happen. Nothing is measured by it.
@@ -33,7 +33,7 @@ func start(t *testing.T, set map[string]string) *served {
 		t.Fatal(err)
 	}
 	s := &served{shop: shop, environ: shop.Environ(), ended: make(chan struct{})}
-	_, s.environ["CHECKOUT_PORT"], _ = net.SplitHostPort(porttest.Reserve(t))
+	_, s.environ["CHECKOUT_PORT"], _ = net.SplitHostPort(nettest.Reserve(t))
 	s.environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
 	for name, value := range set { // % is the shop's own value
 		s.environ[name] = strings.ReplaceAll(value, "%", s.environ[name])

@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc/health"
 
 	"checkout/internal/order"
-	"checkout/internal/porttest"
 	"checkout/internal/rpc"
 	"checkout/internal/store"
+	"checkout/internal/test/nettest"
 )
 
 // watched is a running `checkout order watch`.
@@ -114,7 +114,7 @@ func TestAWatchOutlivesARestartOfTheServer(t *testing.T) {
 		run(t, server, l)
 		return server
 	}
-	addr := porttest.Reserve(t)
+	addr := nettest.Reserve(t)
 	server := serve(addr)
 	said, stderr := io.Pipe()
 	t.Cleanup(func() { _ = said.Close() })
@@ -134,7 +134,7 @@ func TestAWatchOutlivesARestartOfTheServer(t *testing.T) {
 
 func TestAWatchOfNoServerEnds(t *testing.T) {
 	t.Parallel()
-	if status, _, stderr := call(t, nil, "", "order", "watch", "-admin-addr", porttest.Reserve(t)); status != 1 || !strings.Contains(stderr, "Unavailable") {
+	if status, _, stderr := call(t, nil, "", "order", "watch", "-admin-addr", nettest.Reserve(t)); status != 1 || !strings.Contains(stderr, "Unavailable") {
 		t.Errorf("exit status %d, stderr %q; want 1, and that there is no server", status, stderr)
 	}
 }

@@ -23,8 +23,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/internal/demo"
-	"checkout/internal/porttest"
 	"checkout/internal/serve"
+	"checkout/internal/test/nettest"
 )
 
 // call runs a command and returns its exit status and what it printed.
@@ -94,7 +94,7 @@ func TestACardThatIsNoneIsNotQuoted(t *testing.T) {
 
 func TestHealthHasTheProbesExitStatuses(t *testing.T) {
 	t.Parallel()
-	l := listen(t, porttest.Reserve(t))
+	l := listen(t, nettest.Reserve(t))
 	server, h := grpc.NewServer(), health.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, h)
 	served := make(chan error, 1)

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"checkout/internal/demo"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // asCheckout makes the test's executable be checkout: a process has limits and an environment of its own.
@@ -57,8 +57,8 @@ func TestNoCommandCallsThroughAProxy(t *testing.T) {
 	}
 	_, cart, _ := net.SplitHostPort(shop.Cart.Address())
 	service := "0.0.0.0:" + environ["CHECKOUT_PORT"] // the loopback interface by a name that proxies are used for
-	proxy := porttest.Reserve(t)
-	asked := porttest.Proxy(t, proxy)
+	proxy := nettest.Reserve(t)
+	asked := nettest.Proxy(t, proxy)
 	for _, args := range [][]string{
 		{
 			"order", "place", "-addr", service, "-card", file, "-user", "ada", "-email", "ada@example.com", "-street", "1 Main",

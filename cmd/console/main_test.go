@@ -28,9 +28,9 @@ import (
 	"google.golang.org/grpc/health"
 
 	"checkout/internal/order"
-	"checkout/internal/porttest"
 	"checkout/internal/rpc"
 	"checkout/internal/store"
+	"checkout/internal/test/nettest"
 )
 
 // proxy is the address in HTTPS_PROXY, which a process reads once. Nobody listens there but for the tests of it.
@@ -38,7 +38,7 @@ var proxy string
 
 func TestMain(m *testing.M) {
 	var err error
-	if proxy, _, err = porttest.Hold(context.Background()); err == nil {
+	if proxy, _, err = nettest.Hold(context.Background()); err == nil {
 		err = os.Setenv("HTTPS_PROXY", "http://"+proxy)
 	}
 	if err != nil {
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 
 // What a service tells of orders is in the clear unless it speaks TLS.
 func TestServicesAreNotCalledThroughAProxy(t *testing.T) {
-	asked := porttest.Proxy(t, proxy)
+	asked := nettest.Proxy(t, proxy)
 	_, port, _ := net.SplitHostPort(service(t))
 	address, _ := start(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "0.0.0.0:" + port, "CHECKOUT_CONSOLE_ADDR": "127.0.0.1:0"})
 	if status, err := ask(t, nil, "http://"+address+"/orders"); err != nil || status != http.StatusOK {

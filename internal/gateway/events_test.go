@@ -26,7 +26,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 	"checkout/internal/wire"
 )
 
@@ -206,7 +206,7 @@ func TestPublishWithoutBrokerFailsByItsDeadlineAndNothingStays(t *testing.T) {
 		addr string
 		opts []kgo.Opt
 	}{
-		"nobody listens": {porttest.Reserve(t), nil},
+		"nobody listens": {nettest.Reserve(t), nil},
 		"nobody answers": {"broker:9092", []kgo.Opt{silentBroker()}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +259,7 @@ func portOf(t *testing.T, addr string) int {
 
 func TestBrokerMayComeAndGo(t *testing.T) {
 	t.Parallel()
-	addr, data := porttest.Reserve(t), t.TempDir()
+	addr, data := nettest.Reserve(t), t.TempDir()
 	events := newEvents(t, addr, switches{}, patient)
 	published := make(chan error, 1)
 	publish := func() { published <- events.Publish(t.Context(), placed(t)) }
@@ -278,7 +278,7 @@ func TestBrokerMayComeAndGo(t *testing.T) {
 
 func TestWhileTheBrokerIsAwayOneEventAtATimeWaitsForIt(t *testing.T) {
 	t.Parallel()
-	addr := porttest.Reserve(t)
+	addr := nettest.Reserve(t)
 	events := newEvents(t, addr, switches{}, patient)
 	impatient, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -302,7 +302,7 @@ func TestWhileTheBrokerIsAwayOneEventAtATimeWaitsForIt(t *testing.T) {
 
 func TestBrokerMayComeBackWithANewTopic(t *testing.T) {
 	t.Parallel()
-	addr := porttest.Reserve(t)
+	addr := nettest.Reserve(t)
 	first, _ := broker(t, kfake.Ports(portOf(t, addr)))
 	events := newEvents(t, addr, switches{}, patient)
 	if err := events.Publish(t.Context(), placed(t)); err != nil {
@@ -444,7 +444,7 @@ func TestNoEventIsTakenForARepeatOfAnotherProcess(t *testing.T) {
 
 func TestNoEventIsLostWhenTheBrokerIsRebuiltEmpty(t *testing.T) {
 	t.Parallel()
-	addr := porttest.Reserve(t)
+	addr := nettest.Reserve(t)
 	first, _ := broker(t, kfake.Ports(portOf(t, addr)))
 	sameProducerID(first)
 	running := newEvents(t, addr, switches{}, patient)

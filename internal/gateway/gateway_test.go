@@ -20,14 +20,14 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // TestMain lets package net be that is still looking for a name nobody has, such as that of the payment service which the
 // flag makes unreachable: it goes on until the DNS server answers.
 func TestMain(m *testing.M) {
 	var err error
-	if proxy, _, err = porttest.Hold(context.Background()); err == nil {
+	if proxy, _, err = nettest.Hold(context.Background()); err == nil {
 		err = errors.Join(os.Setenv("HTTPS_PROXY", "http://"+proxy), os.Setenv("HTTP_PROXY", "http://"+proxy))
 	}
 	if err != nil {
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 var proxy string
 
 func TestNeighboursAreNotCalledThroughAProxy(t *testing.T) {
-	asked := porttest.Proxy(t, proxy)
+	asked := nettest.Proxy(t, proxy)
 	_, port, _ := net.SplitHostPort(serve(t, paymentService{
 		charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 			return &oteldemo.ChargeResponse{TransactionId: "T-1"}, nil

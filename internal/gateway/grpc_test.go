@@ -18,7 +18,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // flaky serves every neighbour at one address. Each of its calls fails with UNAVAILABLE as long as failures last.
@@ -255,7 +255,7 @@ func TestTargetThatCannotBeIsAnErrorAtOnce(t *testing.T) {
 
 func TestNeighbourThatIsAwayAtStartIsFoundLater(t *testing.T) {
 	t.Parallel()
-	addr := porttest.Reserve(t)
+	addr := nettest.Reserve(t)
 	conn := dial(t, addr)
 	cart := NewCart(conn, patient)
 	if _, err := cart.Lines(t.Context(), "ann"); status.Code(err) != codes.Unavailable {

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"checkout/internal/order"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // request is what an HTTP neighbour has been sent.
@@ -186,7 +186,7 @@ func TestSilentNeighbourIsAnErrorAtTheDeadline(t *testing.T) {
 
 func TestNeighbourThatCannotBeReachedHasShippedNothing(t *testing.T) {
 	t.Parallel()
-	_, err := newCarrier(t, porttest.Reserve(t), patient).Ship(t.Context(), orderID, home, lines)
+	_, err := newCarrier(t, nettest.Reserve(t), patient).Ship(t.Context(), orderID, home, lines)
 	wantError(t, err, order.ErrUnsent, "shipping: ship order", "connection refused")
 
 	_, err = newCarrier(t, "https://"+silent(t), soon).Ship(t.Context(), orderID, home, lines) // says nothing when greeted

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"checkout/internal/order"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 func newMail(t *testing.T, addr string, timeouts Timeouts) *Mail {
@@ -59,7 +59,7 @@ func TestMailConfirmsTheOrderWithEveryKey(t *testing.T) {
 func TestErrorsOfTheMailDoNotNameTheCustomer(t *testing.T) {
 	t.Parallel()
 	refusing, _ := replying(t, 422, "no such mailbox: a@example.com")
-	for _, addr := range []string{refusing, porttest.Reserve(t), silent(t)} {
+	for _, addr := range []string{refusing, nettest.Reserve(t), silent(t)} {
 		err := newMail(t, addr, soon).Confirm(t.Context(), placed(t))
 		wantError(t, err, nil, "email: confirm order "+string(orderID))
 		if strings.Contains(err.Error(), "example.com") {

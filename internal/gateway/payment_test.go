@@ -21,7 +21,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 const (
@@ -203,7 +203,7 @@ func TestChargeThatNeverLeftIsUnsent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			payment := newPayment(t, porttest.Reserve(t), switches{}, patient, dialer)
+			payment := newPayment(t, nettest.Reserve(t), switches{}, patient, dialer)
 			_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
 			wantError(t, err, order.ErrUnsent, "could not charge the card: rpc error: code = Unavailable desc = ")
 			if errors.Is(err, order.ErrRefused) {

@@ -16,8 +16,8 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
-	"checkout/internal/cardtest"
 	"checkout/internal/order"
+	"checkout/internal/test/cardtest"
 )
 
 // overhear is an option of a client that keeps the errors which telemetry sees.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"checkout/internal/cardtest"
 	"checkout/internal/money"
+	"checkout/internal/test/cardtest"
 )
 
 const (

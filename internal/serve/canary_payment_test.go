@@ -19,8 +19,8 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
-	"checkout/internal/cardtest"
 	"checkout/internal/rpc"
+	"checkout/internal/test/cardtest"
 )
 
 const (

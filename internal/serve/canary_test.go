@@ -21,11 +21,11 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/admission"
-	"checkout/internal/cardtest"
 	"checkout/internal/demo"
 	"checkout/internal/order"
 	"checkout/internal/rpc"
 	"checkout/internal/telemetry"
+	"checkout/internal/test/cardtest"
 )
 
 // Canaries are card numbers that are looked for afterwards, in all that the service has written anywhere.

@@ -27,7 +27,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/certs"
 	"checkout/internal/certs/certstest"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // keyFolder has the certificates of a shop, as files.
@@ -192,7 +192,7 @@ func TestOperatorsPresentAToken(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	admin := porttest.Reserve(t)
+	admin := nettest.Reserve(t)
 	s := open(t, map[string]string{"CHECKOUT_ADMIN_ADDR": admin, "CHECKOUT_ADMIN_TOKEN_FILE": file, "CHECKOUT_PUBLIC_ORDERS": "false"})
 	list := func(addr, token string) codes.Code {
 		_, err := checkoutv1.NewOrderServiceClient(connect(t, addr, certs.Files{}, token)).ListOrders(t.Context(), &checkoutv1.ListOrdersRequest{})

@@ -17,7 +17,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
-	"checkout/internal/store/pgtest"
+	"checkout/internal/test/pgtest"
 )
 
 // What a shop does when it is not sure: it asks again. With an idempotency key and without one, in the same process, in

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"checkout/internal/store/pgtest"
+	"checkout/internal/test/pgtest"
 )
 
 func TestACensusCountsWhatIsNotOverInPostgreSQL(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"checkout/internal/order"
-	"checkout/internal/store/pgtest"
+	"checkout/internal/test/pgtest"
 )
 
 func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 
 	"checkout/internal/order"
 	"checkout/internal/store"
-	"checkout/internal/store/pgtest"
 	"checkout/internal/store/storetest"
+	"checkout/internal/test/pgtest"
 )
 
 // postgres is a store that is closed at the end of the test.

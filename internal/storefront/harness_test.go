@@ -28,9 +28,9 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/internal/demo"
-	"checkout/internal/porttest"
 	"checkout/internal/serve"
 	"checkout/internal/storefront/child"
+	"checkout/internal/test/nettest"
 )
 
 // patience is how long a test waits for what must happen. Nothing is measured by it.
@@ -104,7 +104,7 @@ func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 	}
 	s := &testShop{Shop: shop, log: new(safeBuffer)}
 	t.Cleanup(func() { closeWell(t, shop.Close) })
-	customers, operators := porttest.Reserve(t), porttest.Reserve(t)
+	customers, operators := nettest.Reserve(t), nettest.Reserve(t)
 	o := Options{
 		Shop: shop, Checkout: connect(t, customers), Orders: connect(t, operators),
 		Console: "/console", KeyedPayment: keyed, KeyedShipping: keyed, Log: slog.New(slog.NewJSONHandler(s.log, nil)),

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"checkout/internal/demo"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // update rewrites the golden files.
@@ -174,7 +174,7 @@ func TestAnOrderInDoubtIsShownAsOne(t *testing.T) {
 
 func TestWithoutWordOfItsOrdersTheReceiptIsShown(t *testing.T) {
 	t.Parallel()
-	s := openShop(t, func(o *Options) { o.Orders = connect(t, porttest.Reserve(t)) }) // as with another checkout
+	s := openShop(t, func(o *Options) { o.Orders = connect(t, nettest.Reserve(t)) }) // as with another checkout
 	id := s.order(t, s.fillCart(t))
 	page := s.see(t, "/orders/"+id)
 	if !strings.Contains(page, "is not known now") || first(t, page, `id="tracking"><code>([^<]*)<`) == "" {

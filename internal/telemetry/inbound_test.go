@@ -9,8 +9,8 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
-	"checkout/internal/cardtest"
 	"checkout/internal/order"
+	"checkout/internal/test/cardtest"
 )
 
 const traceOfCaller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

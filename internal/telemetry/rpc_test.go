@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/oteldemo"
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // checkoutServer answers as its function says.
@@ -314,7 +314,7 @@ func TestTraceContextAndBaggageReachTheServer(t *testing.T) {
 func TestAServerThatCannotBeReachedIsNamedOnTheSpan(t *testing.T) {
 	t.Parallel()
 	r := record(t)
-	_, port, _ := net.SplitHostPort(porttest.Reserve(t))
+	_, port, _ := net.SplitHostPort(nettest.Reserve(t))
 	client := oteldemo.NewCartServiceClient(dial(t, "passthrough:///localhost:"+port, r.DialOptions()...))
 	if _, err := client.GetCart(t.Context(), &oteldemo.GetCartRequest{}); status.Code(err) != codes.Unavailable {
 		t.Fatalf("got %v, want UNAVAILABLE", err)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 // What an exporter cannot use is said once, by the name of the variable and without what may be secret; and the service
@@ -90,7 +90,7 @@ func TestSettingsThatExportersCanUseAreNoWarning(t *testing.T) {
 func TestAnEndpointWithAPasswordIsNotQuoted(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf", "http://me:secret@collector"} {
 		stdout := new(syncBuffer)
-		tel := startWith(t, stdout, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@"+porttest.Reserve(t), "OTEL_EXPORTER_OTLP_PROTOCOL", protocol, "LOG_LEVEL", "debug")
+		tel := startWith(t, stdout, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@"+nettest.Reserve(t), "OTEL_EXPORTER_OTLP_PROTOCOL", protocol, "LOG_LEVEL", "debug")
 		tel.Logger().InfoContext(t.Context(), "a line")
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		_ = tel.Shutdown(ctx) // nobody is there

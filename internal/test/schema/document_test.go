@@ -12,7 +12,7 @@ var update = flag.Bool("update", false, "write docs/telemetry.md")
 
 func TestTheDocumentIsThatOfTheRegistry(t *testing.T) {
 	t.Parallel()
-	const path = "../../docs/telemetry.md"
+	const path = "../../../docs/telemetry.md"
 	got := registry(t).Document()
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
@@ -24,6 +24,6 @@ func TestTheDocumentIsThatOfTheRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; go test ./internal/schema -update writes it):\n%s", path, diff)
+		t.Errorf("%s (-want +got; go test ./internal/test/schema -update writes it):\n%s", path, diff)
 	}
 }

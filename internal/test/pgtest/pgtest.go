@@ -15,7 +15,7 @@ import (
 
 	_ "github.com/lib/pq" // the driver "postgres"
 
-	"checkout/internal/porttest" //nolint:depguard // both are for tests alone
+	"checkout/internal/test/nettest" //nolint:depguard // both are for tests alone
 )
 
 // Start is the server that all tests of this process share. It runs until the last test that has asked for it ends. When
@@ -92,7 +92,7 @@ func (s *Server) follow(ctx context.Context) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	addr, release, err := porttest.Hold(ctx)
+	addr, release, err := nettest.Hold(ctx)
 	if err != nil {
 		return nil, err
 	}

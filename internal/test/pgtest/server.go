@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"checkout/internal/porttest" //nolint:depguard // both are for tests alone
+	"checkout/internal/test/nettest" //nolint:depguard // both are for tests alone
 )
 
 // superuser is the name of the one who may do anything in the server, and of the operating system's user that runs it when
@@ -56,7 +56,7 @@ func Run(ctx context.Context, folder string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, release, err := porttest.Hold(ctx)
+	addr, release, err := nettest.Hold(ctx)
 	if err != nil {
 		return nil, err
 	}

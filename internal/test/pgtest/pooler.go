@@ -21,7 +21,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
-	"checkout/internal/porttest" //nolint:depguard // both are for tests alone
+	"checkout/internal/test/nettest" //nolint:depguard // both are for tests alone
 )
 
 // PgBouncer runs a real PgBouncer before the server, which pools by transaction, has two connections to each database, and
@@ -36,7 +36,7 @@ func (s *Server) PgBouncer(t testing.TB, database string) (url string) {
 	if err != nil {
 		missing(t, errors.New("PgBouncer is not installed: pgbouncer is neither in the path nor in /usr/sbin"))
 	}
-	addr, release, err := porttest.Hold(t.Context())
+	addr, release, err := nettest.Hold(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

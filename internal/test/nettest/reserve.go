@@ -1,9 +1,9 @@
-// Package porttest provides addresses at which nobody listens, for tests of what comes later, goes, or never was there.
+// Package nettest provides addresses at which nobody listens, for tests of what comes later, goes, or never was there.
 //
 // A port that was free a moment ago may be somebody else's by the time it is needed: the system gives it to the next one
 // who asks for any. One that is still in use by a connection it gives to nobody, though whoever names it may listen on it:
 // that is how a server can be restarted while its old connections are open (SO_REUSEADDR, which package net sets).
-package porttest
+package nettest
 
 import (
 	"context"

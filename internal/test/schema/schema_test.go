@@ -12,7 +12,7 @@ import (
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 
-	"checkout/internal/schema"
+	"checkout/internal/test/schema"
 )
 
 // small is a registry with one of each.

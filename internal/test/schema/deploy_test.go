@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	dashboardFile = "../../deploy/grafana/checkout.json"
-	rulesFile     = "../../deploy/prometheus/checkout.rules.yaml"
+	dashboardFile = "../../../deploy/grafana/checkout.json"
+	rulesFile     = "../../../deploy/prometheus/checkout.rules.yaml"
 )
 
 // query is an expression for Prometheus, and where it stands.
@@ -169,7 +169,7 @@ func TestPanelsTellWhatTheyShow(t *testing.T) {
 // An alert that wakes somebody says what to do.
 func TestEveryAlertHasItsRunbook(t *testing.T) {
 	t.Parallel()
-	text := string(fileText(t, "../../docs/operations.md"))
+	text := string(fileText(t, "../../../docs/operations.md"))
 	sections := map[string]bool{}
 	for _, name := range regexp.MustCompile(`(?m)^### (Checkout\w+)\n\n(page|ticket)\. \S`).FindAllStringSubmatch(text, -1) {
 		sections[name[1]+" "+name[2]] = true
@@ -202,7 +202,7 @@ func TestTheRulesDoWhatTheyShall(t *testing.T) {
 		t.Skip("promtool is not installed; Debian's package prometheus has it")
 	}
 	cmd := exec.CommandContext(t.Context(), promtool, "test", "rules", "checkout.rules.test.yaml")
-	cmd.Dir = "../../deploy/prometheus"
+	cmd.Dir = "../../../deploy/prometheus"
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %v\n%s", cmd, err, out)
 	}

@@ -52,7 +52,7 @@ func (r *Registry) Document() string {
 
 const opening = `# Telemetry
 
-<!-- Made of the registry in telemetry-schema; go test ./internal/schema -update writes it. -->
+<!-- Made of the registry in telemetry-schema; go test ./internal/test/schema -update writes it. -->
 
 All that leaves the process by OTLP, and the log on stdout. A test compares what the service emits with it.
 

@@ -22,8 +22,8 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/schema"
 	"checkout/internal/serve"
+	"checkout/internal/test/schema"
 )
 
 // TestMain lets package net be that is still looking for a name nobody has, such as that of the payment service which the
@@ -39,7 +39,7 @@ const patience = 30 * time.Second
 // registry is the registry of the repository.
 func registry(t *testing.T) *schema.Registry {
 	t.Helper()
-	r, err := schema.Read(os.DirFS("../../telemetry-schema"))
+	r, err := schema.Read(os.DirFS("../../../telemetry-schema"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package porttest_test
+package nettest_test
 
 import (
 	"errors"
@@ -6,12 +6,12 @@ import (
 	"syscall"
 	"testing"
 
-	"checkout/internal/porttest"
+	"checkout/internal/test/nettest"
 )
 
 func TestAReservedAddressRefusesUntilSomebodyListensAndAgainAfterwards(t *testing.T) {
 	t.Parallel()
-	address := porttest.Reserve(t)
+	address := nettest.Reserve(t)
 	for range 3 {
 		if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatalf("before anybody listens: %v, %v; want it refused", conn, err)
@@ -32,7 +32,7 @@ func TestAReservedAddressRefusesUntilSomebodyListensAndAgainAfterwards(t *testin
 
 func TestAServerOfAllAddressesMayTakeAReservedPort(t *testing.T) {
 	t.Parallel()
-	_, port, err := net.SplitHostPort(porttest.Reserve(t))
+	_, port, err := net.SplitHostPort(nettest.Reserve(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestAServerOfAllAddressesMayTakeAReservedPort(t *testing.T) {
 // The system's choice is a matter of chance, so that this test may pass where a port is not kept. It fails only where one is not.
 func TestAReservedPortIsGivenToNobodyElse(t *testing.T) {
 	t.Parallel()
-	address := porttest.Reserve(t)
+	address := nettest.Reserve(t)
 	for range 2000 {
 		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
