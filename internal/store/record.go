@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/checkout/recordv1"
@@ -43,7 +42,7 @@ func (r *record) fields() []any {
 
 // encode makes the record of o. What is a column is not repeated in the body.
 func encode(o *order.Order) (*record, error) {
-	body, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, 0, bodySize+itemSize*len(o.Items)), &recordv1.Order{
+	body, err := proto.Marshal(&recordv1.Order{
 		Currency: string(o.Currency),
 		Email:    string(o.Email),
 		Address: &recordv1.Address{
@@ -53,6 +52,7 @@ func encode(o *order.Order) (*record, error) {
 			Country: o.Address.Country,
 			ZipCode: o.Address.ZipCode,
 		},
+		Items:         encodeItems(o.Items),
 		Shipping:      encodeAmount(o.Shipping),
 		Total:         encodeAmount(o.Total),
 		TransactionId: o.TransactionID,
@@ -67,7 +67,6 @@ func encode(o *order.Order) (*record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	body = appendItems(body, o.Items)
 	return &record{
 		id:        o.ID,
 		state:     o.State,
@@ -120,49 +119,12 @@ func encodeStory(story []order.Event) []*recordv1.Event {
 	return encoded
 }
 
-// What a body takes, as a rule, in bytes: without its items, and for each of them.
-const (
-	bodySize = 768
-	itemSize = 40
-)
-
-// The fields of recordv1.Order.items, recordv1.Item and recordv1.Money.
-const (
-	orderItems    = 4
-	itemProduct   = 1
-	itemQuantity  = 2
-	itemCost      = 3
-	moneyCurrency = 1
-	moneyUnits    = 2
-	moneyNanos    = 3
-)
-
-// appendItems appends the items to the body they belong to. They are most of a large order, written four times and never
-// changed: messages made of them would be an eighth of what such an order allocates.
-func appendItems(body []byte, items []order.Item) []byte {
-	var item, cost []byte
-	for _, i := range items {
-		cost = appendText(cost[:0], moneyCurrency, string(i.Cost.Currency()))
-		cost = appendNumber(cost, moneyUnits, i.Cost.Units())
-		cost = appendNumber(cost, moneyNanos, int64(i.Cost.Nanos()))
-		item = appendText(item[:0], itemProduct, i.ProductID)
-		item = appendNumber(item, itemQuantity, int64(i.Quantity))
-		item = protowire.AppendTag(item, itemCost, protowire.BytesType)
-		item = protowire.AppendBytes(item, cost)
-		body = protowire.AppendTag(body, orderItems, protowire.BytesType)
-		body = protowire.AppendBytes(body, item)
+func encodeItems(items []order.Item) []*recordv1.Item {
+	encoded := make([]*recordv1.Item, len(items))
+	for i, item := range items {
+		encoded[i] = &recordv1.Item{ProductId: text(item.ProductID), Quantity: item.Quantity, Cost: encodeAmount(item.Cost)}
 	}
-	return body
-}
-
-func appendText(b []byte, field protowire.Number, s string) []byte {
-	b = protowire.AppendTag(b, field, protowire.BytesType)
-	return protowire.AppendString(b, text(s))
-}
-
-func appendNumber(b []byte, field protowire.Number, n int64) []byte {
-	b = protowire.AppendTag(b, field, protowire.VarintType)
-	return protowire.AppendVarint(b, uint64(n)) //nolint:gosec // as protobuf writes an int64, and an int32
+	return encoded
 }
 
 func encodeAmount(a money.Amount) *recordv1.Money {

@@ -1,53 +1,64 @@
 package store
 
 import (
-	"fmt"
-	"math/rand/v2"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/testing/protocmp"
 
-	"checkout/gen/checkout/recordv1"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
 
-// TestItemsAreWrittenAsProtobufWouldWriteThem holds what is appended against what the generated messages read.
-func TestItemsAreWrittenAsProtobufWouldWriteThem(t *testing.T) {
+// The file was written by the service before it encoded items with the generated messages: fields in another order, and
+// those that are zero written out.
+func TestARecordOfAnEarlierReleaseIsRead(t *testing.T) {
 	t.Parallel()
-	const seed = 1
-	r := rand.New(rand.NewPCG(seed, 0))
-	for range 1000 {
-		var items []order.Item
-		var want []*recordv1.Item
-		for range r.IntN(30) {
-			units, nanos := r.Int64N(1<<40)-1<<39, r.Int32N(1e9)
-			if units < 0 {
-				nanos = -nanos
-			}
-			cost, err := money.New("EUR", units, nanos)
-			if err != nil {
-				t.Fatal(err)
-			}
-			line := order.Line{ProductID: fmt.Sprint("product ", r.IntN(1e9)), Quantity: r.Int32() - 1<<30}
-			items = append(items, order.Item{Line: line, Cost: cost})
-			want = append(want, &recordv1.Item{
-				ProductId: line.ProductID, Quantity: line.Quantity, Cost: &recordv1.Money{Currency: "EUR", Units: units, Nanos: nanos},
-			})
-		}
-		rec, err := encode(&order.Order{Items: items, TrackingID: "parcel"})
+	body, err := os.ReadFile("testdata/body-2026-11.binpb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	usd := func(units int64, nanos int32) money.Amount {
+		amount, err := money.New("USD", units, nanos)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got recordv1.Order
-		if err := proto.Unmarshal(rec.body, &got); err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-		if diff := cmp.Diff(want, got.GetItems(), protocmp.Transform()); diff != "" || got.GetTrackingId() != "parcel" {
-			t.Fatalf("seed %d (-want +got):\n%s", seed, diff)
-		}
+		return amount
+	}
+	placed := time.UnixMilli(1764000000123).UTC()
+	want := &order.Order{
+		ID: "0b7e1a52-6f0e-4ef0-9f7f-2f1f6d9f7c11", State: order.Placed, UserID: "alice", Created: placed, Changed: placed,
+		Currency: "USD", Email: "alice@example.com",
+		Address: order.Address{Street: "1 Main St", City: "Zürich", Country: "CH", ZipCode: "8001"},
+		Items: []order.Item{
+			{Line: order.Line{ProductID: "OLJCESPC7Z", Quantity: 2}, Cost: usd(19, 990_000_000)},
+			{Line: order.Line{ProductID: "FREE", Quantity: 1}, Cost: usd(0, 0)},
+			{Line: order.Line{ProductID: "BACK", Quantity: 1}, Cost: usd(-1, -10_000_000)},
+		},
+		Shipping: usd(8, 900_000_000), Total: usd(47, 870_000_000),
+		TransactionID: "tx-1", TrackingID: "parcel-1", ShipAttempts: 1, Undeliverable: order.Delivery(2),
+		Trace: map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		Story: []order.Event{
+			{At: placed, State: order.Charging},
+			{At: placed, Last: placed.Add(time.Second), State: order.Placed, Step: order.StepEmail, Problem: "refused", Times: 2, By: "op"},
+		},
+	}
+	now, err := encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := *now
+	before.body = body
+	got, err := before.decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(money.Amount{})); diff != "" {
+		t.Errorf("read (-want +got):\n%s", diff)
+	}
+	if !now.same(&before) {
+		t.Error("the record written now is not the same as the earlier one")
 	}
 }
 

@@ -112,7 +112,7 @@ func (e env) propagator() propagation.TextMapPropagator {
 		case "tracecontext":
 			all = append(all, propagation.TraceContext{})
 		case "baggage":
-			all = append(all, keptBaggage{})
+			all = append(all, propagation.Baggage{})
 		case none:
 		default:
 			e.unknown(key, name)

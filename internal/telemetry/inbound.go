@@ -152,10 +152,11 @@ func withoutCard(ctx context.Context, card order.Card) context.Context {
 		_, value, _ := strings.Cut(text, "=")
 		return card.IsIn(text) || card.IsIn(value)
 	}
-	if text, _ := ctx.Value(baggageKey{}).(string); text != "" {
-		if kept := admitBaggage(text, func(_, member string) bool { return !repeats(member) }); kept != text {
-			bag, _ := baggage.Parse(kept) // it was read before
-			ctx = context.WithValue(baggage.ContextWithBaggage(ctx, bag), baggageKey{}, kept)
+	bag := baggage.FromContext(ctx)
+	for _, member := range bag.Members() {
+		if repeats(member.String()) {
+			bag = bag.DeleteMember(member.Key())
+			ctx = baggage.ContextWithBaggage(ctx, bag)
 		}
 	}
 	span := trace.SpanFromContext(ctx)
