@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/web"
 )
 
 // result is how it went.
@@ -147,7 +148,7 @@ func (s *scene) timeRows(r *result) [][]string {
 // spread is the middle and the largest of times.
 func spread(times []time.Duration) string {
 	slices.Sort(times)
-	return fmt.Sprintf("p50 %v, max %v", brief(quantile(times, .5)), brief(quantile(times, 1)))
+	return fmt.Sprintf("p50 %v, max %v", brief(web.Quantile(times, .5)), brief(web.Quantile(times, 1)))
 }
 
 // states tells how many orders are in which state.
@@ -169,15 +170,6 @@ func word(s checkoutv1.OrderState) string {
 }
 
 func count(n int) string { return fmt.Sprint(n) }
-
-// quantile is the smallest of sorted that at least the share q of them does not exceed; 0 of none.
-func quantile(sorted []time.Duration, q float64) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	rank := int(q*float64(len(sorted)) + 0.999999)
-	return sorted[min(max(rank, 1), len(sorted))-1]
-}
 
 // brief is d with three digits at most, or so.
 func brief(d time.Duration) time.Duration {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"checkout/internal/test/process"
+	"checkout/internal/web"
 )
 
 // sampleEvery is how often it is looked at what the process uses, and at what is owed.
@@ -144,7 +145,7 @@ func (st *stream) row(w window) []string {
 		most = max(most, s.owed)
 	}
 	return []string{
-		w.name, count(len(times)), count(failed), brief(quantile(times, .5)).String(), brief(quantile(times, .99)).String(), brief(quantile(times, 1)).String(),
+		w.name, count(len(times)), count(failed), brief(web.Quantile(times, .5)).String(), brief(web.Quantile(times, .99)).String(), brief(web.Quantile(times, 1)).String(),
 		fmt.Sprintf("%.0f %%", 100*busy(samples)), fmt.Sprintf("%.1f", mib(peak.usage.RSS)), fmt.Sprintf("%.1f", mib(peak.usage.Anonymous)), fmt.Sprintf("%+.2f", slope(samples)), count(most),
 	}
 }

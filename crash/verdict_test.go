@@ -274,19 +274,6 @@ func TestAnOrderThatWaitsTooLongIsNamed(t *testing.T) {
 	}
 }
 
-func TestQuantilesAreOfWhatWasSeen(t *testing.T) {
-	t.Parallel()
-	seen := []time.Duration{1, 2, 3, 4}
-	for q, want := range map[float64]time.Duration{0: 1, .5: 2, .51: 3, .99: 4, 1: 4} {
-		if got := quantile(seen, q); got != want {
-			t.Errorf("quantile %v of %v: %d, want %d", q, seen, got, want)
-		}
-	}
-	if got := quantile(nil, .5); got != 0 {
-		t.Errorf("quantile of nothing: %v, want 0", got)
-	}
-}
-
 func TestTheSlopeIsThatOfTheBestLine(t *testing.T) {
 	t.Parallel()
 	var growing []sample

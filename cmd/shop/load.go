@@ -14,6 +14,7 @@ import (
 
 	"checkout/internal/demo"
 	"checkout/internal/storefront"
+	"checkout/internal/web"
 )
 
 const (
@@ -126,15 +127,9 @@ func (r *results) print(p *page, took time.Duration) {
 	if len(r.times) > 0 {
 		slices.Sort(r.times)
 		rows = append(rows, []string{"latency", "", fmt.Sprintf("p50 %.1f   p90 %.1f   p99 %.1f   max %.1f ms",
-			millis(quantile(r.times, 0.5)), millis(quantile(r.times, 0.9)), millis(quantile(r.times, 0.99)), millis(r.times[len(r.times)-1]))})
+			millis(web.Quantile(r.times, 0.5)), millis(web.Quantile(r.times, 0.9)), millis(web.Quantile(r.times, 0.99)), millis(r.times[len(r.times)-1]))})
 	}
 	p.table(rows)
-}
-
-// quantile is the smallest of sorted that at least the share q of them does not exceed.
-func quantile(sorted []time.Duration, q float64) time.Duration {
-	rank := int(q*float64(len(sorted)) + 0.999999)
-	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
 // settle waits for the deliveries, and compares what customers were told with the neighbours' ledgers.

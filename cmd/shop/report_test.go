@@ -4,38 +4,11 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"checkout/internal/demo"
 )
-
-func TestQuantile(t *testing.T) {
-	t.Parallel()
-	hundred := make([]time.Duration, 100)
-	for i := range hundred {
-		hundred[i] = time.Duration(i + 1)
-	}
-	for _, test := range []struct {
-		sorted []time.Duration
-		q      float64
-		want   time.Duration
-	}{
-		{hundred, 0.5, 50},
-		{hundred, 0.9, 90},
-		{hundred, 0.99, 99},
-		{hundred, 1, 100},
-		{hundred, 0, 1},
-		{hundred[:1], 0.5, 1},
-		{hundred[:3], 0.5, 2},
-		{hundred[:10], 0.99, 10},
-	} {
-		if got := quantile(test.sorted, test.q); got != test.want {
-			t.Errorf("quantile %v of %d: %d, want %d", test.q, len(test.sorted), got, test.want)
-		}
-	}
-}
 
 func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 	t.Parallel()

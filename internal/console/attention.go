@@ -118,6 +118,6 @@ func (c *Console) showAttention(w http.ResponseWriter, r *http.Request) {
 // liveAttention keeps the orders that need a person fresh.
 func (c *Console) liveAttention(w http.ResponseWriter, r *http.Request) {
 	c.keepFresh(w, r, "attention", func(ctx context.Context) (any, error) {
-		return c.attention.get(ctx, "", c.resting)
+		return c.attention.Get(ctx, "", sharedFor, c.resting)
 	}, "missing", "rows", "pager")
 }

@@ -73,10 +73,10 @@ type Console struct {
 	gate     *gate // nil: everybody may look
 
 	// What open pages ask for again and again: they ask together.
-	lists     shared[*checkoutv1.ListOrdersResponse]
-	orders    shared[*checkoutv1.Order]
-	overviews shared[[]part]
-	attention shared[orderList]
+	lists     web.Shared[*checkoutv1.ListOrdersResponse]
+	orders    web.Shared[*checkoutv1.Order]
+	overviews web.Shared[[]part]
+	attention web.Shared[orderList]
 
 	now func() time.Time
 }

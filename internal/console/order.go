@@ -151,7 +151,7 @@ func (c *Console) answerOrder(w http.ResponseWriter, r *http.Request, status int
 func (c *Console) liveOrder(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	c.keepFresh(w, r, "order", func(ctx context.Context) (any, error) {
-		o, err := c.orders.get(ctx, id, func(ctx context.Context) (*checkoutv1.Order, error) {
+		o, err := c.orders.Get(ctx, id, sharedFor, func(ctx context.Context) (*checkoutv1.Order, error) {
 			return c.services.order(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
 		})
 		p := c.pageOf(o)

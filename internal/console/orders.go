@@ -21,6 +21,8 @@ const (
 	pageSize = 50
 	// freshEvery is how often an open page looks for what is new.
 	freshEvery = time.Second
+	// sharedFor is how long an answer is given to other open pages: less than freshEvery, or pages would be fresh every other time.
+	sharedFor = freshEvery * 9 / 10
 	// minute is a time in a form of HTML, in UTC.
 	minute = "2006-01-02T15:04"
 )
@@ -236,7 +238,7 @@ func (c *Console) liveOrders(w http.ResponseWriter, r *http.Request) {
 	}
 	f.Page = ""
 	c.keepFresh(w, r, "orders", func(ctx context.Context) (any, error) {
-		resp, err := c.lists.get(ctx, f.Query(""), func(ctx context.Context) (*checkoutv1.ListOrdersResponse, error) {
+		resp, err := c.lists.Get(ctx, f.Query(""), sharedFor, func(ctx context.Context) (*checkoutv1.ListOrdersResponse, error) {
 			return c.services.list(ctx, f.request())
 		})
 		return c.listOf(resp, f), err

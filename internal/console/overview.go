@@ -328,7 +328,7 @@ func (c *Console) liveOverview(w http.ResponseWriter, r *http.Request) {
 	c.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error {
 		for {
 			last, more := c.history.more()
-			parts, err := c.overviews.get(ctx, last.String(), func(context.Context) ([]part, error) { return c.overviewParts() })
+			parts, err := c.overviews.Get(ctx, last.String(), sharedFor, func(context.Context) ([]part, error) { return c.overviewParts() })
 			if err != nil {
 				return err
 			}

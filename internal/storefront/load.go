@@ -176,7 +176,7 @@ func (l *load) sample(now time.Time) {
 	slices.Sort(l.second)
 	l.samples = append(l.samples, sample{
 		at: now, placed: l.totals.placed - l.before.placed, refused: l.totals.refused - l.before.refused,
-		p50: quantile(l.second, 0.5), p95: quantile(l.second, 0.95),
+		p50: milliseconds(l.second, 0.5), p95: milliseconds(l.second, 0.95),
 	})
 	l.before, l.second = l.totals, l.second[:0]
 	for len(l.samples) > 0 && now.Sub(l.samples[0].at) > window {
@@ -184,13 +184,12 @@ func (l *load) sample(now time.Time) {
 	}
 }
 
-// quantile is the smallest of sorted, in milliseconds, that at least the share q of them does not exceed; NaN of none.
-func quantile(sorted []time.Duration, q float64) float64 {
+// milliseconds is the quantile q of sorted; NaN of none.
+func milliseconds(sorted []time.Duration, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
 	}
-	rank := int(math.Ceil(q * float64(len(sorted))))
-	return float64(sorted[max(rank, 1)-1]) / float64(time.Millisecond)
+	return float64(web.Quantile(sorted, q)) / float64(time.Millisecond)
 }
 
 // loadView is the load as it is told.
@@ -223,8 +222,8 @@ func (l *load) look() loadView {
 			line{"placed", func(s sample) float64 { return float64(s.placed) }},
 			line{"refused", func(s sample) float64 { return float64(s.refused) }})
 		v.Latency = l.plot("latency", "Time to an answer", "ms", false,
-			line{"median", func(s sample) float64 { return s.p50 }},
-			line{"95th percentile", func(s sample) float64 { return s.p95 }})
+			line{"p50", func(s sample) float64 { return s.p50 }},
+			line{"p95", func(s sample) float64 { return s.p95 }})
 	}
 	return v
 }

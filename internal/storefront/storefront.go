@@ -34,6 +34,8 @@ const (
 	maxStreams = 32
 	// refresh is how often a page that somebody looks at is made again.
 	refresh = 500 * time.Millisecond
+	// shareTime is how long what one page shows is good for all others that show the same.
+	shareTime = time.Second
 	// askTime is how long a call may take that only asks.
 	askTime = 2 * time.Second
 	// OrderTime is a customer's patience with an order.
@@ -68,7 +70,7 @@ type Storefront struct {
 	checkout oteldemo.CheckoutServiceClient
 	orders   checkoutv1.OrderServiceClient
 	receipts receipts
-	shared   shared
+	shared   web.Shared[any]
 	load     *load
 
 	life context.Context // ends with Close
@@ -242,7 +244,11 @@ func (s *Storefront) look(ctx context.Context, r *http.Request, v view) (any, er
 	if !v.shared {
 		return v.look(ctx, r)
 	}
-	return s.shared.get(ctx, strings.TrimSuffix(r.URL.Path, "/live"), func(ctx context.Context) (any, error) { return v.look(ctx, r) })
+	return s.shared.Get(ctx, strings.TrimSuffix(r.URL.Path, "/live"), shareTime, func(ctx context.Context) (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		return v.look(ctx, r)
+	})
 }
 
 // keepFresh emits the changing parts of a view until ctx ends.
