@@ -51,17 +51,21 @@ func (e env) traces(ctx context.Context, p pipeline) *sdktrace.TracerProvider {
 	)
 }
 
-// metrics is nil when metrics go nowhere.
-func (e env) metrics(ctx context.Context, p pipeline) *sdkmetric.MeterProvider {
+// metrics is nil when metrics go nowhere, and nobody collects them here.
+func (e env) metrics(ctx context.Context, p pipeline) (*sdkmetric.MeterProvider, sdkmetric.Reader) {
 	exporter, err := e.metricExporter(ctx, p)
-	if exporter == nil || err != nil {
+	switch {
+	case err != nil:
 		e.without("metrics", err)
-		return nil
+		exporter = nil
+	case exporter != nil:
+		exporter = stoppableMetrics{exporter, p.stop}
 	}
-	return sdkmetric.NewMeterProvider(
-		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(stoppableMetrics{exporter, p.stop}, sdkmetric.WithProducer(newDistributions()))),
-		sdkmetric.WithResource(p.resource),
-	)
+	options, local := readers(exporter, p.collect)
+	if options == nil {
+		return nil, nil
+	}
+	return sdkmetric.NewMeterProvider(append(options, sdkmetric.WithResource(p.resource))...), local
 }
 
 // logs is nil when log records go nowhere but to stdout.

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
@@ -52,6 +53,8 @@ type Options struct {
 	Baggage []string
 	// Synthetic tells whether the caller may send the baggage synthetic_request; nil: everybody may.
 	Synthetic func(ctx context.Context) bool
+	// Collect says that Telemetry.Collect will be called: metrics are kept even when none are exported.
+	Collect bool
 }
 
 // Telemetry is the telemetry of one process. Its methods may be called by many goroutines.
@@ -65,6 +68,7 @@ type Telemetry struct {
 	conventions conventions
 	reports     sync.Map // report → *limiter
 
+	local    sdkmetric.Reader              // for Collect; nil: nothing is kept
 	shutdown []func(context.Context) error // of the providers
 	abort    context.CancelFunc            // breaks off every export
 }
@@ -83,7 +87,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	handleErrors(stdout, e)
 
 	exports, abort := context.WithCancel(context.Background())
-	p := e.providers(ctx, pipeline{stop: exports, stdout: out, resource: e.resource(ctx)})
+	p := e.providers(ctx, pipeline{stop: exports, stdout: out, resource: e.resource(ctx), collect: o.Collect})
 	names := e.dialect(o.Names)
 	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), newDialect(names), e.conventions(names))
 	t.abort = abort
@@ -101,18 +105,19 @@ type providers struct {
 	traces trace.TracerProvider
 	meters metric.MeterProvider
 	logs   log.LoggerProvider
+	local  sdkmetric.Reader // of meters; may be nil
 }
 
 // silent are providers that make nothing and cost nothing.
 func silent() providers {
-	return providers{tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider(), lognoop.NewLoggerProvider()}
+	return providers{traces: tracenoop.NewTracerProvider(), meters: metricnoop.NewMeterProvider(), logs: lognoop.NewLoggerProvider()}
 }
 
 // providers starts the signals that are asked for.
 func (e env) providers(ctx context.Context, p pipeline) providers {
 	ps := silent()
 	if e.disabled() {
-		return ps
+		e.getenv = func(string) string { return none } // every OTEL_…_EXPORTER
 	}
 	if e.checkExporters() {
 		hush() // it is said
@@ -121,8 +126,8 @@ func (e env) providers(ctx context.Context, p pipeline) providers {
 	if tp := e.traces(ctx, p); tp != nil {
 		ps.traces = tp
 	}
-	if mp := e.metrics(ctx, p); mp != nil {
-		ps.meters = mp
+	if mp, local := e.metrics(ctx, p); mp != nil {
+		ps.meters, ps.local = mp, local
 	}
 	if lp := e.logs(ctx, p); lp != nil {
 		ps.logs = lp
@@ -140,6 +145,7 @@ func assemble(p providers, propagator propagation.TextMapPropagator, logger *slo
 		propagator:  propagator,
 		names:       names,
 		conventions: c,
+		local:       p.local,
 		abort:       func() {},
 	}
 	for _, provider := range []any{p.traces, p.meters, p.logs} {
@@ -181,6 +187,7 @@ type pipeline struct {
 	stop     context.Context // done when every export shall be broken off
 	stdout   io.Writer
 	resource *resource.Resource
+	collect  bool // metrics are also read in this process
 }
 
 // during is ctx until stop is done.
