@@ -1,10 +1,9 @@
-// Package gateway provides the neighbours of checkout as order sees them: clients for the cart, the catalogue, the
-// exchange, the payment service, the carrier, the mail and the event broker, one file each. They speak the shop's
-// protocols on the one side and the ports of package order on the other.
+// Package gateway provides the clients of the services that checkout calls, one file each: they implement the ports of
+// package order over gRPC, HTTP and Kafka.
 //
-// Nothing that a neighbour says is believed unchecked: an answer that cannot be is order.ErrImplausible, before anything
-// is done on the strength of it. Every call has a deadline and every answer a limit. What is read is asked again, by retry.go
-// or net/http, when a connection breaks; what is written is sent once, and repeated by the order alone.
+// Answers are checked before they are used: an implausible one is order.ErrImplausible. Every call has a deadline and every
+// answer a size limit. Reads are retried by gRPC (grpc.go) or net/http when a connection breaks; writes are sent once, and
+// retried by the order alone.
 package gateway
 
 import (
@@ -19,12 +18,12 @@ import (
 	"checkout/internal/order"
 )
 
-// Timeouts is how long a neighbour may take to answer, name look-up, connecting and repeats included. The zero value of a
+// Timeouts is how long a service may take to answer, including name look-up, connecting and retries. The zero value of a
 // field is its default. A caller's earlier deadline wins.
 type Timeouts struct {
 	Read    time.Duration // everything read, and the emptying of the cart; 2 s
 	Charge  time.Duration // a charge, or its reversal; 8 s
-	Ship    time.Duration // 12 s: longer than a carrier that dawdles abroad for 10 s, so that it is not asked twice
+	Ship    time.Duration // 12 s: more than the 10 s of the demo's slowest shipments, so that none is sent twice
 	Email   time.Duration // 5 s
 	Publish time.Duration // an event, until the broker holds it durably; 5 s, at least 1 s
 }
@@ -39,8 +38,7 @@ func (t Timeouts) withDefaults() Timeouts {
 	}
 }
 
-// Flags are the faults that the shop's operator can switch on. An implementation that cannot tell answers false and 0,
-// without delay.
+// Flags are the faults that the demo's feature flags inject. Without an answer they are false and 0, without delay.
 type Flags interface {
 	// PaymentUnreachable sends charges, look-ups and reversals to an address that does not exist (flag paymentUnreachable).
 	PaymentUnreachable(ctx context.Context) bool

@@ -13,20 +13,41 @@ import (
 	"checkout/internal/redact"
 )
 
-// dialTimeout is how long one attempt to connect may take, over gRPC, HTTP and Kafka alike. An attempt that fails fast
-// is the difference between an answer and a deadline.
+// dialTimeout bounds one attempt to connect over gRPC, HTTP or Kafka, so that there is time for another before the deadline.
 const dialTimeout = time.Second
 
-// Dial makes a connection to a gRPC neighbour at host:port, in plaintext unless opts hold credentials; opts also bring
-// the telemetry, which observes each try. It connects with the first call and never waits itself: it fails only for a target
-// or an option that cannot be.
+// retriedReads is the service config (gRFC A6) by which gRPC repeats a read that found no server, as long as most calls on
+// the connection succeed. Methods that are not listed are sent once.
+const retriedReads = `{
+	"methodConfig": [{
+		"name": [
+			{"service": "oteldemo.CartService", "method": "GetCart"},
+			{"service": "oteldemo.ProductCatalogService", "method": "GetProduct"},
+			{"service": "oteldemo.CurrencyService", "method": "GetSupportedCurrencies"},
+			{"service": "oteldemo.CurrencyService", "method": "Convert"},
+			{"service": "checkout.v1.PaymentLedger", "method": "Lookup"}
+		],
+		"retryPolicy": {
+			"maxAttempts": 3,
+			"initialBackoff": "0.025s",
+			"maxBackoff": "0.25s",
+			"backoffMultiplier": 4,
+			"retryableStatusCodes": ["UNAVAILABLE"]
+		}
+	}],
+	"retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
+}`
+
+// Dial makes a connection to the gRPC service at host:port, in plaintext unless opts hold credentials; opts also bring the
+// telemetry, which observes a call with its retries. It connects with the first call: it fails only for an invalid target or
+// option.
 func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return connect(target, maskStatus, opts...)
 }
 
-// connect is Dial with an interceptor between the telemetry and the wire, which keeps cards out of what the neighbour says.
-func connect(target string, discreet grpc.UnaryClientInterceptor, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	opts = slices.Concat(dialOptions(), opts, []grpc.DialOption{grpc.WithChainUnaryInterceptor(discreet)})
+// connect is Dial with an interceptor between telemetry and transport that removes card data from what the service answers.
+func connect(target string, mask grpc.UnaryClientInterceptor, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	opts = slices.Concat(dialOptions(), opts, []grpc.DialOption{grpc.WithChainUnaryInterceptor(mask)})
 	conn, err := grpc.NewClient(target, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %q: %w", redact.URL(target), err)
@@ -37,21 +58,19 @@ func connect(target string, discreet grpc.UnaryClientInterceptor, opts ...grpc.D
 func dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithNoProxy(), // cards go straight to where they belong
-		grpc.WithChainUnaryInterceptor(new(retry).call),
-		grpc.WithDisableRetry(),         // other than that
-		grpc.WithDisableServiceConfig(), // the one from DNS: nobody there decides what is repeated
+		grpc.WithNoProxy(), // card data goes to the payment service directly
+		grpc.WithDefaultServiceConfig(retriedReads),
+		grpc.WithDisableServiceConfig(), // of DNS, which must not decide what is repeated
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: dialTimeout,
 		}),
-		// The timeout is also TCP_USER_TIMEOUT, and that is what finds a dead peer first. Pings are rarer than any call is
-		// long, so that no server takes offence at them.
+		// The timeout is also TCP_USER_TIMEOUT, which finds a dead peer first. The interval is above every call's deadline, so
+		// that no server rejects the pings as too many.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1 << 20)),
 		grpc.WithMaxHeaderListSize(16 << 10),
-		// Calls are small, and the process has 20 MB in all. Fixed windows of the smallest size save the probing pings; the
-		// write buffer is given back while a connection is quiet, which is gRPC's default.
+		// Messages are small, and so is the container. Fixed windows save the pings that probe the bandwidth.
 		grpc.WithStaticStreamWindowSize(64 << 10),
 		grpc.WithStaticConnWindowSize(64 << 10),
 		grpc.WithWriteBufferSize(4 << 10),

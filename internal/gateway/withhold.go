@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc
 	if err == nil {
 		return nil
 	}
-	said := status.Convert(err)
+	said := answered(err)
 	text := strings.ToValidUTF8(said.Message(), "\uFFFD")
 	charge, isCharge := req.(*oteldemo.ChargeRequest)
 	var certainty error
@@ -57,6 +58,17 @@ func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc
 		text = withheld
 	}
 	return &paymentError{status.New(said.Code(), text), certainty}
+}
+
+// answered is the status that the service answered with, without the text that gRPC puts before it after retries.
+func answered(err error) *status.Status {
+	if e, ok := errors.AsType[interface {
+		error
+		GRPCStatus() *status.Status
+	}](err); ok {
+		return e.GRPCStatus()
+	}
+	return status.Convert(err)
 }
 
 // censored is what the payment service said of a card, unless it may hold some of it. What is left then is how stock's
