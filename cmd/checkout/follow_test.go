@@ -71,7 +71,7 @@ func TestAnOrderIsWatchedToItsEnd(t *testing.T) {
 	off := openOffice(t, nil)
 	now := time.Now()
 	tell := func(o *order.Order, after time.Duration, s order.State, problem string) {
-		o.Story = append(o.Story, order.Event{At: now.Add(after), State: s, Problem: problem})
+		o.History = append(o.History, order.HistoryEntry{At: now.Add(after), State: s, Problem: problem})
 	}
 	o := off.put(t, 1, order.InDoubt, func(o *order.Order) {
 		o.Created = now

@@ -35,7 +35,7 @@ func openOffice(t *testing.T, creds credentials.TransportCredentials) *office {
 	}
 	t.Cleanup(func() { _ = record.Close() })
 	opts := rpc.Options{Orders: record, Eraser: record, Credentials: creds, Log: slog.New(slog.DiscardHandler)}
-	placer := order.NewPlacer(order.World{Store: record})
+	placer := order.NewPlacer(order.Dependencies{Store: record})
 	t.Cleanup(func() { placer.Close(context.Background()) })
 	shop, admin := listen(t, "localhost:0"), listen(t, "localhost:0")
 	run(t, rpc.NewServer(nil, health.NewServer(), opts), shop)
@@ -114,7 +114,7 @@ func (off *office) move(t *testing.T, o *order.Order, state order.State) {
 	t.Helper()
 	from := o.State
 	o.State, o.Changed = state, time.Now()
-	if err := off.Save(t.Context(), o, from, order.AtRest); err != nil {
+	if err := off.Save(t.Context(), o, from, order.UntilResolved); err != nil {
 		t.Fatal(err)
 	}
 }

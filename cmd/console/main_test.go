@@ -87,7 +87,7 @@ func service(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	placer := order.NewPlacer(order.World{Store: record})
+	placer := order.NewPlacer(order.Dependencies{Store: record})
 	server := rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{Orders: record, Log: slog.New(slog.DiscardHandler)})
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

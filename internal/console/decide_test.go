@@ -113,7 +113,7 @@ func TestOnlyDecisionsThatMakeSenseAreOffered(t *testing.T) {
 		"in doubt":                     {doubtful(), []string{paid, notPaid, refunded}},
 		"parked, shipped or not":       {unshipped(), []string{refunded, shipped, "Ship again"}},
 		"parked, paid or not":          {change(unshipped(), func(o *order.Order) { o.TransactionID = "" }), []string{paid, notPaid, refunded, "Ask again"}},
-		"parked, not refunded":         {change(unshipped(), func(o *order.Order) { o.Story[2].State = order.Refunding }), []string{refunded, "Refund again"}},
+		"parked, not refunded":         {change(unshipped(), func(o *order.Order) { o.History[2].State = order.Refunding }), []string{refunded, "Refund again"}},
 		"refunding":                    {numbered(2, order.Refunding), []string{refunded}},
 		"undelivered":                  {undelivered(), []string{skipEmail, skipEvent, "Send again"}},
 		"undelivered but the event":    {change(undelivered(), func(o *order.Order) { o.Undeliverable = order.EmailSent }), []string{skipEmail, "Send again"}},

@@ -121,7 +121,7 @@ func TestWhatComesFromOutsideIsOnlyText(t *testing.T) {
 	o := doubtful()
 	const script = `"><script>alert(1)</script>`
 	o.Key, o.Reason, o.Items[0].ProductID = script, script, script
-	o.Story[1].Problem, o.Story[1].By = script, script
+	o.History[1].Problem, o.History[1].By = script, script
 	w.put(t, o)
 	for _, path := range []string{"/orders", "/orders/" + string(id(2)), "/attention", "/login?next=" + script} {
 		if shown := w.get(t, path).body; strings.Contains(shown, "<script>alert") {

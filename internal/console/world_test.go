@@ -79,7 +79,7 @@ func open(t testing.TB, options Options) *world {
 // serve runs a service on the record until the test ends.
 func serve(t testing.TB, record *store.SQLite) *grpc.ClientConn {
 	t.Helper()
-	placer := order.NewPlacer(order.World{Store: record})
+	placer := order.NewPlacer(order.Dependencies{Store: record})
 	server := rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{
 		Orders:  record,
 		Figures: rpc.NewFigures("a record", record.Census, func() (int, int, int64) { return 256, 3, 0 }),
@@ -110,13 +110,13 @@ func serve(t testing.TB, record *store.SQLite) *grpc.ClientConn {
 func (w *world) put(t testing.TB, o *order.Order) {
 	t.Helper()
 	fresh := *o
-	fresh.State, fresh.Story = order.Charging, nil
+	fresh.State, fresh.History = order.Charging, nil
 	if rival, err := w.record.Open(context.Background(), &fresh, time.Hour, time.Now().Add(time.Hour), ""); err != nil || rival != nil {
 		t.Fatalf("%s: %v, in the way: %v", o.ID, err, rival)
 	}
 	hold := time.Hour
 	if slices.Contains([]order.State{order.InDoubt, order.Refunding, order.Parked, order.Undelivered}, o.State) {
-		hold = order.AtRest
+		hold = order.UntilResolved
 	}
 	if err := w.record.Save(context.Background(), o, order.Charging, hold); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func completed() *order.Order {
 	at := o.Created
 	o.TransactionID, o.TrackingID = "receipt-1", "parcel-1"
 	o.Delivered = order.CartSettled | order.EmailSent | order.EventPublished
-	o.Story = []order.Event{
+	o.History = []order.HistoryEntry{
 		{At: at.Add(2 * time.Millisecond), State: order.Charging},
 		{At: at.Add(120 * time.Millisecond), State: order.InDoubt, Problem: "no answer from payment"},
 		{At: at.Add(10 * time.Minute), State: order.Charged, Problem: "in the books", By: "grace"},
@@ -144,7 +144,7 @@ func completed() *order.Order {
 		{At: at.Add(12 * time.Minute), State: order.Placed},
 		{At: at.Add(12*time.Minute + 300*time.Millisecond), State: order.Completed},
 	}
-	o.Changed = o.Story[len(o.Story)-1].At
+	o.Changed = o.History[len(o.History)-1].At
 	return o
 }
 
@@ -153,7 +153,7 @@ func doubtful() *order.Order {
 	o := numbered(2, order.InDoubt)
 	o.Reason = "the charge was not answered in time"
 	o.Changed = o.Created.Add(8 * time.Second)
-	o.Story = []order.Event{{At: o.Created, State: order.Charging}, {At: o.Changed, State: order.InDoubt, Problem: o.Reason}}
+	o.History = []order.HistoryEntry{{At: o.Created, State: order.Charging}, {At: o.Changed, State: order.InDoubt, Problem: o.Reason}}
 	return o
 }
 
@@ -163,7 +163,7 @@ func unshipped() *order.Order {
 	o.TransactionID, o.ShipAttempts = "receipt-2", 3
 	o.Reason = "shipped or not?"
 	o.Changed = o.Created.Add(5 * time.Minute)
-	o.Story = []order.Event{
+	o.History = []order.HistoryEntry{
 		{At: o.Created, State: order.Charging},
 		{At: o.Created.Add(time.Second), State: order.Charged},
 		{At: o.Created.Add(13 * time.Second), State: order.Charged, Step: order.StepShip, Problem: "no answer in time", Times: 3, Last: o.Changed},
@@ -179,7 +179,7 @@ func undelivered() *order.Order {
 	o.Delivered, o.Undeliverable = order.CartSettled, order.EmailSent|order.EventPublished
 	o.Reason = "email: answered 400 Bad Request; publish: MESSAGE_TOO_LARGE"
 	o.Changed = o.Created.Add(5 * time.Second)
-	o.Story = []order.Event{
+	o.History = []order.HistoryEntry{
 		{At: o.Created, State: order.Charging},
 		{At: o.Created.Add(time.Second), State: order.Charged},
 		{At: o.Created.Add(2 * time.Second), State: order.Placed},

@@ -14,7 +14,7 @@ import (
 	"checkout/internal/wire"
 )
 
-// usd is the currency of the catalogue and of the carrier.
+// usd is the currency of the catalogue and of the shipping service.
 const usd = "USD"
 
 // Catalog is order.Catalog over the shop's product catalogue.

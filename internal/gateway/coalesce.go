@@ -26,10 +26,10 @@ func CoalesceCatalog(next order.Catalog, joined Joined) order.Catalog {
 	return &coalescedCatalog{next, newQuestions[string, order.Product](joined)}
 }
 
-// CoalesceExchange is an exchange that is asked for its currencies, and for the same amount in the same currency, once at
+// CoalesceCurrency is a Currency that is asked for its currencies, and for the same amount in the same currency, once at
 // a time. joined may be called by many goroutines.
-func CoalesceExchange(next order.Exchange, joined Joined) order.Exchange {
-	return &coalescedExchange{next, newQuestions[struct{}, []money.Currency](joined), newQuestions[conversion, money.Amount](joined)}
+func CoalesceCurrency(next order.Currency, joined Joined) order.Currency {
+	return &coalescedCurrency{next, newQuestions[struct{}, []money.Currency](joined), newQuestions[conversion, money.Amount](joined)}
 }
 
 type coalescedCatalog struct {
@@ -42,8 +42,8 @@ func (c *coalescedCatalog) Product(ctx context.Context, id string) (order.Produc
 	return c.products.ask(ctx, id, func() (order.Product, error) { return c.Catalog.Product(ctx, id) })
 }
 
-type coalescedExchange struct {
-	order.Exchange
+type coalescedCurrency struct {
+	order.Currency
 	supported   *questions[struct{}, []money.Currency]
 	conversions *questions[conversion, money.Amount]
 }
@@ -53,14 +53,14 @@ type conversion struct {
 	to     money.Currency
 }
 
-// Supported implements order.Exchange. Nobody may change the answer.
-func (e *coalescedExchange) Supported(ctx context.Context) ([]money.Currency, error) {
-	return e.supported.ask(ctx, struct{}{}, func() ([]money.Currency, error) { return e.Exchange.Supported(ctx) })
+// Supported implements order.Currency. Nobody may change the answer.
+func (e *coalescedCurrency) Supported(ctx context.Context) ([]money.Currency, error) {
+	return e.supported.ask(ctx, struct{}{}, func() ([]money.Currency, error) { return e.Currency.Supported(ctx) })
 }
 
-// Convert implements order.Exchange.
-func (e *coalescedExchange) Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error) {
-	return e.conversions.ask(ctx, conversion{amount, to}, func() (money.Amount, error) { return e.Exchange.Convert(ctx, amount, to) })
+// Convert implements order.Currency.
+func (e *coalescedCurrency) Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error) {
+	return e.conversions.ask(ctx, conversion{amount, to}, func() (money.Amount, error) { return e.Currency.Convert(ctx, amount, to) })
 }
 
 // questions are those that somebody is asking right now.

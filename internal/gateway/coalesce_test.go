@@ -239,7 +239,7 @@ func TestTheSameConversionIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := new(slowExchange)
-		exchange := CoalesceExchange(slow, nobody)
+		exchange := CoalesceCurrency(slow, nobody)
 		var all sync.WaitGroup
 		for i := range 9 {
 			all.Go(func() {

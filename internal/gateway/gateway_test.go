@@ -59,11 +59,11 @@ func TestNeighboursAreNotCalledThroughAProxy(t *testing.T) {
 	_, port, _ = net.SplitHostPort(server.Listener.Addr().String())
 	client := NewHTTP(1, nil, nil)
 	defer client.Close()
-	carrier, err := NewCarrier("0.0.0.0:"+port, client, patient)
+	shipping, err := NewShipping("0.0.0.0:"+port, client, patient)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := carrier.Ship(t.Context(), orderID, order.Address{}, nil); err != nil {
+	if _, err := shipping.Ship(t.Context(), orderID, order.Address{}, nil); err != nil {
 		t.Error(err)
 	}
 	if targets := asked(); len(targets) > 0 {

@@ -75,11 +75,11 @@ func TestReadsAreTriedThreeTimesAndWritesOnce(t *testing.T) {
 			return err
 		}, 3},
 		{"list currencies", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
-			_, err := NewExchange(conn, patient).Supported(ctx)
+			_, err := NewCurrency(conn, patient).Supported(ctx)
 			return err
 		}, 3},
 		{"convert", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
-			_, err := NewExchange(conn, patient).Convert(ctx, usd, "CAD")
+			_, err := NewCurrency(conn, patient).Convert(ctx, usd, "CAD")
 			return err
 		}, 3},
 		{"empty cart", func(ctx context.Context, conn grpc.ClientConnInterface, _ *Payment) error {
@@ -150,8 +150,8 @@ func TestReadsOfASilentNeighbourEndAtTheirDeadline(t *testing.T) {
 		}))
 		_, getCart := NewCart(conn, Timeouts{}).Lines(t.Context(), "ann")
 		_, getProduct := NewCatalog(conn, Timeouts{}).Product(t.Context(), "A")
-		_, list := NewExchange(conn, Timeouts{}).Supported(t.Context())
-		_, convert := NewExchange(conn, Timeouts{}).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
+		_, list := NewCurrency(conn, Timeouts{}).Supported(t.Context())
+		_, convert := NewCurrency(conn, Timeouts{}).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
 		for name, err := range map[string]error{
 			"get cart":        getCart,
 			"empty cart":      NewCart(conn, Timeouts{}).Empty(t.Context(), "ann"),

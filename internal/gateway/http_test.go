@@ -63,10 +63,10 @@ func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
 		t.Run(http.StatusText(code), func(t *testing.T) {
 			t.Parallel()
 			addr, _ := replying(t, code, "")
-			carrier := newCarrier(t, addr, patient)
-			_, quote := carrier.Quote(t.Context(), home, lines)
-			_, ship := carrier.Ship(t.Context(), orderID, home, lines)
-			for _, err := range []error{quote, ship, newMail(t, addr, patient).Confirm(t.Context(), placed(t))} {
+			shipping := newShipping(t, addr, patient)
+			_, quote := shipping.Quote(t.Context(), home, lines)
+			_, ship := shipping.Ship(t.Context(), orderID, home, lines)
+			for _, err := range []error{quote, ship, newEmail(t, addr, patient).Confirm(t.Context(), placed(t))} {
 				if certain != nil {
 					wantError(t, err, certain, "answered")
 				} else {
@@ -83,14 +83,14 @@ func TestEverySuccessStatusIsSuccess(t *testing.T) {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			t.Parallel()
 			addr, _ := replying(t, code, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":0},"tracking_id":"T-1"}`)
-			carrier := newCarrier(t, addr, patient)
-			if _, err := carrier.Quote(t.Context(), home, lines); err != nil {
+			shipping := newShipping(t, addr, patient)
+			if _, err := shipping.Quote(t.Context(), home, lines); err != nil {
 				t.Error(err)
 			}
-			if id, err := carrier.Ship(t.Context(), orderID, home, lines); id != "T-1" || err != nil {
+			if id, err := shipping.Ship(t.Context(), orderID, home, lines); id != "T-1" || err != nil {
 				t.Errorf("shipped as %q, %v", id, err)
 			}
-			if err := newMail(t, addr, patient).Confirm(t.Context(), placed(t)); err != nil {
+			if err := newEmail(t, addr, patient).Confirm(t.Context(), placed(t)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -100,7 +100,7 @@ func TestEverySuccessStatusIsSuccess(t *testing.T) {
 func TestConfirmationNeedsNoBody(t *testing.T) {
 	t.Parallel()
 	addr, _ := replying(t, http.StatusNoContent, "")
-	if err := newMail(t, addr, patient).Confirm(t.Context(), placed(t)); err != nil {
+	if err := newEmail(t, addr, patient).Confirm(t.Context(), placed(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -111,10 +111,10 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	addr := handling(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 	})
-	carrier := newCarrier(t, addr, patient)
-	_, err := carrier.Quote(t.Context(), home, lines)
+	shipping := newShipping(t, addr, patient)
+	_, err := shipping.Quote(t.Context(), home, lines)
 	wantPassing(t, err, "shipping: quote", "307")
-	_, err = carrier.Ship(t.Context(), orderID, home, lines)
+	_, err = shipping.Ship(t.Context(), orderID, home, lines)
 	wantPassing(t, err, "shipping: ship order", "307")
 	if len(requests) != 0 {
 		t.Error("the address went elsewhere")
@@ -133,14 +133,14 @@ func TestHugeAnswerKeepsMemoryFlat(t *testing.T) {
 			}
 		}
 	})
-	carrier, mail := newCarrier(t, addr, patient), newMail(t, addr, patient)
+	shipping, email := newShipping(t, addr, patient), newEmail(t, addr, patient)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := carrier.Quote(t.Context(), home, lines)
+	_, err := shipping.Quote(t.Context(), home, lines)
 	wantError(t, err, order.ErrImplausible)
-	_, err = carrier.Ship(t.Context(), orderID, home, lines)
+	_, err = shipping.Ship(t.Context(), orderID, home, lines)
 	wantPassing(t, err)
-	if err := mail.Confirm(t.Context(), placed(t)); err != nil {
+	if err := email.Confirm(t.Context(), placed(t)); err != nil {
 		t.Errorf("the confirmation was accepted, whatever came after the status: %v", err)
 	}
 	runtime.ReadMemStats(&after)
@@ -157,7 +157,7 @@ func TestEndlessHeaderIsAnError(t *testing.T) {
 	addr := handling(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X", strings.Repeat("x", 64<<10))
 	})
-	_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
+	_, err := newShipping(t, addr, patient).Ship(t.Context(), orderID, home, lines)
 	wantPassing(t, err, "shipping: ship order")
 }
 
@@ -171,28 +171,28 @@ func TestSilentNeighbourIsAnErrorAtTheDeadline(t *testing.T) {
 	})
 	t.Cleanup(func() { close(release) })
 	for name, addr := range map[string]string{"says nothing": silent(t), "stops in its answer": dripping} {
-		carrier := newCarrier(t, addr, soon)
-		_, quote := carrier.Quote(t.Context(), home, lines)
-		_, ship := carrier.Ship(t.Context(), orderID, home, lines)
+		shipping := newShipping(t, addr, soon)
+		_, quote := shipping.Quote(t.Context(), home, lines)
+		_, ship := shipping.Ship(t.Context(), orderID, home, lines)
 		for _, err := range []error{quote, ship} {
 			wantPassing(t, err, "shipping: ")
 			wantError(t, err, context.DeadlineExceeded)
 		}
 		if name == "says nothing" {
-			wantError(t, newMail(t, addr, soon).Confirm(t.Context(), placed(t)), context.DeadlineExceeded)
+			wantError(t, newEmail(t, addr, soon).Confirm(t.Context(), placed(t)), context.DeadlineExceeded)
 		}
 	}
 }
 
 func TestNeighbourThatCannotBeReachedHasShippedNothing(t *testing.T) {
 	t.Parallel()
-	_, err := newCarrier(t, nettest.Reserve(t), patient).Ship(t.Context(), orderID, home, lines)
+	_, err := newShipping(t, nettest.Reserve(t), patient).Ship(t.Context(), orderID, home, lines)
 	wantError(t, err, order.ErrUnsent, "shipping: ship order", "connection refused")
 
-	_, err = newCarrier(t, "https://"+silent(t), soon).Ship(t.Context(), orderID, home, lines) // says nothing when greeted
+	_, err = newShipping(t, "https://"+silent(t), soon).Ship(t.Context(), orderID, home, lines) // says nothing when greeted
 	wantError(t, err, order.ErrUnsent, "shipping: ship order")
 
-	_, err = newCarrier(t, "http://no-such-host.invalid", patient).Ship(t.Context(), orderID, home, lines)
+	_, err = newShipping(t, "http://no-such-host.invalid", patient).Ship(t.Context(), orderID, home, lines)
 	wantError(t, err, order.ErrUnsent, "shipping: ship order")
 }
 
@@ -205,16 +205,16 @@ func TestCallThatGetsNoConnectionHasShippedNothing(t *testing.T) {
 		close(arrived)
 		<-release
 	})
-	carrier, err := NewCarrier(addr, h, patient)
+	shipping, err := NewShipping(addr, h, patient)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var first sync.WaitGroup
-	first.Go(func() { _, _ = carrier.Ship(t.Context(), orderID, home, lines) })
+	first.Go(func() { _, _ = shipping.Ship(t.Context(), orderID, home, lines) })
 	<-arrived
 	ctx, cancel := context.WithTimeout(t.Context(), soon.Ship)
 	defer cancel()
-	_, err = carrier.Ship(ctx, orderID, home, lines)
+	_, err = shipping.Ship(ctx, orderID, home, lines)
 	wantError(t, err, order.ErrUnsent, "shipping: ship order")
 	close(release)
 	first.Wait()
@@ -245,7 +245,7 @@ func TestConnectionThatIsCutMayHaveShipped(t *testing.T) {
 				_, _ = io.WriteString(conn, answer)
 				_ = conn.Close()
 			})
-			_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
+			_, err := newShipping(t, addr, patient).Ship(t.Context(), orderID, home, lines)
 			wantPassing(t, err, "shipping: ship order")
 		})
 	}
@@ -296,9 +296,9 @@ func faithless(t *testing.T, answer string) (addr string, count func(path string
 func TestQuestionOnAConnectionThatBreaksIsAskedAgainAndAnOrderIsNot(t *testing.T) {
 	t.Parallel()
 	addr, count := faithless(t, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":0},"tracking_id":"X"}`)
-	carrier := newCarrier(t, addr, patient)
+	shipping := newShipping(t, addr, patient)
 	for range 2 {
-		if _, err := carrier.Quote(t.Context(), home, lines); err != nil {
+		if _, err := shipping.Quote(t.Context(), home, lines); err != nil {
 			t.Error(err)
 		}
 	}
@@ -306,7 +306,7 @@ func TestQuestionOnAConnectionThatBreaksIsAskedAgainAndAnOrderIsNot(t *testing.T
 		t.Errorf("quotes asked for: %d, want 3", got)
 	}
 	// The connection of the last quote has one request left, which it does not answer.
-	_, err := carrier.Ship(t.Context(), orderID, home, lines)
+	_, err := shipping.Ship(t.Context(), orderID, home, lines)
 	wantPassing(t, err, "shipping: ship order")
 	if got := count("/ship-order"); got != 1 {
 		t.Errorf("shipments ordered: %d, want 1", got)
@@ -326,11 +326,11 @@ func TestConnectionsAreUsedAgainAndBounded(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	mail := newMail(t, server.URL, patient)
+	email := newEmail(t, server.URL, patient)
 	var calls sync.WaitGroup
 	for range 64 {
 		calls.Go(func() {
-			if err := mail.Confirm(t.Context(), placed(t)); err != nil {
+			if err := email.Confirm(t.Context(), placed(t)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -350,11 +350,11 @@ func TestTelemetryMayWrapTheTransport(t *testing.T) {
 		return &wrapped
 	})
 	t.Cleanup(h.Close)
-	mail, err := NewMail(addr, h, patient)
+	email, err := NewEmail(addr, h, patient)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := mail.Confirm(t.Context(), placed(t)); err != nil {
+	if err := email.Confirm(t.Context(), placed(t)); err != nil {
 		t.Fatal(err)
 	}
 	if wrapped.calls != 1 {
@@ -381,15 +381,15 @@ func TestAddressMayBeAHostOrAURL(t *testing.T) {
 		"https://shop.example/base": "https://shop.example/base/get-quote",
 		"[::1]:50050":               "http://[::1]:50050/get-quote",
 	} {
-		if got := newCarrier(t, addr, Timeouts{}).quote; got != want {
+		if got := newShipping(t, addr, Timeouts{}).quote; got != want {
 			t.Errorf("quotes of %q are asked at %q, want %q", addr, got, want)
 		}
 	}
 	for _, addr := range []string{"", "http://", "ftp://shipping", "http://user:pass@shipping", "http://a b", "shipping?x=1"} {
-		if _, err := NewCarrier(addr, nil, Timeouts{}); err == nil {
+		if _, err := NewShipping(addr, nil, Timeouts{}); err == nil {
 			t.Errorf("%q is taken for an address", addr)
 		}
-		_, err := NewMail(addr, nil, Timeouts{})
+		_, err := NewEmail(addr, nil, Timeouts{})
 		wantError(t, err, nil, "email: ")
 		if strings.Contains(err.Error(), "pass@") {
 			t.Errorf("the password leaks: %q", err)

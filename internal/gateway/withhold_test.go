@@ -164,7 +164,7 @@ func TestACardInTheWordsOfAnyNeighbourIsMasked(t *testing.T) {
 	_, err := catalogOf(t, nil, status.Error(codes.Internal, "no "+visaNumber)).Product(t.Context(), "A")
 	wantError(t, err, nil, "no ****-****-****-****")
 	addr, _ := replying(t, http.StatusOK, `{"cost_usd":{"currency_code":"USD","units":1,"nanos":4432801561520454}}`)
-	_, err = newCarrier(t, addr, patient).Quote(t.Context(), order.Address{}, nil)
+	_, err = newShipping(t, addr, patient).Quote(t.Context(), order.Address{}, nil)
 	wantError(t, err, order.ErrImplausible, "****************")
 }
 

@@ -184,12 +184,12 @@ func TestTheDigitsOfAllScriptsAreRead(t *testing.T) {
 
 // labeller is a carrier that calls every parcel by the same tracking id.
 type labeller struct {
-	Carrier
+	Shipping
 	label string
 }
 
 func (l labeller) Ship(ctx context.Context, id ID, to Address, lines []Line) (string, error) {
-	_, err := l.Carrier.Ship(ctx, id, to, lines)
+	_, err := l.Shipping.Ship(ctx, id, to, lines)
 	return l.label, err
 }
 
@@ -202,7 +202,7 @@ func TestATrackingIDThatRepeatsTheCardIsNotRecorded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
 				p := s.open(t)
-				p.Carrier = labeller{p.Carrier, label}
+				p.Shipping = labeller{p.Shipping, label}
 				_, _ = p.Place(t.Context(), request())
 				synctest.Wait()
 				o := s.the(t)

@@ -61,7 +61,7 @@ func (f *flight) deliver(ctx context.Context) error {
 	pending := 0
 	for _, d := range []delivery{
 		{is: CartSettled, step: StepEmptyCart, do: f.settleCart},
-		{is: EmailSent, step: StepEmail, do: f.Mail.Confirm},
+		{is: EmailSent, step: StepEmail, do: f.Email.Confirm},
 		{is: EventPublished, step: StepPublish, do: f.publish},
 	} {
 		if o.pending().Has(d.is) {
@@ -129,7 +129,7 @@ func (o *Order) undelivered() string {
 			continue
 		}
 		part := string(d.step)
-		for _, e := range slices.Backward(o.Story) {
+		for _, e := range slices.Backward(o.History) {
 			if e.Step == d.step {
 				part += ": " + e.Problem
 				break

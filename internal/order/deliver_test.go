@@ -91,7 +91,7 @@ func TestACartThatCannotBeEmptiedDoesNotMakeAnOrderUndelivered(t *testing.T) {
 func TestAnOperatorDecidesAboutWhatCouldNotBeDelivered(t *testing.T) {
 	skip := func(d Delivery) func(*Placer, ID) (*Order, error) {
 		return func(p *Placer, id ID) (*Order, error) {
-			return p.Resolve(p.life, id, Resolution{Verdict: SkipDeliveries, Skip: d}, Note{By: "grace", Why: "told her by phone"})
+			return p.Resolve(p.life, id, Resolution{Kind: SkipDeliveries, Skip: d, By: "grace", Why: "told her by phone"})
 		}
 	}
 	for name, test := range map[string]struct {
@@ -158,7 +158,7 @@ func TestTheHistoryNamesWhatCouldNotBeDelivered(t *testing.T) {
 		}
 		p.flights.Wait()
 		var lines []string
-		for _, e := range s.the(t).Story {
+		for _, e := range s.the(t).History {
 			lines = append(lines, fmt.Sprint(e.State, " ", e.Step, " ", e.Problem))
 		}
 		want := "placed email " + errNoMailbox.Error() + "\nundelivered  email: " + errNoMailbox.Error()

@@ -39,9 +39,9 @@ type flight struct {
 	failure  error
 	alone    atomic.Bool // the caller has gone without it
 
-	held       time.Time // when the order's lease began: it is this run's until the lease is over
-	reserved   bool      // the latest of order.ShipAttempts is on record and was not made: it is this run's to make
-	unrecorded *Event    // what has happened to the order and could not be recorded in time
+	held       time.Time     // when the order's lease began: it is this run's until the lease is over
+	reserved   bool          // the latest of order.ShipAttempts is on record and was not made: it is this run's to make
+	unrecorded *HistoryEntry // what has happened to the order and could not be recorded in time
 }
 
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
@@ -123,7 +123,7 @@ func (f *flight) report(ctx context.Context, err error) {
 func (f *flight) forward(ctx context.Context) error {
 	for {
 		if f.rests(f.order.State) { // since it was left it cannot be taken further any more
-			return f.save(ctx, f.order.State, AtRest)
+			return f.save(ctx, f.order.State, UntilResolved)
 		}
 		var step func(context.Context) error
 		switch f.order.State {
@@ -174,7 +174,7 @@ func (f *flight) charge(ctx context.Context) error {
 	}
 	o.TransactionID = transaction
 	if err := f.record(ctx, Charged, ""); err != nil { // nothing may follow that a crash would forget
-		f.unrecorded = &Event{State: Charged, Problem: "its receipt could not be recorded before"}
+		f.unrecorded = &HistoryEntry{State: Charged, Problem: "its receipt could not be recorded before"}
 		switch {
 		case f.testify(ctx):
 		case f.recorded.Load().State != Charging:
@@ -192,7 +192,7 @@ func (f *flight) charge(ctx context.Context) error {
 // refuse records that no money moved. Should that fail, and this process end, the order will be in doubt: safe.
 func (f *flight) refuse(ctx context.Context, to State, kind Kind, cause error) error {
 	if err := f.record(ctx, to, brief(cause)); err != nil {
-		f.unrecorded = &Event{State: to, Problem: brief(cause)}
+		f.unrecorded = &HistoryEntry{State: to, Problem: brief(cause)}
 		f.report(ctx, err)
 	}
 	return &Error{Kind: kind, Step: StepCharge, OrderID: f.order.ID, Err: cause}
@@ -260,7 +260,7 @@ func (f *flight) recordFor(ctx context.Context, to State, reason string, hold ti
 	before := *f.order
 	o := f.order
 	o.State, o.Reason, o.Changed, o.Attempts = to, reason, time.Now(), 0
-	o.tell(Event{At: o.Changed, State: to, Problem: reason})
+	o.tell(HistoryEntry{At: o.Changed, State: to, Problem: reason})
 	ships := to == Charged && f.ShipAttempts > 0
 	if ships {
 		o.ShipAttempts++
@@ -286,7 +286,7 @@ func (p *Placer) hold(s State) time.Duration {
 	case s.Final():
 		return retention
 	case p.rests(s):
-		return AtRest
+		return UntilResolved
 	}
 	return lease
 }

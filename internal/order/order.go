@@ -52,16 +52,16 @@ type Address struct {
 }
 
 // Email is a customer's address. It goes into the record and to the e-mail service, never into a log or a trace.
-type Email string
+type EmailAddress string
 
 // String hides the address from whoever prints it.
-func (Email) String() string { return "***" }
+func (EmailAddress) String() string { return "***" }
 
 // Format hides the address from every verb of package fmt.
-func (Email) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
+func (EmailAddress) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
 // LogValue hides the address from logs.
-func (Email) LogValue() slog.Value { return slog.StringValue("***") }
+func (EmailAddress) LogValue() slog.Value { return slog.StringValue("***") }
 
 // Order is an order as it is recorded. It has no field for a card, on purpose.
 type Order struct {
@@ -72,7 +72,7 @@ type Order struct {
 	UserID   string
 	Key      string // the caller's idempotency key; empty when there was none, or it is free for another try
 	Currency money.Currency
-	Email    Email
+	Email    EmailAddress
 	Address  Address
 	Items    []Item
 	Shipping money.Amount // the quote that is charged
@@ -86,7 +86,7 @@ type Order struct {
 	Skipped       Delivery // deliveries that an operator has decided to do without
 	Reason        string   // why the order is where it is, if that is not plain; it holds no card and no address
 	Attempts      int      // failed tries since the last change of state
-	Story         []Event
+	History       []HistoryEntry
 
 	Created time.Time
 	Changed time.Time         // when it came into its state

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// World is what a Placer needs of it.
-type World struct {
-	Pricer  Pricer
-	Store   Store
-	Payment Payment
-	Ledger  Ledger // nil when the payment service cannot be asked, and does not honour keys
-	Carrier Carrier
+// Dependencies are what a Placer works with.
+type Dependencies struct {
+	Pricer   Pricer
+	Store    Store
+	Payment  Payment
+	Ledger   Ledger // nil when the payment service cannot be asked, and does not honour keys
+	Shipping Shipping
 	// ShipAttempts is how many attempts to ship an order may each have made a parcel, at most. 0: the carrier honours keys, so
 	// that an order is one parcel however often it is sent.
 	ShipAttempts int
 	Cart         Cart
-	Mail         Mail
+	Email        Email
 	Events       Events // nil when the shop has no broker: then no event is owed
 	Admission    Admission
 	Customers    Customers // nil: everybody may ask for anything
@@ -41,7 +41,7 @@ type World struct {
 
 // Placer places orders, and sees them through.
 type Placer struct {
-	World
+	Dependencies
 	turns      turns
 	charges    pace
 	deliveries chan struct{} // a place for each order that makes its deliveries right after its answer
@@ -56,11 +56,11 @@ type Placer struct {
 // closeTime is how long the record may take for the orders that are cut off when the service ends.
 const closeTime = 2 * time.Second
 
-// defaultBackground is World.Background where that is not set.
+// defaultBackground is Dependencies.Background where that is not set.
 const defaultBackground = 128
 
 // NewPlacer makes a Placer. Close it.
-func NewPlacer(w World) *Placer {
+func NewPlacer(w Dependencies) *Placer {
 	if w.Random == nil {
 		w.Random = rand.Int64N
 	}
@@ -70,7 +70,7 @@ func NewPlacer(w World) *Placer {
 	if w.Background <= 0 {
 		w.Background = defaultBackground
 	}
-	p := &Placer{World: w, deliveries: make(chan struct{}, w.Background)}
+	p := &Placer{Dependencies: w, deliveries: make(chan struct{}, w.Background)}
 	p.Payment = pacedPayment{w.Payment, &p.charges}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.recording, p.stopRecording = context.WithCancel(context.Background())
@@ -161,7 +161,7 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 		return nil, nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
 	}
 	o.Key = req.Key
-	o.tell(Event{At: o.Created, State: o.State})
+	o.tell(HistoryEntry{At: o.Created, State: o.State})
 	rival, err = p.Store.Open(ctx, o, lease, asked, "")
 	if rival != nil && rival.givesWay(o, req) {
 		rival, err = p.Store.Open(ctx, o, lease, asked, rival.ID)
@@ -205,7 +205,7 @@ func (p *Placer) abandon(ctx context.Context, o *Order, failure error, release f
 		f.report(ctx, guard(func() error {
 			const why = "never charged: it could not be recorded in time"
 			if f.record(ctx, Cancelled, why) != nil {
-				f.unrecorded = &Event{State: Cancelled, Problem: why}
+				f.unrecorded = &HistoryEntry{State: Cancelled, Problem: why}
 			}
 			f.testify(ctx)
 			return nil

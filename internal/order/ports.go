@@ -26,7 +26,7 @@ type Catalog interface {
 }
 
 // Exchange converts money.
-type Exchange interface {
+type Currency interface {
 	// Supported are the currencies that the exchange says it knows: none when it has no list.
 	Supported(ctx context.Context) ([]money.Currency, error)
 	// Convert returns ErrImplausible for an answer that is no amount of the currency asked for, and ErrRefused when it
@@ -35,7 +35,7 @@ type Exchange interface {
 }
 
 // Carrier prices and ships parcels.
-type Carrier interface {
+type Shipping interface {
 	// Quote is the price of shipping the lines, in US dollars. It returns ErrRefused when they cannot be shipped there.
 	Quote(ctx context.Context, to Address, lines []Line) (money.Amount, error)
 	// Ship sends the parcel of an order and returns its tracking id. ErrRefused and ErrUnsent say for certain that no parcel
@@ -51,7 +51,7 @@ type Payment interface {
 }
 
 // Mail writes to customers.
-type Mail interface {
+type Email interface {
 	// Confirm tells the customer that the order is on its way. It returns ErrRefused when asking again is vain.
 	Confirm(ctx context.Context, o *Order) error
 }
@@ -111,7 +111,7 @@ type Store interface {
 }
 
 // AtRest is how long an order is held that nobody shall take up by themselves: it waits for a person.
-const AtRest time.Duration = math.MaxInt64
+const UntilResolved time.Duration = math.MaxInt64
 
 // Pricer is the read phase: it turns a request into an order that could be charged. Nothing moves.
 type Pricer interface {

@@ -43,8 +43,8 @@ type Pricing struct {
 
 	cart     Cart
 	catalog  Catalog
-	exchange Exchange
-	carrier  Carrier
+	exchange Currency
+	carrier  Shipping
 	limits   Limits
 	products bulkhead
 	rates    bulkhead
@@ -56,7 +56,7 @@ type Pricing struct {
 }
 
 // NewPricing makes a Pricing that asks these neighbours. Close it.
-func NewPricing(cart Cart, catalog Catalog, exchange Exchange, carrier Carrier, limits Limits) *Pricing {
+func NewPricing(cart Cart, catalog Catalog, exchange Currency, carrier Shipping, limits Limits) *Pricing {
 	p := &Pricing{
 		cart: cart, catalog: catalog, exchange: exchange, carrier: carrier, limits: limits,
 		ReadTimeout: 2 * time.Second,

@@ -73,7 +73,7 @@ func (p *Placer) resume(o *Order) error {
 	f := &flight{Placer: p, order: o, held: time.Now().Round(0)}
 	f.snapshot()
 	if o.Attempts == 0 {
-		o.tell(Event{At: time.Now(), State: o.State, Problem: "taken up", By: "recovery"})
+		o.tell(HistoryEntry{At: time.Now(), State: o.State, Problem: "taken up", By: "recovery"})
 	}
 	ctx, ended := p.Resumed(p.life, o)
 	err := guard(func() error {

@@ -141,7 +141,7 @@ func TestRecoveryLeavesALaterCartAlone(t *testing.T) {
 func TestBackOffGrowsAndIsBounded(t *testing.T) {
 	for attempts, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 4: 8 * time.Second, 6: 32 * time.Second, 1000: 32 * time.Second} {
 		for range 100 {
-			if d := NewPlacer(World{}).backoff(attempts); d < want*3/4 || d > want*5/4 {
+			if d := NewPlacer(Dependencies{}).backoff(attempts); d < want*3/4 || d > want*5/4 {
 				t.Errorf("backoff(%d) = %v, want %v give or take a quarter", attempts, d, want)
 			}
 		}

@@ -17,7 +17,7 @@ type Request struct {
 	Key      string // idempotency key: what asks for the same order has the same; may be empty
 	Currency money.Currency
 	Address  Address
-	Email    Email
+	Email    EmailAddress
 	Card     Card
 	Trace    map[string]string // W3C trace context and baggage, kept with the order
 }
@@ -38,7 +38,7 @@ func (r Request) normalized() Request {
 	for _, field := range []*string{&r.Address.Street, &r.Address.City, &r.Address.State, &r.Address.Country, &r.Address.ZipCode} {
 		*field = oneLine(*field)
 	}
-	r.Email = Email(strings.TrimSpace(string(r.Email)))
+	r.Email = EmailAddress(strings.TrimSpace(string(r.Email)))
 	return r
 }
 
@@ -85,7 +85,7 @@ func (r *Request) Validate(now time.Time) error {
 
 // deliverable tells whether a mail library takes the address: one alone, without a name or a comment (RFC 5322, addr-spec;
 // RFC 6532 for letters beyond ASCII). After the charge it would be too late to learn that it does not.
-func (e Email) deliverable() bool {
+func (e EmailAddress) deliverable() bool {
 	parsed, err := mail.ParseAddress(string(e))
 	if err != nil {
 		return false

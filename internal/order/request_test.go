@@ -90,7 +90,7 @@ func TestOnlyAnAddressThatAMailLibraryTakesIsAccepted(t *testing.T) {
 		"ada@x.com\nBcc: all@x.com":    false,
 	} {
 		req := request()
-		req.Email = Email(address)
+		req.Email = EmailAddress(address)
 		if err := req.Validate(time.Now()); (err == nil) != want {
 			t.Errorf("%q is accepted: %v, want %v", address, err == nil, want)
 		}
@@ -101,7 +101,7 @@ func FuzzRequestValidate(f *testing.F) {
 	f.Add("ada", "1 Main", "ada@example.com", "4432-8015-6152-0454", int32(672), int32(2039), int32(1))
 	f.Add("", "\x00", "@", "0000 0000 0000", int32(-1), int32(0), int32(13))
 	f.Fuzz(func(t *testing.T, user, street, email, number string, cvv, year, month int32) {
-		req := Request{UserID: user, Currency: "USD", Address: Address{Street: street}, Email: Email(email), Card: NewCard(number, cvv, year, month)}
+		req := Request{UserID: user, Currency: "USD", Address: Address{Street: street}, Email: EmailAddress(email), Card: NewCard(number, cvv, year, month)}
 		err := req.Validate(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC))
 		if err == nil {
 			return
@@ -138,7 +138,7 @@ func TestTheCardsNumberIsRefusedInEveryOtherField(t *testing.T) {
 		for field, put := range map[string]func(*Request){
 			"user_id":                func(r *Request) { r.UserID = spelt },
 			"idempotency-key":        func(r *Request) { r.Key = spelt },
-			"email":                  func(r *Request) { r.Email = Email(`"card ` + spelt + `"@example.com`) },
+			"email":                  func(r *Request) { r.Email = EmailAddress(`"card ` + spelt + `"@example.com`) },
 			"address.street_address": func(r *Request) { r.Address.Street = spelt },
 			"address.zip_code":       func(r *Request) { r.Address.ZipCode = spelt },
 		} {

@@ -7,85 +7,114 @@ import (
 	"time"
 )
 
-// What people do about orders that wait for them.
-
-// Note is who had something done to an order, and why. It becomes part of the order's story.
-type Note struct {
-	By, Why string
-}
-
-// Verdict is what an operator has found out about an order, or has decided.
-type Verdict string
+// ResolutionKind is what an operator has found out about an order, or has decided.
+type ResolutionKind string
 
 const (
+	// Retry: the order goes on from where it stopped. A paid order is shipped again: the operator vouches that it was not
+	// shipped before.
+	Retry ResolutionKind = "retry"
 	// Paid: the money was taken, and is kept. The order is shipped.
-	Paid Verdict = "paid"
+	Paid ResolutionKind = "paid"
 	// NotPaid: no money was taken, and none will be. The order is cancelled.
-	NotPaid Verdict = "not paid"
+	NotPaid ResolutionKind = "not paid"
 	// PaidBack: the money was taken, and given back. The order is over.
-	PaidBack Verdict = "paid back"
+	PaidBack ResolutionKind = "paid back"
 	// Shipped: a paid order, of which nobody knew whether it was shipped, was. The e-mail and the event follow.
-	Shipped Verdict = "shipped"
+	Shipped ResolutionKind = "shipped"
 	// SkipDeliveries: deliveries that could not be made are not made. The order is complete without them.
-	SkipDeliveries Verdict = "skip"
+	SkipDeliveries ResolutionKind = "skip"
 )
 
-// Resolution is a verdict, and what belongs to it.
+// Resolution is what an operator does about an order that requires one. It becomes part of the order's history.
 type Resolution struct {
-	Verdict       Verdict
+	Kind          ResolutionKind
 	TransactionID string   // with Paid: the receipt, where there is none on record
 	TrackingID    string   // with Shipped: of the parcel
 	Skip          Delivery // with SkipDeliveries: some of the order's undeliverable ones
+	By, Why       string   // who has decided, and for which reason
 }
 
-// Retry resumes an order that waits for an operator, from where it stopped. A paid order is shipped again: the operator
-// vouches that it was not shipped before. It returns the order as it is then, or ErrNotFound, ErrFenced when the order does
-// not wait for an operator, or ErrRefused when it cannot go on without a resolution.
-func (p *Placer) Retry(ctx context.Context, id ID, note Note) (*Order, error) {
-	return p.settle(ctx, id, note, func(o *Order) (State, error) {
-		switch undone := o.undone(); {
-		case o.State == Undelivered:
-			o.Undeliverable = 0
-			return Placed, nil
-		case undone && p.Ledger != nil:
-			return Refunding, nil
-		case undone:
-			return 0, fmt.Errorf("%w: it is to be paid back, which the payment service cannot do by itself", ErrRefused)
-		case o.TransactionID != "":
-			o.ShipAttempts = 0
-			return Charged, nil
-		case p.Ledger != nil:
-			return InDoubt, nil
-		}
-		return 0, fmt.Errorf("%w: nobody knows whether it was paid", ErrRefused)
-	})
+// Resolve records what an operator has found out about an order that requires one, or has decided. It returns the order as
+// it is then, or ErrNotFound, ErrFenced when the order does not require an operator, or ErrRefused when the resolution
+// contradicts what is on record. Recovery takes the order further.
+func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution) (*Order, error) {
+	o, err := p.Store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	switch o.State {
+	case InDoubt, Refunding, Parked, Undelivered: // whether it is held for an operator, too, is for the record to say
+	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
+		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
+	}
+	if _, err := p.resolved(o, r); err != nil { // before it is taken over: what is not done shall leave no trace
+		return nil, err
+	}
+	if o, err = p.Store.Take(ctx, id); err != nil {
+		return nil, err
+	}
+	to, err := p.resolved(o, r)
+	if err != nil {
+		return nil, err
+	}
+	from := o.State
+	o.State, o.Reason, o.Changed, o.Attempts = to, r.Why, time.Now(), 0
+	o.tell(HistoryEntry{At: o.Changed, State: to, Problem: r.Why, By: r.By})
+	if to == Cancelled {
+		o.Key = ""
+	}
+	hold := p.hold(to)
+	if to.Queue() != 0 {
+		hold = 0 // for recovery to take up at once
+	}
+	return o, p.Store.Save(ctx, o, from, hold)
 }
 
-// Resolve records what an operator has found out about an order that waits for one, or has decided. It returns the order as
-// it is then, or ErrNotFound, ErrFenced when the order does not wait for an operator, or ErrRefused when the resolution
-// contradicts what is on record.
-func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution, note Note) (*Order, error) {
-	return p.settle(ctx, id, note, func(o *Order) (State, error) {
-		if (r.Verdict == SkipDeliveries) != (o.State == Undelivered) {
-			return 0, fmt.Errorf("%w: it is %s", ErrRefused, o.State)
+// resolved makes o what the resolution says that it is, and returns its new state.
+func (p *Placer) resolved(o *Order, r Resolution) (State, error) {
+	if r.Kind == Retry {
+		return p.retried(o)
+	}
+	if (r.Kind == SkipDeliveries) != (o.State == Undelivered) {
+		return 0, fmt.Errorf("%w: it is %s", ErrRefused, o.State)
+	}
+	switch r.Kind {
+	case Paid:
+		return o.paid(r.TransactionID)
+	case NotPaid:
+		if o.TransactionID != "" {
+			return 0, fmt.Errorf("%w: it was paid, by transaction %s", ErrRefused, o.TransactionID)
 		}
-		switch r.Verdict {
-		case Paid:
-			return o.paid(r.TransactionID)
-		case NotPaid:
-			if o.TransactionID != "" {
-				return 0, fmt.Errorf("%w: it was paid, by transaction %s", ErrRefused, o.TransactionID)
-			}
-			return Cancelled, nil
-		case PaidBack:
-			return Refunded, nil
-		case Shipped:
-			return o.shipped(r.TrackingID)
-		case SkipDeliveries:
-			return o.skip(r.Skip)
-		}
-		return 0, fmt.Errorf("%w: no such verdict: %q", ErrRefused, r.Verdict)
-	})
+		return Cancelled, nil
+	case PaidBack:
+		return Refunded, nil
+	case Shipped:
+		return o.shipped(r.TrackingID)
+	case SkipDeliveries:
+		return o.skip(r.Skip)
+	case Retry: // see above
+	}
+	return 0, fmt.Errorf("%w: unknown resolution %q", ErrRefused, r.Kind)
+}
+
+// retried makes o one that goes on from where it stopped.
+func (p *Placer) retried(o *Order) (State, error) {
+	switch undone := o.undone(); {
+	case o.State == Undelivered:
+		o.Undeliverable = 0
+		return Placed, nil
+	case undone && p.Ledger != nil:
+		return Refunding, nil
+	case undone:
+		return 0, fmt.Errorf("%w: it is to be paid back, which the payment service cannot do by itself", ErrRefused)
+	case o.TransactionID != "":
+		o.ShipAttempts = 0
+		return Charged, nil
+	case p.Ledger != nil:
+		return InDoubt, nil
+	}
+	return 0, fmt.Errorf("%w: nobody knows whether it was paid", ErrRefused)
 }
 
 // paid makes o one that was paid by the transaction.
@@ -134,46 +163,12 @@ func (o *Order) skip(deliveries Delivery) (State, error) {
 
 // undone tells whether the charge's reversal was ever asked for: it may land at any time, so the order must not be shipped.
 func (o *Order) undone() bool {
-	for _, e := range slices.Backward(o.Story) {
+	for _, e := range slices.Backward(o.History) {
 		if e.State != Parked {
 			return e.State == Refunding
 		}
 	}
 	return o.State == Refunding
-}
-
-// settle takes over an order that rests and records the state that decide finds for it. From there on it is recovery's.
-func (p *Placer) settle(ctx context.Context, id ID, note Note, decide func(*Order) (State, error)) (*Order, error) {
-	o, err := p.Store.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	switch o.State {
-	case InDoubt, Refunding, Parked, Undelivered: // whether it rests, too, is for the record to say
-	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
-		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
-	}
-	if _, err := decide(o); err != nil { // before it is taken over: what is not done shall leave no trace
-		return nil, err
-	}
-	if o, err = p.Store.Take(ctx, id); err != nil {
-		return nil, err
-	}
-	to, err := decide(o)
-	if err != nil {
-		return nil, err
-	}
-	from := o.State
-	o.State, o.Reason, o.Changed, o.Attempts = to, note.Why, time.Now(), 0
-	o.tell(Event{At: o.Changed, State: to, Problem: note.Why, By: note.By})
-	if to == Cancelled {
-		o.Key = ""
-	}
-	hold := p.hold(to)
-	if to.Queue() != 0 {
-		hold = 0 // for recovery to take up at once
-	}
-	return o, p.Store.Save(ctx, o, from, hold)
 }
 
 // rests tells whether an order that comes into this state waits for a person, because nothing here can take it further. One

@@ -45,8 +45,8 @@ func TestAPersonResolvesAnOrder(t *testing.T) {
 				if !errors.Is(err, test.refused) {
 					t.Errorf("%v, want %v", err, test.refused)
 				}
-				if err == nil && o.Story[len(o.Story)-1].By != "grace" {
-					t.Errorf("the story is %v, want it to end with who did it", o.Story)
+				if err == nil && o.History[len(o.History)-1].By != "grace" {
+					t.Errorf("the story is %v, want it to end with who did it", o.History)
 				}
 				recovering(t, p, time.Minute)
 				if got := s.the(t); got.State != test.state || s.parcels[id] != test.wantParcels {
@@ -57,14 +57,14 @@ func TestAPersonResolvesAnOrder(t *testing.T) {
 	}
 }
 
-func resolve(v Verdict, tx string) func(*Placer, ID) (*Order, error) {
+func resolve(v ResolutionKind, tx string) func(*Placer, ID) (*Order, error) {
 	return func(p *Placer, id ID) (*Order, error) {
-		return p.Resolve(p.life, id, Resolution{Verdict: v, TransactionID: tx}, Note{By: "grace", Why: "asked the bank"})
+		return p.Resolve(p.life, id, Resolution{Kind: v, TransactionID: tx, By: "grace", Why: "asked the bank"})
 	}
 }
 
 func (p *Placer) retry(id ID) (*Order, error) {
-	return p.Retry(p.life, id, Note{By: "grace", Why: "the carrier is back"})
+	return p.Resolve(p.life, id, Resolution{Kind: Retry, By: "grace", Why: "the carrier is back"})
 }
 
 func TestAResolutionThatIsInterruptedLeavesTheOrderToBeResolved(t *testing.T) {
@@ -202,8 +202,8 @@ func TestWhatIsOwedForLongerThanADayWaitsForAPerson(t *testing.T) {
 				if got.State != Parked || got.Reason == "" {
 					t.Fatalf("a day later the order is %v (%q), want parked, and why", got.State, got.Reason)
 				}
-				if len(got.Story) > storyLength || got.Story[0].State != Charging {
-					t.Errorf("its story has %d lines from %v on, want at most %d from the beginning", len(got.Story), got.Story[0], storyLength)
+				if len(got.History) > storyLength || got.History[0].State != Charging {
+					t.Errorf("its story has %d lines from %v on, want at most %d from the beginning", len(got.History), got.History[0], storyLength)
 				}
 				synctest.Wait()
 				s.before = nil
@@ -229,7 +229,7 @@ func TestAnOrderTellsItsStory(t *testing.T) {
 		}
 		recovering(t, p, time.Minute)
 		var got []string
-		for _, e := range s.the(t).Story {
+		for _, e := range s.the(t).History {
 			got = append(got, fmt.Sprintf("%s %s %s ×%d", e.State, e.Step, e.Problem, max(e.Times, 1)))
 		}
 		want := []string{

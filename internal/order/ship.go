@@ -21,7 +21,7 @@ func (f *flight) ship(ctx context.Context) error {
 		if time.Since(f.held) > recordTime+stepTime { // we may have slept, and the order have been taken over
 			return f.postpone(ctx, StepShip, errors.New("too late to ship"))
 		}
-		tracking, err := f.Carrier.Ship(ctx, o.ID, o.Address, o.Lines())
+		tracking, err := f.Shipping.Ship(ctx, o.ID, o.Address, o.Lines())
 		switch {
 		case err == nil && f.number.IsIn(tracking):
 			f.reserved = false
@@ -77,7 +77,7 @@ func (f *flight) shipped(ctx context.Context) error {
 	f.reserved = false
 	err := f.record(ctx, Placed, "")
 	if err != nil {
-		f.unrecorded = &Event{State: Placed}
+		f.unrecorded = &HistoryEntry{State: Placed}
 	}
 	return err
 }

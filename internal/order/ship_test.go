@@ -221,13 +221,13 @@ func TestAnOperatorSaysWhatBecameOfTheShipment(t *testing.T) {
 		state      State // a minute later
 		parcels    int
 	}{
-		"shipped":                       {Resolution{Verdict: Shipped, TrackingID: "T-1"}, false, Completed, 1},
-		"shipped, and no tracking id":   {Resolution{Verdict: Shipped}, true, Parked, 1},
-		"ship again":                    {Resolution{}, false, Completed, 2},
-		"refunded":                      {Resolution{Verdict: PaidBack}, false, Refunded, 1},
-		"paid, which nobody has denied": {Resolution{Verdict: Paid}, true, Parked, 1},
-		"not paid":                      {Resolution{Verdict: NotPaid}, true, Parked, 1},
-		"skip the e-mail":               {Resolution{Verdict: SkipDeliveries, Skip: EmailSent}, true, Parked, 1},
+		"shipped":                       {Resolution{Kind: Shipped, TrackingID: "T-1"}, false, Completed, 1},
+		"shipped, and no tracking id":   {Resolution{Kind: Shipped}, true, Parked, 1},
+		"ship again":                    {Resolution{Kind: Retry}, false, Completed, 2},
+		"refunded":                      {Resolution{Kind: PaidBack}, false, Refunded, 1},
+		"paid, which nobody has denied": {Resolution{Kind: Paid}, true, Parked, 1},
+		"not paid":                      {Resolution{Kind: NotPaid}, true, Parked, 1},
+		"skip the e-mail":               {Resolution{Kind: SkipDeliveries, Skip: EmailSent}, true, Parked, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -241,11 +241,7 @@ func TestAnOperatorSaysWhatBecameOfTheShipment(t *testing.T) {
 				if again, err := ask(t, p, keyed("k1")); err != nil || again.ID != first.ID {
 					t.Errorf("asked once more: %v, %v; want the same answer", again, err)
 				}
-				if test.resolution.Verdict == "" {
-					_, err = p.retry(first.ID)
-				} else {
-					_, err = p.Resolve(t.Context(), first.ID, test.resolution, Note{By: "grace", Why: "asked the carrier"})
-				}
+				_, err = p.Resolve(t.Context(), first.ID, test.resolution)
 				if errors.Is(err, ErrRefused) != test.refused {
 					t.Errorf("the operator is told %v", err)
 				}
@@ -271,7 +267,7 @@ func TestShippedIsSaidOfPaidOrdersOnly(t *testing.T) {
 		s.before = failing(StepCharge, 1, errAway)
 		p := s.open(t)
 		_, _ = ask(t, p, request())
-		if _, err := p.Resolve(t.Context(), s.the(t).ID, Resolution{Verdict: Shipped, TrackingID: "T-1"}, Note{By: "grace", Why: "a guess"}); !errors.Is(err, ErrRefused) {
+		if _, err := p.Resolve(t.Context(), s.the(t).ID, Resolution{Kind: Shipped, TrackingID: "T-1", By: "grace", Why: "a guess"}); !errors.Is(err, ErrRefused) {
 			t.Errorf("an order in doubt is taken for shipped: %v", err)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 )
 
 // Event is a line of an order's story: a change of state, a try that failed, or what a person did.
-type Event struct {
+type HistoryEntry struct {
 	At      time.Time
 	State   State  // after it
 	Step    Step   // of a try that failed
@@ -20,13 +20,13 @@ type Event struct {
 const storyLength = 48
 
 // tell adds a line to the order's story. A failure just like the last one is counted with it.
-func (o *Order) tell(e Event) {
-	story := o.Story[:len(o.Story):len(o.Story)] // copies of the order share what has been told
+func (o *Order) tell(e HistoryEntry) {
+	story := o.History[:len(o.History):len(o.History)] // copies of the order share what has been told
 	if n := len(story); n > 0 {
 		last := story[n-1]
 		if e.Step != "" && last.State == e.State && last.Step == e.Step && last.Problem == e.Problem && last.By == e.By {
 			last.Times, last.Last = max(last.Times, 1)+1, e.At
-			o.Story = append(story[:n-1:n-1], last)
+			o.History = append(story[:n-1:n-1], last)
 			return
 		}
 	}
@@ -34,12 +34,12 @@ func (o *Order) tell(e Event) {
 		const half = storyLength / 2
 		story = append(story[:half:half], story[half+1:]...)
 	}
-	o.Story = append(story, e)
+	o.History = append(story, e)
 }
 
 // failed tells of a try that failed.
 func (o *Order) failed(step Step, cause error) {
-	o.tell(Event{At: time.Now(), State: o.State, Step: step, Problem: brief(cause)})
+	o.tell(HistoryEntry{At: time.Now(), State: o.State, Step: step, Problem: brief(cause)})
 }
 
 // brief is the text of a cause, short enough for a record.

@@ -209,7 +209,7 @@ func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration, asked tim
 }
 
 func dueIn(hold time.Duration) time.Time {
-	if hold == AtRest {
+	if hold == UntilResolved {
 		return time.Time{}
 	}
 	return time.Now().Add(hold)
@@ -235,7 +235,7 @@ func (s *shop) Save(ctx context.Context, o *Order, from State, hold time.Duratio
 
 // facts are what two records of one write have in common.
 func facts(o Order) Order {
-	o.Changed, o.Reason, o.Story, o.Attempts = time.Time{}, "", nil, 0
+	o.Changed, o.Reason, o.History, o.Attempts = time.Time{}, "", nil, 0
 	return o
 }
 
@@ -318,9 +318,9 @@ func (s *shop) Admit(context.Context) (func(error), error) { return func(error) 
 func (s *shop) open(t *testing.T) *Placer {
 	pricing := NewPricing(s, s, s, s, DefaultLimits())
 	t.Cleanup(pricing.Close)
-	w := World{
+	w := Dependencies{
 		Pricer: pricing,
-		Store:  s, Payment: s, Carrier: s, ShipAttempts: s.ships, Cart: s, Mail: s, Events: s, Admission: s,
+		Store:  s, Payment: s, Shipping: s, ShipAttempts: s.ships, Cart: s, Email: s, Events: s, Admission: s,
 		Report: func(_ context.Context, _ ID, err error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -17,8 +17,7 @@ import (
 // Resolver does what operators have decided about an order. It returns order.ErrNotFound, order.ErrFenced when the order
 // does not wait for an operator, and order.ErrRefused, with the reason, when the decision contradicts its record.
 type Resolver interface {
-	Retry(ctx context.Context, id order.ID, note order.Note) (*order.Order, error)
-	Resolve(ctx context.Context, id order.ID, r order.Resolution, note order.Note) (*order.Order, error)
+	Resolve(ctx context.Context, id order.ID, r order.Resolution) (*order.Order, error)
 }
 
 // Eraser deletes the finished orders of a user. It returns how many there were, and which are not finished.
@@ -52,7 +51,7 @@ func (a *admin) RetryOrder(ctx context.Context, req *checkoutv1.RetryOrderReques
 		return nil, bad.refuse()
 	}
 	return a.decide(ctx, id, func(ctx context.Context) (*order.Order, error) {
-		return a.resolver.Retry(ctx, id, order.Note{By: req.GetBy(), Why: req.GetWhy()})
+		return a.resolver.Resolve(ctx, id, order.Resolution{Kind: order.Retry, By: req.GetBy(), Why: req.GetWhy()})
 	})
 }
 
@@ -67,24 +66,27 @@ func (a *admin) ResolveOrder(ctx context.Context, req *checkoutv1.ResolveOrderRe
 		return nil, bad.refuse()
 	}
 	return a.decide(ctx, id, func(ctx context.Context) (*order.Order, error) {
-		return a.resolver.Resolve(ctx, id, resolution, order.Note{By: req.GetBy(), Why: req.GetWhy()})
+		return a.resolver.Resolve(ctx, id, resolution)
 	})
 }
 
 // resolution wants one that is known, with the fields that it needs and no others.
 func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resolution {
-	r := order.Resolution{TransactionID: req.GetTransactionId(), TrackingID: req.GetTrackingId(), Skip: v.deliveries("skip", req.GetSkip())}
+	r := order.Resolution{
+		TransactionID: req.GetTransactionId(), TrackingID: req.GetTrackingId(), Skip: v.deliveries("skip", req.GetSkip()),
+		By: req.GetBy(), Why: req.GetWhy(),
+	}
 	switch is := req.GetResolution(); is {
 	case checkoutv1.ResolveOrderRequest_PAID:
-		r.Verdict = order.Paid
+		r.Kind = order.Paid
 	case checkoutv1.ResolveOrderRequest_NOT_PAID:
-		r.Verdict = order.NotPaid
+		r.Kind = order.NotPaid
 	case checkoutv1.ResolveOrderRequest_REFUNDED:
-		r.Verdict = order.PaidBack
+		r.Kind = order.PaidBack
 	case checkoutv1.ResolveOrderRequest_SHIPPED:
-		r.Verdict = order.Shipped
+		r.Kind = order.Shipped
 	case checkoutv1.ResolveOrderRequest_SKIP:
-		r.Verdict = order.SkipDeliveries
+		r.Kind = order.SkipDeliveries
 	case checkoutv1.ResolveOrderRequest_RESOLUTION_UNSPECIFIED:
 		fallthrough
 	default:
@@ -92,18 +94,18 @@ func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resol
 		return r
 	}
 	v.typed("transaction_id", r.TransactionID, optional)
-	if r.Verdict != order.Paid {
+	if r.Kind != order.Paid {
 		v.absent("transaction_id", r.TransactionID, "is for PAID only")
 	}
-	if r.Verdict == order.Shipped {
+	if r.Kind == order.Shipped {
 		v.typed("tracking_id", r.TrackingID, required)
 	} else {
 		v.absent("tracking_id", r.TrackingID, "is for SHIPPED only")
 	}
 	switch {
-	case r.Verdict == order.SkipDeliveries && len(req.GetSkip()) == 0:
+	case r.Kind == order.SkipDeliveries && len(req.GetSkip()) == 0:
 		v.add("skip", "is missing: email, event")
-	case r.Verdict != order.SkipDeliveries && len(req.GetSkip()) > 0:
+	case r.Kind != order.SkipDeliveries && len(req.GetSkip()) > 0:
 		v.add("skip", "is for SKIP only")
 	}
 	return r

@@ -30,16 +30,11 @@ type desk struct {
 
 type decision struct {
 	ID         order.ID
-	Resolution order.Resolution // none: try again
-	Note       order.Note
+	Resolution order.Resolution
 }
 
-func (d *desk) Retry(_ context.Context, id order.ID, note order.Note) (*order.Order, error) {
-	return d.Resolve(nil, id, order.Resolution{}, note) //nolint:staticcheck // it is not looked at
-}
-
-func (d *desk) Resolve(_ context.Context, id order.ID, r order.Resolution, note order.Note) (*order.Order, error) {
-	d.asked = append(d.asked, decision{id, r, note})
+func (d *desk) Resolve(_ context.Context, id order.ID, r order.Resolution) (*order.Order, error) {
+	d.asked = append(d.asked, decision{id, r})
 	return &d.order, d.err
 }
 
@@ -71,15 +66,17 @@ func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 	}
-	bank := order.Note{By: "grace", Why: "asked the bank"}
-	want := []decision{
-		{id(1), order.Resolution{}, order.Note{By: "grace", Why: "the carrier is back"}},
-		{id(1), order.Resolution{Verdict: order.Paid, TransactionID: "a receipt"}, bank},
-		{id(1), order.Resolution{Verdict: order.NotPaid}, bank},
-		{id(1), order.Resolution{Verdict: order.PaidBack}, bank},
-		{id(1), order.Resolution{Verdict: order.Shipped, TrackingID: "a parcel"}, bank},
-		{id(1), order.Resolution{Verdict: order.SkipDeliveries, Skip: order.EmailSent}, bank},
-		{id(1), order.Resolution{Verdict: order.SkipDeliveries, Skip: order.EmailSent | order.EventPublished}, bank},
+	want := []decision{{id(1), order.Resolution{Kind: order.Retry, By: "grace", Why: "the carrier is back"}}}
+	for _, r := range []order.Resolution{
+		{Kind: order.Paid, TransactionID: "a receipt"},
+		{Kind: order.NotPaid},
+		{Kind: order.PaidBack},
+		{Kind: order.Shipped, TrackingID: "a parcel"},
+		{Kind: order.SkipDeliveries, Skip: order.EmailSent},
+		{Kind: order.SkipDeliveries, Skip: order.EmailSent | order.EventPublished},
+	} {
+		r.By, r.Why = "grace", "asked the bank"
+		want = append(want, decision{id(1), r})
 	}
 	if diff := cmp.Diff(want, d.asked); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)

@@ -205,7 +205,7 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		Undeliverable:  named(o.Undeliverable),
 		Skipped:        named(o.Skipped),
 	}
-	for _, e := range o.Story {
+	for _, e := range o.History {
 		m.Story = append(m.Story, event(e))
 	}
 	return m
@@ -223,7 +223,7 @@ func (v view) needsPerson(s order.State) bool {
 	return false
 }
 
-func event(e order.Event) *checkoutv1.Event {
+func event(e order.HistoryEntry) *checkoutv1.Event {
 	m := &checkoutv1.Event{
 		At:      timestamppb.New(e.At),
 		State:   checkoutv1.OrderState(e.State),

@@ -74,7 +74,7 @@ func everything() order.Order {
 		Items:    []order.Item{{Line: order.Line{ProductID: "lens", Quantity: 2}, Cost: usd(19, 990_000_000)}},
 		Shipping: usd(8, 0), Total: usd(47, 980_000_000),
 		TransactionID: "a receipt", TrackingID: "a parcel", Delivered: order.CartSettled, Reason: "a reason", Attempts: 3, ShipAttempts: 2,
-		Story: []order.Event{
+		History: []order.HistoryEntry{
 			{At: at, State: order.Charging},
 			{At: at.Add(time.Second), State: order.Charged, Step: order.StepShip, Problem: "away", Times: 2, Last: at.Add(2 * time.Second)},
 			{At: at.Add(time.Hour), State: order.Placed, By: "grace"},

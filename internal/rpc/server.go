@@ -204,7 +204,7 @@ func request(ctx context.Context, req *oteldemo.PlaceOrderRequest) (order.Reques
 		Key:      strings.Join(keys, ""),
 		Currency: money.Currency(req.GetUserCurrency()),
 		Address:  wire.Address(req.GetAddress()),
-		Email:    order.Email(req.GetEmail()),
+		Email:    order.EmailAddress(req.GetEmail()),
 		Card: order.NewCard(card.GetCreditCardNumber(), card.GetCreditCardCvv(),
 			card.GetCreditCardExpirationYear(), card.GetCreditCardExpirationMonth()),
 	}, nil

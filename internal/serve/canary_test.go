@@ -239,7 +239,7 @@ func TestAPanicTellsNoCard(t *testing.T) {
 	}
 	stdout := &syncBuffer{}
 	tel := telemetry.Start(t.Context(), telemetry.Options{Getenv: os.Getenv, Stdout: stdout, Names: "both"})
-	placer := order.NewPlacer(order.World{
+	placer := order.NewPlacer(order.Dependencies{
 		Pricer: tel.Pricer(careless{}), Store: tel.Store(careless{}), Admission: admission.New(admission.Options{}), Report: tel.Report,
 	})
 	defer placer.Close(t.Context())

@@ -54,8 +54,8 @@ func wake(ctx context.Context, placer *order.Placer, record record, log *slog.Lo
 			log.WarnContext(ctx, "looking for orders that rest", "error", err)
 		}
 		for _, o := range found {
-			note := order.Note{By: "checkout", Why: "the payment service can be asked now"}
-			if _, err := placer.Retry(ctx, o.ID, note); err != nil && !errors.Is(err, order.ErrFenced) && ctx.Err() == nil {
+			retry := order.Resolution{Kind: order.Retry, By: "checkout", Why: "the payment service can be asked now"}
+			if _, err := placer.Resolve(ctx, o.ID, retry); err != nil && !errors.Is(err, order.ErrFenced) && ctx.Err() == nil {
 				log.WarnContext(ctx, "an order goes on resting", "error", err, "order", string(o.ID))
 			}
 		}

@@ -89,15 +89,15 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	pricing := order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)
 	pricing.ReadTimeout = c.ReadTimeout
 	defer pricing.Close()
-	placer := order.NewPlacer(order.World{
+	placer := order.NewPlacer(order.Dependencies{
 		Pricer:       t.Pricer(pricing),
 		Store:        t.Store(record),
 		Payment:      shop.payment,
 		Ledger:       shop.ledger,
-		Carrier:      shop.carrier,
+		Shipping:     shop.carrier,
 		ShipAttempts: c.shipAttempts(),
 		Cart:         shop.cart,
-		Mail:         shop.mail,
+		Email:        shop.mail,
 		Events:       shop.events,
 		Background:   background(container.MemoryLimit()),
 		Admission:    limiter,

@@ -33,7 +33,7 @@ type customer struct {
 	name  string
 	dice  dice
 	home  order.Address
-	mail  order.Email
+	mail  order.EmailAddress
 	pays  money.Currency
 	card  string
 	asked int // guarded by the world's lock
@@ -50,9 +50,9 @@ func newCustomer(w *world, n int) *customer {
 	if d.chance(0.06) {
 		c.home.State = noEvent
 	}
-	c.mail = order.Email(name + "@example.com")
+	c.mail = order.EmailAddress(name + "@example.com")
 	if d.chance(0.1) {
-		c.mail = order.Email(name + noMail)
+		c.mail = order.EmailAddress(name + noMail)
 	}
 	if d.chance(0.1) {
 		c.card = badCard

@@ -149,7 +149,7 @@ func shipping() []bug {
 		},
 		{
 			"an order that is shipped again has had all its attempts", resolve,
-			"			o.ShipAttempts = 0\n",
+			"		o.ShipAttempts = 0\n",
 			"",
 		},
 		{
@@ -246,8 +246,8 @@ func asking() []bug {
 		},
 		{
 			"a verdict against the record is taken", resolve,
-			"		case NotPaid:\n			if o.TransactionID != \"\" {",
-			"		case NotPaid:\n			if o.TransactionID == \"?\" {",
+			"	case NotPaid:\n		if o.TransactionID != \"\" {",
+			"	case NotPaid:\n		if o.TransactionID == \"?\" {",
 		},
 		{
 			"the total leaves the shipping out", pricing,

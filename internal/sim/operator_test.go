@@ -26,6 +26,14 @@ const (
 	arrives = 200 * time.Second
 )
 
+// looked is why operators decide as they do.
+const looked = "looked into the books"
+
+// retry has an order tried again.
+func (op operator) retry() order.Resolution {
+	return order.Resolution{Kind: order.Retry, By: op.name, Why: looked}
+}
+
 // live is the operator's part in the schedule.
 func (op operator) live() {
 	for op.w.sleep(op.dice.between(5*time.Second, 25*time.Second) + op.w.plan.dark(op.w.age())) {
@@ -84,11 +92,10 @@ func (op operator) attend(o *order.Order) {
 // decide finds out about the order's money in the true books. The world is locked.
 func (op operator) decide(p *process, o *order.Order) func(context.Context) error {
 	w, a := op.w, op.w.account(o.ID)
-	note := order.Note{By: op.name, Why: "looked into the books"}
-	resolve := func(v order.Verdict, tx string) func(context.Context) error {
+	resolve := func(v order.ResolutionKind, tx string) func(context.Context) error {
 		w.saw("a person says " + string(v))
 		return func(ctx context.Context) error {
-			_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: v, TransactionID: tx}, note)
+			_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Kind: v, TransactionID: tx, By: op.name, Why: looked})
 			return err
 		}
 	}
@@ -100,15 +107,15 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 	}
 	switch {
 	case mistaken:
-		return op.mistake(p, o, note)
+		return op.mistake(p, o)
 	case o.State == order.Undelivered:
-		return op.deliver(p, o, note)
+		return op.deliver(p, o)
 	case o.State == order.Parked && o.ShipAttempts > 0:
-		return op.ship(p, o, note)
+		return op.ship(p, o)
 	case w.plan.keyed, o.State == order.Parked && !unshippable:
 		w.saw("a person retries")
 		return func(ctx context.Context) error {
-			_, err := p.placer.Retry(ctx, o.ID, note)
+			_, err := p.placer.Resolve(ctx, o.ID, op.retry())
 			return err
 		}
 	case early:
@@ -124,38 +131,38 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 }
 
 // ship finds out whether the order was shipped: in the carrier's books.
-func (op operator) ship(p *process, o *order.Order, note order.Note) func(context.Context) error {
+func (op operator) ship(p *process, o *order.Order) func(context.Context) error {
 	w, a := op.w, op.w.account(o.ID)
-	r := order.Resolution{}
+	r := order.Resolution{By: op.name, Why: looked}
 	switch parcels := w.parcels[o.ID]; {
 	case len(parcels) > 0:
-		r = order.Resolution{Verdict: order.Shipped, TrackingID: parcels[0]}
+		r.Kind, r.TrackingID = order.Shipped, parcels[0]
 	case time.Since(o.Changed) < arrives:
 		return nil
 	case w.verdicts[o.ID] == order.PaidBack:
 		a.returned = len(a.taken)
-		r = order.Resolution{Verdict: order.PaidBack}
+		r.Kind = order.PaidBack
 	default:
 		w.saw("an operator says ship again")
 		return func(ctx context.Context) error {
-			_, err := p.placer.Retry(ctx, o.ID, note)
+			_, err := p.placer.Resolve(ctx, o.ID, op.retry())
 			return err
 		}
 	}
-	w.saw("an operator says " + string(r.Verdict) + " of a shipment")
+	w.saw("an operator says " + string(r.Kind) + " of a shipment")
 	return func(ctx context.Context) error {
-		_, err := p.placer.Resolve(ctx, o.ID, r, note)
+		_, err := p.placer.Resolve(ctx, o.ID, r)
 		return err
 	}
 }
 
 // deliver has an undelivered order tried again, or skips what could not be delivered, all or some of it.
-func (op operator) deliver(p *process, o *order.Order, note order.Note) func(context.Context) error {
+func (op operator) deliver(p *process, o *order.Order) func(context.Context) error {
 	w := op.w
 	if op.dice.chance(0.4) {
 		w.saw("an operator has a delivery tried again")
 		return func(ctx context.Context) error {
-			_, err := p.placer.Retry(ctx, o.ID, note)
+			_, err := p.placer.Resolve(ctx, o.ID, op.retry())
 			return err
 		}
 	}
@@ -166,17 +173,17 @@ func (op operator) deliver(p *process, o *order.Order, note order.Note) func(con
 	w.saw("an operator skips a delivery")
 	w.skipped[o.ID] |= skip
 	return func(ctx context.Context) error {
-		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: order.SkipDeliveries, Skip: skip}, note)
+		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Kind: order.SkipDeliveries, Skip: skip, By: op.name, Why: looked})
 		return err
 	}
 }
 
 // mistake tells the service something that its record knows to be wrong.
-func (op operator) mistake(p *process, o *order.Order, note order.Note) func(context.Context) error {
+func (op operator) mistake(p *process, o *order.Order) func(context.Context) error {
 	w := op.w
 	verdict, tx := one(op.dice, order.NotPaid, order.Paid, order.Shipped, order.SkipDeliveries), "tx of another order"
 	return func(ctx context.Context) error {
-		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Verdict: verdict, TransactionID: tx, Skip: order.CartSettled}, note)
+		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Kind: verdict, TransactionID: tx, Skip: order.CartSettled, By: op.name, Why: looked})
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if err == nil {

@@ -46,9 +46,9 @@ func (w *world) boot(replica, lives int) (p *process, recovered func()) {
 	}
 	p = &process{w: w, replica: replica, name: fmt.Sprintf("%c.%d", 'A'+replica, lives), calls: map[purpose]int{}}
 	p.life, p.end = context.WithCancel(context.Background())
-	with := order.World{
+	with := order.Dependencies{
 		Pricer: order.NewPricing(p, p, p, p, order.DefaultLimits()),
-		Store:  p, Payment: p, Carrier: p, ShipAttempts: w.plan.attempts, Cart: p, Mail: p, Admission: p,
+		Store:  p, Payment: p, Shipping: p, ShipAttempts: w.plan.attempts, Cart: p, Email: p, Admission: p,
 		Report: p.report, Random: p.random,
 	}
 	if w.plan.keyed {

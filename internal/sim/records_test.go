@@ -40,13 +40,13 @@ var (
 // copied is o, sharing nothing with it that may change, and with its texts as a database takes them.
 func copied(o *order.Order) order.Order {
 	c := *o
-	c.Items, c.Story, c.Trace = slices.Clone(o.Items), slices.Clone(o.Story), maps.Clone(o.Trace)
+	c.Items, c.History, c.Trace = slices.Clone(o.Items), slices.Clone(o.History), maps.Clone(o.Trace)
 	c.Reason = text(o.Reason)
 	for k, v := range c.Trace {
 		c.Trace[k] = text(v)
 	}
-	for i := range c.Story {
-		c.Story[i].Problem = text(c.Story[i].Problem)
+	for i := range c.History {
+		c.History[i].Problem = text(c.History[i].Problem)
 	}
 	return c
 }
@@ -93,7 +93,9 @@ func (r *row) put(o *order.Order, hold time.Duration) {
 	}
 }
 
-func (r *row) hold(hold time.Duration) { r.due, r.rests = time.Now().Add(hold), hold == order.AtRest }
+func (r *row) hold(hold time.Duration) {
+	r.due, r.rests = time.Now().Add(hold), hold == order.UntilResolved
+}
 
 func (r *row) copy() *order.Order {
 	o := copied(&r.order)
@@ -105,7 +107,7 @@ func (r *row) same(o *order.Order) bool { return reflect.DeepEqual(facts(&r.orde
 
 func facts(o *order.Order) order.Order {
 	f := copied(o)
-	f.Changed, f.Reason, f.Story, f.Attempts = time.Time{}, "", nil, 0
+	f.Changed, f.Reason, f.History, f.Attempts = time.Time{}, "", nil, 0
 	return f
 }
 

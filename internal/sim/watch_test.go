@@ -41,8 +41,8 @@ func (w *world) saved(before, after *order.Order, hold time.Duration) {
 		w.saw("a receipt came late")
 	}
 	w.discreet(name, after.Reason)
-	if n := len(after.Story); n > 0 {
-		w.discreet(name, after.Story[n-1].Problem)
+	if n := len(after.History); n > 0 {
+		w.discreet(name, after.History[n-1].Problem)
 	}
 }
 

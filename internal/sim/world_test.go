@@ -39,7 +39,7 @@ type world struct {
 	carts     map[string]*cart
 	quotes    map[string][]int64 // by user, in nanodollars
 	placed    map[order.ID]time.Time
-	verdicts  map[order.ID]order.Verdict // what people do about a charge that stands
+	verdicts  map[order.ID]order.ResolutionKind // what people do about a charge that stands
 	asks      []*ask
 	replicas  [2]replica
 	landing   time.Time // when the last late effect lands
@@ -58,7 +58,7 @@ func newWorld(p plan, record book) *world {
 		names: map[order.ID]string{}, opened: map[string]int{}, masters: map[order.ID]*process{},
 		accounts: map[order.ID]*account{}, parcels: map[order.ID][]string{}, letters: map[order.ID]int{},
 		events: map[order.ID][]string{}, carts: map[string]*cart{}, quotes: map[string][]int64{}, placed: map[order.ID]time.Time{},
-		verdicts: map[order.ID]order.Verdict{}, shipments: map[order.ID][]*shipment{}, refusals: map[order.ID]order.Delivery{}, witnesses: map[order.ID]*process{}, skipped: map[order.ID]order.Delivery{},
+		verdicts: map[order.ID]order.ResolutionKind{}, shipments: map[order.ID][]*shipment{}, refusals: map[order.ID]order.Delivery{}, witnesses: map[order.ID]*process{}, skipped: map[order.ID]order.Delivery{},
 		seen: map[string]int{}, over: make(chan struct{}), story: story{print: p.print},
 	}
 }

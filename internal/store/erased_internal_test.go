@@ -15,7 +15,9 @@ import (
 )
 
 // person is an e-mail address that is nobody else's.
-func person(i int) order.Email { return order.Email(fmt.Sprintf("person-%d@mail.example", i)) }
+func person(i int) order.EmailAddress {
+	return order.EmailAddress(fmt.Sprintf("person-%d@mail.example", i))
+}
 
 // traces are the addresses that the files of a record hold anywhere in their bytes.
 func traces(t *testing.T, path string) (found int) {

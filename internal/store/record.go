@@ -59,7 +59,7 @@ func encode(o *order.Order) (*record, error) {
 		TrackingId:    o.TrackingID,
 		Reason:        text(o.Reason),
 		Trace:         texts(o.Trace),
-		Story:         encodeStory(o.Story),
+		Story:         encodeStory(o.History),
 		ShipAttempts:  int32(min(o.ShipAttempts, math.MaxInt32)), //nolint:gosec // it is not negative
 		Undeliverable: uint32(o.Undeliverable),
 		Skipped:       uint32(o.Skipped),
@@ -95,13 +95,13 @@ func scan(rows *sql.Rows) (records []record, err error) {
 
 // millis is hold in milliseconds, and atRest for order.AtRest.
 func millis(hold time.Duration) int64 {
-	if hold == order.AtRest {
+	if hold == order.UntilResolved {
 		return math.MaxInt64
 	}
 	return hold.Milliseconds()
 }
 
-func encodeStory(story []order.Event) []*recordv1.Event {
+func encodeStory(story []order.HistoryEntry) []*recordv1.Event {
 	encoded := make([]*recordv1.Event, len(story))
 	for i, e := range story {
 		encoded[i] = &recordv1.Event{
@@ -197,7 +197,7 @@ func (r *record) decode() (*order.Order, error) {
 		UserID:   r.userID,
 		Key:      r.key,
 		Currency: money.Currency(body.GetCurrency()),
-		Email:    order.Email(body.GetEmail()),
+		Email:    order.EmailAddress(body.GetEmail()),
 		Address: order.Address{
 			Street:  body.GetAddress().GetStreet(),
 			City:    body.GetAddress().GetCity(),
@@ -213,7 +213,7 @@ func (r *record) decode() (*order.Order, error) {
 		Skipped:       order.Delivery(body.GetSkipped()),                                        //nolint:gosec // as it was encoded
 		Reason:        body.GetReason(),
 		Attempts:      r.attempts,
-		Story:         decodeStory(body.GetStory()),
+		History:       decodeStory(body.GetStory()),
 		Created:       time.UnixMilli(r.created).UTC(),
 		Changed:       time.UnixMilli(r.changed).UTC(),
 		Trace:         body.GetTrace(),
@@ -224,10 +224,10 @@ func (r *record) decode() (*order.Order, error) {
 	return o, nil
 }
 
-func decodeStory(encoded []*recordv1.Event) []order.Event {
-	story := make([]order.Event, len(encoded))
+func decodeStory(encoded []*recordv1.Event) []order.HistoryEntry {
+	story := make([]order.HistoryEntry, len(encoded))
 	for i, e := range encoded {
-		story[i] = order.Event{
+		story[i] = order.HistoryEntry{
 			At:      time.UnixMilli(e.GetAt()).UTC(),
 			State:   order.State(e.GetState()), //nolint:gosec // as it was encoded
 			Step:    order.Step(e.GetStep()),

@@ -39,7 +39,7 @@ func TestARecordOfAnEarlierReleaseIsRead(t *testing.T) {
 		Shipping: usd(8, 900_000_000), Total: usd(47, 870_000_000),
 		TransactionID: "tx-1", TrackingID: "parcel-1", ShipAttempts: 1, Undeliverable: order.Delivery(2),
 		Trace: map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
-		Story: []order.Event{
+		History: []order.HistoryEntry{
 			{At: placed, State: order.Charging},
 			{At: placed, Last: placed.Add(time.Second), State: order.Placed, Step: order.StepEmail, Problem: "refused", Times: 2, By: "op"},
 		},

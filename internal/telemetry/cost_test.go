@@ -208,8 +208,8 @@ func placeWhole(b *testing.B, tel *Telemetry) func(context.Context) {
 	b.Helper()
 	rpc, http, publish := calls(b, tel), post(b, tel), publishing(tel)
 	w, flags := world{}, tel.FlagHook()
-	cart, catalog, exchange, carrier := tel.Cart(w), tel.Catalog(w), tel.Exchange(w), tel.Carrier(w)
-	payment, mail, events, store := tel.Payment(w), tel.Mail(w), tel.Events(w), tel.Store(brokenStore{})
+	cart, catalog, exchange, carrier := tel.Cart(w), tel.Catalog(w), tel.Currency(w), tel.Shipping(w)
+	payment, mail, events, store := tel.Payment(w), tel.Email(w), tel.Events(w), tel.Store(brokenStore{})
 	evaluate := func(ctx context.Context) {
 		flags.Finally(ctx, openfeature.HookContext{}, openfeature.InterfaceEvaluationDetails{Value: false}, openfeature.HookHints{})
 	}

@@ -95,48 +95,48 @@ func (c timedCatalog) Product(ctx context.Context, id string) (_ order.Product, 
 	return c.Catalog.Product(ctx, id)
 }
 
-type timedExchange struct {
-	order.Exchange
+type timedCurrency struct {
+	order.Currency
 	convert *step
 }
 
 // Exchange measures what an order waits for the exchange.
-func (t *Telemetry) Exchange(next order.Exchange) order.Exchange {
-	return timedExchange{next, t.step(order.StepConvert)}
+func (t *Telemetry) Currency(next order.Currency) order.Currency {
+	return timedCurrency{next, t.step(order.StepConvert)}
 }
 
-// Supported implements order.Exchange.
-func (e timedExchange) Supported(ctx context.Context) (_ []money.Currency, err error) {
+// Supported implements order.Currency.
+func (e timedCurrency) Supported(ctx context.Context) (_ []money.Currency, err error) {
 	defer e.convert.took(ctx, time.Now(), &err)
-	return e.Exchange.Supported(ctx)
+	return e.Currency.Supported(ctx)
 }
 
-// Convert implements order.Exchange.
-func (e timedExchange) Convert(ctx context.Context, amount money.Amount, to money.Currency) (_ money.Amount, err error) {
+// Convert implements order.Currency.
+func (e timedCurrency) Convert(ctx context.Context, amount money.Amount, to money.Currency) (_ money.Amount, err error) {
 	defer e.convert.took(ctx, time.Now(), &err)
-	return e.Exchange.Convert(ctx, amount, to)
+	return e.Currency.Convert(ctx, amount, to)
 }
 
-type timedCarrier struct {
-	order.Carrier
+type timedShipping struct {
+	order.Shipping
 	quote, ship *step
 }
 
 // Carrier measures what an order waits for the carrier.
-func (t *Telemetry) Carrier(next order.Carrier) order.Carrier {
-	return timedCarrier{next, t.step(order.StepQuote), t.step(order.StepShip)}
+func (t *Telemetry) Shipping(next order.Shipping) order.Shipping {
+	return timedShipping{next, t.step(order.StepQuote), t.step(order.StepShip)}
 }
 
-// Quote implements order.Carrier.
-func (c timedCarrier) Quote(ctx context.Context, to order.Address, lines []order.Line) (_ money.Amount, err error) {
+// Quote implements order.Shipping.
+func (c timedShipping) Quote(ctx context.Context, to order.Address, lines []order.Line) (_ money.Amount, err error) {
 	defer c.quote.took(ctx, time.Now(), &err)
-	return c.Carrier.Quote(ctx, to, lines)
+	return c.Shipping.Quote(ctx, to, lines)
 }
 
-// Ship implements order.Carrier.
-func (c timedCarrier) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (_ string, err error) {
+// Ship implements order.Shipping.
+func (c timedShipping) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (_ string, err error) {
 	defer c.ship.took(ctx, time.Now(), &err)
-	return c.Carrier.Ship(ctx, id, to, lines)
+	return c.Shipping.Ship(ctx, id, to, lines)
 }
 
 type timedPayment struct {
@@ -177,18 +177,20 @@ func (l timedLedger) Reverse(ctx context.Context, id order.ID) (err error) {
 	return l.Ledger.Reverse(ctx, id)
 }
 
-type timedMail struct {
-	order.Mail
+type timedEmail struct {
+	order.Email
 	confirm *step
 }
 
 // Mail measures how long letters take.
-func (t *Telemetry) Mail(next order.Mail) order.Mail { return timedMail{next, t.step(order.StepEmail)} }
+func (t *Telemetry) Email(next order.Email) order.Email {
+	return timedEmail{next, t.step(order.StepEmail)}
+}
 
-// Confirm implements order.Mail.
-func (m timedMail) Confirm(ctx context.Context, o *order.Order) (err error) {
+// Confirm implements order.Email.
+func (m timedEmail) Confirm(ctx context.Context, o *order.Order) (err error) {
 	defer m.confirm.took(ctx, time.Now(), &err)
-	return m.Mail.Confirm(ctx, o)
+	return m.Email.Confirm(ctx, o)
 }
 
 type timedEvents struct {

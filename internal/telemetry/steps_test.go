@@ -46,7 +46,7 @@ func (w world) Charge(context.Context, order.ID, money.Amount, order.Card) (stri
 // walk takes every step once, and returns the errors that came through.
 func walk(ctx context.Context, tel *Telemetry, w world) (errs []error) {
 	first := func(_ any, err error) { errs = append(errs, err) }
-	cart, carrier, exchange, ledger := tel.Cart(w), tel.Carrier(w), tel.Exchange(w), tel.Ledger(w)
+	cart, carrier, exchange, ledger := tel.Cart(w), tel.Shipping(w), tel.Currency(w), tel.Ledger(w)
 	first(cart.Lines(ctx, ""))
 	first(nil, cart.Empty(ctx, ""))
 	first(tel.Catalog(w).Product(ctx, ""))
@@ -57,7 +57,7 @@ func walk(ctx context.Context, tel *Telemetry, w world) (errs []error) {
 	first(tel.Payment(w).Charge(ctx, "", money.Amount{}, order.Card{}))
 	first(ledger.Lookup(ctx, ""))
 	first(nil, ledger.Reverse(ctx, ""))
-	first(nil, tel.Mail(w).Confirm(ctx, nil))
+	first(nil, tel.Email(w).Confirm(ctx, nil))
 	first(nil, tel.Events(w).Publish(ctx, nil))
 	return errs
 }

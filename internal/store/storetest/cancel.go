@@ -16,7 +16,7 @@ func cancelled(o *order.Order) *order.Order {
 		o.Key = ""
 		o.Reason = "never charged"
 		o.Changed = o.Changed.Add(time.Second)
-		o.Story = append(o.Story[:1:1], order.Event{At: o.Changed, State: order.Cancelled, Problem: "never charged"})
+		o.History = append(o.History[:1:1], order.HistoryEntry{At: o.Changed, State: order.Cancelled, Problem: "never charged"})
 	})
 }
 

@@ -54,7 +54,7 @@ func (e entry) due() bool { return e.hold < 0 }
 func (e entry) same(o *order.Order) bool { return difference(facts(e.order), facts(o)) == "" }
 
 func facts(o *order.Order) *order.Order {
-	return with(o, func(o *order.Order) { o.Changed, o.Reason, o.Story, o.Attempts = time.Time{}, "", nil, 0 })
+	return with(o, func(o *order.Order) { o.Changed, o.Reason, o.History, o.Attempts = time.Time{}, "", nil, 0 })
 }
 
 func drawID(t *rapid.T) order.ID {
@@ -76,7 +76,7 @@ func drawState(t *rapid.T, label string) order.State {
 func drawHold(t *rapid.T) time.Duration {
 	hours := rapid.SampledFrom([]time.Duration{-4, -3, -2, -1, 1, 0}).Draw(t, "hold")
 	if hours == 0 {
-		return order.AtRest
+		return order.UntilResolved
 	}
 	return hours * time.Hour
 }
@@ -216,7 +216,7 @@ func (m *model) take(t *rapid.T) {
 	switch {
 	case !exists:
 		expect(t, "Take of nothing", err, order.ErrNotFound)
-	case known.hold != order.AtRest:
+	case known.hold != order.UntilResolved:
 		expect(t, "Take of what does not rest", err, order.ErrFenced)
 	default:
 		expect(t, "Take", err, nil)

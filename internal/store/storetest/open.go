@@ -60,7 +60,7 @@ func settledForGood(t *testing.T, s Store) {
 
 func givesWay(t *testing.T, s Store) {
 	first := in(of(Order("first"), "user", "key"), order.InDoubt)
-	mustOpen(t, s, first, order.AtRest)
+	mustOpen(t, s, first, order.UntilResolved)
 	next := of(Order("next"), "user", "")
 	if rival, err := s.Open(t.Context(), next, held, ago(before), first.ID); rival != nil || err != nil {
 		t.Fatalf("Open over the order in the way = %v, %v", rival, err)

@@ -22,7 +22,7 @@ func comesBack(t *testing.T, s Store) {
 		o.TrackingID = "77e0"
 		o.Delivered = order.CartSettled | order.EventPublished
 		o.Reason = "mail: unavailable"
-		o.Story = []order.Event{
+		o.History = []order.HistoryEntry{
 			{At: o.Changed, State: order.Charging, By: "somebody"},
 			{At: o.Changed, State: order.Placed, Step: order.StepEmail, Problem: "unavailable", Times: 3, Last: o.Changed.Add(time.Second)},
 		}
@@ -57,12 +57,12 @@ func strangeText(t *testing.T, s Store) {
 	o := Order("1")
 	o.Reason = "payment said \xff"
 	o.Trace = map[string]string{"baggage": "a=\xc3"}
-	o.Story = []order.Event{{Problem: "payment said \xff"}}
+	o.History = []order.HistoryEntry{{Problem: "payment said \xff"}}
 	mustOpen(t, s, o, held)
 	mustHold(t, s, with(o, func(o *order.Order) {
 		o.Reason = "payment said \uFFFD"
 		o.Trace = map[string]string{"baggage": "a=\uFFFD"}
-		o.Story = []order.Event{{Problem: "payment said \uFFFD"}}
+		o.History = []order.HistoryEntry{{Problem: "payment said \uFFFD"}}
 	}))
 }
 
@@ -122,7 +122,7 @@ func repeated(t *testing.T, s Store) {
 	mustSave(t, s, with(charged, func(o *order.Order) { // tried again later
 		o.Changed = o.Changed.Add(time.Minute)
 		o.Reason = "its receipt could not be recorded before"
-		o.Story = append(o.Story[:1:1], order.Event{At: o.Changed, State: order.Charged, Problem: o.Reason})
+		o.History = append(o.History[:1:1], order.HistoryEntry{At: o.Changed, State: order.Charged, Problem: o.Reason})
 		o.Attempts = 2
 	}), held)
 	mustHold(t, s, charged)

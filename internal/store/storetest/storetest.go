@@ -98,7 +98,7 @@ func Order(id order.ID) *order.Order {
 		},
 		Shipping: amount(8, 990_000_000),
 		Total:    amount(212, 960_000_000),
-		Story:    []order.Event{{At: time.UnixMilli(1_750_000_000_456).UTC(), State: order.Charging}},
+		History:  []order.HistoryEntry{{At: time.UnixMilli(1_750_000_000_456).UTC(), State: order.Charging}},
 		Created:  time.UnixMilli(1_750_000_000_123).UTC(),
 		Changed:  time.UnixMilli(1_750_000_000_456).UTC(),
 		Trace:    map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "baggage": "session.id=1"},

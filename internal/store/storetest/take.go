@@ -11,7 +11,7 @@ import (
 func takenByHand(t *testing.T, s Store) {
 	for _, state := range order.States() {
 		o := in(Order(order.ID(state.String())), state)
-		mustOpen(t, s, o, order.AtRest)
+		mustOpen(t, s, o, order.UntilResolved)
 		mustHold(t, s, o)
 	}
 	for _, lane := range []order.Queue{order.ShippingQueue, order.DeliveryQueue} {
@@ -62,7 +62,7 @@ func mustNotTake(t *testing.T, s Store, id order.ID) {
 }
 
 func oneTakes(t *testing.T, s Store) {
-	mustOpen(t, s, in(Order("1"), order.Parked), order.AtRest)
+	mustOpen(t, s, in(Order("1"), order.Parked), order.UntilResolved)
 	const rivals = 16
 	taken := make([]*order.Order, rivals)
 	var wg sync.WaitGroup

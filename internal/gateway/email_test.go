@@ -10,13 +10,13 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-func newMail(t *testing.T, addr string, timeouts Timeouts) *Mail {
+func newEmail(t *testing.T, addr string, timeouts Timeouts) *Email {
 	t.Helper()
-	mail, err := NewMail(addr, newHTTP(t), timeouts)
+	email, err := NewEmail(addr, newHTTP(t), timeouts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mail
+	return email
 }
 
 // placed is an order as it is when customers and consumers are told of it.
@@ -32,11 +32,11 @@ func placed(t *testing.T) *order.Order {
 func TestMailConfirmsTheOrderWithEveryKey(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, "")
-	mail := newMail(t, addr, patient)
-	if err := mail.Confirm(t.Context(), placed(t)); err != nil {
+	email := newEmail(t, addr, patient)
+	if err := email.Confirm(t.Context(), placed(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := mail.Confirm(t.Context(), &order.Order{ID: "2", Items: []order.Item{{}}}); err != nil {
+	if err := email.Confirm(t.Context(), &order.Order{ID: "2", Items: []order.Item{{}}}); err != nil {
 		t.Fatal(err)
 	}
 	got := []request{<-requests, <-requests}
@@ -60,7 +60,7 @@ func TestErrorsOfTheMailDoNotNameTheCustomer(t *testing.T) {
 	t.Parallel()
 	refusing, _ := replying(t, 422, "no such mailbox: a@example.com")
 	for _, addr := range []string{refusing, nettest.Reserve(t), silent(t)} {
-		err := newMail(t, addr, soon).Confirm(t.Context(), placed(t))
+		err := newEmail(t, addr, soon).Confirm(t.Context(), placed(t))
 		wantError(t, err, nil, "email: confirm order "+string(orderID))
 		if strings.Contains(err.Error(), "example.com") {
 			t.Errorf("the customer's address leaks: %q", err)

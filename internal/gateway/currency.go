@@ -20,23 +20,23 @@ import (
 // four million of the weakest one today.
 const maxRate = 1e7
 
-// Exchange is order.Exchange over the shop's currency service.
-type Exchange struct {
+// Currency is order.Currency over the shop's currency service.
+type Currency struct {
 	client  oteldemo.CurrencyServiceClient
 	timeout time.Duration
 }
 
-var _ order.Exchange = (*Exchange)(nil)
+var _ order.Currency = (*Currency)(nil)
 
-// NewExchange makes an Exchange of a connection to the currency service; t.Read bounds a call.
-func NewExchange(conn grpc.ClientConnInterface, t Timeouts) *Exchange {
-	return &Exchange{oteldemo.NewCurrencyServiceClient(conn), t.withDefaults().Read}
+// NewCurrency makes a Currency of a connection to the currency service; t.Read bounds a call.
+func NewCurrency(conn grpc.ClientConnInterface, t Timeouts) *Currency {
+	return &Currency{oteldemo.NewCurrencyServiceClient(conn), t.withDefaults().Read}
 }
 
-// Supported are the currencies that the exchange lists, less what is not three capital letters. The list is no proof: the
+// Supported are the currencies that the currency service lists, less what is not three capital letters. The list is no proof: the
 // stock service adds whatever it is asked about. There are none when the service does not have the
 // method, as in older and related shops. It returns order.ErrImplausible when nothing of the list remains.
-func (e *Exchange) Supported(ctx context.Context) ([]money.Currency, error) {
+func (e *Currency) Supported(ctx context.Context) ([]money.Currency, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	reply, err := e.client.GetSupportedCurrencies(ctx, &oteldemo.Empty{})
@@ -59,9 +59,9 @@ func (e *Exchange) Supported(ctx context.Context) ([]money.Currency, error) {
 }
 
 // Convert is the amount in the currency to, unrounded. Nothing is asked when there is nothing to convert. It returns
-// order.ErrRefused for a currency that the exchange says it does not know, and order.ErrImplausible for an answer in
+// order.ErrRefused for a currency that the currency service says it does not know, and order.ErrImplausible for an answer in
 // another currency, of another sign or at a rate beyond 10⁷ either way.
-func (e *Exchange) Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error) {
+func (e *Currency) Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error) {
 	if amount.Currency() == to {
 		return amount, nil
 	}
@@ -84,7 +84,7 @@ func (e *Exchange) Convert(ctx context.Context, amount money.Amount, to money.Cu
 	return converted, nil
 }
 
-// converted checks the exchange's answer to the question what amount is in the currency to.
+// converted checks the currency service's answer to the question what amount is in the currency to.
 func converted(amount money.Amount, to money.Currency, reply *oteldemo.Money) (money.Amount, error) {
 	result, err := wire.Amount(reply)
 	if err != nil {

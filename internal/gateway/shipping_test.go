@@ -11,13 +11,13 @@ import (
 	"checkout/internal/order"
 )
 
-func newCarrier(t *testing.T, addr string, timeouts Timeouts) *Carrier {
+func newShipping(t *testing.T, addr string, timeouts Timeouts) *Shipping {
 	t.Helper()
-	carrier, err := NewCarrier(addr, newHTTP(t), timeouts)
+	shipping, err := NewShipping(addr, newHTTP(t), timeouts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return carrier
+	return shipping
 }
 
 var (
@@ -30,12 +30,12 @@ const parcelJSON = `{"address":{"street_address":"1 Main","city":"SF","state":"C
 func TestCarrierQuotesAndShipsTheSameParcel(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":990000000},"tracking_id":"PARCEL-1"}`)
-	carrier := newCarrier(t, addr, patient)
-	cost, err := carrier.Quote(t.Context(), home, lines)
+	shipping := newShipping(t, addr, patient)
+	cost, err := shipping.Quote(t.Context(), home, lines)
 	if want := amount(t, "USD", 8, 990_000_000); cost != want || err != nil {
 		t.Errorf("quote is %v, %v; want %v", cost, err, want)
 	}
-	parcel, err := carrier.Ship(t.Context(), orderID, home, lines)
+	parcel, err := shipping.Ship(t.Context(), orderID, home, lines)
 	if parcel != "PARCEL-1" || err != nil {
 		t.Errorf("parcel is %q, %v; want PARCEL-1", parcel, err)
 	}
@@ -52,7 +52,7 @@ func TestCarrierQuotesAndShipsTheSameParcel(t *testing.T) {
 func TestCarrierIsSentEveryKeyAlsoWhenItIsEmpty(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, `{"cost_usd":{"currency_code":"USD","units":0,"nanos":0}}`)
-	if _, err := newCarrier(t, addr, patient).Quote(t.Context(), order.Address{City: "Østerbro \"Ø\""}, nil); err != nil {
+	if _, err := newShipping(t, addr, patient).Quote(t.Context(), order.Address{City: "Østerbro \"Ø\""}, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"address":{"street_address":"","city":"Østerbro \"Ø\"","state":"","country":"","zip_code":""},"items":[]}`
@@ -93,7 +93,7 @@ func TestQuoteThatCannotBeIsImplausible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			addr, _ := replying(t, 200, body)
-			_, err := newCarrier(t, addr, patient).Quote(t.Context(), home, lines)
+			_, err := newShipping(t, addr, patient).Quote(t.Context(), home, lines)
 			wantError(t, err, order.ErrImplausible, "shipping: quote for 1 lines")
 		})
 	}
@@ -102,7 +102,7 @@ func TestQuoteThatCannotBeIsImplausible(t *testing.T) {
 func TestQuoteMayBeFreeAndHaveMoreToSay(t *testing.T) {
 	t.Parallel()
 	addr, _ := replying(t, 200, ` {"note":"today","cost_usd":{"currency_code":"USD","units":0,"nanos":0}} `)
-	cost, err := newCarrier(t, addr, patient).Quote(t.Context(), home, lines)
+	cost, err := newShipping(t, addr, patient).Quote(t.Context(), home, lines)
 	if cost != money.Zero("USD") || err != nil {
 		t.Errorf("quote is %v, %v; want nothing", cost, err)
 	}
@@ -174,7 +174,7 @@ func TestAnswerWithoutAUsableTrackingIDMayHaveShipped(t *testing.T) {
 			t.Run(fmt.Sprint(code, " ", name), func(t *testing.T) {
 				t.Parallel()
 				addr, _ := replying(t, code, body)
-				_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
+				_, err := newShipping(t, addr, patient).Ship(t.Context(), orderID, home, lines)
 				wantPassing(t, err, "shipping: ship order "+string(orderID))
 				wantError(t, err, order.ErrImplausible)
 			})
@@ -183,7 +183,7 @@ func TestAnswerWithoutAUsableTrackingIDMayHaveShipped(t *testing.T) {
 	t.Run("204", func(t *testing.T) {
 		t.Parallel()
 		addr, _ := replying(t, 204, "")
-		_, err := newCarrier(t, addr, patient).Ship(t.Context(), orderID, home, lines)
+		_, err := newShipping(t, addr, patient).Ship(t.Context(), orderID, home, lines)
 		wantPassing(t, err)
 		wantError(t, err, order.ErrImplausible)
 	})

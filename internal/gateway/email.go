@@ -8,22 +8,22 @@ import (
 	"checkout/internal/order"
 )
 
-// Mail is order.Mail over the shop's e-mail service.
-type Mail struct {
+// Email is order.Email over the shop's e-mail service.
+type Email struct {
 	http    *HTTP
 	url     string
 	timeout time.Duration
 }
 
-var _ order.Mail = (*Mail)(nil)
+var _ order.Email = (*Email)(nil)
 
-// NewMail makes a Mail of the e-mail service at addr, host:port or a URL; t.Email bounds a call.
-func NewMail(addr string, http *HTTP, t Timeouts) (*Mail, error) {
+// NewEmail makes an Email of the e-mail service at addr, host:port or a URL; t.Email bounds a call.
+func NewEmail(addr string, http *HTTP, t Timeouts) (*Email, error) {
 	base, err := baseURL(addr)
 	if err != nil {
 		return nil, fmt.Errorf("email: %w", err)
 	}
-	return &Mail{http, base.JoinPath("send_order_confirmation").String(), t.withDefaults().Email}, nil
+	return &Email{http, base.JoinPath("send_order_confirmation").String(), t.withDefaults().Email}, nil
 }
 
 // confirmation is the body of the request.
@@ -61,7 +61,7 @@ func newConfirmation(o *order.Order) confirmation {
 
 // Confirm has the service write to the customer, with the order's id as Idempotency-Key. It returns order.ErrRefused for a
 // status by which the service will not have this letter. No error holds the customer's address.
-func (m *Mail) Confirm(ctx context.Context, o *order.Order) error {
+func (m *Email) Confirm(ctx context.Context, o *order.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
 	if err := m.http.post(ctx, m.url, o.ID, newConfirmation(o), nil); err != nil {

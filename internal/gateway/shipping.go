@@ -9,24 +9,24 @@ import (
 	"checkout/internal/order"
 )
 
-// Carrier is order.Carrier over the shop's shipping service.
-type Carrier struct {
+// Shipping is order.Shipping over the shop's shipping service.
+type Shipping struct {
 	http          *HTTP
 	quote, ship   string // URLs
 	read, deliver time.Duration
 }
 
-var _ order.Carrier = (*Carrier)(nil)
+var _ order.Shipping = (*Shipping)(nil)
 
-// NewCarrier makes a Carrier of the shipping service at addr, host:port or a URL; t.Read bounds a quote, t.Ship a
+// NewShipping makes a Shipping of the shipping service at addr, host:port or a URL; t.Read bounds a quote, t.Ship a
 // shipment.
-func NewCarrier(addr string, http *HTTP, t Timeouts) (*Carrier, error) {
+func NewShipping(addr string, http *HTTP, t Timeouts) (*Shipping, error) {
 	base, err := baseURL(addr)
 	if err != nil {
 		return nil, fmt.Errorf("shipping: %w", err)
 	}
 	t = t.withDefaults()
-	return &Carrier{
+	return &Shipping{
 		http:    http,
 		quote:   base.JoinPath("get-quote").String(),
 		ship:    base.JoinPath("ship-order").String(),
@@ -51,7 +51,7 @@ func newParcel(to order.Address, lines []order.Line) parcel {
 
 // Quote is the price of shipping the lines, in US dollars; it may be zero. It returns order.ErrRefused when they cannot
 // be shipped there, and order.ErrImplausible for an answer that is no price.
-func (c *Carrier) Quote(ctx context.Context, to order.Address, lines []order.Line) (money.Amount, error) {
+func (c *Shipping) Quote(ctx context.Context, to order.Address, lines []order.Line) (money.Amount, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.read)
 	defer cancel()
 	var answer struct {
@@ -85,10 +85,10 @@ func quoted(cost *jsonAmount) (money.Amount, error) {
 }
 
 // Ship sends the parcel of the order, with its id as Idempotency-Key, and returns the tracking id. It returns
-// order.ErrRefused for a status by which the carrier will not have this parcel, and order.ErrUnsent when there was no
-// connection, or for a status by which the carrier has not looked at it. After any other error, an answer without a usable
+// order.ErrRefused for a status by which the shipping service will not have this parcel, and order.ErrUnsent when there was no
+// connection, or for a status by which the shipping service has not looked at it. After any other error, an answer without a usable
 // tracking id included, the parcel may be on its way.
-func (c *Carrier) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (string, error) {
+func (c *Shipping) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.deliver)
 	defer cancel()
 	var answer struct {

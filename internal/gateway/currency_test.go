@@ -16,17 +16,17 @@ import (
 	"checkout/internal/order"
 )
 
-func exchangeOf(t *testing.T, reply *oteldemo.Money, err error) *Exchange {
+func currencyOf(t *testing.T, reply *oteldemo.Money, err error) *Currency {
 	t.Helper()
-	return NewExchange(dial(t, serve(t, currencyService{
+	return NewCurrency(dial(t, serve(t, currencyService{
 		convert: func(context.Context, *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error) { return reply, err },
 	}.register)), patient)
 }
 
 func TestExchangeConvertsByItsAnswer(t *testing.T) {
 	t.Parallel()
-	exchange := exchangeOf(t, &oteldemo.Money{CurrencyCode: "CAD", Units: 136, Nanos: 500_000_001}, nil)
-	got, err := exchange.Convert(t.Context(), amount(t, "USD", 100, 0), "CAD")
+	currency := currencyOf(t, &oteldemo.Money{CurrencyCode: "CAD", Units: 136, Nanos: 500_000_001}, nil)
+	got, err := currency.Convert(t.Context(), amount(t, "USD", 100, 0), "CAD")
 	if want := amount(t, "CAD", 136, 500_000_001); got != want || err != nil {
 		t.Errorf("100 USD is %v, %v; want %v", got, err, want)
 	}
@@ -34,9 +34,9 @@ func TestExchangeConvertsByItsAnswer(t *testing.T) {
 
 func TestExchangeIsNotAskedWhenThereIsNothingToConvert(t *testing.T) {
 	t.Parallel()
-	exchange := exchangeOf(t, nil, errors.New("asked"))
+	currency := currencyOf(t, nil, errors.New("asked"))
 	for _, from := range []money.Amount{amount(t, "CAD", 57, 80_000_000), money.Zero("USD")} {
-		got, err := exchange.Convert(t.Context(), from, "CAD")
+		got, err := currency.Convert(t.Context(), from, "CAD")
 		if want := amount(t, "CAD", from.Units(), from.Nanos()); got != want || err != nil {
 			t.Errorf("%v is %v, %v; want %v", from, got, err, want)
 		}
@@ -61,7 +61,7 @@ func TestConversionThatCannotBeIsImplausible(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := exchangeOf(t, reply, nil).Convert(t.Context(), amount(t, "USD", 100, 0), "CAD")
+			_, err := currencyOf(t, reply, nil).Convert(t.Context(), amount(t, "USD", 100, 0), "CAD")
 			wantError(t, err, order.ErrImplausible, `currency: convert USD 100.00 to "CAD"`)
 		})
 	}
@@ -73,7 +73,7 @@ func TestConversionIsBelievedUpToItsBounds(t *testing.T) {
 		{CurrencyCode: "CAD", Units: 1_000_000_000},
 		{CurrencyCode: "CAD", Nanos: 10_000},
 	} {
-		got, err := exchangeOf(t, reply, nil).Convert(t.Context(), amount(t, "USD", 100, 0), "CAD")
+		got, err := currencyOf(t, reply, nil).Convert(t.Context(), amount(t, "USD", 100, 0), "CAD")
 		if want := amount(t, "CAD", reply.GetUnits(), reply.GetNanos()); got != want || err != nil {
 			t.Errorf("100 USD is %v, %v; want %v", got, err, want)
 		}
@@ -82,21 +82,21 @@ func TestConversionIsBelievedUpToItsBounds(t *testing.T) {
 
 func TestConversionToACurrencyThatTheExchangeRefusesIsRefused(t *testing.T) {
 	t.Parallel()
-	exchange := exchangeOf(t, nil, status.Error(codes.InvalidArgument, "unknown"))
-	_, err := exchange.Convert(t.Context(), amount(t, "USD", 1, 0), "XXX")
+	currency := currencyOf(t, nil, status.Error(codes.InvalidArgument, "unknown"))
+	_, err := currency.Convert(t.Context(), amount(t, "USD", 1, 0), "XXX")
 	wantError(t, err, order.ErrRefused, `currency: convert USD 1.00 to "XXX"`)
 }
 
 func TestExchangeFailureMayPass(t *testing.T) {
 	t.Parallel()
-	_, err := exchangeOf(t, nil, status.Error(codes.Internal, "no rates")).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
+	_, err := currencyOf(t, nil, status.Error(codes.Internal, "no rates")).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
 	wantPassing(t, err, "currency: convert", "no rates")
 }
 
 func TestSupportedCurrenciesAreThoseThatCanBeCodes(t *testing.T) {
 	t.Parallel()
 	supported := func(codes ...string) ([]money.Currency, error) {
-		return NewExchange(dial(t, serve(t, currencyService{
+		return NewCurrency(dial(t, serve(t, currencyService{
 			list: func(context.Context) (*oteldemo.GetSupportedCurrenciesResponse, error) {
 				return &oteldemo.GetSupportedCurrenciesResponse{CurrencyCodes: codes}, nil
 			},
@@ -118,7 +118,7 @@ func TestExchangeWithoutAListHasNone(t *testing.T) {
 	server := serve(t, func(s *grpc.Server) {
 		oteldemo.RegisterCurrencyServiceServer(s, oteldemo.UnimplementedCurrencyServiceServer{})
 	})
-	list, err := NewExchange(dial(t, server), patient).Supported(t.Context())
+	list, err := NewCurrency(dial(t, server), patient).Supported(t.Context())
 	if len(list) > 0 || err != nil {
 		t.Errorf("supported are %v, %v; want none, without an error", list, err)
 	}
