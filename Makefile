@@ -27,7 +27,7 @@ pictures: ## take the pictures of the README anew; ten minutes
 
 .PHONY: lint
 lint: tools ## check the rules of .golangci.yml
-	bin/tools/golangci-lint run --build-tags telemetry,browser ./...
+	bin/tools/golangci-lint run --build-tags telemetry,browser,image ./...
 
 .PHONY: format
 format: tools ## lay the code out as lint wants it
@@ -40,8 +40,12 @@ gen: tools ## make gen of proto
 .PHONY: build
 build: ## build bin/checkout as it is released, bin/shop and bin/console
 	.ci/build bin/checkout
-	go build -o bin/shop ./cmd/shop
-	go build -o bin/console ./cmd/console
+	.ci/build bin/shop ./cmd/shop
+	.ci/build bin/console ./cmd/console
+
+.PHONY: image
+image: ## build the images with Podman and try them. Needs root
+	.ci/image
 
 .PHONY: crash
 crash: build ## kill the real program 1,300 times, with orders under way
