@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,32 +18,32 @@ type kafka struct {
 	*Telemetry
 	sent     metric.Int64Counter
 	duration metric.Float64Histogram
-	begin    []trace.SpanStartOption
-	last     *atomic.Pointer[topic]
+	start    []trace.SpanStartOption
+	topics   *table[string, *topic]
 }
 
-// topic is what is known of records before they are sent.
+// topic is the attributes of the records sent to a topic.
 type topic struct {
-	name, span string
-	facts      []attribute.KeyValue // of the span
-	sent       []metric.AddOption   // of a record that was sent
-	took       []metric.RecordOption
+	span  string
+	attrs []attribute.KeyValue // of the span
+	sent  []metric.AddOption   // of a record that was sent
+	took  []metric.RecordOption
 }
 
 // KafkaHook observes the records that a client produces: a span from when a record is handed over until the broker has
-// it or it is given up, whose trace context and baggage go into the record's headers. A record that has a traceparent
-// already is a copy of another and is left alone.
+// acknowledged it or the client gives up, whose trace context and baggage become headers of the record. A record that has
+// a traceparent already is a copy of another and has no span.
 func (t *Telemetry) KafkaHook() kgo.Hook {
 	return kafka{
 		Telemetry: t,
 		sent:      t.counter(messagingSent),
 		duration:  t.duration(messagingDuration),
-		begin:     []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer)},
-		last:      new(atomic.Pointer[topic]),
+		start:     []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer)},
+		topics:    new(table[string, *topic]),
 	}
 }
 
-// Both are noticed by the client at run time only.
+// The client checks these at run time only.
 var (
 	_ kgo.HookProduceRecordBuffered   = kafka{}
 	_ kgo.HookProduceRecordUnbuffered = kafka{}
@@ -52,25 +51,20 @@ var (
 
 type publishKey struct{}
 
-// publish is a record under way.
+// publish is a record in progress.
 type publish struct {
 	record *kgo.Record
 	span   trace.Span
 	start  time.Time
 }
 
-// topic is what is known of records for the topic of that name. There is but one, mostly.
-func (k kafka) topic(name string) *topic {
-	if last := k.last.Load(); last != nil && last.name == name {
-		return last
-	}
-	t := &topic{name: name, span: k.conventions.messaging[0].span(name)}
-	t.facts = append(messaging(name), networkTransport.String("tcp"), peerService.String("kafka"))
+func (k kafka) newTopic(name string) *topic {
+	t := &topic{span: k.conventions.messaging[0].span(name)}
+	t.attrs = append(messaging(name), networkTransport.String("tcp"), peerService.String("kafka"))
 	for _, c := range k.conventions.messaging {
-		t.facts = append(t.facts, c.identity...)
+		t.attrs = append(t.attrs, c.identity...)
 	}
 	t.sent, t.took = measurements(name)
-	k.last.Store(t)
 	return t
 }
 
@@ -81,26 +75,26 @@ func (k kafka) OnProduceRecordBuffered(r *kgo.Record) {
 	if slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == traceparent }) {
 		return
 	}
-	ctx, span := k.tracer.Start(r.Context, k.topic(r.Topic).span, k.begin...)
+	ctx, span := k.tracer.Start(r.Context, k.topics.get(r.Topic, k.newTopic).span, k.start...)
 	k.propagator.Inject(ctx, headers{r})
 	r.Context = context.WithValue(ctx, publishKey{}, &publish{r, span, time.Now()})
 }
 
-// OnProduceRecordUnbuffered ends the span, with the place that the broker gave to the record.
+// OnProduceRecordUnbuffered ends the span, with the partition and the offset that the broker gave to the record.
 func (k kafka) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
-	t := k.topic(r.Topic)
+	t := k.topics.get(r.Topic, k.newTopic)
 	sent, took := t.sent, t.took
 	if err != nil {
 		sent, took = measurements(r.Topic, errorType.String(kafkaError(err)))
 	}
 	k.sent.Add(r.Context, 1, sent...)
 	p, ok := r.Context.Value(publishKey{}).(*publish)
-	if !ok || p.record != r { // a copy has inherited the context
+	if !ok || p.record != r { // a copy, which has inherited the context
 		return
 	}
 	elapsed := time.Since(p.start)
 	k.duration.Record(r.Context, elapsed.Seconds(), took...)
-	attrs := append(make([]attribute.KeyValue, 0, 16), t.facts...)
+	attrs := append(make([]attribute.KeyValue, 0, 16), t.attrs...)
 	attrs = append(attrs, kafkaSuccess.Bool(err == nil), kafkaDuration.Int64(elapsed.Milliseconds()))
 	if err != nil {
 		attrs = append(attrs, errorType.String(kafkaError(err)))
@@ -114,18 +108,18 @@ func (k kafka) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	p.span.End()
 }
 
-// measurements are those of a record for the topic.
+// measurements are the attributes of the metrics of a record.
 func measurements(topic string, more ...attribute.KeyValue) ([]metric.AddOption, []metric.RecordOption) {
 	attrs := append(append(messaging(topic), messagingOperationName.String("send")), more...)
 	return []metric.AddOption{measurement(attrs...)}, recordOptions(append(attrs, messagingOperationType.String("send")))
 }
 
-// messaging is where a record goes.
+// messaging is the destination of a record.
 func messaging(topic string) []attribute.KeyValue {
 	return []attribute.KeyValue{messagingSystem.String("kafka"), messagingDestination.String(topic)}
 }
 
-// kafkaError is the error.type of a record that was given up: the protocol's own name, where there is one.
+// kafkaError is the error.type of a record that was not acknowledged: the name in Kafka's protocol, if it has one.
 func kafkaError(err error) string {
 	var known *kerr.Error
 	switch {
@@ -137,7 +131,7 @@ func kafkaError(err error) string {
 	return errorKind(err)
 }
 
-// headers carries a context into the headers of a record.
+// headers is a carrier: the headers of a record.
 type headers struct{ *kgo.Record }
 
 func (h headers) Get(string) string { return "" }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -26,66 +25,48 @@ import (
 )
 
 // rpc observes the RPCs of a server, or those to one server: a span and the metrics of the conventions in force for each.
-// All attributes that can be known before a call are made before it, once a method and once an outcome, because every
-// order makes a dozen calls.
+// Attributes are built once per method and status code, because every order makes a dozen calls.
 type rpc struct {
 	*Telemetry
 	kind    trace.SpanKind
 	start   []trace.SpanStartOption
-	server  []attribute.KeyValue // of a client: whom it has dialled
-	meters  []rpcMeter           // one a convention
-	methods sync.Map             // full name, as in "/oteldemo.CartService/GetCart" → *rpcMethod
-	last    atomic.Pointer[rpcPeer]
+	server  []attribute.KeyValue // for a client: the name that was dialled
+	meters  []rpcMeter           // one per convention
+	methods table[string, *rpcMethod]
 }
 
 // rpcMeter measures RPCs under the names of one convention.
 type rpcMeter struct {
 	rpcConvention
 	duration            metric.Float64Histogram
-	requests, responses metric.Int64Histogram // nil when the convention has none
+	requests, responses metric.Int64Histogram // nil if the convention has none
 }
 
-// rpcMethod is what is known of a method before it is called.
+// rpcMethod is a method and its attributes.
 type rpcMethod struct {
 	*rpc
 	span     string
-	facts    []attribute.KeyValue   // of the span
-	identity [][]attribute.KeyValue // for the metrics, one a convention
+	attrs    []attribute.KeyValue   // of the span
+	identity [][]attribute.KeyValue // of the metrics, one per convention
 	size     [][]metric.RecordOption
-	outcomes [codes.Unauthenticated + 1]atomic.Pointer[rpcOutcome]
+	outcomes table[codes.Code, *rpcOutcome]
 }
 
-// rpcOutcome is what is known of the end of a method's call.
+// rpcOutcome is the attributes of a method's calls that end with one status code.
 type rpcOutcome struct {
-	span   []attribute.KeyValue // all but who the peer was; if the call failed, error.type is the last
+	span   []attribute.KeyValue // without the peer; if the call failed, error.type is the last
 	record [][]metric.RecordOption
-	last   atomic.Pointer[rpcFacts]
 }
 
-// rpcFacts are all that is told of the end of a call with a peer.
-type rpcFacts struct {
-	peer  *rpcPeer
-	attrs []attribute.KeyValue
-}
+// table builds the value of a key once. Keys are never removed: they must be few.
+type table[K comparable, V any] struct{ entries sync.Map }
 
-// rpcPeer is what is known of a connection.
-type rpcPeer struct {
-	remote net.Addr
-	attrs  []attribute.KeyValue
-}
-
-// with is all that is told of the end of a call with that peer; nil for one that had none. The peer is nearly always that
-// of the call before.
-func (o *rpcOutcome) with(peer *rpcPeer) []attribute.KeyValue {
-	if peer == nil {
-		return o.span
+func (t *table[K, V]) get(key K, build func(K) V) V {
+	if v, ok := t.entries.Load(key); ok {
+		return v.(V)
 	}
-	facts := o.last.Load()
-	if facts == nil || facts.peer != peer {
-		facts = &rpcFacts{peer, slices.Concat(peer.attrs, o.span)}
-		o.last.Store(facts)
-	}
-	return facts.attrs
+	v, _ := t.entries.LoadOrStore(key, build(key))
+	return v.(V)
 }
 
 func (t *Telemetry) newRPC(kind trace.SpanKind, server []attribute.KeyValue) *rpc {
@@ -101,49 +82,24 @@ func (t *Telemetry) newRPC(kind trace.SpanKind, server []attribute.KeyValue) *rp
 	return r
 }
 
-// method is what is known of the method of that full name. The names are those of generated code, hence few.
-func (r *rpc) method(full string) *rpcMethod {
-	if m, ok := r.methods.Load(full); ok {
-		return m.(*rpcMethod)
-	}
-	m, _ := r.methods.LoadOrStore(full, r.newMethod(full))
-	return m.(*rpcMethod)
-}
-
+// newMethod builds the method with the full name "/package.Service/Method".
 func (r *rpc) newMethod(full string) *rpcMethod {
 	service, name, _ := strings.Cut(strings.TrimPrefix(full, "/"), "/")
 	m := &rpcMethod{rpc: r, span: service + "/" + name}
 	var all []attribute.KeyValue
 	for _, meter := range r.meters {
 		identity := append(meter.identity(service, name), r.server...)
-		all = slices.Concat(identity, all) // of two rpc.method the last wins, the old one: the shop's tests ask for it with rpc.service
+		all = slices.Concat(identity, all) // the last rpc.method wins: the old one, which the shop's tests query with rpc.service
 		m.identity = append(m.identity, identity)
 		m.size = append(m.size, recordOptions(identity))
 	}
 	distinct := attribute.NewSet(all...)
-	m.facts = distinct.ToSlice()
+	m.attrs = distinct.ToSlice()
 	return m
 }
 
-// peerAt is what is known of the connection to remote. A client has one at a time, mostly.
-func (r *rpc) peerAt(remote net.Addr) *rpcPeer {
-	tcp, ok := remote.(*net.TCPAddr)
-	if last := r.last.Load(); ok && last != nil && last.remote == tcp {
-		return last
-	}
-	peer := &rpcPeer{remote, address(networkPeerAddress, networkPeerPort, remote)}
-	if ok {
-		r.last.Store(peer)
-	}
-	return peer
-}
-
-// outcome is what is known of a call that ended with code, which gRPC defines.
-func (m *rpcMethod) outcome(code codes.Code) *rpcOutcome {
-	if o := m.outcomes[code].Load(); o != nil {
-		return o
-	}
-	o := &rpcOutcome{span: slices.Clone(m.facts)}
+func (m *rpcMethod) newOutcome(code codes.Code) *rpcOutcome {
+	o := &rpcOutcome{span: slices.Clone(m.attrs)}
 	failed := errorType.String(codeName(code))
 	for i, meter := range m.meters {
 		o.span = append(o.span, meter.status(code))
@@ -156,12 +112,23 @@ func (m *rpcMethod) outcome(code codes.Code) *rpcOutcome {
 	if m.failed(code) {
 		o.span = append(o.span, failed)
 	}
-	m.outcomes[code].Store(o)
 	return o
 }
 
-// failed tells whether code is an error of this side, by the semantic conventions for RPC: for a client everything but
-// OK is; a server is not to blame for what its caller got wrong.
+// outcome returns the attributes of a status code. Codes that gRPC does not define count as UNKNOWN.
+func (m *rpcMethod) outcome(code codes.Code) *rpcOutcome {
+	return m.outcomes.get(defined(code), m.newOutcome)
+}
+
+func defined(code codes.Code) codes.Code {
+	if code > codes.Unauthenticated {
+		return codes.Unknown
+	}
+	return code
+}
+
+// failed reports whether code is an error of this side, by the semantic conventions for RPC: for a client everything but
+// OK; for a server not what the caller did wrong.
 func (r *rpc) failed(code codes.Code) bool {
 	if r.kind == trace.SpanKindClient {
 		return code != codes.OK
@@ -174,14 +141,14 @@ func (r *rpc) failed(code codes.Code) bool {
 	}
 }
 
-// rpcCall is a call under way, and its context.
+// rpcCall is a call in progress, and its context.
 type rpcCall struct {
-	context.Context // that of the span
+	context.Context // of the span
 	*rpcMethod
 
 	span trace.Span
-	peer *rpcPeer // nil as long as there is no connection
-	// explained says that the span tells already why the call fails: PlaceOrder's does, in the order's terms.
+	peer []attribute.KeyValue // empty as long as there is no connection
+	// explained says that the span has its error already: PlaceOrder's, in the order's terms.
 	explained bool
 }
 
@@ -195,24 +162,23 @@ func (c *rpcCall) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// callOf is the call that ctx belongs to, or nil.
+// callOf returns the call that ctx belongs to, or nil.
 func callOf(ctx context.Context) *rpcCall {
 	c, _ := ctx.Value(rpcKey{}).(*rpcCall)
 	return c
 }
 
-// begin starts the span of a call. What is told of it is told at its end, all at once: the samplers that can be chosen by
-// OTEL_TRACES_SAMPLER ask for none of it.
-func (m *rpcMethod) begin(ctx context.Context, peer *rpcPeer, more ...trace.SpanStartOption) *rpcCall {
+// begin starts the span of a call. Its attributes are set when it ends: no sampler of OTEL_TRACES_SAMPLER reads them.
+func (m *rpcMethod) begin(ctx context.Context, more ...trace.SpanStartOption) *rpcCall {
 	start := m.start
 	if len(more) > 0 {
 		start = slices.Concat(start, more)
 	}
-	ctx, span := m.tracer.Start(ctx, m.span, start...)                  //nolint:spancheck // end ends it
-	return &rpcCall{Context: ctx, rpcMethod: m, span: span, peer: peer} //nolint:spancheck // see above
+	ctx, span := m.tracer.Start(ctx, m.span, start...)      //nolint:spancheck // end ends it
+	return &rpcCall{Context: ctx, rpcMethod: m, span: span} //nolint:spancheck // see above
 }
 
-// measure records the size of a message: on its way in, to a client, it is a response.
+// measure records the size of a message, a request or a response.
 func (m *rpcMethod) measure(ctx context.Context, response bool, length int) {
 	for i, meter := range m.meters {
 		switch {
@@ -225,42 +191,38 @@ func (m *rpcMethod) measure(ctx context.Context, response bool, length int) {
 	}
 }
 
-// end ends the span of the call, which has taken so long and failed with err, or not.
+// end ends the span of the call, which took so long and failed with err, unless that is nil.
 func (c *rpcCall) end(took time.Duration, err error) {
 	s := status.Convert(err)
-	code := s.Code()
-	if code > codes.Unauthenticated { // what gRPC does not define counts as UNKNOWN
-		code = codes.Unknown
-	}
-	o := c.outcome(code)
+	o := c.outcome(s.Code())
 	for i, meter := range c.meters {
 		meter.duration.Record(c, took.Seconds()*meter.perSecond, o.record[i]...)
 	}
 	if !c.span.IsRecording() {
 		return
 	}
-	facts := o.with(c.peer)
-	switch failed := c.failed(code); {
+	attrs := o.span
+	switch failed := c.failed(defined(s.Code())); {
 	case failed && c.explained:
-		facts = facts[:len(facts)-1]
+		attrs = attrs[:len(attrs)-1]
 	case failed:
 		c.span.SetStatus(otelcodes.Error, redact(s.Message()))
 	}
-	c.span.SetAttributes(facts...)
+	c.span.SetAttributes(c.peer...)
+	c.span.SetAttributes(attrs...)
 	c.span.End()
 }
 
 // rpcClient observes the calls of clients.
 type rpcClient struct {
 	*Telemetry
-	servers sync.Map // the target as it was dialled → *rpc
+	servers table[string, *rpc] // by the target as it was dialled
 }
 
-// DialOptions make a client's calls observed: each has its span, and takes its trace context along. The same options may
-// serve any number of clients. Streams are left alone: this service has none but one that waits for changes for ever.
+// DialOptions make a client's calls observed: each has its span, and propagates its trace context. The same options may
+// serve any number of clients. Streams are not observed.
 //
-// An interceptor sees less than a stats.Handler, but all that is told, and gRPC makes some twenty objects more of each
-// call that a handler watches.
+// An interceptor sees all that is emitted; a stats.Handler, which sees more, would cost some twenty objects a call.
 func (t *Telemetry) DialOptions() []grpc.DialOption {
 	c := &rpcClient{Telemetry: t}
 	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.call)}
@@ -268,16 +230,15 @@ func (t *Telemetry) DialOptions() []grpc.DialOption {
 
 // call is a grpc.UnaryClientInterceptor.
 func (c *rpcClient) call(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	server := c.server(conn.Target())
+	server := c.servers.get(conn.Target(), func(target string) *rpc { return c.newRPC(trace.SpanKindClient, hostPort(target)) })
 	began := time.Now()
-	call := server.method(method).begin(ctx, nil)
-	out := new(outgoing)
-	out.pairs = out.room[:0]
-	c.propagator.Inject(call, out)
+	call := server.methods.get(method, server.newMethod).begin(ctx)
+	out := make(outgoing, 0, 6)
+	c.propagator.Inject(call, &out)
 	var at peer.Peer
-	err := next(metadata.AppendToOutgoingContext(call, out.pairs...), method, req, reply, conn, append(opts, grpc.Peer(&at))...)
+	err := next(metadata.AppendToOutgoingContext(call, out...), method, req, reply, conn, append(opts, grpc.Peer(&at))...)
 	if at.Addr != nil { // there was a connection
-		call.peer = server.peerAt(at.Addr)
+		call.peer = address(networkPeerAddress, networkPeerPort, at.Addr)
 		call.measure(call, false, size(req))
 	}
 	if err == nil {
@@ -287,40 +248,42 @@ func (c *rpcClient) call(ctx context.Context, method string, req, reply any, con
 	return err
 }
 
-// size is that of a message as it travels, uncompressed.
+// size is that of a message as it is sent, uncompressed.
 func size(message any) int {
 	m, _ := message.(proto.Message)
 	return proto.Size(m)
 }
 
-func (c *rpcClient) server(target string) *rpc {
-	if r, ok := c.servers.Load(target); ok {
-		return r.(*rpc)
-	}
-	r, _ := c.servers.LoadOrStore(target, c.newRPC(trace.SpanKindClient, hostPort(target)))
-	return r.(*rpc)
-}
+// outgoing is a carrier: keys and values of metadata to append.
+type outgoing []string
+
+func (*outgoing) Get(string) string       { return "" }
+func (*outgoing) Keys() []string          { return nil }
+func (o *outgoing) Set(key, value string) { *o = append(*o, key, value) }
 
 // rpcServer observes the calls of a server.
-type rpcServer struct{ *rpc }
+type rpcServer struct {
+	*rpc
+	observed map[string]*rpcMethod
+}
 
-// ServerHandler observes the calls of a server. Only the methods that names.go lists leave telemetry: not health checks,
-// and not what callers make up.
+// ServerHandler observes the calls of a server, but only to the methods that names.go lists: neither health checks nor
+// methods that callers invent leave telemetry.
 func (t *Telemetry) ServerHandler() stats.Handler {
-	s := rpcServer{rpc: t.newRPC(trace.SpanKindServer, nil)}
+	s := rpcServer{t.newRPC(trace.SpanKindServer, nil), make(map[string]*rpcMethod)}
 	for _, name := range servedMethods() {
-		s.method(name)
+		s.observed[name] = s.newMethod(name)
 	}
 	return s
 }
 
-// Refused counts a call that was refused before there was anything else of it.
+// Refused counts a call that was refused before its request was read.
 func (s rpcServer) Refused(ctx context.Context, method string, err error) {
-	known, ok := s.methods.Load(method)
+	m, ok := s.observed[method]
 	if !ok {
 		return
 	}
-	o := known.(*rpcMethod).outcome(min(status.Code(err), codes.Unauthenticated))
+	o := m.outcome(status.Code(err))
 	for i, meter := range s.meters {
 		meter.duration.Record(ctx, 0, o.record[i]...)
 	}
@@ -347,26 +310,39 @@ func (rpcServer) HandleConn(context.Context, stats.ConnStats) {}
 
 type connKey struct{}
 
-// TagConn keeps what is known of the connection, for the spans of its calls.
+// TagConn implements stats.Handler: it keeps both ends of the connection for the spans of its calls.
 func (s rpcServer) TagConn(ctx context.Context, info *stats.ConnTagInfo) context.Context {
 	ends := append(address(serverAddress, serverPort, info.LocalAddr), address(networkPeerAddress, networkPeerPort, info.RemoteAddr)...)
-	return context.WithValue(ctx, connKey{}, &rpcPeer{info.RemoteAddr, ends})
+	return context.WithValue(ctx, connKey{}, ends)
 }
 
-// TagRPC implements stats.Handler.
+// TagRPC implements stats.Handler. The span starts when the request arrived, if it waited before it was handled.
 func (s rpcServer) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
-	known, ok := s.methods.Load(info.FullMethodName)
-	if !ok || ctx.Err() != nil { // whose caller has gone before anybody looked at it, is none
+	m, ok := s.observed[info.FullMethodName]
+	if !ok || ctx.Err() != nil { // the caller has gone already
 		return ctx
 	}
-	peer, _ := ctx.Value(connKey{}).(*rpcPeer)
+	var waited []trace.SpanStartOption
 	now := time.Now()
-	arrival := order.Arrival(ctx, now)
-	ctx = s.propagator.Extract(ctx, incoming{ctx})
-	if now.Sub(arrival) < time.Millisecond {
-		return known.(*rpcMethod).begin(ctx, peer)
+	if arrival := order.Arrival(ctx, now); now.Sub(arrival) >= time.Millisecond {
+		waited = append(waited, trace.WithTimestamp(arrival))
 	}
-	return known.(*rpcMethod).begin(ctx, peer, trace.WithTimestamp(arrival)) // it has waited until anybody looked at it
+	call := m.begin(s.propagator.Extract(ctx, incoming{ctx}), waited...)
+	call.peer, _ = ctx.Value(connKey{}).([]attribute.KeyValue)
+	return call
+}
+
+// incoming is a carrier: the metadata of a request.
+type incoming struct{ ctx context.Context }
+
+func (i incoming) Values(key string) []string { return metadata.ValueFromIncomingContext(i.ctx, key) }
+func (i incoming) Set(string, string)         {}
+func (i incoming) Keys() []string             { return nil }
+func (i incoming) Get(key string) string {
+	if values := i.Values(key); len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 // hostPort is the server of a gRPC target: "cart:8080", "dns:///cart:8080".
