@@ -19,10 +19,10 @@ const traceOfCaller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 func passOn(t *testing.T, e env, baggage, state string) (baggageOut, stateOut string) {
 	t.Helper()
 	p := e.propagator()
-	ctx := p.Extract(t.Context(), propagation.MapCarrier{traceparent: traceOfCaller, baggageHeader: baggage, stateHeader: state})
+	ctx := p.Extract(t.Context(), propagation.MapCarrier{traceparent: traceOfCaller, "baggage": baggage, "tracestate": state})
 	out := propagation.MapCarrier{}
 	p.Inject(ctx, out)
-	return out[baggageHeader], out[stateHeader]
+	return out["baggage"], out["tracestate"]
 }
 
 func TestACardInTheContextOfACallerDoesNotGoOn(t *testing.T) {
@@ -40,8 +40,8 @@ func TestACardInTheContextOfACallerDoesNotGoOn(t *testing.T) {
 					t.Errorf("of the baggage with %q goes on %q, want a=1", encoded, baggage)
 				}
 			}
-			if strings.ContainsAny(spelt, "\u00a0") {
-				continue // cannot stand in a tracestate
+			if strings.ContainsFunc(spelt, func(r rune) bool { return r > '~' }) {
+				continue // no tracestate is valid with it
 			}
 			if _, state := passOn(t, silentEnv(), "", "v="+spelt+",w=ok"); state != "w=ok" {
 				t.Errorf("of the tracestate with %q goes on %q, want w=ok", spelt, state)
@@ -66,12 +66,11 @@ func TestTheLimitsOfContext(t *testing.T) {
 	}{
 		"64 members":                       {members(64, "k%d=v"), 64},
 		"65 members":                       {members(65, "k%d=v"), 64},
-		"a member of 8 KiB":                {"a=" + strings.Repeat("x", 8190) + ",b=1", 1},
-		"a member of more, and another":    {"a=" + strings.Repeat("x", 8191) + ",b=1", 1},
-		"ten members of one KiB":           {members(10, "k%d="+strings.Repeat("x", 1000)), 8},
+		"8 KiB":                            {"a=" + strings.Repeat("x", 8190), 1},
+		"more than 8 KiB":                  {"a=1,b=" + strings.Repeat("x", 8190), 0},
 		"what is no member does not count": {strings.Repeat(",", 100) + "a=1", 1},
 	} {
-		if got, _ := passOn(t, silentEnv(), test.baggage, ""); count(got) != test.want || len(got) > maxBaggage {
+		if got, _ := passOn(t, silentEnv(), test.baggage, ""); count(got) != test.want || len(got) > 8192 {
 			t.Errorf("%s: %d members of %d bytes go on, want %d", name, count(got), len(got), test.want)
 		}
 	}
@@ -81,8 +80,7 @@ func TestTheLimitsOfContext(t *testing.T) {
 	}{
 		"32 members":               {members(32, "k%d=v"), 32},
 		"512 characters":           {members(4, "k%d="+strings.Repeat("x", 124)), 4},
-		"a long one goes first":    {"a=" + strings.Repeat("x", 200) + "," + members(20, "k%02d="+strings.Repeat("x", 20)), 20},
-		"then the last":            {members(30, "k%02d="+strings.Repeat("x", 20)), 20},
+		"the last ones go":         {members(30, "k%02d="+strings.Repeat("x", 20)), 20},
 		"a long one alone is kept": {"a=" + strings.Repeat("x", 250), 1},
 	} {
 		if _, got := passOn(t, silentEnv(), "", test.state); count(got) != test.want || len(got) > maxState {
@@ -130,14 +128,14 @@ func TestTheCardOfTheRequestIsInNoContextHoweverItIsSpelt(t *testing.T) {
 				state += ",v=" + s.Text
 			}
 			ctx := r.propagator.Extract(t.Context(), propagation.MapCarrier{
-				traceparent: traceOfCaller, baggageHeader: "a=1,pay=" + url.PathEscape(s.Text), stateHeader: state,
+				traceparent: traceOfCaller, "baggage": "a=1,pay=" + url.PathEscape(s.Text), "tracestate": state,
 			})
 			ctx, span := r.tracer.Start(ctx, "PlaceOrder")
 			_, _ = r.Placer(next).Place(ctx, order.Request{Card: order.NewCard(number, cvv, 2039, 1)})
 			span.End()
 			for where, carrier := range map[string]map[string]string{"on record": next.trace, "to neighbours": next.outgoing} {
-				if carrier[baggageHeader] != "a=1" || carrier[stateHeader] != "w=ok" {
-					t.Errorf("%s, %s: %q and %q go on, want a=1 and w=ok", s.Name, where, carrier[baggageHeader], carrier[stateHeader])
+				if carrier["baggage"] != "a=1" || carrier["tracestate"] != "w=ok" {
+					t.Errorf("%s, %s: %q and %q go on, want a=1 and w=ok", s.Name, where, carrier["baggage"], carrier["tracestate"])
 				}
 				if !strings.HasPrefix(carrier[traceparent], traceOfCaller[:35]) {
 					t.Errorf("%s: the trace is %q, want the caller's", where, carrier[traceparent])

@@ -73,7 +73,7 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	ctx = withoutCard(ctx, req.Card)
 	customer := p.names.customer(req)
 	span.SetAttributes(customer...)
-	if baggage.FromContext(ctx).Member("synthetic_request").Value() == "true" {
+	if baggage.FromContext(ctx).Member(syntheticKey).Value() == "true" {
 		span.SetAttributes(p.synthetic...)
 	}
 	carrier := propagation.MapCarrier{}
