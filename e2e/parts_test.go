@@ -38,7 +38,8 @@ func startAll(t *testing.T, names string) *parts {
 	p := &parts{}
 	p.collector = startCollector(t, p.startJaeger(t))
 	p.startPrometheus(t)
-	p.service = startService(t, p.otlp, map[string]string{"CHECKOUT_TELEMETRY_NAMES": names})
+	optIn := map[string]string{"app": "", "demo": "rpc,http", "both": "rpc/dup"}[names]
+	p.service = startService(t, p.otlp, map[string]string{"CHECKOUT_TELEMETRY_NAMES": names, "OTEL_SEMCONV_STABILITY_OPT_IN": optIn})
 	if p.prometheus != "" { // what it sees first has not grown yet
 		p.awaitNumber(t, "sum(checkout_orders_total)", "0")
 	}

@@ -50,12 +50,12 @@ func traced(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "traceparent", traceparent, "baggage", baggage)
 }
 
-// The telemetry of one order, as the shop's dashboards and trace tests know it: those of stock, of later releases, both.
+// The telemetry of one order, as the dashboards and trace tests of the shop's release 2.1 expect it, those of later ones, and both.
 func TestTheTelemetryOfAnOrder(t *testing.T) {
-	for _, names := range []string{"app", "demo", "both"} {
+	for names, optIn := range map[string]string{"app": "", "demo": "rpc,http", "both": "rpc/dup"} {
 		for _, currency := range []string{"USD", "EUR"} {
 			t.Run(names+" "+currency, func(t *testing.T) {
-				s := open(t, map[string]string{"CHECKOUT_TELEMETRY_NAMES": names})
+				s := open(t, map[string]string{"CHECKOUT_TELEMETRY_NAMES": names, "OTEL_SEMCONV_STABILITY_OPT_IN": optIn})
 				if _, err := s.buy(traced(t.Context()), "ada", currency, map[string]int32{"OLJCESPC7Z": 2, "STICKER020": 1}); err != nil {
 					t.Fatal(err)
 				}

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,69 +10,48 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// conventions are the names of things that are not this service's own, and whose names have changed: those of the time
-// before a convention was stable, those since, or both.
+// conventions are the semantic conventions whose names have changed: the old ones, the stable ones, or both.
 type conventions struct {
 	rpc       []rpcConvention
 	messaging []messagingConvention
-	http      string // what stands before the method in the name of an HTTP client's span
+	http      string // what precedes the method in the name of an HTTP client's span; all else has stable names only
 }
 
 // conventions are chosen by OTEL_SEMCONV_STABILITY_OPT_IN, a list: "rpc", "http" and "messaging" are the stable names,
-// "rpc/dup", "http/dup" and "messaging/dup" both. Where it does not name RPCs or HTTP, they are as old as the names of the
-// order's facts.
-func (e env) conventions(dialect string) conventions {
-	c := conventions{messaging: []messagingConvention{oldMessaging()}}
-	switch dialect {
-	case dialectApp:
-		c.rpc, c.http = []rpcConvention{oldRPC()}, oldHTTP
-	case dialectDemo:
-		c.rpc = []rpcConvention{stableRPC()}
-	case dialectBoth:
-		c.rpc, c.http = []rpcConvention{oldRPC(), stableRPC()}, oldHTTP
+// "rpc/dup", "http/dup" and "messaging/dup" both. Without it they are the old ones, as the specification says.
+func (e env) conventions() conventions {
+	optIn := strings.FieldsFunc(strings.ToLower(e.get("OTEL_SEMCONV_STABILITY_OPT_IN")), func(r rune) bool { return r == ',' || r == ' ' })
+	return conventions{
+		rpc:       inForce(optIn, "rpc", oldRPC(), stableRPC()),
+		messaging: inForce(optIn, "messaging", oldMessaging(), newMessaging()),
+		http:      inForce(optIn, "http", "HTTP ", "")[0], // a span has one name
 	}
-	chosen := map[string]bool{}
-	for name := range strings.SplitSeq(strings.ToLower(e.get("OTEL_SEMCONV_STABILITY_OPT_IN")), ",") {
-		chosen[strings.TrimSpace(name)] = true
-	}
-	switch { // of the two, the one with /dup has precedence
-	case chosen["rpc/dup"]:
-		c.rpc = []rpcConvention{oldRPC(), stableRPC()}
-	case chosen["rpc"]:
-		c.rpc = []rpcConvention{stableRPC()}
-	}
-	switch {
-	case chosen["http/dup"]: // a span has one name
-		c.http = oldHTTP
-	case chosen["http"]:
-		c.http = ""
-	}
-	switch {
-	case chosen["messaging/dup"]:
-		c.messaging = []messagingConvention{oldMessaging(), newMessaging()}
-	case chosen["messaging"]:
-		c.messaging = []messagingConvention{newMessaging()}
-	}
-	return c
 }
 
-// oldHTTP begins the span's name in the time before the convention was stable: "HTTP POST". All else of HTTP has its stable
-// names only.
-const oldHTTP = "HTTP "
+// inForce returns the convention, or both, that optIn chooses in an area.
+func inForce[C any](optIn []string, area string, old, stable C) []C {
+	switch {
+	case slices.Contains(optIn, area+"/dup"): // has precedence
+		return []C{old, stable}
+	case slices.Contains(optIn, area):
+		return []C{stable}
+	}
+	return []C{old}
+}
 
-// rpcConvention is one way to name what is known of an RPC. More than one can be in force at a time.
+// rpcConvention is the names of an RPC's attributes and metrics in a convention.
 type rpcConvention struct {
 	identity       func(service, method string) []attribute.KeyValue
 	status         func(codes.Code) attribute.KeyValue
-	failing        bool // whether error.type is on the metric, too
+	failing        bool // whether error.type is on the metric too
 	server, client rpcMetrics
-	perSecond      float64 // how many units of a duration a second is
+	perSecond      float64 // units of a duration in a second
 }
 
-// rpcMetrics are the names of an RPC's metrics; an empty one is not emitted.
+// rpcMetrics are the names of an RPC's metrics. One that is empty is not emitted.
 type rpcMetrics struct{ duration, requestSize, responseSize string }
 
-// oldRPC is the convention before it became stable: what the shop's dashboards and trace tests ask for.
+// oldRPC is the convention before it became stable, which the shop's dashboards and trace tests query.
 func oldRPC() rpcConvention {
 	return rpcConvention{
 		identity: func(service, method string) []attribute.KeyValue {
@@ -115,7 +95,7 @@ func (c rpcConvention) metrics(kind trace.SpanKind) rpcMetrics {
 	return c.client
 }
 
-// codeName is the name of a status code in gRPC's own documents: "NOT_FOUND". grpc-go says "NotFound".
+// codeName is the name of a status code in gRPC's documentation, such as "NOT_FOUND". grpc-go has "NotFound".
 func codeName(c codes.Code) string {
 	switch c {
 	case codes.OK:
@@ -134,15 +114,14 @@ func codeName(c codes.Code) string {
 	return strings.ToUpper(b.String())
 }
 
-// messagingConvention is one way to name what is known of a record that is sent to Kafka. Of two, the first names the
-// span.
+// messagingConvention is the names of the attributes of a record sent to Kafka. Of two, the first names the span.
 type messagingConvention struct {
 	span     func(topic string) string
 	identity []attribute.KeyValue
-	place    func(attrs []attribute.KeyValue, partition int32, offset int64) []attribute.KeyValue // what it adds to attrs
+	place    func(attrs []attribute.KeyValue, partition int32, offset int64) []attribute.KeyValue // appends the partition and the offset
 }
 
-// oldMessaging is what the shop's own services call it. The conventions want it kept until the new names are stable.
+// oldMessaging is the convention of the shop's services, to be kept until the new names are stable.
 func oldMessaging() messagingConvention {
 	return messagingConvention{
 		span:     func(topic string) string { return topic + " publish" },
@@ -156,7 +135,7 @@ func oldMessaging() messagingConvention {
 	}
 }
 
-// newMessaging is the convention as it stands now.
+// newMessaging is the current convention.
 func newMessaging() messagingConvention {
 	return messagingConvention{
 		span:     func(topic string) string { return "send " + topic },

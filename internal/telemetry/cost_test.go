@@ -40,7 +40,7 @@ func costs(b *testing.B, names string, do func(*testing.B, *Telemetry) func()) {
 	}{{"on", on}, {"none", silent()}} {
 		b.Run(is.name, func(b *testing.B) {
 			logger := toBoth(toStdout(io.Discard, slog.LevelInfo), is.logs, slog.LevelInfo)
-			one := do(b, assemble(is.providers, both, logger, newDialect(names), silentEnv().conventions(names)))
+			one := do(b, assemble(is.providers, both, logger, newDialect(names), silentEnv().conventions()))
 			b.ReportAllocs()
 			for b.Loop() {
 				one()

@@ -6,31 +6,20 @@ import (
 	"checkout/internal/order"
 )
 
-// The dialects: the demo has renamed what it tells of an order, and dashboards of both ages are about.
+// The dialects: sets of names of an order's attributes. The demo renamed them after release 2.1.
 const (
-	dialectApp  = "app"  // the names of the demo's release 2.1
-	dialectDemo = "demo" // the names of later ones
-	dialectBoth = "both"
+	dialectApp  = "app"  // release 2.1
+	dialectDemo = "demo" // later releases
+	dialectBoth = "both" // for migration
 )
 
-// dialect is the one of that name. What is not understood is a warning, here as elsewhere.
-func (e env) dialect(name string) string {
-	switch name {
-	case dialectApp, dialectDemo, dialectBoth:
-		return name
-	case "":
-	default:
-		e.log.Warn("names of telemetry are unknown, those of the release 2.1 are used", "names", name)
-	}
-	return dialectApp
-}
-
-// dialect is what facts are called: a name each, two, or none.
+// dialect is the names of each fact: one, two, or none.
 type dialect struct {
 	names  [facts][]attribute.Key
-	failed []string // the events that tell why an order was not placed
+	failed []string // the span events of an order that was not placed
 }
 
+// newDialect is the dialect of that name; of any other it is dialectApp.
 func newDialect(name string) dialect {
 	var d dialect
 	app, demo := name != dialectDemo, name == dialectDemo || name == dialectBoth
@@ -61,12 +50,12 @@ func (f fact) is(text string) known       { return known{f, attribute.StringValu
 func (f fact) count(n int) known          { return known{f, attribute.IntValue(n)} }
 func (f fact) amount(value float64) known { return known{f, attribute.Float64Value(value)} }
 
-// tell is what is known, in the words of the dialect.
-func (d *dialect) tell(all ...known) []attribute.KeyValue {
+// attributes returns facts under the names of the dialect.
+func (d *dialect) attributes(all ...known) []attribute.KeyValue {
 	return d.add(make([]attribute.KeyValue, 0, len(all)*len(d.names[orderID])), all...)
 }
 
-// add is attrs, and what is known beside.
+// add appends facts to attrs.
 func (d *dialect) add(attrs []attribute.KeyValue, all ...known) []attribute.KeyValue {
 	for _, k := range all {
 		for _, name := range d.names[k.fact] {
@@ -76,12 +65,12 @@ func (d *dialect) add(attrs []attribute.KeyValue, all ...known) []attribute.KeyV
 	return attrs
 }
 
-// customer is who orders, as they say before anything is checked.
+// customer is the attributes of a request, before it is validated.
 func (d *dialect) customer(req order.Request) []attribute.KeyValue {
-	return d.tell(userID.is(redact(req.UserID)), userCurrency.is(redact(string(req.Currency))))
+	return d.attributes(userID.is(redact(req.UserID)), userCurrency.is(redact(string(req.Currency))))
 }
 
-// placed is what is known of an order that was placed.
+// placed is the attributes of an order that was placed.
 func (d *dialect) placed(o *order.Order) []attribute.KeyValue {
 	all := [...]known{
 		orderID.is(string(o.ID)),
@@ -90,13 +79,13 @@ func (d *dialect) placed(o *order.Order) []attribute.KeyValue {
 		orderItems.count(len(o.Items)),
 		shippingTracking.is(o.TrackingID),
 	}
-	if o.TrackingID == "" { // shipping is late
-		return d.tell(all[:len(all)-1]...)
+	if o.TrackingID == "" { // not shipped yet
+		return d.attributes(all[:len(all)-1]...)
 	}
-	return d.tell(all[:]...)
+	return d.attributes(all[:]...)
 }
 
-// prepared is what is known of an order that was priced.
+// prepared is the attributes of an order that was priced.
 func (d *dialect) prepared(o *order.Order) []attribute.KeyValue {
-	return d.tell(shippingAmount.amount(o.Shipping.Float64()), cartItems.count(o.Quantity()), orderItems.count(len(o.Items)))
+	return d.attributes(shippingAmount.amount(o.Shipping.Float64()), cartItems.count(o.Quantity()), orderItems.count(len(o.Items)))
 }

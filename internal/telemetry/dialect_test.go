@@ -15,7 +15,7 @@ import (
 // recordNames records in a dialect.
 func recordNames(t testing.TB, names string) *recording {
 	t.Helper()
-	return recordIn(t, names, silentEnv().conventions(names))
+	return recordIn(t, names, silentEnv().conventions())
 }
 
 func TestEachDialectHasItsOwnNames(t *testing.T) {
@@ -98,20 +98,5 @@ func TestTheLoadGeneratorIsToldFromCustomersByNewNamesOnly(t *testing.T) {
 				t.Errorf("%s with %s: told %t, want %t", names, header, got, want)
 			}
 		}
-	}
-}
-
-func TestUnknownNamesAreAWarningOnly(t *testing.T) {
-	stdout := new(syncBuffer)
-	t.Setenv("OTEL_SDK_DISABLED", "true")
-	tel := Start(t.Context(), Options{Getenv: environ("OTEL_SDK_DISABLED", "true"), Stdout: stdout, Names: "klingon"})
-	if got := tel.names.names[orderID]; len(got) != 1 || got[0] != "app.order.id" {
-		t.Errorf("an order's id is called %v, want app.order.id", got)
-	}
-	if len(tel.conventions.rpc) != 1 || !strings.Contains(stdout.String(), "klingon") {
-		t.Errorf("%d conventions for RPC, want 1; or no warning:\n%s", len(tel.conventions.rpc), stdout)
-	}
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Error(err)
 	}
 }

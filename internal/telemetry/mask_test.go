@@ -163,7 +163,7 @@ func BenchmarkMask(b *testing.B) {
 	span.SetAttributes(r.names.placed(placed)...)
 	span.SetAttributes(r.names.customer(request())...)
 	span.SetAttributes(attribute.String("rpc.system", "grpc"), attribute.String("rpc.service", "oteldemo.CheckoutService"), serverAddress.String("127.0.0.1"))
-	span.AddEvent(eventCharged, trace.WithAttributes(r.names.tell(paymentTransaction.is("01890a5d-ac96-774b-bcce-b302099a8057"))...))
+	span.AddEvent(eventCharged, trace.WithAttributes(r.names.attributes(paymentTransaction.is("01890a5d-ac96-774b-bcce-b302099a8057"))...))
 	span.End()
 	ended, masked := r.spans.Ended()[0], maskedSpans{nowhere{}}
 	b.ReportAllocs()

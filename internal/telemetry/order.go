@@ -46,7 +46,7 @@ func (t *Telemetry) Placer(next Placer) Placer {
 		orders:    t.counter(metricOrders),
 		amount:    t.duration(metricAmount),
 		lines:     t.size(metricLines),
-		synthetic: t.names.tell(userSynthetic.is("test")),
+		synthetic: t.names.attributes(userSynthetic.is("test")),
 		came:      make(map[outcome][]metric.AddOption),
 		failures:  make(map[string][]metric.AddOption),
 	}
@@ -197,9 +197,9 @@ func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold 
 	span := trace.SpanFromContext(ctx)
 	switch o.State {
 	case order.Charged:
-		span.AddEvent(eventCharged, trace.WithAttributes(s.names.tell(paymentTransaction.is(o.TransactionID))...))
+		span.AddEvent(eventCharged, trace.WithAttributes(s.names.attributes(paymentTransaction.is(o.TransactionID))...))
 	case order.Placed:
-		span.AddEvent(eventShipped, trace.WithAttributes(s.names.tell(shippingTracking.is(o.TrackingID))...))
+		span.AddEvent(eventShipped, trace.WithAttributes(s.names.attributes(shippingTracking.is(o.TrackingID))...))
 	case order.Charging, order.Completed, order.Declined, order.InDoubt, order.Refunding, order.Refunded, order.Cancelled, order.Parked, order.Undelivered:
 	}
 	return nil
@@ -223,7 +223,7 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 		level = slog.LevelWarn
 	}
 	s.logger.LogAttrs(ctx, level, "order not recorded", fields(
-		s.names.tell(orderID.is(string(o.ID)), orderState.is(o.State.String())),
+		s.names.attributes(orderID.is(string(o.ID)), orderState.is(o.State.String())),
 		[]attribute.KeyValue{errorType.String(stepFailure(err))}, repeated(redact(err.Error()), 0),
 	)...)
 }
@@ -241,7 +241,7 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 		}
 	}
 	if id != "" && f.id == "" {
-		f.attrs = append(f.attrs, t.names.tell(orderID.is(string(id)))...)
+		f.attrs = append(f.attrs, t.names.attributes(orderID.is(string(id)))...)
 	}
 	t.logger.LogAttrs(ctx, f.level, "order held up", fields(f.attrs, repeated(f.text, skipped))...)
 }

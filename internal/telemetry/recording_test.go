@@ -39,7 +39,7 @@ type recording struct {
 // record records in the names of the release 2.1, with RPCs by the conventions given.
 func record(t testing.TB, rpcs ...rpcConvention) *recording {
 	t.Helper()
-	c := silentEnv().conventions(dialectApp)
+	c := silentEnv().conventions()
 	if rpcs != nil {
 		c.rpc = rpcs
 	}

@@ -17,7 +17,7 @@ func (t *Telemetry) Resumed(ctx context.Context, o *order.Order) (context.Contex
 	ctx = t.propagator.Extract(ctx, propagation.MapCarrier(o.Trace))
 	options := []trace.SpanStartOption{
 		trace.WithNewRoot(),
-		trace.WithAttributes(t.names.tell(
+		trace.WithAttributes(t.names.attributes(
 			orderID.is(string(o.ID)),
 			orderState.is(o.State.String()),
 			orderAttempt.count(o.Attempts+1),
@@ -28,7 +28,7 @@ func (t *Telemetry) Resumed(ctx context.Context, o *order.Order) (context.Contex
 	}
 	ctx, span := t.tracer.Start(ctx, spanResume, options...) //nolint:spancheck // what is returned ends it
 	return ctx, func(err error) {                            //nolint:spancheck // see above
-		span.SetAttributes(t.names.tell(orderReached.is(o.State.String()))...)
+		span.SetAttributes(t.names.attributes(orderReached.is(o.State.String()))...)
 		if err != nil {
 			x := t.heldUp(err)
 			span.SetAttributes(x.attrs...)

@@ -46,8 +46,8 @@ type Options struct {
 	Getenv func(string) string
 	// Stdout gets the log, as lines of JSON, and what the console exporters write.
 	Stdout io.Writer
-	// Names is what the facts of an order are called: "app", or empty, as in the demo's releases up to 2.1; "demo" as in
-	// those after them; or "both".
+	// Names is the dialect of an order's attributes: "app" (the default) as in the demo's release 2.1, "demo" as in later
+	// ones, or "both".
 	Names string
 	// Baggage is the keys of the callers' baggage that goes on to the neighbours and into the record; none: all.
 	Baggage []string
@@ -88,8 +88,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 
 	exports, abort := context.WithCancel(context.Background())
 	p := e.providers(ctx, pipeline{stop: exports, stdout: out, resource: e.resource(ctx), collect: o.Collect})
-	names := e.dialect(o.Names)
-	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), newDialect(names), e.conventions(names))
+	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), newDialect(o.Names), e.conventions())
 	t.abort = abort
 	t.observeProcess()
 	t.observeRuntime()

@@ -239,22 +239,20 @@ func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
 	t.Parallel()
 	const oldRPC, stableRPC, oldSpan, newSpan = "rpc.server.duration", "rpc.server.call.duration", "orders publish", "send orders"
 	for _, test := range []struct {
-		names, optIn string
-		want         []string
+		optIn string
+		want  []string
 	}{
-		{"app", "", []string{oldRPC, oldSpan, "HTTP POST"}},
-		{"demo", "", []string{stableRPC, oldSpan, "POST"}},
-		{"both", "", []string{oldRPC, stableRPC, oldSpan, "HTTP POST"}},
-		{"app", "http", []string{oldRPC, oldSpan, "POST"}},
-		{"both", "RPC", []string{stableRPC, oldSpan, "HTTP POST"}},
-		{"app", "http, rpc/dup", []string{oldRPC, stableRPC, oldSpan, "POST"}},
-		{"demo", "rpc/dup,rpc", []string{oldRPC, stableRPC, oldSpan, "POST"}},
-		{"demo", "http/dup,http", []string{stableRPC, oldSpan, "HTTP POST"}},
-		{"app", "messaging", []string{oldRPC, newSpan, "HTTP POST"}},
-		{"app", "messaging,messaging/dup", []string{oldRPC, oldSpan, newSpan, "HTTP POST"}},
+		{"", []string{oldRPC, oldSpan, "HTTP POST"}},
+		{"http", []string{oldRPC, oldSpan, "POST"}},
+		{"RPC", []string{stableRPC, oldSpan, "HTTP POST"}},
+		{"http, rpc/dup", []string{oldRPC, stableRPC, oldSpan, "POST"}},
+		{"rpc/dup,rpc", []string{oldRPC, stableRPC, oldSpan, "HTTP POST"}},
+		{"http/dup,http", []string{oldRPC, oldSpan, "HTTP POST"}},
+		{"messaging", []string{oldRPC, newSpan, "HTTP POST"}},
+		{"messaging,messaging/dup", []string{oldRPC, oldSpan, newSpan, "HTTP POST"}},
 	} {
 		var got []string
-		c := env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", test.optIn)}.conventions(test.names)
+		c := env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", test.optIn)}.conventions()
 		for _, c := range c.rpc {
 			got = append(got, c.server.duration)
 		}
@@ -263,7 +261,7 @@ func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
 		}
 		got = append(got, c.http+"POST")
 		if diff := cmp.Diff(test.want, got); diff != "" {
-			t.Errorf("names %q, opt-in %q (-want +got):\n%s", test.names, test.optIn, diff)
+			t.Errorf("opt-in %q (-want +got):\n%s", test.optIn, diff)
 		}
 	}
 }

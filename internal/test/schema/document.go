@@ -62,15 +62,16 @@ Some things have more than one name. Beside such a name stands under which of th
 |---|---|
 | *app* | ` + "`CHECKOUT_TELEMETRY_NAMES=app`, the default, or `both`" + ` |
 | *demo* | ` + "`CHECKOUT_TELEMETRY_NAMES=demo` or `both`" + ` |
-| *rpc/old* | the names of *app*, unless ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` has `rpc`" + ` |
-| *rpc* | the names of *demo*, or ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `rpc` or `rpc/dup`" + ` |
+| *rpc/old* | always, unless ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` has `rpc`" + ` |
+| *rpc* | ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `rpc` or `rpc/dup`" + ` |
 | *messaging/old* | always, unless ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` has `messaging`" + ` |
 | *messaging* | ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `messaging` or `messaging/dup`" + ` |
 | *runtime/old* | ` + "`OTEL_GO_X_DEPRECATED_RUNTIME_METRICS=true`" + ` |
 
-A span can have only one name, and only one ` + "`rpc.method`" + `. Where old and stable names are both in force it has the old ones, which
-the shop's trace tests ask for. The span of an HTTP request is ` + "`HTTP POST`" + ` with the names of *app*, and ` + "`POST`" + ` with those of *demo*;
-` + "`OTEL_SEMCONV_STABILITY_OPT_IN`" + ` with ` + "`http`" + ` or ` + "`http/dup`" + ` decides otherwise.
+The dashboards of the demo's later releases expect ` + "`CHECKOUT_TELEMETRY_NAMES=demo` and `OTEL_SEMCONV_STABILITY_OPT_IN=rpc,http`" + `.
+
+A span has only one name and only one ` + "`rpc.method`" + `: with both old and stable names in force, the old ones. An HTTP request is the
+span ` + "`HTTP POST`, with `http` opted in `POST`" + `.
 
 ## What the shop's own dashboards show differently
 

@@ -58,8 +58,8 @@ func TestTheShopEmitsWhatIsDeclaredAndNothingElse(t *testing.T) {
 		live    func(*service, *testing.T)
 	}{
 		{"app", nil, []string{"app", "rpc/old", "messaging/old"}, (*service).story},
-		{"demo", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo"}, []string{"demo", "rpc", "messaging/old"}, (*service).story},
-		{"both", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "both"}, []string{"app", "demo", "rpc/old", "rpc", "messaging/old"}, (*service).hardship},
+		{"demo", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc"}, []string{"demo", "rpc", "messaging/old"}, (*service).story},
+		{"both", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "both", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc/dup"}, []string{"app", "demo", "rpc/old", "rpc", "messaging/old"}, (*service).hardship},
 		{"all that can be chosen", map[string]string{
 			"CHECKOUT_DB":                          "memory",
 			"CHECKOUT_TELEMETRY_NAMES":             "demo",
@@ -127,7 +127,6 @@ func unmet() map[string]string {
 		"event.log.flag_unusable":                   byHand,
 		"event.log.flagd_away":                      elsewhere,
 		"event.log.flagd_back":                      elsewhere,
-		"event.log.names_unknown":                   "the configuration does not let it through",
 		"event.log.no_runtime_metrics":              byHand,
 		"event.log.read_ahead":                      byHand,
 		"event.log.order_held_up: skipped":          masses,
