@@ -1,6 +1,10 @@
 package order
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Query selects orders to look at.
 type Query struct {
@@ -8,4 +12,25 @@ type Query struct {
 	From, Until time.Time // created at From or later, and before Until; zero: unbounded
 	Before      ID        // only those that come after this one in the result: a page's last
 	Limit       int       // at most so many
+}
+
+// Search is a query for what people know of an order. An empty field selects all; all fields that are not must match.
+type Search struct {
+	Query
+
+	Prefix        string // of the id
+	UserID        string
+	Email         EmailAddress // in upper or lower case
+	TransactionID string
+	TrackingID    string
+}
+
+// Selects tells whether the search selects an order, wherever its page begins.
+func (s Search) Selects(o *Order) bool {
+	matches := func(wanted, has string) bool { return wanted == "" || wanted == has }
+	return (len(s.States) == 0 || slices.Contains(s.States, o.State)) &&
+		!o.Created.Before(s.From) && (s.Until.IsZero() || o.Created.Before(s.Until)) &&
+		strings.HasPrefix(string(o.ID), s.Prefix) &&
+		matches(s.UserID, o.UserID) && matches(s.TransactionID, o.TransactionID) && matches(s.TrackingID, o.TrackingID) &&
+		(s.Email == "" || strings.EqualFold(string(s.Email), string(o.Email)))
 }

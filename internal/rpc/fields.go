@@ -93,6 +93,15 @@ func (v *violations) id(s string) order.ID {
 	return order.ID(id.String())
 }
 
+// prefix wants the beginning of the id of an order, in the field order_id_prefix.
+func (v *violations) prefix(s string) string {
+	s = strings.ToLower(s)
+	if len(s) > len(uuid.UUID{}.String()) || strings.Trim(s, "0123456789abcdef-") != "" {
+		v.add("order_id_prefix", "is not the beginning of the id of an order, such as 01890a5d")
+	}
+	return s
+}
+
 // states wants states that orders can be in. It returns each once, in the order of their numbers.
 func (v *violations) states(field string, states []checkoutv1.OrderState) (known []order.State) {
 	for _, s := range order.States() {
@@ -121,12 +130,12 @@ func (v *violations) time(field string, t *timestamppb.Timestamp) time.Time {
 
 // pageToken names the page of q that follows the order last. It is good for the same filters only, and says nothing to
 // who does not know how it is made.
-func pageToken(q order.Query, last order.ID) string {
+func pageToken(q order.Search, last order.ID) string {
 	return base64.RawURLEncoding.EncodeToString(append(fingerprint(q), last...))
 }
 
 // afterPage is the order after which the page of that token begins. Its error says what is wrong with the token.
-func afterPage(q order.Query, token string) (order.ID, error) {
+func afterPage(q order.Search, token string) (order.ID, error) {
 	data, err := base64.RawURLEncoding.DecodeString(token)
 	mark := fingerprint(q)
 	if err != nil || len(data) < len(mark) || uuid.Validate(string(data[len(mark):])) != nil {
@@ -139,8 +148,9 @@ func afterPage(q order.Query, token string) (order.ID, error) {
 }
 
 // fingerprint is of the filters of q.
-func fingerprint(q order.Query) []byte {
+func fingerprint(q order.Search) []byte {
 	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "%v %v %v", q.States, q.From, q.Until) // a hash takes everything
+	_, _ = fmt.Fprintf(h, "%v %v %v %q %q %q %q %q", q.States, q.From, q.Until, // a hash takes everything
+		q.Prefix, q.UserID, strings.ToLower(string(q.Email)), q.TransactionID, q.TrackingID)
 	return h.Sum(nil)
 }

@@ -27,6 +27,9 @@ type Record interface {
 	// List returns the orders that q selects, the largest id first, which is the newest. It may return orders and an error:
 	// the error is then of others, that cannot be read.
 	List(ctx context.Context, q order.Query) ([]*order.Order, error)
+	// Search returns the orders that q selects, newest first, and where the next page begins; "" after the last. A page may
+	// have fewer orders than q.Limit, or none. The error may be of others, that cannot be read.
+	Search(ctx context.Context, q order.Search) (found []*order.Order, next order.ID, err error)
 }
 
 const (
@@ -90,15 +93,14 @@ func (s *orders) GetOrder(ctx context.Context, req *checkoutv1.GetOrderRequest) 
 
 // ListOrders are orders, newest first, a page at a time. A page of large orders has fewer than were asked for.
 func (s *orders) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
-	q, size, err := query(req)
+	q, err := query(req)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	q.Limit = size + 1 // one more tells whether there is another page
-	found, ragged, err := s.list(ctx, q)
-	if err != nil {
+	found, next, err := s.search(ctx, q)
+	if err != nil && len(found) == 0 {
 		return nil, s.unread(ctx, err, "")
 	}
 	resp := &checkoutv1.ListOrdersResponse{}
@@ -107,48 +109,69 @@ func (s *orders) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersReque
 		m := s.message(o)
 		m.Story = nil
 		bytes += proto.Size(m)
-		if i == size || i > 0 && bytes > pageBytes {
-			resp.NextPageToken = pageToken(q, found[i-1].ID)
+		if i > 0 && bytes > pageBytes {
+			next = found[i-1].ID
 			break
 		}
 		resp.Orders = append(resp.Orders, m)
 	}
-	if ragged && resp.GetNextPageToken() == "" {
-		resp.NextPageToken = pageToken(q, found[len(found)-1].ID)
+	if next != "" {
+		resp.NextPageToken = pageToken(q, next)
 	}
 	return resp, nil
 }
 
-// list reads a list when it is its turn. A ragged one lacks orders that cannot be read.
-func (s *orders) list(ctx context.Context, q order.Query) (found []*order.Order, ragged bool, err error) {
+// search searches when it is its turn.
+func (s *orders) search(ctx context.Context, q order.Search) ([]*order.Order, order.ID, error) {
 	if err := s.lists.Acquire(ctx, 1); err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	defer s.lists.Release(1)
-	found, err = s.record.List(ctx, q)
-	if len(found) > 0 {
-		return found, err != nil, nil
-	}
-	return nil, false, err
+	return s.record.Search(ctx, q)
 }
 
-// query is what the request selects, and the size of its page. Its error is an answer.
-func query(req *checkoutv1.ListOrdersRequest) (q order.Query, size int, err error) {
-	var bad violations
-	q = order.Query{
-		States: bad.states("states", req.GetStates()),
-		From:   bad.time("created_after", req.GetCreatedAfter()),
-		Until:  bad.time("created_before", req.GetCreatedBefore()),
+// list reads a list when it is its turn. Orders that cannot be read are left out, unless all are.
+func (s *orders) list(ctx context.Context, q order.Query) ([]*order.Order, error) {
+	if err := s.lists.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
+	defer s.lists.Release(1)
+	found, err := s.record.List(ctx, q)
+	if len(found) > 0 {
+		return found, nil
+	}
+	return nil, err
+}
+
+// query is what the request selects. Its error is an answer.
+func query(req *checkoutv1.ListOrdersRequest) (q order.Search, err error) {
+	var bad violations
+	q = order.Search{
+		Query: order.Query{
+			States: bad.states("states", req.GetStates()),
+			From:   bad.time("created_after", req.GetCreatedAfter()),
+			Until:  bad.time("created_before", req.GetCreatedBefore()),
+		},
+		Prefix:        bad.prefix(req.GetOrderIdPrefix()),
+		UserID:        req.GetUserId(),
+		Email:         order.EmailAddress(strings.TrimSpace(req.GetEmail())),
+		TransactionID: req.GetTransactionId(),
+		TrackingID:    req.GetTrackingId(),
+	}
+	bad.text("user_id", q.UserID, optional)
+	bad.text("email", string(q.Email), optional)
+	bad.text("transaction_id", q.TransactionID, optional)
+	bad.text("tracking_id", q.TrackingID, optional)
 	if !q.From.IsZero() && !q.Until.IsZero() && !q.From.Before(q.Until) {
 		bad.add("created_before", "is not after created_after")
 	}
-	size = int(req.GetPageSize())
-	switch {
+	switch size := int(req.GetPageSize()); {
 	case size < 0:
 		bad.add("page_size", "is negative")
 	case size == 0:
-		size = defaultPage
+		q.Limit = defaultPage
+	default:
+		q.Limit = min(size, maxPage)
 	}
 	if token := req.GetPageToken(); token != "" && bad == nil {
 		if q.Before, err = afterPage(q, token); err != nil {
@@ -156,9 +179,9 @@ func query(req *checkoutv1.ListOrdersRequest) (q order.Query, size int, err erro
 		}
 	}
 	if bad != nil {
-		return order.Query{}, 0, bad.refuse()
+		return order.Search{}, bad.refuse()
 	}
-	return q, min(size, maxPage), nil
+	return q, nil
 }
 
 // unread is the answer when the record has none.

@@ -152,6 +152,48 @@ func TestNoAddressLeaves(t *testing.T) {
 	}
 }
 
+func TestOrdersAreFoundByWhatIsKnownOfThem(t *testing.T) {
+	t.Parallel()
+	s := &shelf{}
+	for n := range 6 {
+		o := order.Order{
+			ID: id(n), State: order.Completed, UserID: fmt.Sprint("user ", n%2), Email: order.EmailAddress(fmt.Sprintf("Ada%d@example.com", n%3)),
+			TransactionID: fmt.Sprint("t", n), TrackingID: fmt.Sprint("p", n),
+		}
+		s.put(o)
+	}
+	client := looking(t, s)
+	for _, test := range []struct {
+		req  *checkoutv1.ListOrdersRequest
+		want []order.ID
+	}{
+		{&checkoutv1.ListOrdersRequest{UserId: "user 1"}, []order.ID{id(5), id(3), id(1)}},
+		{&checkoutv1.ListOrdersRequest{Email: " ada2@example.com "}, []order.ID{id(5), id(2)}},
+		{&checkoutv1.ListOrdersRequest{UserId: "user 1", Email: "ada2@example.com"}, []order.ID{id(5)}},
+		{&checkoutv1.ListOrdersRequest{TransactionId: "t4"}, []order.ID{id(4)}},
+		{&checkoutv1.ListOrdersRequest{TrackingId: "p3"}, []order.ID{id(3)}},
+		{&checkoutv1.ListOrdersRequest{OrderIdPrefix: strings.ToUpper(string(id(2)))}, []order.ID{id(2)}},
+		{&checkoutv1.ListOrdersRequest{UserId: "nobody"}, nil},
+	} {
+		var got []order.ID
+		for test.req.PageSize = 1; ; {
+			resp, err := client.ListOrders(t.Context(), test.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range resp.GetOrders() {
+				got = append(got, order.ID(o.GetOrderId()))
+			}
+			if test.req.PageToken = resp.GetNextPageToken(); test.req.GetPageToken() == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%v finds %v, want %v", test.req, got, test.want)
+		}
+	}
+}
+
 func TestWhichOrdersNeedAPerson(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -250,8 +292,10 @@ func TestARequestForOrdersIsChecked(t *testing.T) {
 		{&checkoutv1.ListOrdersRequest{CreatedAfter: now, CreatedBefore: now}, []string{"created_before"}},
 		{&checkoutv1.ListOrdersRequest{PageToken: "page 2"}, []string{"page_token"}},
 		{&checkoutv1.ListOrdersRequest{PageToken: "AAAA"}, []string{"page_token"}},
-		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Query{}, "no id")}, []string{"page_token"}},
-		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Query{States: []order.State{1}}, id(1))}, []string{"page_token"}},
+		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Search{}, "no id")}, []string{"page_token"}},
+		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Search{Query: order.Query{States: []order.State{1}}}, id(1))}, []string{"page_token"}},
+		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Search{UserID: "ada"}, id(1)), UserId: "bob"}, []string{"page_token"}},
+		{&checkoutv1.ListOrdersRequest{OrderIdPrefix: "%", UserId: "a\n", Email: strings.Repeat("x", 257)}, []string{"order_id_prefix", "user_id", "email"}},
 		{&checkoutv1.WatchOrdersRequest{OrderId: "1"}, []string{"order_id"}},
 		{&checkoutv1.WatchOrdersRequest{States: []checkoutv1.OrderState{99}}, []string{"states[0]"}},
 		{&checkoutv1.WatchOrdersRequest{OrderId: string(id(1)), States: []checkoutv1.OrderState{1}}, []string{"states"}},

@@ -67,22 +67,47 @@ func (s *shelf) first(is func(order.Order) bool) (*order.Order, error) {
 	return nil, fmt.Errorf("looking: %w", order.ErrNotFound)
 }
 
-func (s *shelf) List(_ context.Context, q order.Query) (found []*order.Order, _ error) {
+func (s *shelf) Search(_ context.Context, q order.Search) (found []*order.Order, next order.ID, err error) {
+	limit := q.Limit
+	q.Limit++ // one more tells whether there is another page
+	found, err = s.pick(q)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(found) > limit {
+		found, next = found[:limit], found[limit-1].ID
+	}
+	found, err = s.whole(found)
+	return found, next, err
+}
+
+func (s *shelf) List(_ context.Context, q order.Query) ([]*order.Order, error) {
+	found, err := s.pick(order.Search{Query: q})
+	if err != nil {
+		return nil, err
+	}
+	return s.whole(found)
+}
+
+func (s *shelf) pick(q order.Search) (found []*order.Order, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away != nil {
 		return nil, s.away
 	}
 	for _, o := range s.orders {
-		if (len(q.States) == 0 || slices.Contains(q.States, o.State)) &&
-			!o.Created.Before(q.From) && (q.Until.IsZero() || o.Created.Before(q.Until)) &&
-			(q.Before == "" || o.ID < q.Before) {
+		if q.Selects(&o) && (q.Before == "" || o.ID < q.Before) {
 			found = append(found, &o)
 		}
 	}
 	slices.SortFunc(found, func(a, b *order.Order) int { return -strings.Compare(string(a.ID), string(b.ID)) })
 	found = found[:min(len(found), q.Limit)]
 	s.read += len(found)
+	return found, nil
+}
+
+// whole are the orders that can be read.
+func (s *shelf) whole(found []*order.Order) ([]*order.Order, error) {
 	whole := slices.DeleteFunc(slices.Clone(found), func(o *order.Order) bool { return s.torn[o.ID] })
 	if len(whole) < len(found) {
 		return whole, errors.New("some orders cannot be read")

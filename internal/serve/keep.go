@@ -37,6 +37,11 @@ func keep(ctx context.Context, placer *order.Placer, record record, h *health.Se
 		every(ctx, purgeEvery, func() { purge(ctx, record, log) })
 	})
 	all.Go(func() {
+		if err := record.Index(ctx); err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "indexing orders of an earlier release", "error", err)
+		}
+	})
+	all.Go(func() {
 		r := readiness{record: record, health: h, log: log}
 		every(ctx, readyEvery, func() { r.probe(ctx) })
 	})

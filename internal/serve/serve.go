@@ -24,6 +24,7 @@ type record interface {
 	rpc.Eraser
 	Purge(ctx context.Context, limit int) (int, error)
 	Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
+	Index(ctx context.Context) error
 	Ready(ctx context.Context) error
 	Close() error
 }

@@ -37,8 +37,11 @@ type count struct {
 // each state and each set of deliveries done how many orders there are, and how long ago the oldest of them was created.
 func (s orders) Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
 	var found []count
-	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		found, err = t.counts(ctx, countOrders, censusLimit)
+	err := s.do(ctx, other, func(ctx context.Context, t session) error {
+		rows, err := t.rows(ctx, countOrders, censusLimit)
+		if err == nil {
+			found, err = scanCounts(rows)
+		}
 		return err
 	})
 	if err != nil {
@@ -48,28 +51,6 @@ func (s orders) Census(ctx context.Context, tell func(state order.State, done or
 		tell(c.state, c.delivered, c.orders, max(time.Duration(c.oldest)*time.Millisecond, 0))
 	}
 	return nil
-}
-
-// counts implements session.
-func (c *conn) counts(_ context.Context, query string, args ...any) ([]count, error) {
-	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close
-	if err != nil {
-		return nil, err
-	}
-	rows, err := statement.QueryContext(context.Background(), clocked(args)...)
-	if err != nil {
-		return nil, err
-	}
-	return scanCounts(rows)
-}
-
-// counts implements session.
-func (p *Postgres) counts(ctx context.Context, query string, args ...any) ([]count, error) {
-	rows, err := p.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return scanCounts(rows)
 }
 
 // scanCounts reads rows to their end, and closes them.

@@ -132,7 +132,7 @@ func populate(b *testing.B, s *SQLite, n, each int) {
 	if err := s.do(b.Context(), other, func(ctx context.Context, t session) error {
 		_, err := t.exec(ctx, `
 			WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $2)
-			INSERT INTO orders SELECT
+			INSERT INTO orders (id, state, epoch, due, user_id, delivered, attempts, created, changed, body, key, latest_of, settled) SELECT
 				printf('%08x-%04x-774b-bcce-b302099a8057', n * 1000 >> 16, n * 1000 & 65535),
 				CASE n % $3 WHEN 0 THEN 3 ELSE 4 END, 1, 0, n, 1, 0, n * 1000, n * 1000, $1, n, n, n
 			FROM numbers`, body, n, each)

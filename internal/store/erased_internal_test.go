@@ -145,7 +145,12 @@ func TestWhatAnEarlierReleaseHasDeletedIsOverwritten(t *testing.T) {
 	recordPeople(t, s, 1000, func(i int) bool { return i%100 == 0 })
 	purgeAll(t, s.orders) // as the earlier release did
 	err = s.do(t.Context(), other, func(context.Context, session) error {
-		_, err := s.owner.conn.sql.ExecContext(context.Background(), "PRAGMA user_version = 3")
+		_, err := s.owner.conn.sql.ExecContext(context.Background(), `
+			DROP INDEX orders_user; DROP INDEX orders_email; DROP INDEX orders_transaction; DROP INDEX orders_tracking;
+			ALTER TABLE orders DROP COLUMN user_hash; ALTER TABLE orders DROP COLUMN email_hash;
+			ALTER TABLE orders DROP COLUMN transaction_hash; ALTER TABLE orders DROP COLUMN tracking_hash;
+			DROP TABLE orders_secret; DROP TABLE orders_audit;
+			PRAGMA user_version = 3`)
 		return err
 	})
 	if err := s.Close(); err != nil {
@@ -162,7 +167,7 @@ func TestWhatAnEarlierReleaseHasDeletedIsOverwritten(t *testing.T) {
 	err = s.do(t.Context(), other, func(context.Context, session) error {
 		return s.owner.conn.sql.QueryRowContext(context.Background(), "SELECT count(*) FROM sqlite_schema WHERE type = 'table'").Scan(&tables)
 	})
-	if tables != 1 || err != nil {
-		t.Errorf("%d tables, %v, want orders alone", tables, err)
+	if tables != 3 || err != nil {
+		t.Errorf("%d tables, %v, want orders, its secret and the audit log", tables, err)
 	}
 }

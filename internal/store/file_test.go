@@ -62,13 +62,13 @@ func TestWhatCannotBeOpenedIsNamedWithTheReason(t *testing.T) {
 		return path
 	}
 	newer := filepath.Join(folder, "newer.db")
-	storeOfVersion(t, newer, 5)
+	storeOfVersion(t, newer, 6)
 
 	for path, reason := range map[string]string{
 		folder: "is not a file",
 		file("text.db", strings.Repeat("not a database\n", 100)): "it is not a database of SQLite",
 		filepath.Join(file("file", ""), "orders.db"):             "not a directory",
-		newer:                      "its schema has version 5, and this program knows none above 4",
+		newer:                      "its schema has version 6, and this program knows none above 5",
 		"/proc/checkout/orders.db": "/proc/checkout: ",
 		file("torn.db", "SQLite format 3\x00"+strings.Repeat("x", 4096)): "it is",
 	} {

@@ -49,7 +49,7 @@ func TestWorkThatWasLeftBehindWritesWhatItWasGiven(t *testing.T) {
 				}
 			}
 			var left func(context.Context, session) error
-			leaving := orders{func(_ context.Context, _ kind, work func(context.Context, session) error) error {
+			leaving := orders{do: func(_ context.Context, _ kind, work func(context.Context, session) error) error {
 				left = work
 				return context.DeadlineExceeded
 			}}

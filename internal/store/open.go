@@ -32,7 +32,7 @@ func (n newcomer) enter(ctx context.Context, t session) (rival *record, err erro
 	r := n.record
 	for range tries {
 		rows, err := t.exec(ctx, insertOrder, r.id, r.state, r.epoch, n.hold, r.userID, r.key, n.settled,
-			r.delivered, r.attempts, r.created, r.changed, r.body)
+			r.delivered, r.attempts, r.created, r.changed, r.body, r.terms.user, r.terms.email, r.terms.transaction, r.terms.tracking)
 		if rows > 0 || err != nil {
 			return nil, err
 		}

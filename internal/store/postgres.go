@@ -63,12 +63,17 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
 	p := &Postgres{db: db}
-	p.orders = orders{p.do}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	if err := p.migrate(ctx); err != nil {
+	err = p.migrate(ctx)
+	var secret []byte
+	if err == nil {
+		secret, err = readSecret(ctx, p)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store %s on %s: %w", config.Database, addresses(config), err), db.Close())
 	}
+	p.orders = orders{p.do, secret}
 	return p, nil
 }
 
@@ -138,9 +143,14 @@ func (p *Postgres) exec(ctx context.Context, query string, args ...any) (int64, 
 	return result.RowsAffected()
 }
 
+// rows implements session.
+func (p *Postgres) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return p.db.QueryContext(ctx, query, args...)
+}
+
 // records implements session.
 func (p *Postgres) records(ctx context.Context, query string, args ...any) ([]record, error) {
-	found, err := p.db.QueryContext(ctx, query, args...)
+	found, err := p.rows(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

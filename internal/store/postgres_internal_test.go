@@ -25,12 +25,14 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	_, err = c.ExecContext(t.Context(), `
-		INSERT INTO orders SELECT lpad(n::text, 8, '0'), CASE n % 1000 WHEN 0 THEN 1 WHEN 1 THEN 3 WHEN 2 THEN 10 ELSE 4 END,
+		INSERT INTO orders (id, state, epoch, due, user_id, key, latest_of, settled, delivered, attempts, created, changed, body)
+		SELECT lpad(n::text, 8, '0'), CASE n % 1000 WHEN 0 THEN 1 WHEN 1 THEN 3 WHEN 2 THEN 10 ELSE 4 END,
 			1, n, n::text, n::text, n::text, n, 7, 0, n, n, '\x' FROM generate_series(1, 20000) AS n;
 		ANALYZE orders`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	placed, _ := updateOrder(&record{state: order.Placed, terms: terms{tracking: int64(1)}}, order.Parked)
 	everything, unfinished := bits(order.States()...), bits(order.Charging, order.Placed, order.Parked)
 	for _, test := range []struct {
 		statement string
@@ -43,7 +45,11 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 		{takeOrder, "'1'", []string{"orders_pkey"}},
 		{selectPart, "'', 500, 'ada'", []string{"orders_pkey"}},
 		{eraseOrder, "'1'", []string{"orders_pkey"}},
-		{updateOrder, "1, 1, 1, 1, 1, '', true, '1', 1, 1", []string{"orders_pkey"}},
+		{placed, "1, 1, 1, 1, 1, '', true, '1', 1, 1, 1, 1", []string{"orders_pkey"}},
+		{searchOrders(byEmail), "1, '', 'g', 250", []string{"orders_email"}},
+		{searchOrders(byUser), "1, '', 'g', 250", []string{"orders_user"}},
+		{searchOrders(byTransaction), "1, '', 'g', 250", []string{"orders_transaction"}},
+		{searchOrders(byTracking), "1, '', 'g', 250", []string{"orders_tracking"}},
 		{selectOrder, "'1'", []string{"orders_pkey"}},
 		{selectLatest, "'1'", []string{"orders_latest"}},
 		{selectKey, "'1', '1'", []string{"orders_key"}},

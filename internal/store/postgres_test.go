@@ -75,6 +75,7 @@ func TestPostgreSQLIsAStore(t *testing.T) {
 func TestAUserIsErasedFromPostgreSQL(t *testing.T) {
 	t.Parallel()
 	erases(t, postgres(t, pgtest.Start(t).Fresh(t)))
+
 }
 
 func TestReplicasShareOneRecord(t *testing.T) {
@@ -108,7 +109,8 @@ func TestADatabaseThatIsReadyNeedsNoRightToMakeTables(t *testing.T) {
 	execute(t, owner, strings.ReplaceAll(`
 		CREATE ROLE clerk LOGIN PASSWORD 'pencil';
 		GRANT SELECT ON orders_schema TO clerk;
-		GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO clerk`, "clerk", clerk))
+		GRANT SELECT, UPDATE ON orders_secret TO clerk;
+		GRANT SELECT, INSERT, UPDATE, DELETE ON orders, orders_audit TO clerk`, "clerk", clerk))
 	parsed.User = url.UserPassword(clerk, "pencil")
 	s := postgres(t, parsed.String())
 	if err := live(t.Context(), s, storetest.Order("1"), func(*order.Order) {}); err != nil {
@@ -686,4 +688,9 @@ func BenchmarkOrderPostgres(b *testing.B) {
 			serve(b, postgres(b, server.Fresh(b)), customers)
 		})
 	}
+}
+
+func TestOrdersAreFoundInPostgreSQLByWhatPeopleKnow(t *testing.T) {
+	t.Parallel()
+	searches(t, postgres(t, pgtest.Start(t).Fresh(t)))
 }

@@ -7,7 +7,7 @@ import "fmt"
 
 // sqliteSchema is the schema of SQLite.
 func sqliteSchema() []string {
-	return []string{sqliteOrders, sqliteLatest, sqliteConditions, sqliteOverwritten}
+	return []string{sqliteOrders, sqliteLatest, sqliteConditions, sqliteOverwritten, sqliteSearch}
 }
 
 // sqliteOrders: WITHOUT ROWID, because the id is the only way to a row and grows with time, so that there is one tree to
@@ -63,9 +63,32 @@ const sqliteConditions = `
 // sqliteOverwritten changes nothing: a file of this version has no free pages that hold what was deleted (conn.overwrite).
 const sqliteOverwritten = `-- no change`
 
+// sqliteSearch: what orders are found by (search.go), and what operators have done (audit.go). The indexes are partial, so that making them costs nothing.
+const sqliteSearch = `
+	CREATE TABLE orders_secret (
+		id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+		secret  BLOB    NOT NULL,
+		indexed INTEGER NOT NULL -- 1: all orders have their hashes
+	) STRICT;
+	CREATE TABLE orders_audit (
+		id       TEXT NOT NULL PRIMARY KEY, -- a UUID that begins with the time
+		order_id TEXT NOT NULL,
+		body     BLOB NOT NULL -- JSON
+	) STRICT, WITHOUT ROWID;
+	ALTER TABLE orders ADD COLUMN user_hash INTEGER; -- NULL: of an earlier release, and not yet indexed
+	ALTER TABLE orders ADD COLUMN email_hash INTEGER;
+	ALTER TABLE orders ADD COLUMN transaction_hash INTEGER;
+	ALTER TABLE orders ADD COLUMN tracking_hash INTEGER;` + searchIndexes
+
+const searchIndexes = `
+	CREATE INDEX IF NOT EXISTS orders_user ON orders (user_hash, id) WHERE user_hash IS NOT NULL;
+	CREATE INDEX IF NOT EXISTS orders_email ON orders (email_hash, id) WHERE email_hash IS NOT NULL;
+	CREATE INDEX IF NOT EXISTS orders_transaction ON orders (transaction_hash, id) WHERE transaction_hash IS NOT NULL;
+	CREATE INDEX IF NOT EXISTS orders_tracking ON orders (tracking_hash, id) WHERE tracking_hash IS NOT NULL`
+
 // postgresSchema is the schema of PostgreSQL. As its steps are carried out by whichever replica comes first, and there is
 // no lock that all databases of this kind know, doing one twice must do no harm.
-func postgresSchema() []string { return []string{postgresOrders, postgresAttention} }
+func postgresSchema() []string { return []string{postgresOrders, postgresAttention, postgresSearch} }
 
 // postgresOrders: ids are ordered alike by all collations, because they are UUIDs.
 const postgresOrders = `
@@ -96,6 +119,23 @@ const postgresOrders = `
 const postgresAttention = `
 	CREATE INDEX IF NOT EXISTS orders_attention ON orders (due) WHERE ` + attention + `;
 	DROP INDEX IF EXISTS orders_parked`
+
+// postgresSearch: what orders are found by (search.go), and what operators have done (audit.go).
+const postgresSearch = `
+	CREATE TABLE IF NOT EXISTS orders_secret (
+		id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+		secret  BYTEA   NOT NULL,
+		indexed INTEGER NOT NULL -- 1: all orders have their hashes
+	);
+	CREATE TABLE IF NOT EXISTS orders_audit (
+		id       TEXT  NOT NULL PRIMARY KEY, -- a UUID that begins with the time
+		order_id TEXT  NOT NULL,
+		body     BYTEA NOT NULL -- JSON
+	);
+	ALTER TABLE orders ADD COLUMN IF NOT EXISTS user_hash BIGINT;
+	ALTER TABLE orders ADD COLUMN IF NOT EXISTS email_hash BIGINT;
+	ALTER TABLE orders ADD COLUMN IF NOT EXISTS transaction_hash BIGINT;
+	ALTER TABLE orders ADD COLUMN IF NOT EXISTS tracking_hash BIGINT;` + searchIndexes
 
 // tooNew says that a later release has used the database.
 func tooNew(version, known int) error {

@@ -140,8 +140,12 @@ func connect(dsn, journal string) (*SQLite, error) {
 	if err := c.prepare(journal); err != nil {
 		return nil, errors.Join(err, c.close(), db.Close())
 	}
+	secret, err := readSecret(context.Background(), c)
+	if err != nil {
+		return nil, errors.Join(err, c.close(), db.Close())
+	}
 	o := own(c)
-	return &SQLite{orders: orders{o.do}, owner: o, close: sync.OnceValue(func() error {
+	return &SQLite{orders: orders{o.do, secret}, owner: o, close: sync.OnceValue(func() error {
 		o.stop()
 		return errors.Join(c.close(), db.Close())
 	})}, nil
@@ -324,16 +328,21 @@ func (c *conn) exec(_ context.Context, query string, args ...any) (int64, error)
 }
 
 // records implements session.
-func (c *conn) records(_ context.Context, query string, args ...any) ([]record, error) {
-	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close
-	if err != nil {
-		return nil, err
-	}
-	rows, err := statement.QueryContext(context.Background(), clocked(args)...)
+func (c *conn) records(ctx context.Context, query string, args ...any) ([]record, error) {
+	rows, err := c.rows(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	return scan(rows)
+}
+
+// rows implements session.
+func (c *conn) rows(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close
+	if err != nil {
+		return nil, err
+	}
+	return statement.QueryContext(context.Background(), clocked(args)...)
 }
 
 // clocked are args, and the time as @now and @late.

@@ -25,7 +25,7 @@ func TestAFileIsSetUpToLoseNothing(t *testing.T) {
 		"journal_mode": "wal",
 		"synchronous":  "2", // FULL
 		"locking_mode": "exclusive",
-		"user_version": "4",
+		"user_version": "5",
 	} {
 		var got string
 		err := s.do(t.Context(), other, func(context.Context, session) error {
@@ -56,7 +56,11 @@ func TestOrdersAreFoundByAnIndex(t *testing.T) {
 			"SEARCH orders USING INDEX orders_latest (latest_of=?)",
 			"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)",
 		},
-		listOrders(everything): {"SEARCH orders USING PRIMARY KEY (id>? AND id<?)"},
+		listOrders(everything):      {"SEARCH orders USING PRIMARY KEY (id>? AND id<?)"},
+		searchOrders(byUser):        {"SEARCH orders USING INDEX orders_user (user_hash=? AND id>? AND id<?)"},
+		searchOrders(byEmail):       {"SEARCH orders USING INDEX orders_email (email_hash=? AND id>? AND id<?)"},
+		searchOrders(byTransaction): {"SEARCH orders USING INDEX orders_transaction (transaction_hash=? AND id>? AND id<?)"},
+		searchOrders(byTracking):    {"SEARCH orders USING INDEX orders_tracking (tracking_hash=? AND id>? AND id<?)"},
 		listOrders(bits(order.InDoubt, order.Placed, order.Parked)): {
 			"SEARCH orders USING PRIMARY KEY (id=?)",
 			"SCAN orders USING INDEX orders_shipping",

@@ -11,6 +11,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -32,10 +33,10 @@ var (
 type session interface {
 	// exec returns how many rows the statement changed.
 	exec(ctx context.Context, query string, args ...any) (int64, error)
-	// records are the rows that the statement returns.
+	// records are the rows of orders that the statement returns.
 	records(ctx context.Context, query string, args ...any) ([]record, error)
-	// counts are the rows of a statement that counts.
-	counts(ctx context.Context, query string, args ...any) ([]count, error)
+	// rows are what the statement returns, to be closed.
+	rows(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 // orders is the table of orders, wherever it lies.
@@ -43,7 +44,8 @@ type session interface {
 // do has work done by a session. It may do it more than once, and may leave it behind when ctx ends: what work sets may be
 // read after nil only.
 type orders struct {
-	do func(ctx context.Context, k kind, work func(context.Context, session) error) error
+	do     func(ctx context.Context, k kind, work func(context.Context, session) error) error
+	secret []byte // the record's, for hashes
 }
 
 // Open records a new order as its user's latest, held for as long as given. asked is when its cart was asked for. If
@@ -55,6 +57,7 @@ func (s orders) Open(ctx context.Context, o *order.Order, hold time.Duration, as
 	if err != nil {
 		return nil, describe("open", o.ID, err)
 	}
+	r.terms = s.termsOf(o)
 	n := newcomer{r, o.Settled(), millis(hold), asked, over}
 	var rival *record
 	err = s.do(ctx, opening, func(ctx context.Context, t session) (err error) {
@@ -75,14 +78,11 @@ func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold
 	if err != nil {
 		return describe("save", o.ID, err)
 	}
-	update := updateOrder
-	if r.key == "" {
-		update = updateKeyless
-	}
-	settled := o.Settled() // now: the caller may change o while work that was left behind goes on
+	r.terms = s.termsOf(o)
+	update, args := updateOrder(r, from)
+	args = append([]any{r.state, r.attempts, r.delivered, millis(hold), r.changed, r.body, o.Settled(), r.id, r.epoch, from}, args...)
 	err = s.do(ctx, other, func(ctx context.Context, t session) error {
-		n, err := t.exec(ctx, update, r.state, r.attempts, r.delivered, millis(hold), r.changed, r.body, settled,
-			r.id, r.epoch, from)
+		n, err := t.exec(ctx, update, args...)
 		if n > 0 || err != nil {
 			return err
 		}
@@ -105,9 +105,10 @@ func (s orders) Cancel(ctx context.Context, o *order.Order, hold time.Duration) 
 	if err != nil {
 		return describe("cancel", o.ID, err)
 	}
+	r.terms = s.termsOf(o)
 	err = s.do(ctx, other, func(ctx context.Context, t session) error {
 		n, err := t.exec(ctx, cancelOrder, r.id, order.Cancelled, r.epoch, millis(hold), r.userID,
-			r.delivered, r.attempts, r.created, r.changed, r.body)
+			r.delivered, r.attempts, r.created, r.changed, r.body, r.terms.user, r.terms.email)
 		if n > 0 || err != nil {
 			return err
 		}
@@ -188,27 +189,38 @@ func (s orders) Find(ctx context.Context, userID, key string) (*order.Order, err
 // List are the orders that q selects, newest first: the largest id. Orders that cannot be read are reported in the error,
 // and do not keep back the others: both results count.
 func (s orders) List(ctx context.Context, q order.Query) ([]*order.Order, error) {
-	states := bits(q.States...)
-	if len(q.States) == 0 {
-		states = bits(order.States()...)
-	}
-	const beyond = "g" // ids are hexadecimal
-	from, until := int64(math.MinInt64), int64(math.MaxInt64)
-	first, end := "", beyond
-	if !q.From.IsZero() {
-		from, first = q.From.UnixMilli(), idAt(q.From.Add(-slack))
-	}
-	if !q.Until.IsZero() {
-		until, end = q.Until.UnixMilli(), idAt(q.Until.Add(slack))
-	}
-	if q.Before != "" {
-		end = min(end, string(q.Before))
-	}
-	found, err := s.find(ctx, listOrders(states), first, end, states, from, until, max(q.Limit, 0))
+	found, err := s.list(ctx, order.Search{Query: q}, max(q.Limit, 0))
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}
 	return decodeAll(found)
+}
+
+// list are the rows of the orders that q selects by id, time and state.
+func (s orders) list(ctx context.Context, q order.Search, limit int) ([]record, error) {
+	states := bits(q.States...)
+	if len(q.States) == 0 {
+		states = bits(order.States()...)
+	}
+	first, end, from, until := bounds(q)
+	return s.find(ctx, listOrders(states), first, end, states, from, until, limit)
+}
+
+// bounds are the ids, and the times of creation, that q selects: those from the first of each to before the second.
+func bounds(q order.Search) (first, end string, from, until int64) {
+	const beyond = "g" // ids are hexadecimal
+	first, end = q.Prefix, q.Prefix+beyond
+	from, until = math.MinInt64, math.MaxInt64
+	if !q.From.IsZero() {
+		from, first = q.From.UnixMilli(), max(first, idAt(q.From.Add(-slack)))
+	}
+	if !q.Until.IsZero() {
+		until, end = q.Until.UnixMilli(), min(end, idAt(q.Until.Add(slack)))
+	}
+	if q.Before != "" {
+		end = min(end, string(q.Before))
+	}
+	return first, end, from, until
 }
 
 // slack is how far the time in an order's id and that of its creation may be apart.

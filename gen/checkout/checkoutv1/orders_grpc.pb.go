@@ -35,7 +35,8 @@ const (
 type OrderServiceClient interface {
 	// GetOrder is one order, with its story. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (the record cannot be read).
 	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*Order, error)
-	// ListOrders are orders, newest first, a page at a time. Errors: INVALID_ARGUMENT, UNAVAILABLE.
+	// ListOrders returns the orders that match all filters, newest first, a page at a time. A page may have fewer orders than
+	// its size, or none, and not be the last: next_page_token tells. Errors: INVALID_ARGUMENT, UNAVAILABLE.
 	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
 	// WatchOrders are the orders that match now, and then each one again whenever it has changed, until the caller hangs up.
 	// It looks at the record twice a second: what changes twice in between is told once. Errors: as ListOrders.
@@ -97,7 +98,8 @@ type OrderService_WatchOrdersClient = grpc.ServerStreamingClient[Order]
 type OrderServiceServer interface {
 	// GetOrder is one order, with its story. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (the record cannot be read).
 	GetOrder(context.Context, *GetOrderRequest) (*Order, error)
-	// ListOrders are orders, newest first, a page at a time. Errors: INVALID_ARGUMENT, UNAVAILABLE.
+	// ListOrders returns the orders that match all filters, newest first, a page at a time. A page may have fewer orders than
+	// its size, or none, and not be the last: next_page_token tells. Errors: INVALID_ARGUMENT, UNAVAILABLE.
 	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
 	// WatchOrders are the orders that match now, and then each one again whenever it has changed, until the caller hangs up.
 	// It looks at the record twice a second: what changes twice in between is told once. Errors: as ListOrders.

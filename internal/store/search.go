@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"checkout/internal/order"
+)
+
+// What an order is found by, beside its id and its time, are hashes in columns of its row, under a key that the record
+// keeps: short, so that the indexes stay small, and of no use to who sees an index without the key.
+
+// terms are the hashes of what an order is found by. nil: there is nothing to find it by.
+type terms struct{ user, email, transaction, tracking any }
+
+// term is something that an order is found by, and the column that has its hash.
+type term struct{ column, value string }
+
+const (
+	byUser        = "user_hash"
+	byEmail       = "email_hash"
+	byTransaction = "transaction_hash"
+	byTracking    = "tracking_hash"
+)
+
+// termsOf are the hashes for the row of o.
+func (s orders) termsOf(o *order.Order) terms {
+	return terms{
+		user:        s.hash(term{byUser, o.UserID}),
+		email:       s.hash(term{byEmail, folded(o.Email)}),
+		transaction: s.hash(term{byTransaction, o.TransactionID}),
+		tracking:    s.hash(term{byTracking, o.TrackingID}),
+	}
+}
+
+// readSecret is the record's secret, which the first process makes.
+func readSecret(ctx context.Context, t session) ([]byte, error) {
+	secret, err := selectSecret(ctx, t)
+	if err != nil || secret != nil {
+		return secret, err
+	}
+	made := make([]byte, sha256.Size)
+	_, _ = rand.Read(made) // never fails: crypto/rand
+	if _, err := t.exec(ctx, `INSERT INTO orders_secret (id, secret, indexed) VALUES (1, $1, 0) ON CONFLICT (id) DO NOTHING`, made); err != nil {
+		return nil, fmt.Errorf("make the record's secret: %w", err)
+	}
+	return selectSecret(ctx, t)
+}
+
+func selectSecret(ctx context.Context, t session) (secret []byte, err error) {
+	rows, err := t.rows(ctx, `SELECT secret FROM orders_secret WHERE id = 1`)
+	if err != nil {
+		return nil, fmt.Errorf("read the record's secret: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := rows.Scan(&secret); err != nil {
+			return nil, err
+		}
+	}
+	return secret, rows.Err()
+}
+
+// hash is the first 64 bits of an HMAC-SHA256, or nil for nothing. Who searches looks at the order itself as well.
+func (s orders) hash(t term) any {
+	if t.value == "" {
+		return nil
+	}
+	mac := hmac.New(sha256.New, s.secret)
+	_, _ = mac.Write([]byte(t.column + "\x00" + t.value)) // never fails
+	return int64(binary.BigEndian.Uint64(mac.Sum(nil)))   //nolint:gosec // its bits matter, not its value
+}
+
+// folded is an address as it is compared: people do not mind upper and lower case.
+func folded(e order.EmailAddress) string { return strings.ToLower(string(e)) }
+
+const (
+	// searchPart is how many orders a search looks at in one go, so that no order waits long for it, and searchParts how
+	// many times before it returns what it has found.
+	searchPart  = 250
+	searchParts = 8
+)
+
+// Search returns the orders that q selects, newest first, and where the next page begins; "" after the last. A page may have
+// fewer orders than q.Limit, or none, and not be the last. Orders that cannot be read are reported in the error; the others
+// and next count all the same.
+func (s orders) Search(ctx context.Context, q order.Search) (found []*order.Order, next order.ID, err error) {
+	t := rarest(q)
+	if t.value == "" {
+		return s.page(ctx, q)
+	}
+	first, end, _, _ := bounds(q)
+	hash := s.hash(t)
+	var unreadable []error
+	for range searchParts {
+		part, err := s.find(ctx, searchOrders(t.column), hash, first, end, searchPart)
+		if err != nil {
+			return nil, "", fmt.Errorf("search orders: %w", err)
+		}
+		for i := range part {
+			switch o, err := part[i].decode(); {
+			case err != nil:
+				unreadable = append(unreadable, err)
+			case !q.Selects(o):
+			case len(found) == q.Limit:
+				return found, found[len(found)-1].ID, errors.Join(unreadable...)
+			default:
+				found = append(found, o)
+			}
+		}
+		if len(part) < searchPart {
+			return found, "", errors.Join(unreadable...)
+		}
+		end = string(part[len(part)-1].id)
+	}
+	return found, order.ID(end), errors.Join(unreadable...)
+}
+
+// page is a search that names nothing but ids, times and states.
+func (s orders) page(ctx context.Context, q order.Search) (found []*order.Order, next order.ID, err error) {
+	limit := max(q.Limit, 0)
+	rows, err := s.list(ctx, q, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("search orders: %w", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		if limit > 0 {
+			next = rows[limit-1].id
+		}
+	}
+	found, err = decodeAll(rows)
+	return found, next, err
+}
+
+// rarest is what the fewest orders share of what q names.
+func rarest(q order.Search) term {
+	for _, t := range []term{{byTransaction, q.TransactionID}, {byTracking, q.TrackingID}, {byEmail, folded(q.Email)}, {byUser, q.UserID}} {
+		if t.value != "" {
+			return t
+		}
+	}
+	return term{}
+}
+
+// searchOrders is the statement for the orders of one hash, newest first.
+func searchOrders(column string) string {
+	return `SELECT ` + columns + ` FROM orders WHERE ` + column + ` = $1 AND id >= $2 AND id < $3 ORDER BY id DESC LIMIT $4`
+}
+
+const (
+	// selectUnindexed goes through all orders, so many at a time: it selects those without hashes among the orders after an
+	// id, and the last of these in any case, to go on from.
+	selectUnindexed = `
+		WITH part AS MATERIALIZED (SELECT * FROM orders WHERE id > $1 ORDER BY id LIMIT $2)
+		SELECT ` + columns + ` FROM part WHERE user_hash IS NULL OR id = (SELECT MAX(id) FROM part)
+		ORDER BY id`
+	// indexOrder leaves alone what a Save has set meanwhile.
+	indexOrder = `
+		UPDATE orders SET user_hash = $1, email_hash = $2,
+			transaction_hash = COALESCE(transaction_hash, $3), tracking_hash = COALESCE(tracking_hash, $4)
+		WHERE id = $5 AND user_hash IS NULL`
+	indexed = `UPDATE orders_secret SET indexed = 1 WHERE id = 1 AND indexed = 0`
+	// indexPause is left to orders between two parts.
+	indexPause = 20 * time.Millisecond
+)
+
+// Index gives the orders of an earlier release the hashes that they are found by, once in the life of a record.
+// Interrupted, it may be repeated.
+func (s orders) Index(ctx context.Context) error {
+	done, err := s.indexed(ctx)
+	for last := order.ID(""); err == nil && !done; {
+		var part []record
+		if part, err = s.find(ctx, selectUnindexed, last, erasePart); err != nil {
+			break
+		}
+		if done = len(part) == 0; !done {
+			last = part[len(part)-1].id
+		}
+		err = s.do(ctx, other, func(ctx context.Context, t session) error {
+			if done {
+				_, err := t.exec(ctx, indexed)
+				return err
+			}
+			return s.indexPart(ctx, t, part)
+		})
+		if !pause(ctx, indexPause) && err == nil {
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("index the orders of an earlier release: %w", err)
+	}
+	return nil
+}
+
+func (s orders) indexPart(ctx context.Context, t session, part []record) error {
+	for i := range part {
+		o, err := part[i].decode()
+		if err != nil {
+			continue // whoever reads it reports that
+		}
+		is := s.termsOf(o)
+		if _, err := t.exec(ctx, indexOrder, is.user, is.email, is.transaction, is.tracking, o.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexed tells whether all orders have their hashes.
+func (s orders) indexed(ctx context.Context) (done bool, err error) {
+	err = s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+		rows, err := t.rows(ctx, `SELECT indexed FROM orders_secret WHERE id = 1 AND indexed = 1`)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		done = rows.Next()
+		return rows.Err()
+	})
+	return done && err == nil, err
+}

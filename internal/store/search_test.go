@@ -1,0 +1,164 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"checkout/internal/order"
+	"checkout/internal/store"
+	"checkout/internal/store/storetest"
+)
+
+// searcher is a store that finds orders by what people know of them.
+type searcher interface {
+	storetest.Store
+	Search(ctx context.Context, q order.Search) ([]*order.Order, order.ID, error)
+	Erase(ctx context.Context, userID string) (int, []order.ID, error)
+}
+
+// searches records orders of a few users and addresses, of which some were paid and shipped by and by, and looks for them.
+func searches(t *testing.T, s searcher) {
+	t.Helper()
+	var all []*order.Order // newest first
+	states := order.States()
+	for i := range 60 {
+		created := storetest.Order("1").Created.Add(time.Duration(i) * time.Minute)
+		ms := created.UnixMilli()
+		o := storetest.Order(order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff)))
+		o.UserID, o.Key, o.Email = fmt.Sprint("user ", i%4), "", order.EmailAddress(fmt.Sprintf("Person%d@example.com", i%5))
+		o.Created = created
+		put(t, s, o)
+		paid := *o
+		paid.State, paid.TransactionID = order.Charged, fmt.Sprint("transaction ", i/2)
+		save(t, s, &paid, order.Charging)
+		shipped := paid
+		shipped.State, shipped.TrackingID = order.Placed, fmt.Sprint("parcel ", i/3)
+		save(t, s, &shipped, order.Charged)
+		is := shipped
+		is.State = states[i%len(states)]
+		save(t, s, &is, order.Placed)
+		all = append(all, &is)
+	}
+	slices.SortFunc(all, func(a, b *order.Order) int { return -cmpID(a.ID, b.ID) })
+	minute := func(n int) time.Time { return storetest.Order("1").Created.Add(time.Duration(n) * time.Minute) }
+	for name, q := range map[string]order.Search{
+		"all":                    {},
+		"a user":                 {UserID: "user 1"},
+		"an address":             {Email: "person2@EXAMPLE.com"},
+		"a transaction of two":   {TransactionID: "transaction 7"},
+		"a parcel":               {TrackingID: "parcel 9"},
+		"a prefix":               {Prefix: string(all[20].ID[:9])},
+		"a prefix of nothing":    {Prefix: "ff"},
+		"a user's parked orders": {UserID: "user 1", Query: order.Query{States: []order.State{order.Parked}}},
+		"a user's hour":          {UserID: "user 1", Query: order.Query{From: minute(15), Until: minute(45)}},
+		"everything known":       {UserID: "user 2", Email: "person0@example.com", TransactionID: "transaction 5", TrackingID: "parcel 3", Prefix: "01"},
+		"contradictions":         {UserID: "user 1", Email: "person0@example.com", TransactionID: "transaction 5"},
+		"nobody":                 {UserID: "nobody"},
+		"a state":                {Query: order.Query{States: []order.State{order.Declined}}},
+	} {
+		var want []order.ID
+		for _, o := range all {
+			if q.Selects(o) {
+				want = append(want, o.ID)
+			}
+		}
+		q.Limit = 7
+		if got := pages(t, s, q); !slices.Equal(got, want) {
+			t.Errorf("%s: found %v, want %v", name, got, want)
+		}
+	}
+	if _, _, err := s.Erase(t.Context(), "user 1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range pages(t, s, order.Search{UserID: "user 1", Query: order.Query{Limit: 100}}) {
+		if o, err := s.Get(t.Context(), id); err != nil || o.State.Final() {
+			t.Errorf("%v, %v is found, and was erased", o, err)
+		}
+	}
+}
+
+// pages are the orders of all pages of a search.
+func pages(t *testing.T, s searcher, q order.Search) (ids []order.ID) {
+	t.Helper()
+	for {
+		found, next, err := s.Search(t.Context(), q)
+		if err != nil || len(found) > q.Limit {
+			t.Fatalf("%d orders, %v", len(found), err)
+		}
+		for _, o := range found {
+			ids = append(ids, o.ID)
+		}
+		if next == "" {
+			return ids
+		}
+		q.Before = next
+	}
+}
+
+func cmpID(a, b order.ID) int {
+	if a < b {
+		return -1
+	}
+	return 1
+}
+
+// put records an order, whatever others its user has.
+func put(t *testing.T, s storetest.Store, o *order.Order) {
+	t.Helper()
+	rival, err := s.Open(t.Context(), o, time.Hour, time.Now(), "")
+	if err == nil && rival != nil {
+		rival, err = s.Open(t.Context(), o, time.Hour, time.Now(), rival.ID)
+	}
+	if err != nil || rival != nil {
+		t.Fatal(rival, err)
+	}
+}
+
+func save(t *testing.T, s storetest.Store, o *order.Order, from order.State) {
+	t.Helper()
+	if err := s.Save(t.Context(), o, from, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOrdersAreFoundByWhatPeopleKnow(t *testing.T) {
+	t.Parallel()
+	s, err := store.OpenMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	searches(t, s)
+}
+
+// TestASearchLooksAtSoManyOrdersAtMost has a user with many orders, of which one alone is looked for: the search comes to
+// it page by page, and no page keeps other orders waiting.
+func TestASearchLooksAtSoManyOrdersAtMost(t *testing.T) {
+	t.Parallel()
+	s, err := store.OpenMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	const orders = 2100
+	for i := range orders {
+		o := storetest.Order(order.ID(fmt.Sprintf("01890a5d-ac96-774b-bcce-%012x", i)))
+		o.UserID, o.Key, o.State = "ada", "", order.Completed
+		if i == 0 {
+			o.State = order.Parked
+		}
+		put(t, s, o)
+	}
+	q := order.Search{UserID: "ada", Query: order.Query{States: []order.State{order.Parked}, Limit: 50}}
+	found, next, err := s.Search(t.Context(), q)
+	if len(found) > 0 || next == "" || err != nil {
+		t.Fatalf("the first page has %d orders, next %q, %v; want none, and a next page", len(found), next, err)
+	}
+	q.Before = next
+	if found, next, err = s.Search(t.Context(), q); len(found) != 1 || next != "" || err != nil {
+		t.Errorf("the next page has %d orders, next %q, %v; want the one, and no more", len(found), next, err)
+	}
+}
