@@ -16,16 +16,16 @@ func TestTheFocusStaysThroughAnUpdate(t *testing.T) {
 	t.Parallel()
 	shop := startShop(t)
 	p, other := open(t, shop.url), open(t, shop.url)
-	p.visit("/trouble")
+	p.visit("/faults")
 	p.tabTo("#away-email")
-	other.visit("/trouble")
+	other.visit("/faults")
 	other.follow("#away-kafka")
-	p.sees("[aria-label='Bring back kafka']", "Bring back")
+	p.sees("[aria-label='Bring online: kafka']", "Bring online")
 	if focus := read[string](p, "document.activeElement.id"); focus != "away-email" {
 		t.Fatalf("after an update the focus is on %q, want it where it was", focus)
 	}
 	p.leave(func() { p.press(kb.Enter) })
-	p.sees("[aria-label='Bring back email']", "Bring back")
+	p.sees("[aria-label='Bring online: email']", "Bring online")
 }
 
 func TestAClickIsOnWhatWasPressed(t *testing.T) {
@@ -48,11 +48,11 @@ func TestASelectionStaysThroughAnUpdate(t *testing.T) {
 	t.Parallel()
 	shop := startShop(t)
 	p, other := open(t, shop.url), open(t, shop.url)
-	p.visit("/trouble")
+	p.visit("/faults")
 	p.sees("#stream", "live")
 	read[bool](p, "(getSelection().selectAllChildren(document.querySelector('#neighbours tbody th')), true)")
 	selected := read[string](p, "getSelection().toString()")
-	other.visit("/trouble")
+	other.visit("/faults")
 	other.follow("#away-email")
 	other.choose("#flag-unreachable", "on")
 	other.follow("#set-flag-unreachable")
@@ -61,7 +61,7 @@ func TestASelectionStaysThroughAnUpdate(t *testing.T) {
 		t.Errorf("after an update the selection is %q, want %q", now, selected)
 	}
 	read[bool](p, "(getSelection().removeAllRanges(), true)")
-	p.sees("[aria-label='Bring back email']", "Bring back") // now that nobody is in its way
+	p.sees("[aria-label='Bring online: email']", "Bring online") // now that nobody is in its way
 }
 
 func TestWhatIsHalfDoneStaysThroughAnUpdate(t *testing.T) {
@@ -99,7 +99,7 @@ func TestWhatIsOpenedAndScrolledStaysThroughAnUpdate(t *testing.T) {
 	t.Parallel()
 	shop := startShop(t)
 	p, other := open(t, shop.url), open(t, shop.url)
-	p.visit("/topic")
+	p.visit("/events")
 	p.size(480, 800)
 	event := "article[aria-label='Event 0'] "
 	p.click(event + "summary")
@@ -111,17 +111,17 @@ func TestWhatIsOpenedAndScrolledStaysThroughAnUpdate(t *testing.T) {
 		t.Error("an update has closed what was opened")
 	}
 
-	p.visit("/books")
-	p.tabTo("#books .scroll")
+	p.visit("/reconciliation")
+	p.tabTo("#reconciliation .scroll")
 	p.press(kb.ArrowRight)
-	p.await("document.querySelector('#books .scroll').scrollLeft > 0")
+	p.await("document.querySelector('#reconciliation .scroll').scrollLeft > 0")
 	other.fill()
 	other.follow("#place-order")
-	p.sees("#books tbody", other.order())
-	if got := read[float64](p, "document.querySelector('#books .scroll').scrollLeft"); got == 0 {
+	p.sees("#reconciliation tbody", other.order())
+	if got := read[float64](p, "document.querySelector('#reconciliation .scroll').scrollLeft"); got == 0 {
 		t.Error("an update has scrolled a table back")
 	}
-	if !read[bool](p, "document.activeElement.matches('#books .scroll')") {
+	if !read[bool](p, "document.activeElement.matches('#reconciliation .scroll')") {
 		t.Error("an update has taken the focus from a table that was scrolled by keys")
 	}
 }

@@ -32,15 +32,16 @@ func TestEverybodyCanUseEveryPageOfTheShop(t *testing.T) {
 	for _, l := range []look{
 		{name: "products", path: "/"},
 		{name: "cart", path: "/cart"},
-		{name: "cart-refused", path: "/cart", press: "#place-order", status: http.StatusConflict},
+		{name: "cart-pending", path: "/cart", ready: "document.querySelector('#pending')"},
 		{name: "orders", path: "/orders"},
 		{name: "order", path: "/orders/" + done, ready: "document.querySelector('#order-state').dataset.state === 'completed'"},
 		{name: "order-in-doubt", path: "/orders/" + doubtful},
 		{name: "trace", path: p.traceOf(done), ready: "document.querySelector('.waterfall')"},
-		{name: "mailbox", path: "/mailbox"},
-		{name: "topic", path: "/topic", ready: "document.querySelector('details').open = true"},
-		{name: "books", path: "/books"},
-		{name: "trouble-calm", path: "/trouble"},
+		{name: "emails", path: "/emails"},
+		{name: "events", path: "/events", ready: "document.querySelector('details').open = true"},
+		{name: "reconciliation", path: "/reconciliation"},
+		{name: "faults", path: "/faults"},
+		{name: "faults-open", path: "/faults", ready: "document.querySelectorAll('details').forEach((d) => { d.open = true; }) ?? true"},
 		{name: "nothing", path: "/nothing", status: http.StatusNotFound},
 	} {
 		p.judge(l)

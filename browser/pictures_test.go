@@ -11,7 +11,7 @@ import (
 
 var pictures = flag.Duration("pictures", 0, "for how `long` to let customers come before the README's pictures are taken; 0: take none")
 
-// The pictures of the README: an order, the trouble board in the middle of a crash, and the console when it has something
+// The pictures of the README: an order, fault injection in the middle of a crash, and the console when it has something
 // to show.
 func TestPicturesOfTheReadme(t *testing.T) {
 	if *pictures == 0 {
@@ -23,30 +23,32 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	p.sees("#order-state", "completed")
 	p.photograph("order.webp")
 
-	p.visit("/trouble")
+	p.visit("/faults")
 	p.setLoad(30)
 	p.letPass(*pictures / 3)
-	p.visit("/trouble")
+	p.visit("/faults")
 	p.follow("#away-kafka")
 	p.letPass(*pictures / 3)
-	p.visit("/trouble")
+	p.visit("/faults")
 	p.follow("#away-kafka")
+	p.unfold("#latency-ship")
 	p.write("#latency-ship", "200")
 	p.follow("#set-ship")
 	p.letPass(*pictures / 3)
 	p.size(1280, 1080)
 	p.photograph("console.webp")
 
-	p.visit("/trouble")
+	p.visit("/faults")
+	p.unfold("#latency-ship")
 	p.write("#latency-ship", "0")
 	p.follow("#set-ship")
-	p.follow("#buy-and-kill")
+	p.follow("#preset-kill")
 	p.sees("[data-testid=fate-mine] td:nth-of-type(2)", "completed")
 	served := "Number(document.querySelector('#load-placed').innerText)"
 	p.await(fmt.Sprintf("%s > %d", served, read[int](p, served)+300)) // ten seconds of well served customers
 	read[bool](p, "(scrollTo({top: 0, behavior: 'instant'}), true)")
 	p.size(1280, 1405)
-	p.photograph("trouble.webp")
+	p.photograph("faults.webp")
 }
 
 // letPass lets the console see so much more time.

@@ -27,13 +27,13 @@ const (
 )
 
 // errUnbalanced says that the ledgers do not agree.
-var errUnbalanced = errors.New("the books do not balance")
+var errUnbalanced = errors.New("the ledgers do not match")
 
 // results are what customers were told.
 type results struct {
 	mu      sync.Mutex
-	placed  map[string]bool // order ids
-	told    map[string]bool // ids of orders that were not placed, as far as the customer has been told
+	placed  map[string]bool   // order ids
+	told    map[string]string // the reason of each order that was not placed, as far as the customer has been told
 	refused map[codes.Code]int
 	example map[codes.Code]string // of a refusal's text
 	times   []time.Duration
@@ -41,7 +41,7 @@ type results struct {
 
 func newResults() *results {
 	return &results{
-		placed: map[string]bool{}, told: map[string]bool{}, refused: map[codes.Code]int{}, example: map[codes.Code]string{},
+		placed: map[string]bool{}, told: map[string]string{}, refused: map[codes.Code]int{}, example: map[codes.Code]string{},
 	}
 }
 
@@ -104,8 +104,8 @@ func (s *shop) placeOne(ctx context.Context, n int, r *results) {
 	if err != nil {
 		r.refused[status.Code(err)]++
 		r.example[status.Code(err)] = status.Convert(err).Message()
-		if id := failureOf(err).GetMetadata()["order_id"]; id != "" {
-			r.told[id] = true
+		if info := failureOf(err); info.GetMetadata()["order_id"] != "" {
+			r.told[info.GetMetadata()["order_id"]] = info.GetReason()
 		}
 		return
 	}
@@ -138,7 +138,8 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 	defer cancel()
 	start := time.Now()
 	_ = s.Await(ctx, func() bool { return s.settled(r) }) // whether it did is seen below
-	total := s.Books().Total()
+	books := s.Books()
+	total := books.Total()
 	booked, err := s.Accounting.Booked(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
@@ -148,11 +149,17 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 		{"answered", "charges", "refunds", "shipments", "e-mails", "events", "booked"},
 		{fmt.Sprint(len(r.placed)), fmt.Sprint(total.Charges), fmt.Sprint(total.Refunds), fmt.Sprint(total.Parcels), fmt.Sprint(total.Letters), fmt.Sprint(total.Events), fmt.Sprint(booked)},
 	})
-	differences := differences(s.Books(), r)
+	waiting := setAside(books, r)
+	differences := differences(books, r)
 	if more := len(differences) - listed; more > 0 {
 		differences = append(differences[:listed], fmt.Sprintf("and %d more", more))
 	}
-	s.page.say("\n  %s\n", verdict(total, differences))
+	if waiting == nil || len(books.Orders) > 0 {
+		s.page.say("\n  %s\n", verdict(books.Total(), differences))
+	}
+	for _, words := range slices.Sorted(maps.Keys(waiting)) {
+		s.page.say("\n  %d %s, waiting for an operator\n", waiting[words], words)
+	}
 	if len(differences) > 0 {
 		return errUnbalanced
 	}
@@ -176,6 +183,23 @@ func (s *shop) settled(r *results) bool {
 	return true
 }
 
+// setAside removes the orders from books that only an operator can settle, as their customers were told, and counts them.
+func setAside(books demo.Books, r *results) (waiting map[string]int) {
+	for id, reason := range r.told {
+		words := map[string]string{"PAYMENT_UNKNOWN": "payment unknown", "SHIPPING_REFUSED": "paid and parked"}[reason]
+		t := books.Orders[id]
+		if words == "" || t != (demo.Tally{Charges: t.Charges}) || t.Charges > 1 {
+			continue
+		}
+		if waiting == nil {
+			waiting = make(map[string]int)
+		}
+		waiting[words]++
+		delete(books.Orders, id)
+	}
+	return waiting
+}
+
 // over tells whether a charged order has all that it should, or its money back.
 func over(t demo.Tally) bool {
 	if t.Refunds > 0 && t.Net() == 0 {
@@ -193,7 +217,7 @@ func differences(books demo.Books, r *results) []string {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(books.Orders)) {
-		if t := books.Orders[id]; t.Charges > 0 && t.Parcels > 0 && !r.placed[id] && !r.told[id] {
+		if t := books.Orders[id]; t.Charges > 0 && t.Parcels > 0 && !r.placed[id] && r.told[id] == "" {
 			found = append(found, "order "+id+": charged and shipped, and its customer was not told")
 		}
 	}

@@ -21,7 +21,7 @@ func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 	}}
 	r := newResults()
 	r.placed = map[string]bool{"a": true, "e": true, "z": true}
-	r.told = map[string]bool{"c": true, "d": true}
+	r.told = map[string]string{"c": "INTERNAL", "d": "PAYMENT_UNKNOWN"}
 	got := differences(books, r)
 	want := []string{
 		"order c: charged, not shipped",
@@ -29,6 +29,26 @@ func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 		"order b: charged and shipped, and its customer was not told",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOrdersThatWaitForAnOperatorAreCountedApart(t *testing.T) {
+	t.Parallel()
+	books := demo.Books{Orders: map[string]demo.Tally{
+		"lost":         {Charges: 1},
+		"parked":       {Charges: 1},
+		"twice":        {Charges: 2},
+		"looked up":    {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
+		"never placed": {Charges: 1},
+	}}
+	r := newResults()
+	r.told = map[string]string{"lost": "PAYMENT_UNKNOWN", "never sent": "PAYMENT_UNKNOWN", "parked": "SHIPPING_REFUSED", "twice": "PAYMENT_UNKNOWN", "looked up": "PAYMENT_UNKNOWN", "declined": "CARD_DECLINED"}
+	if diff := cmp.Diff(map[string]int{"payment unknown": 2, "paid and parked": 1}, setAside(books, r)); diff != "" {
+		t.Error(diff)
+	}
+	want := []string{"order never placed: charged, not shipped", "order twice: charged 2 times", "order twice: charged, not shipped"}
+	if diff := cmp.Diff(want, differences(books, r)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -72,8 +92,8 @@ func TestAnOrderIsOverWhenItHasAllOrItsMoneyBack(t *testing.T) {
 func TestTheVerdictTellsOfRefunds(t *testing.T) {
 	t.Parallel()
 	for want, total := range map[string]demo.Tally{
-		"Nobody was charged, and nothing was shipped.":                                  {},
-		"Everybody who was charged has the money back, and nothing was shipped.":        {Charges: 2, Refunds: 2},
+		"No charges, no shipments.":                                                     {},
+		"Every charge was refunded, and nothing was shipped.":                           {Charges: 2, Refunds: 2},
 		"charges = shipments = e-mails = events: the same orders, each once.":           {Charges: 2, Parcels: 2, Letters: 2, Events: 2},
 		"charges - refunds = shipments = e-mails = events: the same orders, each once.": {Charges: 3, Refunds: 1, Parcels: 2, Letters: 2, Events: 2},
 	} {

@@ -33,7 +33,7 @@ func (s *shop) show(ctx context.Context) error {
 	request := s.fill(0)
 	s.page.title("A customer orders")
 	for _, item := range s.Cart.Items(request.GetUserId()) {
-		s.page.say("  %d × %s\n", item.GetQuantity(), s.name(item.GetProductId()))
+		s.page.say("  %d × %s\n", item.GetQuantity(), s.Catalog.Name(item.GetProductId()))
 	}
 	s.makeTrouble()
 	order, refused, trace := s.order(ctx, request)
@@ -65,10 +65,10 @@ func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (
 	rows := [][]string{{"order", o.GetOrderId()}, {"tracking", o.GetShippingTrackingId()}}
 	for _, item := range o.GetItems() {
 		rows = append(rows, []string{
-			fmt.Sprintf("%d ×", item.GetItem().GetQuantity()), price(item.GetCost()), s.name(item.GetItem().GetProductId()),
+			fmt.Sprintf("%d ×", item.GetItem().GetQuantity()), wire.Price(item.GetCost()), s.Catalog.Name(item.GetItem().GetProductId()),
 		})
 	}
-	s.page.table(append(rows, []string{"shipping", price(o.GetShippingCost())}))
+	s.page.table(append(rows, []string{"shipping", wire.Price(o.GetShippingCost())}))
 	return o, "", trace
 }
 
@@ -163,9 +163,9 @@ func (s *shop) showLedgers(ctx context.Context, id string) {
 	var rows [][]string
 	for _, c := range s.Payment.Charges() {
 		if c.Key == id {
-			rows = append(rows, []string{"charged", price(c.Amount), "transaction " + c.TransactionID})
+			rows = append(rows, []string{"charged", wire.Price(c.Amount), "transaction " + c.TransactionID})
 			if !c.Reversed.IsZero() {
-				rows = append(rows, []string{"refunded", price(c.Amount), "transaction " + c.TransactionID})
+				rows = append(rows, []string{"refunded", wire.Price(c.Amount), "transaction " + c.TransactionID})
 			}
 		}
 	}
@@ -178,39 +178,22 @@ func (s *shop) showLedgers(ctx context.Context, id string) {
 		rows = append(rows, []string{"booked", fmt.Sprintf("%d lines", len(entry.Items)), "parcel " + entry.TrackingID})
 	}
 	s.page.table(rows)
-	s.page.say("\n  %s\n", verdict(s.Books().Total(), s.Books().Differences()))
+	books := s.Books()
+	s.page.say("\n  %s\n", verdict(books.Total(), books.Differences()))
 }
 
 func verdict(total demo.Tally, differences []string) string {
 	switch {
 	case len(differences) > 0:
-		return "The books do not balance:\n    " + strings.Join(differences, "\n    ")
+		return "The ledgers do not match:\n    " + strings.Join(differences, "\n    ")
 	case total == demo.Tally{}:
-		return "Nobody was charged, and nothing was shipped."
+		return "No charges, no shipments."
 	case total.Net() == 0:
-		return "Everybody who was charged has the money back, and nothing was shipped."
+		return "Every charge was refunded, and nothing was shipped."
 	case total.Refunds > 0:
 		return "charges - refunds = shipments = e-mails = events: the same orders, each once."
 	}
 	return "charges = shipments = e-mails = events: the same orders, each once."
-}
-
-// name is a product's name.
-func (s *shop) name(id string) string {
-	for _, p := range s.Catalog.Products() {
-		if p.GetId() == id {
-			return p.GetName()
-		}
-	}
-	return id
-}
-
-func price(m *oteldemo.Money) string {
-	amount, err := wire.Amount(m)
-	if err != nil {
-		return "?"
-	}
-	return amount.String()
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -87,7 +87,7 @@ func TestTheSiteAndTheConsoleShowTheFirstOrder(t *testing.T) {
 		t.Fatalf("there is no order in %s", orders)
 	}
 	for path, want := range map[string]string{
-		"": "Red Flashlight", "trouble": "(keyed)", "orders/" + id[1]: `data-state="completed"`, "console/orders/" + id[1]: id[1],
+		"": "Red Flashlight", "faults": "Payment is idempotent", "orders/" + id[1]: `data-state="completed"`, "console/orders/" + id[1]: id[1],
 	} {
 		if status, page := read(t, url+path); status != http.StatusOK || !strings.Contains(page, want) {
 			t.Errorf("%s: status %d, without %q: %s", path, status, want, page)

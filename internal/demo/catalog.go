@@ -29,6 +29,16 @@ func newCatalog(n *Neighbour, size int) (*Catalog, func() error) {
 // Products is the whole range. It must not be changed.
 func (c *Catalog) Products() []*oteldemo.Product { return slices.Clone(c.products) }
 
+// Name is the name of a product, or its id if there is none.
+func (c *Catalog) Name(id string) string {
+	for _, p := range c.products {
+		if p.GetId() == id {
+			return p.GetName()
+		}
+	}
+	return id
+}
+
 // ListProducts implements oteldemo.ProductCatalogServiceServer.
 func (c *Catalog) ListProducts(context.Context, *oteldemo.Empty) (*oteldemo.ListProductsResponse, error) {
 	return &oteldemo.ListProductsResponse{Products: c.products}, nil

@@ -114,7 +114,7 @@ func (s *Shop) open(ctx context.Context, o Options) error {
 		start(ctx, s, &s.Currency, newCurrency),
 		start(ctx, s, &s.Payment, newPayment),
 		start(ctx, s, &s.Shipping, newShipping),
-		start(ctx, s, &s.Email, newEmail),
+		start(ctx, s, &s.Email, func(n *Neighbour) (*Email, func() error) { return newEmail(n, s.Catalog) }),
 		start(ctx, s, &s.Collector, newCollector),
 		s.openFlags(ctx, folder),
 		s.openBroker(ctx),

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"text/tabwriter"
 	"time"
 
 	"checkout/internal/money"
@@ -27,12 +28,14 @@ type Letter struct {
 type Email struct {
 	*Neighbour
 
+	catalog *Catalog // has the names of the products
+
 	mu      sync.Mutex
 	letters []Letter
 }
 
-func newEmail(n *Neighbour) (*Email, func() error) {
-	e := &Email{Neighbour: n}
+func newEmail(n *Neighbour, c *Catalog) (*Email, func() error) {
+	e := &Email{Neighbour: n, catalog: c}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /send_order_confirmation", e.confirm)
 	return e, n.serveHTTP(mux)
@@ -69,13 +72,10 @@ type price struct {
 	Nanos    int32  `json:"nanos"`
 }
 
-// String is the price with the decimals that its currency has.
-func (p price) String() string {
-	amount, err := money.New(money.Currency(p.Currency), p.Units, p.Nanos)
-	if err != nil {
-		return "?"
-	}
-	return amount.String()
+// amount is the price as an amount; zero if it is none.
+func (p price) amount() money.Amount {
+	amount, _ := money.New(money.Currency(p.Currency), p.Units, p.Nanos)
+	return amount
 }
 
 type address struct {
@@ -101,23 +101,31 @@ func (e *Email) confirm(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Lock()
 	e.letters = append(e.letters, Letter{
-		To: c.Email, OrderID: c.Order.ID, Key: r.Header.Get("Idempotency-Key"), Text: c.text(), At: time.Now(),
+		To: c.Email, OrderID: c.Order.ID, Key: r.Header.Get("Idempotency-Key"), Text: e.text(&c), At: time.Now(),
 	})
 	e.mu.Unlock()
 	e.bell.ring()
 	w.WriteHeader(http.StatusOK)
 }
 
-// text is the letter.
-func (c *confirmation) text() string {
+// text is the e-mail.
+func (e *Email) text(c *confirmation) string {
 	var b strings.Builder
 	o := &c.Order
 	fmt.Fprintf(&b, "To: %s\nSubject: Your order is on its way\n\nThank you for your order %s.\n\n", c.Email, o.ID)
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(what string, each, cost any) { fmt.Fprintf(table, "%v\t%v\t  %s\n", each, cost, what) }
+	total := o.Cost.amount()
 	for _, line := range o.Items {
-		fmt.Fprintf(&b, "  %4d × %-12s %14v each\n", line.Item.Quantity, line.Item.ProductID, line.Cost)
+		unit := line.Cost.amount()
+		cost, _ := unit.Mul(line.Item.Quantity)
+		total, _ = total.Add(cost)
+		row(e.catalog.Name(line.Item.ProductID), fmt.Sprintf("%d × %v", line.Item.Quantity, unit), cost)
 	}
-	fmt.Fprintf(&b, "         %-12s %14v\n\n", "shipping", *o.Cost)
+	row("Shipping", "", o.Cost.amount())
+	row("Total", "", total)
+	_ = table.Flush() // a strings.Builder takes everything
 	a := o.Address
-	fmt.Fprintf(&b, "It goes to %s, %s %s %s, %s.\nTracking number: %s\n", a.Street, a.City, a.State, a.Zip, a.Country, o.Tracking)
+	fmt.Fprintf(&b, "\nIt goes to %s, %s %s %s, %s.\nTracking number: %s\n", a.Street, a.City, a.State, a.Zip, a.Country, o.Tracking)
 	return b.String()
 }

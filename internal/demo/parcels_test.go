@@ -137,9 +137,11 @@ const orderBody = `{"email":"ann@example.com","order":{"order_id":"order-1","shi
 	`"shipping_address":{"street_address":"1 Main","city":"SF","state":"CA","country":"US","zip_code":"94102"},` +
 	`"items":[{"item":{"product_id":"OLJCESPC7Z","quantity":2},"cost":{"currency_code":"USD","units":101,"nanos":960000000}}]}}`
 
+func newMail(n *Neighbour) (*Email, func() error) { return newEmail(n, &Catalog{products: products()}) }
+
 func TestEmailKeepsLettersThatCanBeRead(t *testing.T) {
 	t.Parallel()
-	email := open(t, newEmail)
+	email := open(t, newMail)
 	if status, _, err := post(soon(t), email.Address(), "/send_order_confirmation", orderBody); status != 200 || err != nil {
 		t.Fatalf("status %d, error %v", status, err)
 	}
@@ -148,8 +150,9 @@ Subject: Your order is on its way
 
 Thank you for your order order-1.
 
-     2 × OLJCESPC7Z       USD 101.96 each
-         shipping           USD 8.09
+  2 × USD 101.96  USD 203.92  National Park Foundation Explorascope
+                    USD 8.09  Shipping
+                  USD 212.01  Total
 
 It goes to 1 Main, SF CA 94102, US.
 Tracking number: track-1
@@ -165,7 +168,7 @@ Tracking number: track-1
 
 func TestEmailFailsAsItsTemplateDoes(t *testing.T) {
 	t.Parallel()
-	email := open(t, newEmail)
+	email := open(t, newMail)
 	for name, test := range map[string]struct {
 		body   string
 		status int

@@ -14,7 +14,6 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
-	"checkout/internal/demo"
 	"checkout/internal/storefront/child"
 	"checkout/internal/web"
 )
@@ -91,7 +90,7 @@ func (s *Storefront) lookAtCheckout(ctx context.Context) checkoutView {
 	}
 	s.mu.Unlock()
 	if !v.Serving {
-		v.Silence = "nobody serves"
+		v.Silence = "the process does not serve"
 		return v
 	}
 	orders, more, err := s.list(ctx, inFlight, unfinished()...)
@@ -146,7 +145,7 @@ func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error)
 	case err != nil:
 		return nil, err
 	case pid == 0:
-		return nil, &problem{http.StatusConflict, "Nobody to kill", "There is no process now; it is being started again."}
+		return nil, &problem{http.StatusConflict, "There is no process to kill", "It is being started again."}
 	}
 	s.mu.Lock()
 	s.crash = c
@@ -201,81 +200,35 @@ func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
 	return open
 }
 
-// buyAndKill places an order with slow shipping and kills the process between charge and parcel. Its customer asks again
-// with the same key, as they would. Shipping stays slow for that long, so that the order is seen to finish.
-func (s *Storefront) buyAndKill(ctx context.Context) error {
-	if !s.beginBuying() {
-		return &problem{http.StatusConflict, "One after the other", "The last order that was bought to be killed is still under way."}
-	}
+// killDuringCheckout places an order with slow shipping and kills the process between charge and parcel. Its customer asks
+// again with the same key, as they would. Shipping stays slow for that long, so that the order is seen to finish.
+func (s *Storefront) killDuringCheckout(ctx context.Context) error {
 	user, key := "crash-"+rand.Text(), rand.Text()
 	asking, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	item := &oteldemo.CartItem{ProductId: s.Shop.Catalog.Products()[0].GetId(), Quantity: 1}
-	if _, err := s.cart.AddItem(asking, &oteldemo.AddItemRequest{UserId: user, Item: item}); err != nil {
-		s.endBuying()
-		return away("The cart", err)
+	if err := s.put(asking, user, &oteldemo.CartItem{ProductId: s.Shop.Catalog.Products()[0].GetId(), Quantity: 1}); err != nil {
+		return err
 	}
-	usual := *s.usualShipping()
-	slow := usual
+	slow := s.Shop.Shipping.Troubled(ShipOrder)
 	slow.Latency = slowShipping
-	s.Shop.Shipping.Trouble(slow, ShipOrder)
-	calm := func() {
-		if s.Shop.Shipping.Troubled(ShipOrder) == slow { // or somebody has set it to something else
-			s.Shop.Shipping.Trouble(usual, ShipOrder)
-		}
-		s.endBuying()
-	}
-	told := make(chan string, 1)
-	if !s.begin(func() {
-		defer calm()
-		told <- s.patience(user, key)
-	}) {
-		calm()
-		return &problem{http.StatusServiceUnavailable, "Too late", "The shop closes."}
-	}
+	defer inject(s.Shop.Shipping, slow, ShipOrder)()
+	var customer sync.WaitGroup
+	var words string
+	customer.Go(func() { words = s.patience(ctx, user, key) })
 	c, err := s.crashWith(ctx, s.awaitCharged(ctx, user, key))
+	customer.Wait()
 	if err != nil {
 		return err
 	}
-	s.begin(func() {
-		words := <-told
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.words = words
-	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.words = words
 	return nil
 }
 
-func (s *Storefront) beginBuying() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.buying {
-		return false
-	}
-	s.buying, s.usual = true, s.Shop.Shipping.Troubled(ShipOrder)
-	return true
-}
-
-// usualShipping is what goes wrong with shipping while it is not slow for an order that is to be killed.
-func (s *Storefront) usualShipping() *demo.Trouble {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.buying {
-		return nil
-	}
-	usual := s.usual
-	return &usual
-}
-
-func (s *Storefront) endBuying() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.buying = false
-}
-
 // patience is what a customer hears in the end who goes on asking.
-func (s *Storefront) patience(user, key string) string {
-	ctx, cancel := context.WithTimeout(s.life, OrderTime)
+func (s *Storefront) patience(ctx context.Context, user, key string) string {
+	ctx, cancel := context.WithTimeout(ctx, OrderTime)
 	defer cancel()
 	start := time.Now()
 	got, asked := s.insist(ctx, requestOf(user), key)
@@ -286,12 +239,11 @@ func (s *Storefront) patience(user, key string) string {
 	return fmt.Sprintf("order %s is on its way (%s)", got.order.GetOrderId(), after)
 }
 
-// requestOf is what customers order with who are none.
+// requestOf is the order of a customer who is none: what the form proposes.
 func requestOf(user string) *oteldemo.PlaceOrderRequest {
-	f := newForm()
+	f := newForm("")
 	return &oteldemo.PlaceOrderRequest{
-		UserId: user, UserCurrency: f.Currency, Email: "visitor@example.com",
-		Address:    &oteldemo.Address{StreetAddress: f.Street, City: f.City, State: f.State, Country: f.Country, ZipCode: f.Zip},
+		UserId: user, UserCurrency: f.Currency, Email: "visitor@example.com", Address: f.address(),
 		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: goodCard, CreditCardCvv: 672, CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1},
 	}
 }

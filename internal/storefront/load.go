@@ -159,8 +159,8 @@ func (s *Storefront) buy(ctx context.Context, user string) (answer, int) {
 	for range 1 + mathrand.IntN(3) { //nolint:gosec // taste, not a secret
 		p := products[mathrand.IntN(min(len(products), cheap))]                            //nolint:gosec // likewise
 		item := &oteldemo.CartItem{ProductId: p.GetId(), Quantity: 1 + mathrand.Int32N(3)} //nolint:gosec // likewise
-		if _, err := s.cart.AddItem(ctx, &oteldemo.AddItemRequest{UserId: user, Item: item}); err != nil {
-			return answer{refused: &refusal{Title: "The cart does not answer"}}, 0
+		if s.put(ctx, user, item) != nil {
+			return answer{refused: &refusal{Title: "The cart is not available"}}, 0
 		}
 	}
 	return s.insist(ctx, requestOf(user), rand.Text())

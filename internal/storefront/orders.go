@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	// listed is how many orders, letters or events a page shows.
+	// listed is how many orders, e-mails or events a page shows.
 	listed = 50
 	// maxAnswer bounds what checkout may answer about orders, in bytes.
 	maxAnswer = 2 << 20
 )
 
 func (s *Storefront) backOffice(mux *http.ServeMux) {
-	s.show(mux, "/orders", view{"orders", "Orders", "/orders", s.lookAtOrders, true, whole("orders")})
-	s.show(mux, "/orders/{id}", view{"order", "Your order", "/orders", s.lookAtOrder, false, whole("order")})
-	s.show(mux, "/traces/{id}", view{"trace", "A trace", "/orders", s.lookAtTrace, true, whole("trace")})
-	s.show(mux, "/mailbox", view{"mailbox", "Mailbox", "/mailbox", s.lookAtMailbox, true, whole("mailbox")})
-	s.show(mux, "/topic", view{"topic", "The topic orders", "/topic", s.lookAtTopic, true, whole("topic")})
-	s.show(mux, "/books", view{"books", "Books", "/books", s.lookAtBooks, true, whole("books")})
+	s.show(mux, "/orders", view{"orders", "All orders", "/orders", s.lookAtOrders, true, whole("orders")})
+	s.show(mux, "/orders/{id}", view{"order", "Your order", "/cart", s.lookAtOrder, false, whole("order")})
+	s.show(mux, "/traces/{id}", view{"trace", "Trace", "/orders", s.lookAtTrace, true, whole("trace")})
+	s.show(mux, "/emails", view{"emails", "Confirmation e-mails", "/emails", s.lookAtEmails, true, whole("emails")})
+	s.show(mux, "/events", view{"events", "Event log", "/events", s.lookAtEvents, true, whole("events")})
+	s.show(mux, "/reconciliation", view{"reconciliation", "Reconciliation", "/reconciliation", s.reconcile, true, whole("reconciliation")})
 }
 
 // list asks for the newest orders in some states, or in all, and tells whether there are more.
@@ -48,7 +48,7 @@ func (s *Storefront) get(ctx context.Context, request *checkoutv1.GetOrderReques
 func (s *Storefront) lookAtOrders(ctx context.Context, _ *http.Request) (any, error) {
 	orders, _, err := s.list(ctx, listed)
 	if err != nil {
-		return nil, away("Checkout", err)
+		return nil, away("The record of orders")
 	}
 	return orders, nil
 }
@@ -56,16 +56,15 @@ func (s *Storefront) lookAtOrders(ctx context.Context, _ *http.Request) (any, er
 // orderPage is one order, as far as it is known.
 type orderPage struct {
 	ID      string
-	Order   *checkoutv1.Order // nil when checkout does not tell
-	Silence string            // why not
-	Receipt receipt           // what the customer was told; empty when that is not known any more
+	Order   *checkoutv1.Order // nil when checkout cannot be asked about it
+	Receipt receipt           // empty when the shop does not remember it
 	Steps   []step
 	Console string // the operators' page about it; empty when there is none
 	TraceID string
 }
 
-// State is the state of the order as its customer sees it: one that is shipped is on its way, whatever could not be delivered
-// beside the parcel.
+// State is the state of the order as its customer sees it: one that is shipped is on its way, whatever else could not be
+// delivered.
 func (p orderPage) State() checkoutv1.OrderState {
 	if s := p.Order.GetState(); s != checkoutv1.OrderState_UNDELIVERED {
 		return s
@@ -73,8 +72,40 @@ func (p orderPage) State() checkoutv1.OrderState {
 	return checkoutv1.OrderState_PLACED
 }
 
-// Waits tells whether the customer has to wait for an operator.
-func (p orderPage) Waits() bool { return p.Order.GetNeedsPerson() && p.State() == p.Order.GetState() }
+// news is what a customer wants to know about an order first.
+type news struct {
+	Tone, Title, Words string
+	Open               bool // there will be other news
+}
+
+// News are the news of the order.
+func (p orderPage) News() news {
+	switch p.State() {
+	case checkoutv1.OrderState_CHARGING:
+		return news{"info", "Your payment is being processed", "Please wait, and do not pay again.", true}
+	case checkoutv1.OrderState_IN_DOUBT:
+		return news{"bad", "Payment unknown", "We do not know yet whether your card was charged. Please do not pay again: we find out, and this page shows it.", true}
+	case checkoutv1.OrderState_CHARGED:
+		return news{"info", "Thank you! Your order is paid", "It is being shipped.", true}
+	case checkoutv1.OrderState_PLACED, checkoutv1.OrderState_UNDELIVERED, checkoutv1.OrderState_COMPLETED:
+		return news{"good", "Thank you! Your order is on its way", "You need not do anything.", false}
+	case checkoutv1.OrderState_PARKED:
+		return news{"warn", "Your order is delayed", "Your card was charged, and we could not ship the order yet. Our staff looks into it; please do not order again.", true}
+	case checkoutv1.OrderState_REFUNDING:
+		return news{"warn", "Your order cannot be shipped", "The money is being returned to your card.", true}
+	case checkoutv1.OrderState_REFUNDED:
+		return news{"warn", "Your order was not placed", "The money has been returned to your card.", false}
+	case checkoutv1.OrderState_DECLINED:
+		return news{"warn", "Your card was declined", "Your card has not been charged. You can try another one.", false}
+	case checkoutv1.OrderState_CANCELLED:
+		return news{"warn", "Your order was cancelled", "Your card has not been charged. You can order again.", false}
+	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED:
+	}
+	if p.Receipt.Order != nil && !p.Receipt.Late {
+		return news{"good", "Thank you! Your order is on its way", "Its progress cannot be shown right now.", true}
+	}
+	return news{"warn", "Your order is being processed", "Its progress cannot be shown right now. Please do not order again.", true}
+}
 
 // step is a thing that is to happen to an order.
 type step struct {
@@ -83,8 +114,7 @@ type step struct {
 
 func (s *Storefront) lookAtOrder(ctx context.Context, r *http.Request) (any, error) {
 	page := orderPage{ID: r.PathValue("id")}
-	var known bool
-	page.Receipt, known = s.receipts.of(page.ID)
+	page.Receipt = s.receipts.of(page.ID)
 	page.TraceID = page.Receipt.TraceID
 	order, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: page.ID})
 	switch code := status.Code(err); {
@@ -95,11 +125,9 @@ func (s *Storefront) lookAtOrder(ctx context.Context, r *http.Request) (any, err
 			page.Console = s.Console + "/orders/" + page.ID
 		}
 	case code == codes.NotFound, code == codes.InvalidArgument:
-		return nil, &problem{http.StatusNotFound, "There is no such order", "It never was, or its record is not kept any more."}
-	case !known:
-		return nil, away("Checkout", err)
-	default:
-		page.Silence = status.Convert(err).Message()
+		return nil, &problem{http.StatusNotFound, "There is no such order", "Please check its number. Orders are not kept for ever."}
+	case page.Receipt.ID == "":
+		return nil, away("The record of orders")
 	}
 	return page, nil
 }
@@ -133,7 +161,7 @@ func stepsOf(o *checkoutv1.Order) []step {
 		mark("Shipped", o.GetTrackingId() != "", "parcel "+o.GetTrackingId()),
 		delivered("Cart emptied", "cart"),
 		delivered("Confirmed by e-mail", "email"),
-		delivered("Published to the rest of the shop", "event"),
+		delivered("Published to Kafka", "event"),
 	}
 }
 
@@ -146,14 +174,14 @@ type tracePage struct {
 func (s *Storefront) lookAtTrace(_ context.Context, r *http.Request) (any, error) {
 	id := r.PathValue("id")
 	if !consistsOf(id, 32, "0123456789abcdef") {
-		return nil, &problem{http.StatusNotFound, "This is no trace", "A trace's id is 32 hexadecimal digits."}
+		return nil, &problem{http.StatusNotFound, "There is no such trace", "The id of a trace has 32 hexadecimal digits."}
 	}
 	page := tracePage{ID: id}
 	if spans := s.Shop.Collector.Trace(id); len(spans) > 0 {
 		page.Traces = append(page.Traces, waterfall("The call that placed the order", spans))
 	}
 	for _, later := range s.Shop.Collector.Linked(id) {
-		page.Traces = append(page.Traces, waterfall("Done later, in a trace that is linked to it: "+later, s.Shop.Collector.Trace(later)))
+		page.Traces = append(page.Traces, waterfall("Done later, in the linked trace "+later, s.Shop.Collector.Trace(later)))
 	}
 	return page, nil
 }
@@ -178,7 +206,7 @@ func waterfall(caption string, spans []demo.Span) web.Waterfall {
 	return w
 }
 
-func (s *Storefront) lookAtMailbox(context.Context, *http.Request) (any, error) {
+func (s *Storefront) lookAtEmails(context.Context, *http.Request) (any, error) {
 	return newest(s.Shop.Email.Letters()), nil
 }
 

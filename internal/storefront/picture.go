@@ -1,38 +1,44 @@
 package storefront
 
 import (
-	"fmt"
-	"hash/fnv"
-	"slices"
+	"html/template"
+	"strings"
+
+	"checkout/gen/oteldemo"
 )
 
-// fingerprint is a number of a text's own.
-func fingerprint(text string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(text)) // never fails: hash.Hash
-	return h.Sum64()
+// picture draws a product, before a sky. The colours are those of the design.
+func picture(p *oteldemo.Product) template.HTML {
+	const frame = `<svg class="picture" viewBox="0 0 160 90" aria-hidden="true"><rect class="sky" width="160" height="90" rx="6"/>` +
+		`<path class="stars" d="M18 16h1M52 70h1M140 64h1M126 12h1M70 10h1M26 52h1M148 34h1"/>`
+	colour, shape := drawing(p.GetName())
+	return template.HTML(frame + `<g class="` + colour + `">` + shape + `</g></svg>`) //nolint:gosec // nothing in it comes from outside
 }
 
-// star is the i-th star of a sky, where bits say.
-func star(bits uint64, i int) string {
-	radius := []string{"0.6", "0.9", "1.3"}[i%3]
-	return fmt.Sprintf(`<circle class="star" cx="%d" cy="%d" r="%s"/>`, 4+bits>>40%152, 4+bits>>20%82, radius)
-}
-
-// thing is the shape of what a product is, by its categories.
-func thing(categories []string) string {
-	for _, kind := range []struct{ category, shape string }{
-		{"flashlights", `<path d="M40 40h46v18H40zM86 34l20-8v46l-20-8z"/><path class="glow" d="M108 28l38-16v74l-38-16z"/>`},
-		{"books", `<path d="M48 24q16-6 32 4 16-10 32-4v44q-16-6-32 4-16-10-32-4z"/><path class="cut" d="M80 28v44"/>`},
-		{"binoculars", `<path d="M44 30h22l6 14h16l6-14h22l8 40H92l-4-14H72l-4 14H36z"/>`},
-		{"gifts", `<path d="M96 20a27 27 0 1 0 14 42 22 22 0 0 1-14-42z"/>`},
-		{"assembly", `<path d="M36 70a44 44 0 0 1 88 0z"/><path class="cut" d="M80 26v30"/><path d="M30 72h100v6H30z"/>`},
-		{"travel", `<circle cx="80" cy="45" r="24"/><path class="glow" d="M80 8v9M80 73v9M43 45h9M108 45h9M54 19l6 6M100 65l6 6M54 71l6-6M100 25l6-6"/>`},
-		{"telescopes", `<path d="M34 52l76-30 8 20-76 30z"/><path d="M112 20l10-4 10 26-10 4z"/><path class="legs" d="M74 52l-13 32M80 52l13 32"/>`},
+// drawing is the shape of a product of that name, and its colour.
+func drawing(name string) (colour, shape string) {
+	const (
+		tube = `<path d="M34 52l76-30 8 20-76 30z"/><path d="M112 20l10-4 10 26-10 4z"/>`
+		legs = `<path class="legs" d="M74 52l-13 32M80 52l13 32"/>`
+	)
+	for _, one := range []struct{ name, colour, shape string }{
+		{"Explorascope", "c1", tube + legs},
+		{"Starsense", "c4", tube + legs + `<path d="M62 18h12v20h-12z"/><path class="cut" d="M66 23h4"/>`},
+		{"Eclipsmart", "c3", tube + legs + `<circle class="glow" cx="140" cy="14" r="9"/><circle cx="137" cy="12" r="7"/>`},
+		{"Lens Cleaning", "c2", `<path d="M36 34h22v40H36zM42 20h10v10H42z"/><circle cx="88" cy="52" r="20"/><circle class="hole" cx="88" cy="52" r="12"/><path class="legs" d="M118 74l14-44M126 20l12 6"/>`},
+		{"Binoculars", "c2", `<path d="M44 26h24l6 12h12l6-12h24l10 44H94l-4-16H70l-4 16H34z"/><circle class="hole" cx="50" cy="66" r="7"/><circle class="hole" cx="110" cy="66" r="7"/>`},
+		{"Imager", "c4", `<path d="M46 24h44v44H46zM90 34h12v24H90zM102 30h14v32h-14z"/><circle class="hole" cx="68" cy="46" r="13"/><circle cx="68" cy="46" r="6"/>`},
+		{"Flashlight", "c5", `<path d="M26 38h50v16H26zM76 34l20-8v40l-20-8z"/><path class="glow" d="M98 28l40-16v68L98 64z"/><path class="cut" d="M44 38v6"/>`},
+		{"Tube Assembly", "c1", `<path d="M30 32h84v30H30zM114 28h12v38h-12zM60 22h34v6H60zM20 40h10v14H20z"/><path class="cut" d="M46 32v30M98 32v30"/>`},
+		{"Solar Filter", "c3", `<circle cx="80" cy="45" r="34"/><circle class="hole" cx="80" cy="45" r="28"/><circle cx="80" cy="45" r="14"/><path class="legs" d="M80 22v4M80 64v4M57 45h4M99 45h4M64 29l3 3M93 58l3 3M64 61l3-3M93 32l3-3"/>`},
+		{"Comet", "c4", `<path d="M40 20q20-8 40 4 20-12 40-4v52q-20-8-40 4-20-12-40-4z"/><path class="cut" d="M80 24v52"/><circle class="hole" cx="108" cy="54" r="5"/><path class="cut" d="M105 50l-14-14M109 48l-8-14"/>`},
+		{"Moon", "c1", `<path d="M92 16a30 30 0 1 0 18 50 24 24 0 0 1-18-50z"/>`},
+		{"Pencil", "c3", `<path d="M36 62l70-44 8 13-70 44-16 4z"/><path class="cut" d="M100 22l8 13"/><path d="M30 80h100v3H30z"/>`},
+		{"Dome", "c1", `<path d="M38 66a42 42 0 0 1 84 0zM32 68h96v14H32z"/><path class="cut" d="M80 24l18-6M84 26l-2 38M96 30l4 34"/>`},
 	} {
-		if slices.Contains(categories, kind.category) {
-			return kind.shape
+		if strings.Contains(name, one.name) {
+			return one.colour, one.shape
 		}
 	}
-	return `<circle cx="80" cy="45" r="24"/><circle class="hole" cx="80" cy="45" r="15"/>`
+	return "c5", `<path d="M62 24h36v44H62zM56 18h48v8H56z"/><circle class="hole" cx="80" cy="46" r="11"/>` // an eyepiece
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,24 +18,25 @@ import (
 	"checkout/gen/oteldemo"
 )
 
-// answer is what a customer hears: an order, or why there is none.
+// answer is the outcome of a request for an order: the order, or why there is none.
 type answer struct {
 	order   *oteldemo.OrderResult
+	late    bool // the order is paid, and was not shipped in time for the answer
 	refused *refusal
+	trace   string // the trace's id
 }
 
 // refusal is why an order was not placed, in words for the customer.
 type refusal struct {
 	Reason  string // as google.rpc.ErrorInfo has it; empty when checkout did not answer at all
 	Title   string
-	Words   string // what checkout said
 	Money   string // whether money has moved
 	Tone    string
 	Advice  string
-	Fields  []*errdetails.BadRequest_FieldViolation
 	OrderID string // of what is on record; may be empty
-	SameKey bool   // asking again is about the same order
+	SameKey bool   // the next request is for the same order
 
+	fields []*errdetails.BadRequest_FieldViolation
 	status int // of HTTP
 	again  bool
 }
@@ -46,10 +48,9 @@ func (s *Storefront) place(ctx context.Context, request *oteldemo.PlaceOrderRequ
 	var trailer metadata.MD
 	response, err := s.checkout.PlaceOrder(ctx, request, grpc.Trailer(&trailer))
 	if err != nil {
-		return answer{refused: refusalOf(err)}
+		return answer{refused: refusalOf(err), trace: trace}
 	}
-	s.receipts.keep(receipt{Order: response.GetOrder(), TraceID: trace, Late: len(trailer.Get("checkout-order-state")) > 0})
-	return answer{order: response.GetOrder()}
+	return answer{order: response.GetOrder(), late: len(trailer.Get("checkout-order-state")) > 0, trace: trace}
 }
 
 // insist asks until there is an answer that asking again would not better, or ctx ends; and tells how often it asked.
@@ -87,31 +88,27 @@ func traced(ctx context.Context) (context.Context, string) {
 // refusalOf puts into words what checkout answered.
 func refusalOf(err error) *refusal {
 	told := status.Convert(err)
-	f := &refusal{Words: told.Message(), status: http.StatusServiceUnavailable, SameKey: true}
+	retryable := told.Code() == codes.Unavailable || told.Code() == codes.ResourceExhausted
+	f := &refusal{status: http.StatusServiceUnavailable, SameKey: true}
 	var moved string
 	for _, detail := range told.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
 			f.Reason, f.OrderID, moved = d.GetReason(), d.GetMetadata()["order_id"], d.GetMetadata()["money_moved"]
-			f.again = retryable(told.Code()) && d.GetMetadata()["safe_to_retry"] == "true"
+			f.again = retryable && d.GetMetadata()["safe_to_retry"] == "true"
 		case *errdetails.BadRequest:
-			f.Fields = d.GetFieldViolations()
+			f.fields = d.GetFieldViolations()
 		}
 	}
 	if f.Reason == "" { // the process died, or the time was up
-		f.again = retryable(told.Code())
-		f.Title, f.Tone = "Checkout did not answer", "warn"
-		f.Money = "Nobody knows yet whether money has moved."
-		f.Advice = "Ask again with the form below: it carries the same key, so it is the same order, and never a second charge."
+		f.again = retryable
+		f.Title, f.Tone = "We have no answer yet", "warn"
+		f.Money = "We do not know yet whether your card was charged."
+		f.Advice = "Send the form below again: it asks about the same order, and your card is charged once at most."
 		return f
 	}
 	f.say(told.Code(), moved)
 	return f
-}
-
-// retryable are the codes that invite a caller to ask again.
-func retryable(code codes.Code) bool {
-	return code == codes.Unavailable || code == codes.ResourceExhausted
 }
 
 // say fills in the words that go with a reason and with what is known of the money.
@@ -120,34 +117,38 @@ func (f *refusal) say(code codes.Code, moved string) {
 	f.Tone, f.Money = "warn", "Your card has not been charged."
 	switch moved {
 	case "yes":
-		f.Tone, f.Money = "bad", "Your card has been charged; the money is owed back to you."
+		f.Tone, f.Money = "bad", "Your card has been charged, and we owe you the money."
 	case "unknown":
-		f.Tone, f.Money = "bad", "It is not known whether your card was charged."
+		f.Tone, f.Money = "bad", "We do not know yet whether your card was charged."
 	}
-	f.Title, f.Advice = "The order was not placed", "Correct it and order again."
+	f.Title, f.Advice = "The order was not placed", "Please correct the form and order again."
 	switch f.Reason {
 	case "CARD_DECLINED":
-		f.Title, f.Advice, f.SameKey = "The card was declined", "Try another card.", false
+		f.Title, f.Advice, f.SameKey = "Your card was declined", "Please try another card.", false
 	case "CART_EMPTY":
-		f.Title, f.Advice = "The cart is empty", "Put something into it first."
+		f.Title, f.Advice = "Your cart is empty", "Put something into it first."
+	case "CART_NOT_ORDERABLE":
+		f.Advice = "We cannot send these products to this address, or so many of them. Please change the cart or the address."
+	case "PRODUCT_UNKNOWN":
+		f.Title, f.Advice = "A product is not available any more", "Please remove it from the cart."
 	case "UNAVAILABLE", "IMPLAUSIBLE_ANSWER":
-		f.Title, f.Advice = "A part of the shop does not work right now", "Ask again in a while: it is safe."
+		f.Title, f.Advice = "The shop cannot take your order right now", "Please try again in a moment."
 	case "PAYMENT_UNREACHABLE":
-		f.Title, f.Advice = "The payment service cannot be reached", "Ask again in a while: it is safe."
+		f.Title, f.Advice = "Payment is not available right now", "Please try again in a moment."
 	case "OVERLOADED":
-		f.Title, f.Advice = "Too many orders are under way", "Ask again in a moment: it is safe."
+		f.Title, f.Advice = "The shop is very busy", "Please try again in a moment."
 	case "PAYMENT_UNKNOWN":
-		f.Title, f.Advice = "The payment service did not answer", "Do not pay again. A person looks into it; asking again with the form below tells what is known."
+		f.Title, f.Advice = "Payment unknown", "Please do not pay again."
 	case "SHIPPING_REFUSED":
-		f.Title, f.Advice = "The order cannot be shipped", "Do not order it again there."
+		f.Title, f.Advice = "The order cannot be shipped", "Please do not order it again for this address."
 	case "ORDER_REFUNDED":
-		f.Title, f.Money, f.Advice = "The order could not be shipped", "Your card was charged, and the money has gone back.", "Do not order it again there."
+		f.Title, f.Money, f.Advice = "The order could not be shipped", "Your card was charged, and the money has been returned.", "Please do not order it again for this address."
 	case "ORDER_UNDER_WAY":
-		f.Title, f.Advice = "Another order of yours is under way", "Ask again when it is done."
+		f.Title, f.Advice = "Your last order is still being processed", "Please try again when it is done."
 	case "IDEMPOTENCY_KEY_REUSED":
-		f.Title, f.Advice, f.SameKey = "This form has ordered something else already", "The form below is a new one.", false
+		f.Title, f.Advice, f.SameKey = "This form has already placed an order", "Please check it, and send it again for another order.", false
 	case "INTERNAL":
-		f.Title, f.Advice = "Checkout has made a mistake", "Ask again with the form below: it is the same order."
+		f.Title, f.Advice = "Something went wrong on our side", "Send the form below again: it asks about the same order."
 	}
 }
 
@@ -167,44 +168,57 @@ func statusOf(code codes.Code) int {
 	}
 }
 
-// receipt is what a customer was told, which is all there is when checkout tells nothing of its orders.
+// receipt is what the shop remembers of a customer's order: all there is when checkout cannot be asked about orders.
 type receipt struct {
-	Order   *oteldemo.OrderResult
-	TraceID string
-	Late    bool // it was paid, and not shipped in time for the answer
+	ID, User string
+	Order    *oteldemo.OrderResult // nil if it was not placed, or that is not known
+	TraceID  string
+	Late     bool // it was paid, and not shipped in time for the answer
+	At       time.Time
 }
 
 // maxReceipts is how many receipts are kept.
 const maxReceipts = 500
 
-// receipts are the last ones, by order.
+// receipts are the last ones, oldest first.
 type receipts struct {
-	mu   sync.Mutex
-	byID map[string]receipt
-	ids  []string // oldest first
+	mu  sync.Mutex
+	all []receipt
 }
 
-// keep keeps the first receipt of an order: the trace that placed it.
+// keep keeps the first receipt of an order, which has the trace that placed it. One with the order replaces one without.
 func (r *receipts) keep(one receipt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id := one.Order.GetOrderId()
-	if _, known := r.byID[id]; known {
+	one.At = time.Now()
+	if i := slices.IndexFunc(r.all, func(known receipt) bool { return known.ID == one.ID }); i >= 0 {
+		if r.all[i].Order == nil {
+			r.all[i].Order, r.all[i].Late = one.Order, one.Late
+		}
 		return
 	}
-	if r.byID == nil {
-		r.byID = make(map[string]receipt)
-	}
-	r.byID[id] = one
-	if r.ids = append(r.ids, id); len(r.ids) > maxReceipts {
-		delete(r.byID, r.ids[0])
-		r.ids = r.ids[1:]
+	if r.all = append(r.all, one); len(r.all) > maxReceipts {
+		r.all = slices.Clone(r.all[1:])
 	}
 }
 
-func (r *receipts) of(id string) (receipt, bool) {
+func (r *receipts) of(id string) receipt {
+	return r.find(func(one receipt) bool { return one.ID == id })
+}
+
+// last is the customer's last receipt that is recent.
+func (r *receipts) last(user string) receipt {
+	return r.find(func(one receipt) bool { return one.User == user && time.Since(one.At) < recent })
+}
+
+// find is the newest receipt of those that are wanted, or none.
+func (r *receipts) find(wanted func(receipt) bool) receipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	one, ok := r.byID[id]
-	return one, ok
+	for _, one := range slices.Backward(r.all) {
+		if wanted(one) {
+			return one
+		}
+	}
+	return receipt{}
 }

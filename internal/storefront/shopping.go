@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
+	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/web"
@@ -19,47 +21,59 @@ import (
 )
 
 const (
-	// shopper is the cookie that tells customers apart. It says nothing of who they are.
-	shopper = "shopper"
+	// shopper is the cookie that tells customers apart, and orderKey the one with the idempotency key of the cart's order: two
+	// tabs with the same cart have the same key, so they place one order.
+	shopper, orderKey = "shopper", "order-key"
 	// base32 is the alphabet of rand.Text (RFC 4648).
 	base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-	// maxQuantity is how many pieces of a product are put into a cart at once.
+	// maxQuantity is how many pieces of a product a cart may have.
 	maxQuantity = 100
-)
-
-// The cards that the checkout form proposes: numbers that are made for tests.
-const (
-	goodCard = "4432-8015-6152-0454"
-	amexCard = "3782-822463-10005"
+	// recent is for how long an empty cart links to the order that emptied it.
+	recent = 30 * time.Minute
 )
 
 func (s *Storefront) shopping(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", s.showProducts)
 	mux.HandleFunc("GET /cart", s.showCart)
-	mux.HandleFunc("POST /cart", s.addToCart)
-	mux.HandleFunc("POST /cart/empty", s.emptyCart)
+	mux.HandleFunc("POST /cart", s.changeCart(s.addItem))
+	mux.HandleFunc("POST /cart/line", s.changeCart(s.changeLine))
+	mux.HandleFunc("POST /cart/empty", s.changeCart(func(ctx context.Context, user string, _ *http.Request) error {
+		return s.fillCart(ctx, user, nil)
+	}))
 	mux.HandleFunc("POST /checkout", s.placeOrder)
 }
 
-// customer is the id in the request's cookie; "" for a newcomer. What we have not made ourselves is nobody's id.
-func customer(r *http.Request) string {
-	cookie, err := r.Cookie(shopper)
-	if err != nil || !consistsOf(cookie.Value, 26, base32) {
+// cookie is the random text in a cookie of ours; "" if there is none.
+func cookie(r *http.Request, name string) string {
+	c, err := r.Cookie(name)
+	if err != nil || !consistsOf(c.Value, 26, base32) {
 		return ""
 	}
-	return cookie.Value
+	return c.Value
 }
 
-// welcome is the customer's id, a new one for newcomers.
-func welcome(w http.ResponseWriter, r *http.Request) string {
-	id := customer(r)
-	if id == "" {
-		id = rand.Text()
-		http.SetCookie(w, &http.Cookie{ //nolint:gosec // the shop is on the loopback interface, without TLS
-			Name: shopper, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		})
+// setCookie gives the browser a random text.
+func setCookie(w http.ResponseWriter, name string) string {
+	text := rand.Text()
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // the shop is on the loopback interface, without TLS
+		Name: name, Value: text, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+	return text
+}
+
+// customer is the id of the request's customer; "" for a newcomer.
+func customer(r *http.Request) string { return cookie(r, shopper) }
+
+// showShop shows a customer's page, with the number of pieces in their cart.
+func (s *Storefront) showShop(w http.ResponseWriter, r *http.Request, code int, name string, page web.Page) {
+	pieces := int32(0)
+	for _, item := range s.Shop.Cart.Items(customer(r)) {
+		pieces += item.GetQuantity()
 	}
-	return id
+	if pieces > 0 {
+		page.Badges = map[string]string{cartCount: fmt.Sprint(pieces)}
+	}
+	s.pages.Show(w, r, code, name, page)
 }
 
 func (s *Storefront) showProducts(w http.ResponseWriter, r *http.Request) {
@@ -67,80 +81,134 @@ func (s *Storefront) showProducts(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	all, err := s.catalog.ListProducts(ctx, &oteldemo.Empty{})
 	if err != nil {
-		s.explain(w, r, away("The catalogue", err))
+		s.explain(w, r, away("The catalogue"))
 		return
 	}
-	s.pages.Show(w, r, http.StatusOK, "products", web.Page{Title: "Products", Nav: "/", Data: all.GetProducts()})
+	s.showShop(w, r, http.StatusOK, "products", web.Page{Title: "Products", Nav: "/", Data: all.GetProducts()})
 }
 
-// away says that a neighbour has not answered.
-func away(who string, err error) error {
-	told := status.Convert(err)
-	return &problem{
-		http.StatusServiceUnavailable, who + " does not answer",
-		fmt.Sprintf("%s: %s. The trouble board may have made it so.", told.Code(), told.Message()),
+// away says that a service has not answered.
+func away(what string) error {
+	return &problem{http.StatusServiceUnavailable, what + " is not available", "Please try again in a moment."}
+}
+
+// changeCart is a handler that changes the cart of a customer, who may be new. A changed cart is another order.
+func (s *Storefront) changeCart(change func(ctx context.Context, user string, r *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), askTime)
+		defer cancel()
+		user := customer(r)
+		if user == "" {
+			user = setCookie(w, shopper)
+		}
+		if err := change(ctx, user, r); err != nil {
+			s.explain(w, r, err)
+			return
+		}
+		setCookie(w, orderKey)
+		http.Redirect(w, r, "/cart", http.StatusSeeOther)
 	}
 }
 
-func (s *Storefront) addToCart(w http.ResponseWriter, r *http.Request) {
-	quantity, err := strconv.ParseInt(cmp.Or(r.PostFormValue("quantity"), "1"), 10, 32)
-	if err != nil || quantity < 1 || quantity > maxQuantity {
-		s.apologise(w, r, http.StatusUnprocessableEntity, "Not so many", fmt.Sprintf("A quantity is between 1 and %d.", maxQuantity))
-		return
+// quantity reads the field of that name; it is 1 if it is missing.
+func quantity(r *http.Request) (int32, error) {
+	n, err := strconv.ParseInt(cmp.Or(r.PostFormValue("quantity"), "1"), 10, 32)
+	if err != nil || n < 1 || n > maxQuantity {
+		return 0, &problem{http.StatusUnprocessableEntity, "Check the quantity", fmt.Sprintf("It must be between 1 and %d.", maxQuantity)}
 	}
-	item := &oteldemo.CartItem{ProductId: r.PostFormValue("product"), Quantity: int32(quantity)}
-	if !slices.ContainsFunc(s.Shop.Catalog.Products(), func(p *oteldemo.Product) bool { return p.GetId() == item.GetProductId() }) {
-		s.apologise(w, r, http.StatusUnprocessableEntity, "No such product", "The shop does not sell it.")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), askTime)
-	defer cancel()
-	if _, err := s.cart.AddItem(ctx, &oteldemo.AddItemRequest{UserId: welcome(w, r), Item: item}); err != nil {
-		s.explain(w, r, away("The cart", err))
-		return
-	}
-	http.Redirect(w, r, "/cart", http.StatusSeeOther)
+	return int32(n), nil
 }
 
-func (s *Storefront) emptyCart(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), askTime)
-	defer cancel()
-	if _, err := s.cart.EmptyCart(ctx, &oteldemo.EmptyCartRequest{UserId: customer(r)}); err != nil {
-		s.explain(w, r, away("The cart", err))
-		return
+func (s *Storefront) addItem(ctx context.Context, user string, r *http.Request) error {
+	n, err := quantity(r)
+	if err != nil {
+		return err
 	}
-	http.Redirect(w, r, "/cart", http.StatusSeeOther)
+	id := r.PostFormValue("product")
+	if !slices.ContainsFunc(s.Shop.Catalog.Products(), func(p *oteldemo.Product) bool { return p.GetId() == id }) {
+		return &problem{http.StatusUnprocessableEntity, "There is no such product", "The shop does not sell it."}
+	}
+	return s.put(ctx, user, &oteldemo.CartItem{ProductId: id, Quantity: n})
+}
+
+// put adds pieces of a product to a cart; a negative number takes some out.
+func (s *Storefront) put(ctx context.Context, user string, item *oteldemo.CartItem) error {
+	if _, err := s.cart.AddItem(ctx, &oteldemo.AddItemRequest{UserId: user, Item: item}); err != nil {
+		return away("The cart")
+	}
+	return nil
+}
+
+// changeLine sets the quantity of a line, or removes it.
+func (s *Storefront) changeLine(ctx context.Context, user string, r *http.Request) error {
+	n, err := quantity(r)
+	remove := r.PostFormValue("remove") != ""
+	if err != nil && !remove {
+		return err
+	}
+	cart, err := s.cart.GetCart(ctx, &oteldemo.GetCartRequest{UserId: user})
+	if err != nil {
+		return away("The cart")
+	}
+	items := cart.GetItems()
+	i := slices.IndexFunc(items, func(item *oteldemo.CartItem) bool { return item.GetProductId() == r.PostFormValue("product") })
+	switch {
+	case i < 0: // another tab has removed it
+		return nil
+	case remove:
+		return s.fillCart(ctx, user, slices.Delete(items, i, i+1))
+	}
+	return s.put(ctx, user, &oteldemo.CartItem{ProductId: items[i].GetProductId(), Quantity: n - items[i].GetQuantity()})
+}
+
+// fillCart replaces what a cart holds: the cart service can only add to it and empty it.
+func (s *Storefront) fillCart(ctx context.Context, user string, items []*oteldemo.CartItem) error {
+	if _, err := s.cart.EmptyCart(ctx, &oteldemo.EmptyCartRequest{UserId: user}); err != nil {
+		return away("The cart")
+	}
+	for _, item := range items {
+		if err := s.put(ctx, user, item); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cartPage is the cart and the form to order it with.
 type cartPage struct {
 	Lines      []cartLine
+	Gone       bool   // a product is not sold any more
 	Total      string // in US dollars, without shipping
 	Currencies []string
-	Cards      []string
-	Form       form
+	Form       *form
 	Refusal    *refusal // of the order that was tried just now
+	Pending    string   // the order whose payment is not known yet: nothing is to be paid again
+	Last       string   // the recent order that emptied the cart
 }
 
 type cartLine struct {
-	Product  *oteldemo.Product
+	ID       string
+	Product  *oteldemo.Product // nil when the shop does not sell it any more
 	Quantity int32
 }
 
 func (s *Storefront) showCart(w http.ResponseWriter, r *http.Request) {
-	s.showForm(w, r, http.StatusOK, newForm(), nil)
+	s.showForm(w, r, http.StatusOK, newForm(cookie(r, orderKey)), nil)
 }
 
 // showForm shows the cart with the form filled in. refused, unless nil, is why the order was not placed.
-func (s *Storefront) showForm(w http.ResponseWriter, r *http.Request, code int, f form, refused *refusal) {
-	page := cartPage{Form: f, Refusal: refused, Cards: []string{goodCard, amexCard}}
+func (s *Storefront) showForm(w http.ResponseWriter, r *http.Request, code int, f *form, refused *refusal) {
+	if f.Key == "" {
+		f.Key = setCookie(w, orderKey)
+	}
+	page := cartPage{Form: f, Refusal: refused}
 	ctx, cancel := context.WithTimeout(r.Context(), askTime)
 	defer cancel()
-	if err := s.readCart(ctx, &page, customer(r)); err != nil && refused == nil { // a refusal is told in any case
+	if err := s.readCart(ctx, &page, customer(r)); err != nil && refused == nil { // a refusal is shown in any case
 		s.explain(w, r, err)
 		return
 	}
-	s.pages.Show(w, r, code, "cart", web.Page{Title: "Cart", Nav: "/cart", Data: page})
+	s.showShop(w, r, code, "cart", web.Page{Title: "Cart", Nav: "/cart", Data: page})
 }
 
 // readCart fills in what the cart holds and what it can be paid in.
@@ -152,17 +220,22 @@ func (s *Storefront) readCart(ctx context.Context, page *cartPage, user string) 
 	if user == "" {
 		return nil
 	}
+	page.Pending, page.Last = s.lastOrder(ctx, user)
 	cart, err := s.cart.GetCart(ctx, &oteldemo.GetCartRequest{UserId: user})
 	if err != nil {
-		return away("The cart", err)
+		return away("The cart")
 	}
 	total := money.Zero("USD")
 	for _, item := range cart.GetItems() {
 		p, err := s.catalog.GetProduct(ctx, &oteldemo.GetProductRequest{Id: item.GetProductId()})
-		if err != nil {
-			return away("The catalogue", err)
+		page.Lines = append(page.Lines, cartLine{item.GetProductId(), p, item.GetQuantity()})
+		switch {
+		case status.Code(err) == codes.NotFound:
+			page.Gone = true
+			continue
+		case err != nil:
+			return away("The catalogue")
 		}
-		page.Lines = append(page.Lines, cartLine{p, item.GetQuantity()})
 		cost, err := wire.Amount(p.GetPriceUsd())
 		if err == nil {
 			cost, err = cost.Mul(item.GetQuantity())
@@ -178,59 +251,75 @@ func (s *Storefront) readCart(ctx context.Context, page *cartPage, user string) 
 	return nil
 }
 
-// form is what a customer fills in, but for the card.
-type form struct {
-	Key                               string // of the order: a form that is sent twice is one order
-	Currency, Email                   string
-	Street, City, State, Country, Zip string
-}
-
-func newForm() form {
-	return form{
-		Key: rand.Text(), Currency: "USD", Email: "ada@example.com",
-		Street: "1600 Amphitheatre Parkway", City: "Mountain View", State: "CA", Country: "United States", Zip: "94043",
+// lastOrder is the customer's last order: pending if its payment is not known yet, placed if it is recent.
+func (s *Storefront) lastOrder(ctx context.Context, user string) (pending, placed string) {
+	last := s.receipts.last(user)
+	if last.Order != nil {
+		return "", last.ID
 	}
-}
-
-// read reads a form that was sent, and the request that it makes. The card is in the request alone.
-func read(r *http.Request) (form, *oteldemo.PlaceOrderRequest) {
-	get := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	number := func(name string) int32 {
-		n, err := strconv.ParseInt(get(name), 10, 32)
-		if err != nil {
-			return -1 // is refused by checkout, which says which field it is
-		}
-		return int32(n)
+	if last.ID == "" {
+		return "", ""
 	}
-	f := form{
-		Key: get("key"), Currency: get("currency"), Email: get("email"),
-		Street: get("street"), City: get("city"), State: get("state"), Country: get("country"), Zip: get("zip"),
+	o, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: last.ID})
+	switch o.GetState() {
+	case checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_CANCELLED, checkoutv1.OrderState_REFUNDED:
+		return "", ""
+	case checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING:
+		return last.ID, ""
 	}
-	return f, &oteldemo.PlaceOrderRequest{
-		UserId: customer(r), UserCurrency: f.Currency, Email: f.Email,
-		Address: &oteldemo.Address{StreetAddress: f.Street, City: f.City, State: f.State, Country: f.Country, ZipCode: f.Zip},
-		CreditCard: &oteldemo.CreditCardInfo{
-			CreditCardNumber: get("card"), CreditCardCvv: number("cvv"),
-			CreditCardExpirationYear: number("year"), CreditCardExpirationMonth: number("month"),
-		},
+	if err != nil && status.Code(err) != codes.NotFound {
+		return last.ID, "" // better safe than paid twice
 	}
+	return "", o.GetOrderId()
 }
 
 func (s *Storefront) placeOrder(w http.ResponseWriter, r *http.Request) {
 	f, request := read(r)
-	if f.Key == "" || request.GetUserId() == "" {
-		s.apologise(w, r, http.StatusUnprocessableEntity, "Nothing to order", "The form has no key, or the browser takes no cookie. Begin at the cart.")
+	user := customer(r)
+	if f.Key == "" || user == "" {
+		s.apologise(w, r, http.StatusUnprocessableEntity, "There is nothing to order", "Begin with the cart. If that does not help, your browser refuses cookies.")
+		return
+	}
+	if f.incomplete() {
+		s.showForm(w, r, http.StatusUnprocessableEntity, f, nil)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), OrderTime)
 	defer cancel()
-	answer := s.place(ctx, request, f.Key)
-	if answer.refused == nil {
-		http.Redirect(w, r, "/orders/"+answer.order.GetOrderId(), http.StatusSeeOther)
+	got := s.place(ctx, request, f.Key)
+	if id := s.orderOf(r.Context(), user, f.Key, got); id != "" {
+		http.Redirect(w, r, "/orders/"+id, http.StatusSeeOther)
 		return
 	}
-	if !answer.refused.SameKey {
-		f.Key = rand.Text()
+	for _, violation := range got.refused.fields {
+		f.blame(violation.GetField())
 	}
-	s.showForm(w, r, answer.refused.status, f, answer.refused)
+	if !got.refused.SameKey {
+		f.Key = ""
+	}
+	s.showForm(w, r, got.refused.status, f, got.refused)
+}
+
+// orderOf is the order that the customer is led to, whether this request has placed it or another one before; "" when there
+// is none, so that the form is shown again.
+func (s *Storefront) orderOf(ctx context.Context, user, key string, got answer) string {
+	if got.refused == nil {
+		s.receipts.keep(receipt{ID: got.order.GetOrderId(), User: user, Order: got.order, TraceID: got.trace, Late: got.late})
+		return got.order.GetOrderId()
+	}
+	id := ""
+	switch got.refused.Reason {
+	case "PAYMENT_UNKNOWN", "SHIPPING_REFUSED", "ORDER_REFUNDED", "IDEMPOTENCY_KEY_REUSED", "ORDER_UNDER_WAY", "INTERNAL":
+		id = got.refused.OrderID
+	case "CART_EMPTY": // another tab has ordered it
+		_, id = s.lastOrder(ctx, user)
+	case "": // no answer
+		if o, err := s.get(ctx, &checkoutv1.GetOrderRequest{UserId: user, IdempotencyKey: key}); err == nil && o.GetState() != checkoutv1.OrderState_CANCELLED {
+			id = o.GetOrderId()
+		}
+	}
+	if id != "" {
+		s.receipts.keep(receipt{ID: id, User: user, TraceID: got.trace})
+	}
+	return id
 }

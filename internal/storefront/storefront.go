@@ -1,6 +1,6 @@
-// Package storefront provides the demo shop's web site: what its customers see (products, cart, orders, letters), what the
-// shop sees (topic, books, traces), and the trouble board, where every neighbour can be made to fail, load be applied, and
-// the serving process be killed, to watch that no order is lost.
+// Package storefront provides the demo shop's web site: what its customers see (products, cart, their order), and behind the
+// scenes all orders, e-mails, events, traces and ledgers, and fault injection, where every service can be made to fail, load
+// be applied, and the serving process be killed, to watch that no order is lost.
 //
 // It talks to the shop as its other frontends do: over gRPC, with the same calls.
 package storefront
@@ -27,6 +27,7 @@ import (
 	"checkout/internal/demo"
 	"checkout/internal/storefront/child"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 const (
@@ -40,6 +41,8 @@ const (
 	askTime = 2 * time.Second
 	// OrderTime is a customer's patience with an order.
 	OrderTime = 15 * time.Second
+	// cartCount is the id of the element that tells how many pieces are in the cart.
+	cartCount = "cart-count"
 )
 
 //go:embed all:templates
@@ -77,10 +80,9 @@ type Storefront struct {
 	end  context.CancelFunc
 	work sync.WaitGroup // Close waits for it: see begin
 
-	mu     sync.Mutex
-	crash  *crash       // the last one; nil when there was none
-	buying bool         // an order is under way that was placed to be killed
-	usual  demo.Trouble // of shipping, while it is slow for that order
+	mu       sync.Mutex
+	crash    *crash    // the last one; nil when there was none
+	incident *incident // the last one; nil when there was none
 }
 
 // New makes the site of an open shop.
@@ -163,13 +165,13 @@ func (s *Storefront) parse() (*web.Pages, error) {
 		return nil, err
 	}
 	nav := []web.Link{
-		{Text: "Shop", Path: "/"},
-		{Text: "Cart", Path: "/cart"},
-		{Text: "Orders", Path: "/orders"},
-		{Text: "Mailbox", Path: "/mailbox"},
-		{Text: "Topic", Path: "/topic"},
-		{Text: "Books", Path: "/books"},
-		{Text: "Trouble", Path: "/trouble"},
+		{Text: "Products", Path: "/"},
+		{Text: "Cart", Path: "/cart", Badge: cartCount},
+		{Text: "All orders", Path: "/orders", Group: "Behind the scenes"},
+		{Text: "Confirmation e-mails", Path: "/emails"},
+		{Text: "Event log", Path: "/events"},
+		{Text: "Reconciliation", Path: "/reconciliation"},
+		{Text: "Fault injection", Path: "/faults"},
 	}
 	if s.Console != "" {
 		nav = append(nav, web.Link{Text: "Console", Path: s.Console + "/"})
@@ -177,9 +179,9 @@ func (s *Storefront) parse() (*web.Pages, error) {
 	return web.NewPages(web.Site{
 		Name: "Astronomy shop", Nav: nav, Log: s.Log,
 		Funcs: template.FuncMap{
-			"price":   price,
+			"price":   wire.Price,
 			"times":   times,
-			"product": s.productName,
+			"product": s.Shop.Catalog.Name,
 			"picture": picture,
 			"state":   stateName,
 			"tone":    stateTone,
@@ -195,9 +197,9 @@ func (s *Storefront) Handler() http.Handler {
 	mux.Handle("GET /assets/", web.Assets())
 	s.shopping(mux)
 	s.backOffice(mux)
-	s.board(mux)
+	s.faultInjection(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.apologise(w, r, http.StatusNotFound, "There is no such page", "The address may be mistyped, or out of date.")
+		s.apologise(w, r, http.StatusNotFound, "There is no such page", "Please check the address.")
 	})
 	return web.Secure(mux)
 }
@@ -232,7 +234,7 @@ func (s *Storefront) show(mux *http.ServeMux, path string, v view) {
 			s.explain(w, r, err)
 			return
 		}
-		s.pages.Show(w, r, http.StatusOK, v.name, web.Page{Title: v.title, Nav: v.nav, Live: r.URL.Path + "/live", Data: data})
+		s.showShop(w, r, http.StatusOK, v.name, web.Page{Title: v.title, Nav: v.nav, Live: r.URL.Path + "/live", Data: data})
 	})
 	mux.HandleFunc("GET "+path+"/live", func(w http.ResponseWriter, r *http.Request) {
 		s.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error { return s.keepFresh(ctx, r, v, emit) })
@@ -296,5 +298,5 @@ func (s *Storefront) explain(w http.ResponseWriter, r *http.Request, err error) 
 }
 
 func (s *Storefront) apologise(w http.ResponseWriter, r *http.Request, status int, title, words string) {
-	s.pages.Show(w, r, status, "problem", web.Page{Title: title, Data: map[string]string{"Title": title, "Words": words}})
+	s.showShop(w, r, status, "problem", web.Page{Title: title, Data: map[string]string{"Title": title, "Words": words}})
 }

@@ -33,6 +33,7 @@ type Site struct {
 type Link struct {
 	Text  string
 	Path  string // within the site, such as "/orders"; or a whole URL
+	Group string // the heading of the links that begin with this one; empty for none
 	Badge string // the id of the element beside the text that says how much there is to see; empty for none
 }
 

@@ -17,6 +17,15 @@ func Amount(m *oteldemo.Money) (money.Amount, error) {
 	return money.New(money.Currency(m.GetCurrencyCode()), m.GetUnits(), m.GetNanos())
 }
 
+// Price is an amount as people read it, such as "EUR 8.99".
+func Price(m *oteldemo.Money) string {
+	amount, err := Amount(m)
+	if err != nil {
+		return "?"
+	}
+	return amount.String()
+}
+
 // Money is a as a message.
 func Money(a money.Amount) *oteldemo.Money {
 	return &oteldemo.Money{CurrencyCode: string(a.Currency()), Units: a.Units(), Nanos: a.Nanos()}

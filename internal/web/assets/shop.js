@@ -4,3 +4,32 @@ for (const slider of document.querySelectorAll('[data-shows]')) {
     document.getElementById(slider.dataset.shows).textContent = slider.value;
   });
 }
+
+// Sends a form with data-stay without leaving the page, so that what the server does not send back stays: the card. Without
+// scripts it has to be typed again. While one is sent no other is.
+document.addEventListener('submit', async (event) => {
+  const form = event.target.closest('form[data-stay]');
+  if (!form) return;
+  event.preventDefault();
+  if (form.ariaBusy) return;
+  form.ariaBusy = 'true';
+  try {
+    const answer = await fetch(event.submitter?.getAttribute('formaction') || form.action, { method: 'POST', body: new URLSearchParams(new FormData(form, event.submitter)) });
+    if (answer.redirected) {
+      location.assign(answer.url);
+      return;
+    }
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    for (const field of form.querySelectorAll('[data-card]')) {
+      const same = page.getElementById(field.id);
+      if (same) same.value = field.value;
+    }
+    document.querySelector('main').replaceWith(document.adoptNode(page.querySelector('main')));
+    (document.querySelector('[aria-invalid]') ?? document.querySelector('main')).focus();
+  } catch {
+    form.submit(); // the browser says what is wrong
+  }
+});
+
+// A page that the back button has kept may show a cart that was ordered meanwhile.
+window.addEventListener('pageshow', (event) => { if (event.persisted) location.reload(); });

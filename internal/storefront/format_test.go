@@ -50,15 +50,15 @@ func TestAnUndeliveredOrderIsOnItsWayToItsCustomer(t *testing.T) {
 		Undeliverable: []string{"email"}, Skipped: []string{"event"},
 	}
 	page := orderPage{Order: o}
-	if page.State() != checkoutv1.OrderState_PLACED || page.Waits() {
-		t.Errorf("it is %v, and waits for the shop: %v; want it placed, and no waiting", page.State(), page.Waits())
+	if page.State() != checkoutv1.OrderState_PLACED || page.News().Open {
+		t.Errorf("it is %v, and its news are %+v; want it placed, for good", page.State(), page.News())
 	}
 	want := []step{
 		{"Paid", "good", "transaction tx 1"},
 		{"Shipped", "good", "parcel parcel 1"},
 		{"Cart emptied", "good", ""},
 		{"Confirmed by e-mail", "warn", "could not be delivered"},
-		{"Published to the rest of the shop", "warn", "skipped"},
+		{"Published to Kafka", "warn", "skipped"},
 	}
 	if diff := cmp.Diff(want, stepsOf(o)); diff != "" {
 		t.Errorf("its steps (-want +got):\n%s", diff)

@@ -1,7 +1,6 @@
 package storefront
 
 import (
-	"html/template"
 	"slices"
 	"strings"
 
@@ -10,15 +9,6 @@ import (
 	"checkout/internal/order"
 	"checkout/internal/wire"
 )
-
-// price is an amount as people read it.
-func price(m *oteldemo.Money) string {
-	amount, err := wire.Amount(m)
-	if err != nil {
-		return "?"
-	}
-	return amount.String()
-}
 
 // times is the price of so many pieces.
 func times(m *oteldemo.Money, quantity int32) string {
@@ -73,27 +63,4 @@ func isFinal(s checkoutv1.OrderState) bool {
 // consistsOf tells whether a text is n bytes long, all of an alphabet.
 func consistsOf(text string, n int, alphabet string) bool {
 	return len(text) == n && strings.Trim(text, alphabet) == ""
-}
-
-// productName is what a product is called, or its id when the shop has none of that id.
-func (s *Storefront) productName(id string) string {
-	for _, p := range s.Shop.Catalog.Products() {
-		if p.GetId() == id {
-			return p.GetName()
-		}
-	}
-	return id
-}
-
-// picture draws a product: a thing of its kind before a sky of its own. The colours are those of the design.
-func picture(p *oteldemo.Product) template.HTML {
-	sky := fingerprint(p.GetId())
-	var b strings.Builder
-	b.WriteString(`<svg class="picture" viewBox="0 0 160 90" aria-hidden="true"><rect class="sky" width="160" height="90" rx="6"/>`)
-	for i := range 14 { // stars, in places that are the product's own
-		sky = sky*6364136223846793005 + 1442695040888963407
-		b.WriteString(star(sky, i))
-	}
-	b.WriteString(`<g class="` + []string{"c1", "c2", "c3", "c4", "c5"}[fingerprint(p.GetId())%5] + `">` + thing(p.GetCategories()) + `</g></svg>`)
-	return template.HTML(b.String()) //nolint:gosec // nothing in it comes from outside
 }
