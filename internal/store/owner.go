@@ -24,7 +24,7 @@ var errClosed = errors.New("the store is closed")
 type owner struct {
 	conn     *conn
 	requests chan *request // without a buffer: who is received is answered
-	tidying  chan chan<- error
+	between  chan between
 	quit     chan struct{}
 	stopped  chan struct{}
 
@@ -41,6 +41,12 @@ const (
 	other   kind = false
 )
 
+// between is something to be done with the connection between two transactions.
+type between struct {
+	work func(*conn) error
+	done chan error // holds one
+}
+
 // request is something to be done in a transaction.
 type request struct {
 	ctx  context.Context
@@ -50,7 +56,7 @@ type request struct {
 }
 
 func own(c *conn) *owner {
-	o := &owner{conn: c, requests: make(chan *request), tidying: make(chan chan<- error), quit: make(chan struct{}), stopped: make(chan struct{})}
+	o := &owner{conn: c, requests: make(chan *request), between: make(chan between), quit: make(chan struct{}), stopped: make(chan struct{})}
 	go o.run()
 	return o
 }
@@ -90,26 +96,26 @@ func (o *owner) run() {
 			batch = o.gather(append(batch[:0], r))
 			o.serve(batch)
 			clear(batch)
-		case done := <-o.tidying:
-			done <- o.conn.tidy()
+		case b := <-o.between:
+			b.done <- b.work(o.conn)
 		case <-o.quit:
 			return
 		}
 	}
 }
 
-// tidy has the files tidied, between two transactions.
-func (o *owner) tidy(ctx context.Context) error {
-	done := make(chan error, 1)
+// interpose has work done between two transactions. When ctx ends, it may still be done.
+func (o *owner) interpose(ctx context.Context, work func(*conn) error) error {
+	b := between{work, make(chan error, 1)}
 	select {
-	case o.tidying <- done:
+	case o.between <- b:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-o.quit:
 		return errClosed
 	}
 	select {
-	case err := <-done:
+	case err := <-b.done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()

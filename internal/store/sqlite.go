@@ -27,6 +27,9 @@ type SQLite struct {
 	owner *owner
 	place place // nil: in memory
 	close func() error
+
+	path    string     // empty: in memory
+	copying sync.Mutex // held by a backup
 }
 
 // Open opens the database in the file path, which it creates if need be, with its folder, readable by its owner alone:
@@ -68,14 +71,14 @@ func (s *SQLite) Purge(ctx context.Context, limit int) (int, error) {
 	if n == 0 || err != nil {
 		return n, err
 	}
-	return n, s.owner.tidy(ctx)
+	return n, s.owner.interpose(ctx, (*conn).tidy)
 }
 
 // Erase deletes as the orders' Erase does, and leaves nothing of what it has deleted in the files.
 func (s *SQLite) Erase(ctx context.Context, userID string) (erased int, open []order.ID, err error) {
 	erased, open, err = s.orders.Erase(ctx, userID)
 	if erased > 0 {
-		err = errors.Join(err, s.owner.tidy(ctx))
+		err = errors.Join(err, s.owner.interpose(ctx, (*conn).tidy))
 	}
 	return erased, open, err
 }
@@ -104,6 +107,7 @@ func openFile(path string) (*SQLite, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.path = path
 	if s.place, err = findPlace(path); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
