@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/wait"
 )
 
 // outlook is what the flags of `checkout order watch` say, and what it has printed.
@@ -65,7 +66,7 @@ func (p process) watch(ctx context.Context, args []string) int {
 		case connected:
 			_ = p.fail(failed, "%s: %s; waiting for the server", command, status.Convert(err).Message())
 		}
-		if !pause(ctx, time.Second) {
+		if !wait.For(ctx, time.Second) {
 			return ok
 		}
 	}
@@ -125,16 +126,4 @@ func (p process) chapter(o *checkoutv1.Order, told time.Time) time.Time {
 		}
 	}
 	return until
-}
-
-// pause waits, and tells whether it could.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -93,7 +93,7 @@ func TestAListIsOfMoreThanAPage(t *testing.T) {
 	t.Parallel()
 	off := openOffice(t, nil)
 	for n := range 620 {
-		if _, err := off.Open(t.Context(), sample(t, n), time.Hour, time.Now(), ""); err != nil {
+		if _, err := off.Open(t.Context(), order.Opening{Order: sample(t, n), Hold: time.Hour, CartRead: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"checkout/internal/arrival"
 	"checkout/internal/order"
 )
 
@@ -155,7 +156,7 @@ func (l *Limiter) arrive(ctx context.Context) (mine place, queued *list.Element,
 		return l.enter(), nil, nil
 	}
 	deadline, _ := ctx.Deadline()
-	whole := budget{order.Arrival(ctx, time.Now()), deadline}
+	whole := budget{arrival.Of(ctx, time.Now()), deadline}
 	if l.queue.Len() >= l.longest || l.tooLate(l.queue.Len(), whole, admissible) {
 		return place{}, nil, l.turnAway(nil)
 	}

@@ -7,11 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/order"
 )
 
 func request(user, card string) order.Request {
-	return order.Request{UserID: user, Card: order.NewCard(card, 123, 2039, 1)}
+	return order.Request{UserID: user, Card: creditcard.New(card, 123, 2039, 1)}
 }
 
 // try has so many orders of a user's placed, all of which are declined, and returns how many are allowed, and the last error.

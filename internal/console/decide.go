@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"checkout/gen/checkout/checkoutv1"
-	"checkout/internal/order"
+	"checkout/internal/creditcard"
 )
 
 // form is what was typed into one of the forms of an order, and why it was not done.
@@ -28,7 +28,7 @@ type form struct {
 // withoutCards is f without what looks like the number of a card: that is shown to nobody, not even to who has typed it.
 func (f form) withoutCards() form {
 	for _, text := range []*string{&f.By, &f.Why, &f.Transaction, &f.Tracking} {
-		if order.HasCardNumber(*text) {
+		if creditcard.HasNumber(*text) {
 			*text = ""
 		}
 	}

@@ -111,7 +111,7 @@ func (w *world) put(t testing.TB, o *order.Order) {
 	t.Helper()
 	fresh := *o
 	fresh.State, fresh.History = order.Charging, nil
-	if rival, err := w.record.Open(context.Background(), &fresh, time.Hour, time.Now().Add(time.Hour), ""); err != nil || rival != nil {
+	if rival, err := w.record.Open(context.Background(), order.Opening{Order: &fresh, Hold: time.Hour, CartRead: time.Now().Add(time.Hour)}); err != nil || rival != nil {
 		t.Fatalf("%s: %v, in the way: %v", o.ID, err, rival)
 	}
 	hold := time.Hour

@@ -2,15 +2,15 @@ package demo
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/creditcard"
 )
 
 // check returns the words that a card is refused with, or none.
 func check(number string, card *oteldemo.CreditCardInfo, now time.Time) string {
-	if !luhn(number) {
+	if !creditcard.ValidNumber(number) {
 		return "Credit card info is invalid."
 	}
 	if brand := brandOf(number); brand != "visa" && brand != "mastercard" {
@@ -21,22 +21,6 @@ func check(number string, card *oteldemo.CreditCardInfo, now time.Time) string {
 		return fmt.Sprintf("The credit card (ending %s) expired on %d/%d.", number[len(number)-4:], month, year)
 	}
 	return ""
-}
-
-// luhn tells whether number is 12 to 19 digits of which the last is the right check digit (ISO/IEC 7812-1).
-func luhn(number string) bool {
-	sum, double := 0, false
-	for _, digit := range slices.Backward([]byte(number)) {
-		if digit < '0' || digit > '9' {
-			return false
-		}
-		d := int(digit - '0')
-		if double {
-			d = 2*d/10 + 2*d%10
-		}
-		sum, double = sum+d, !double
-	}
-	return len(number) >= 12 && len(number) <= 19 && sum%10 == 0
 }
 
 // brandOf tells who issued a card, by how its number begins. The number has at least four digits.

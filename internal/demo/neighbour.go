@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"checkout/internal/wait"
 )
 
 const (
@@ -154,7 +156,7 @@ func (n *Neighbour) delay(method string, d time.Duration) bool {
 // wait keeps a call for as long as its trouble says before anything is done. It returns the context to go on with, and
 // false when the call is over: its caller has left, or the neighbour closes.
 func (n *Neighbour) wait(ctx context.Context, method string, t Trouble) (context.Context, bool) {
-	if !pause(ctx, t.Latency) {
+	if !wait.For(ctx, t.Latency) {
 		return ctx, false
 	}
 	if t.Rate <= 0 {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/wait"
 )
 
 func TestAGRPCNeighbourInTrouble(t *testing.T) {
@@ -108,7 +109,7 @@ func until(t *testing.T, n *Neighbour, done func() bool) context.Context {
 		if err := n.bell.await(ctx, done); err != nil {
 			t.Error(err)
 		}
-		pause(ctx, 300*time.Millisecond)
+		wait.For(ctx, 300*time.Millisecond)
 	})
 	t.Cleanup(waiting.Wait)
 	return ctx

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"checkout/internal/wait"
 )
 
 // Fault is a way in which a call goes wrong.
@@ -119,20 +121,5 @@ func (q *queue) pass(ctx context.Context, rate float64) bool {
 		q.free = came
 	}
 	q.free = q.free.Add(time.Duration(float64(time.Second) / rate))
-	return pause(context.WithoutCancel(ctx), time.Until(q.free)) // a timer that is late for one is made up for by the next
-}
-
-// pause waits, and tells whether it could.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return wait.For(context.WithoutCancel(ctx), time.Until(q.free)) // a timer that is late for one is made up for by the next
 }

@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+
+	"checkout/internal/creditcard"
 )
 
 // The number of digits of a card (ISO/IEC 7812-1), as order accepts them.
@@ -58,7 +60,7 @@ func holdsCard(text string) bool {
 	for _, r := range text {
 		switch {
 		case r >= '0' && r <= '9':
-			run = append(run, byte(r-'0'))
+			run = append(run, byte(r))
 			if endsInCard(run) {
 				return true
 			}
@@ -72,14 +74,8 @@ func holdsCard(text string) bool {
 
 // endsInCard tells whether the last 12 to 19 of these digits are a card number.
 func endsInCard(run []byte) bool {
-	sum := 0
-	for n := 1; n <= min(len(run), maxCardDigits); n++ {
-		d := int(run[len(run)-n])
-		if n%2 == 0 {
-			d = d*2%10 + d*2/10
-		}
-		sum += d
-		if n >= minCardDigits && sum%10 == 0 {
+	for n := minCardDigits; n <= min(len(run), maxCardDigits); n++ {
+		if creditcard.ValidNumber(run[len(run)-n:]) {
 			return true
 		}
 	}
@@ -90,18 +86,6 @@ func endsInCard(run []byte) bool {
 // 16 digits is. Where the card is known it is compared instead.
 func isCardNumber(id string) bool {
 	number := digits(id)
-	return len(number) == 16 && strings.Trim(id, "0123456789 -") == "" && luhnSum(number)%10 == 0 &&
+	return len(number) == 16 && strings.Trim(id, "0123456789 -") == "" && creditcard.ValidNumber(number) &&
 		(number[0] == '4' || "51" <= number[:2] && number[:2] <= "55" || "2221" <= number[:4] && number[:4] <= "2720")
-}
-
-// luhnSum is the sum that the last digit of a card's number makes a multiple of ten (ISO/IEC 7812-1).
-func luhnSum(number string) (sum int) {
-	for n := 1; n <= len(number); n++ {
-		d := int(number[len(number)-n] - '0')
-		if n%2 == 0 {
-			d = d*2%10 + d*2/10
-		}
-		sum += d
-	}
-	return sum
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 	"checkout/internal/wire"
@@ -89,7 +90,7 @@ func (p *Payment) Close() error { return errors.Join(p.conn.Close(), p.nowhere.C
 // Charge takes amount from card, with the order's id as metadata idempotency-key. The text of an error is the stock
 // shop's, byte by byte, as its frontend reads it: "could not charge the card: rpc error: code = X desc = Y", less any
 // card data. order.ErrUnsent and order.ErrRefused in it say that no money moved.
-func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, card order.Card) (string, error) {
+func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, card creditcard.Card) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.charge)
 	defer cancel()
 	number, cvv, year, month := card.Reveal()

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/creditcard"
 	"checkout/internal/order"
 	"checkout/internal/test/nettest"
 )
@@ -29,7 +30,7 @@ const (
 	orderID    = order.ID("01890a5d-ac96-774b-bcce-b302099a8057")
 )
 
-var visa = order.NewCard(visaNumber, 672, 2030, 1)
+var visa = creditcard.New(visaNumber, 672, 2030, 1)
 
 func newPayment(t *testing.T, target string, flags Flags, timeouts Timeouts, opts ...grpc.DialOption) *Payment {
 	t.Helper()

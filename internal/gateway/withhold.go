@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/creditcard"
 	"checkout/internal/order"
 )
 
@@ -54,7 +55,7 @@ func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc
 		if refused(said) {
 			certainty = order.ErrRefused
 		}
-	case order.MayHoldCard(text):
+	case creditcard.MayHold(text):
 		text = withheld
 	}
 	return &paymentError{status.New(said.Code(), text), certainty}
@@ -74,7 +75,7 @@ func answered(err error) *status.Status {
 // censored is what the payment service said of a card, unless it may hold some of it. What is left then is how stock's
 // refusal begins, if it is one.
 func censored(text string, c *oteldemo.CreditCardInfo) string {
-	card := order.NewCard(c.GetCreditCardNumber(), c.GetCreditCardCvv(), c.GetCreditCardExpirationYear(), c.GetCreditCardExpirationMonth())
+	card := creditcard.New(c.GetCreditCardNumber(), c.GetCreditCardCvv(), c.GetCreditCardExpirationYear(), c.GetCreditCardExpirationMonth())
 	defer card.Clear()
 	if isStock(text, c) || !card.MayBeIn(text) && !holdsCard(text) {
 		return text

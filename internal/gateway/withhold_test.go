@@ -16,6 +16,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/creditcard"
 	"checkout/internal/order"
 	"checkout/internal/test/cardtest"
 )
@@ -74,7 +75,7 @@ func TestStocksRefusalsStayWhateverTheCVV(t *testing.T) {
 			"The credit card (ending 0454) expired on 1/2030.",
 			"Payment request failed. Invalid token.",
 		} {
-			_, err := paymentOf(t, nil, status.Error(codes.Unknown, text)).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), order.NewCard(visaNumber, cvv, 2030, 1))
+			_, err := paymentOf(t, nil, status.Error(codes.Unknown, text)).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), creditcard.New(visaNumber, cvv, 2030, 1))
 			wantError(t, err, order.ErrRefused)
 			if want := "could not charge the card: rpc error: code = Unknown desc = " + text; err.Error() != want {
 				t.Errorf("CVV %d: error is %q, want %q", cvv, err, want)

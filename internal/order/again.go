@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"checkout/internal/wait"
 )
 
 // Asking twice. A request names the same order as another when it has the same idempotency key or, without one, when it
@@ -117,7 +119,7 @@ func (p *Placer) answered(o *Order) bool {
 // order as it was last seen.
 func (p *Placer) await(ctx context.Context, o *Order, done func(*Order) bool) *Order {
 	const first, last = 5 * time.Millisecond, 250 * time.Millisecond
-	for wait := first; !done(o) && pause(ctx, p.jitter(wait)); wait = min(2*wait, last) {
+	for delay := first; !done(o) && wait.For(ctx, p.jitter(delay)); delay = min(2*delay, last) {
 		if fresh, err := p.Store.Get(ctx, o.ID); err == nil {
 			o = fresh
 		}

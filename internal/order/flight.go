@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"checkout/internal/creditcard"
+	"checkout/internal/wait"
 )
 
 const (
@@ -29,9 +32,9 @@ const (
 // flight is one order being taken further by this process: by Place right after it was opened, or by recovery.
 type flight struct {
 	*Placer
-	order  *Order // its goroutine's own; others look at recorded
-	card   *Card  // Place's alone: it is never stored, so nobody else can charge
-	number Card   // the card without its CVV, for as long as Place's run ships
+	order  *Order           // its goroutine's own; others look at recorded
+	card   *creditcard.Card // Place's alone: it is never stored, so nobody else can charge
+	number creditcard.Card  // the card without its CVV, for as long as Place's run ships
 
 	recorded atomic.Pointer[Order] // a copy of the order as the store knows it
 	answered chan struct{}         // closed when the caller can be told: placed, or failure
@@ -46,9 +49,9 @@ type flight struct {
 
 // depart sends an opened order off. It flies on when the caller has gone; release is called when its money and its
 // parcel are settled, with its failure.
-func (p *Placer) depart(ctx context.Context, o *Order, card Card, release func(error)) *flight {
+func (p *Placer) depart(ctx context.Context, o *Order, card creditcard.Card, release func(error)) *flight {
 	card = card.Clone() // the caller's is cleared when it has its answer, which may be before the charge
-	f := &flight{Placer: p, order: o, card: &card, number: card.withoutCVV(), answered: make(chan struct{})}
+	f := &flight{Placer: p, order: o, card: &card, number: card.WithoutCVV(), answered: make(chan struct{})}
 	f.snapshot()
 	p.flights.Go(func() {
 		ctx, cancel := p.detach(ctx)
@@ -354,7 +357,7 @@ func (f *flight) persist(ctx context.Context, put func(context.Context) error) e
 			f.snapshot()
 			return nil
 		}
-		if errors.Is(err, ErrFenced) || f.unrecorded != nil || !pause(ctx, 20*time.Millisecond<<min(try, 5)) {
+		if errors.Is(err, ErrFenced) || f.unrecorded != nil || !wait.For(ctx, 20*time.Millisecond<<min(try, 5)) {
 			return err
 		}
 	}
@@ -365,7 +368,7 @@ func (f *flight) persist(ctx context.Context, put func(context.Context) error) e
 // meanwhile could only put it in doubt, unless an earlier try had been recorded.
 func (f *flight) testify(ctx context.Context) bool {
 	for tries := 1; f.unrecorded != nil; tries++ {
-		if !pause(f.life, f.backoff(min(tries, 3))) {
+		if !wait.For(f.life, f.backoff(min(tries, 3))) {
 			return false
 		}
 		err := f.attest(ctx)
@@ -437,16 +440,4 @@ func (f *flight) contradict(ctx context.Context) error {
 func (f *flight) snapshot() {
 	o := *f.order
 	f.recorded.Store(&o)
-}
-
-// pause waits, and tells whether it could.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 )
 
@@ -49,7 +50,7 @@ type pacedPayment struct {
 }
 
 // Charge implements Payment.
-func (p pacedPayment) Charge(ctx context.Context, id ID, amount money.Amount, card Card) (transactionID string, err error) {
+func (p pacedPayment) Charge(ctx context.Context, id ID, amount money.Amount, card creditcard.Card) (transactionID string, err error) {
 	began := time.Now()
 	transactionID, err = p.Payment.Charge(ctx, id, amount, card)
 	p.pace.note(time.Since(began))

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"checkout/internal/wait"
 )
 
 // Dependencies are what a Placer works with.
@@ -97,7 +99,7 @@ func (p *Placer) place(ctx context.Context, req Request, mine *turn) (*Order, er
 			return nil, fail(ErrOverloaded, "", err)
 		}
 	}
-	for wait := tick; ; wait = min(2*wait, longTick) {
+	for delay := tick; ; delay = min(2*delay, longTick) {
 		o, rival, err := p.try(ctx, req, mine)
 		switch {
 		case errors.Is(err, ErrEmptyCart):
@@ -109,7 +111,7 @@ func (p *Placer) place(ctx context.Context, req Request, mine *turn) (*Order, er
 		if answer, err := p.yield(ctx, rival, o, req); answer != nil || err != nil {
 			return answer, err
 		}
-		pause(ctx, p.jitter(wait))
+		wait.For(ctx, p.jitter(delay))
 	}
 }
 
@@ -162,9 +164,9 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 	}
 	o.Key = req.Key
 	o.tell(HistoryEntry{At: o.Created, State: o.State})
-	rival, err = p.Store.Open(ctx, o, lease, asked, "")
+	rival, err = p.Store.Open(ctx, Opening{Order: o, Hold: lease, CartRead: asked})
 	if rival != nil && rival.givesWay(o, req) {
-		rival, err = p.Store.Open(ctx, o, lease, asked, rival.ID)
+		rival, err = p.Store.Open(ctx, Opening{Order: o, Hold: lease, CartRead: asked, Supersede: rival.ID})
 	}
 	switch {
 	case errors.Is(err, ErrUnsent):

@@ -9,7 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
+	"checkout/internal/wait"
 )
 
 func TestAnOrderIsPaidShippedAndDelivered(t *testing.T) {
@@ -112,8 +114,8 @@ func TestWhatIsRefusedBeforeAnythingMoves(t *testing.T) {
 		"an address of blanks":    {req: func(r *Request) { r.Address = Address{Street: " ", City: "\t", ZipCode: "\u3000\n"} }, want: ErrInvalid},
 		"a control character":     {req: func(r *Request) { r.Address.City = "San\x00Francisco" }, want: ErrInvalid},
 		"no e-mail address":       {req: func(r *Request) { r.Email = "ada" }, want: ErrInvalid},
-		"card with a wrong digit": {req: func(r *Request) { r.Card = NewCard("4432-8015-6152-0455", 672, 2039, 1) }, want: ErrInvalid},
-		"expired card":            {req: func(r *Request) { r.Card = NewCard("4432-8015-6152-0454", 672, 1999, 1) }, want: ErrInvalid},
+		"card with a wrong digit": {req: func(r *Request) { r.Card = creditcard.New("4432-8015-6152-0455", 672, 2039, 1) }, want: ErrInvalid},
+		"expired card":            {req: func(r *Request) { r.Card = creditcard.New("4432-8015-6152-0454", 672, 1999, 1) }, want: ErrInvalid},
 		"empty cart":              {shop: func(s *shop) { s.carts["ada"] = nil }, want: ErrEmptyCart},
 		"no pieces in any line":   {shop: func(s *shop) { s.carts["ada"] = []Line{{"telescope", 0}, {"lens", 0}} }, want: ErrEmptyCart},
 		"quantity -1":             {shop: func(s *shop) { s.carts["ada"][0].Quantity = -1 }, want: ErrBadCart},
@@ -242,7 +244,7 @@ func TestOneThatHasNoListOfCurrenciesIsAskedToConvert(t *testing.T) {
 }
 
 func TestEveryViolationIsNamed(t *testing.T) {
-	err := (&Request{Card: NewCard("1", -1, 0, 13)}).Validate(time.Now())
+	err := (&Request{Card: creditcard.New("1", -1, 0, 13)}).Validate(time.Now())
 	var failure *Error
 	if !errors.As(err, &failure) {
 		t.Fatalf("Validate says %v", err)
@@ -447,7 +449,7 @@ func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 		s := newShop()
 		slow := time.Second
 		s.before = func(ctx context.Context, step Step) error {
-			if step == StepCharge && !pause(ctx, slow) {
+			if step == StepCharge && !wait.For(ctx, slow) {
 				return ctx.Err()
 			}
 			return nil
@@ -490,7 +492,7 @@ func TestASlowQuoteHoldsNobodyUpForLongerThanARead(t *testing.T) {
 		const orders = 300
 		s := newShop()
 		s.before = func(ctx context.Context, step Step) error {
-			if step == StepQuote && !pause(ctx, 2*time.Second) {
+			if step == StepQuote && !wait.For(ctx, 2*time.Second) {
 				return ctx.Err()
 			}
 			if step == StepQuote {

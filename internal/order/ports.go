@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 )
 
@@ -47,7 +48,7 @@ type Shipping interface {
 type Payment interface {
 	// Charge takes amount from card, under the order's id, and returns the transaction's id. ErrRefused and ErrUnsent
 	// say for certain that no money moved; after any other error it may have.
-	Charge(ctx context.Context, id ID, amount money.Amount, card Card) (transactionID string, err error)
+	Charge(ctx context.Context, id ID, amount money.Amount, card creditcard.Card) (transactionID string, err error)
 }
 
 // Mail writes to customers.
@@ -76,13 +77,10 @@ type Ledger interface {
 //
 // The store's clock decides when an order is due and which came first, so that replicas need not agree on the time.
 type Store interface {
-	// Open records a new order as its user's latest, held for as long as given. asked is when its cart was asked for, by the
-	// clock of this process: what counts is how long ago that is when the store decides.
-	//
-	// When another order of the user stands in its way, that one is returned and nothing is recorded: the one that has the
-	// same key, or else the latest, unless that was settled (Order.Settled) before the cart was asked for, or is the one that
-	// over names: it gives way, settled or not. ErrUnsent says for certain that nothing was recorded.
-	Open(ctx context.Context, o *Order, hold time.Duration, asked time.Time, over ID) (rival *Order, err error)
+	// Open records a new order as its user's latest. When another order of the user is in its way, that one is returned and
+	// nothing is recorded: the one that has the same key, or else the latest, unless that was settled (Order.Settled) before
+	// the cart was asked for, or is superseded. ErrUnsent says for certain that nothing was recorded.
+	Open(ctx context.Context, opening Opening) (conflict *Order, err error)
 	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
 	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
 	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
@@ -100,9 +98,9 @@ type Store interface {
 	// have been due longest.
 	// It may return orders and an error: the error is then of others, that could not be read.
 	Claim(ctx context.Context, queue Queue, limit int, hold time.Duration) ([]*Order, error)
-	// Take takes over one order that rests (was last saved with hold AtRest), and raises its epoch. It goes on resting, so
-	// that nothing is lost when its taker is. It returns ErrFenced when the order does not rest, and ErrNotFound when there
-	// is none.
+	// Take takes over one order that requires an operator (that was last saved with hold UntilResolved), and raises its epoch.
+	// It goes on requiring one, so that nothing is lost when its taker is. It returns ErrFenced when the order does not, and
+	// ErrNotFound when there is none.
 	Take(ctx context.Context, id ID) (*Order, error)
 	// Get returns the order as it is on record, or ErrNotFound.
 	Get(ctx context.Context, id ID) (*Order, error)
@@ -110,7 +108,17 @@ type Store interface {
 	Find(ctx context.Context, userID, key string) (*Order, error)
 }
 
-// AtRest is how long an order is held that nobody shall take up by themselves: it waits for a person.
+// Opening is a new order that is to be recorded.
+type Opening struct {
+	Order *Order
+	Hold  time.Duration // for how long it is this process's
+	// CartRead is when its cart was asked for, by the clock of this process: what counts is how long ago that is when the
+	// store decides.
+	CartRead  time.Time
+	Supersede ID // the user's latest order, if this one may take its place before it is settled
+}
+
+// UntilResolved is how long an order is held that requires an operator: recovery does not take it up.
 const UntilResolved time.Duration = math.MaxInt64
 
 // Pricer is the read phase: it turns a request into an order that could be charged. Nothing moves.

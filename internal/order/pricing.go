@@ -84,7 +84,7 @@ func (p *Pricing) Price(ctx context.Context, req Request) (*Order, error) {
 		return nil, err
 	}
 	for _, line := range lines { // it goes on record
-		if req.Card.numberIn(line.ProductID) {
+		if req.Card.NumberIn(line.ProductID) {
 			return nil, &Error{Kind: ErrBadCart, Step: StepCart, Violations: []Violation{{"cart.product_id", "holds the number of the card"}}}
 		}
 	}

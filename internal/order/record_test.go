@@ -130,7 +130,7 @@ func TestAnOrderThatWasNeverChargedIsCancelledHoweverLongTheRecordIsAway(t *test
 				recovering(t, s.open(t), 11*time.Minute)
 				p.flights.Wait()
 				if test.late {
-					_, _ = s.Open(t.Context(), late, lease, time.Now(), "")
+					_, _ = s.Open(t.Context(), Opening{Order: late, Hold: lease, CartRead: time.Now()})
 				}
 				recovering(t, s.open(t), time.Minute)
 				if got := s.the(t); got.State != Cancelled || got.Key != "" {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"checkout/internal/wait"
 )
 
 const (
@@ -58,11 +60,11 @@ func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int) {
 		if len(orders) == claimSize && vain.Load() < int64(atOnce) { // or something is away, and haste would only cost
 			continue
 		}
-		wait := sweepPause
+		delay := sweepPause
 		if failures > 0 {
-			wait = p.backoff(failures)
+			delay = p.backoff(failures)
 		}
-		if !pause(ctx, p.jitter(wait)) {
+		if !wait.For(ctx, p.jitter(delay)) {
 			return
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"checkout/internal/wait"
 )
 
 // recovering runs the recovery loop of p for d.
@@ -203,7 +205,7 @@ func TestAPaidOrderDoesNotWaitBehindLetters(t *testing.T) {
 			if step != StepEmail {
 				return nil
 			}
-			pause(ctx, 5*time.Second) // a mail service that hangs
+			wait.For(ctx, 5*time.Second) // a mail service that hangs
 			return errAway
 		}
 		p := s.open(t)

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 )
 
@@ -18,7 +19,7 @@ type Request struct {
 	Currency money.Currency
 	Address  Address
 	Email    EmailAddress
-	Card     Card
+	Card     creditcard.Card
 	Trace    map[string]string // W3C trace context and baggage, kept with the order
 }
 
@@ -28,8 +29,6 @@ const (
 	maxKey     = 255
 	maxEmail   = 254 // RFC 5321, §4.5.3.1.3 less the brackets
 	maxAddress = 256 // a field
-	minCard    = 12  // digits of a number (ISO/IEC 7812-1)
-	maxCard    = 19
 )
 
 // normalized is the request as it is checked, compared and recorded. What people type and no label or mail needs is
@@ -75,7 +74,7 @@ func (r *Request) Validate(now time.Time) error {
 	if r.Email != "" && !r.Email.deliverable() {
 		bad.add("email", "is not an e-mail address")
 	}
-	r.Card.validate(now, &bad)
+	bad.card(r.Card, now)
 	r.keepsCardToItself(&bad)
 	if bad != nil {
 		return &Error{Kind: ErrInvalid, Violations: bad}
@@ -106,65 +105,10 @@ func (r *Request) keepsCardToItself(bad *violations) {
 		{"address.country", r.Address.Country},
 		{"address.zip_code", r.Address.ZipCode},
 	} {
-		if r.Card.numberIn(field.text) {
+		if r.Card.NumberIn(field.text) {
 			bad.add(field.name, "holds the number of the card")
 		}
 	}
-}
-
-// numberIn reports whether the digits of text contain the card's number.
-func (c Card) numberIn(text string) bool {
-	typed, _, _, _ := c.Reveal()
-	number := digits(typed)
-	return len(number) >= minCard && strings.Contains(digits(ASCIIDigits(text)), number)
-}
-
-// digits is what is left of a text without anything else.
-func digits(text string) string {
-	return strings.Map(func(c rune) rune {
-		if c < '0' || c > '9' {
-			return -1
-		}
-		return c
-	}, text)
-}
-
-func (c Card) validate(now time.Time, bad *violations) {
-	number, cvv, year, month := c.Reveal()
-	if !luhn(number) {
-		bad.add("credit_card.credit_card_number", "is not a card number")
-	}
-	if cvv < 0 || cvv > 9999 {
-		bad.add("credit_card.credit_card_cvv", "is not between 0 and 9999")
-	}
-	switch {
-	case month < 1 || month > 12:
-		bad.add("credit_card.credit_card_expiration_month", "is not between 1 and 12")
-	case year < 1 || year > 9999:
-		bad.add("credit_card.credit_card_expiration_year", "is not a year")
-	case time.Date(int(year), time.Month(month)+1, 1, 0, 0, 0, 0, time.UTC).Before(now.Add(-12 * time.Hour)):
-		// A card is good until its month has ended everywhere on earth.
-		bad.add("credit_card.credit_card_expiration_year", "has passed")
-	}
-}
-
-// luhn tells whether s is 12 to 19 digits with a right check digit (ISO/IEC 7812-1), spaces and dashes aside.
-func luhn(s string) bool {
-	n, sum := 0, 0
-	for i := len(s) - 1; i >= 0; i-- {
-		d := int(s[i]) - '0'
-		switch {
-		case s[i] == ' ' || s[i] == '-':
-			continue
-		case d < 0 || d > 9:
-			return false
-		case n%2 == 1: // every second digit, from the right, counts twice
-			d = 2*d/10 + 2*d%10
-		}
-		sum += d
-		n++
-	}
-	return n >= minCard && n <= maxCard && sum%10 == 0
 }
 
 type violations []Violation
@@ -180,5 +124,25 @@ func (v *violations) text(field, s string, min, max int) {
 		v.add(field, fmt.Sprintf("has %d characters, at most %d are accepted", n, max))
 	case strings.ContainsFunc(s, unicode.IsControl):
 		v.add(field, "has a control character")
+	}
+}
+
+// card wants a card that may be charged now.
+func (v *violations) card(c creditcard.Card, now time.Time) {
+	number, cvv, year, month := c.Reveal()
+	if !creditcard.ValidNumber(strings.NewReplacer(" ", "", "-", "").Replace(number)) {
+		v.add("credit_card.credit_card_number", "is not a card number")
+	}
+	if cvv < 0 || cvv > 9999 {
+		v.add("credit_card.credit_card_cvv", "is not between 0 and 9999")
+	}
+	switch {
+	case month < 1 || month > 12:
+		v.add("credit_card.credit_card_expiration_month", "is not between 1 and 12")
+	case year < 1 || year > 9999:
+		v.add("credit_card.credit_card_expiration_year", "is not a year")
+	case time.Date(int(year), time.Month(month)+1, 1, 0, 0, 0, 0, time.UTC).Before(now.Add(-12 * time.Hour)):
+		// A card is good until its month has ended everywhere on earth.
+		v.add("credit_card.credit_card_expiration_year", "has passed")
 	}
 }

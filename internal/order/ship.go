@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"checkout/internal/wait"
 )
 
 // Shipping is an act in the world like the charge. An attempt was certainly not made (ErrRefused, ErrUnsent), or it was made,
@@ -33,7 +35,7 @@ func (f *flight) ship(ctx context.Context) error {
 			return f.unshippable(ctx, err)
 		case f.ShipAttempts > 0 && !errors.Is(err, ErrUnsent):
 			return f.perhapsShipped(ctx, err)
-		case try == shipTries || !pause(ctx, 100*time.Millisecond<<try):
+		case try == shipTries || !wait.For(ctx, 100*time.Millisecond<<try):
 			return f.postpone(ctx, StepShip, err)
 		}
 		o.failed(StepShip, err)

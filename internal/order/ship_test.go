@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"checkout/internal/wait"
 )
 
 // lossy ships the parcel, and loses the answer after so long.
@@ -17,7 +19,7 @@ func lossy(after time.Duration) func(context.Context, Step) error {
 		if step != StepShip {
 			return nil
 		}
-		pause(ctx, after)
+		wait.For(ctx, after)
 		return errors.New("answered 500 Internal Server Error")
 	}
 }

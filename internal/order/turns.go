@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"checkout/internal/creditcard"
 )
 
 // turns let a user place one order at a time in this process. Who asks for the same meanwhile gets the same answer, and who
@@ -50,7 +52,7 @@ func (t *turns) take(req Request) (mine, other *turn, err error) {
 	if t.placed == nil {
 		t.placed = make(map[string]*turn)
 	}
-	req.Card = Card{}
+	req.Card = creditcard.Card{}
 	mine = &turn{asked: req, began: time.Now(), over: make(chan struct{})}
 	t.placed[req.UserID] = mine
 	return mine, nil, nil

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"checkout/internal/wait"
 )
 
 // answers are what several calls got.
@@ -37,7 +39,7 @@ func newAnswers() *answers { return &answers{orders: map[ID]int{}, failures: map
 
 // slowly has every call of the shop take a while.
 func slowly(ctx context.Context, _ Step) error {
-	if !pause(ctx, 50*time.Millisecond) {
+	if !wait.For(ctx, 50*time.Millisecond) {
 		return ctx.Err()
 	}
 	return nil
@@ -147,7 +149,7 @@ func TestAClickWhoseTimeIsOverIsToldWhatIsOnRecord(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
 				s.before = func(ctx context.Context, is Step) error {
-					if is == step && !pause(ctx, 5*time.Second) {
+					if is == step && !wait.For(ctx, 5*time.Second) {
 						return ctx.Err()
 					}
 					return nil
@@ -174,7 +176,7 @@ func TestALateClickIsAnOrderOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = func(ctx context.Context, step Step) error {
-			if step == StepShip && !pause(ctx, 5*time.Second) {
+			if step == StepShip && !wait.For(ctx, 5*time.Second) {
 				return ctx.Err()
 			}
 			return nil

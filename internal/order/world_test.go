@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 )
 
@@ -141,7 +142,7 @@ func (s *shop) Ship(ctx context.Context, id ID, _ Address, _ []Line) (tracking s
 	return tracking, err
 }
 
-func (s *shop) Charge(ctx context.Context, id ID, amount money.Amount, _ Card) (tx string, err error) {
+func (s *shop) Charge(ctx context.Context, id ID, amount money.Amount, _ creditcard.Card) (tx string, err error) {
 	err = s.call(ctx, StepCharge, func() error {
 		if s.undone[id] {
 			return ErrRefused
@@ -179,7 +180,8 @@ func (s *shop) Publish(ctx context.Context, o *Order) error {
 	return s.call(ctx, StepPublish, func() error { s.events[o.ID]++; return nil })
 }
 
-func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration, asked time.Time, over ID) (rival *Order, err error) {
+func (s *shop) Open(ctx context.Context, opening Opening) (conflict *Order, err error) {
+	o := opening.Order
 	if s.opening != nil {
 		s.opening(o)
 	}
@@ -192,20 +194,20 @@ func (s *shop) Open(ctx context.Context, o *Order, hold time.Duration, asked tim
 		}
 		for _, r := range s.rows {
 			same := r.UserID == o.UserID
-			late := r.settled.IsZero() || !r.settled.Before(asked)
-			if same && (o.Key != "" && r.Key == o.Key || r.latest && late && r.ID != over) {
+			late := r.settled.IsZero() || !r.settled.Before(opening.CartRead)
+			if same && (o.Key != "" && r.Key == o.Key || r.latest && late && r.ID != opening.Supersede) {
 				copied := r.Order
-				rival = &copied
+				conflict = &copied
 				return nil
 			}
 		}
 		for _, r := range s.rows {
 			r.latest = r.latest && r.UserID != o.UserID
 		}
-		s.rows[o.ID] = &row{Order: *o, due: dueIn(hold), latest: true}
+		s.rows[o.ID] = &row{Order: *o, due: dueIn(opening.Hold), latest: true}
 		return nil
 	})
-	return rival, err
+	return conflict, err
 }
 
 func dueIn(hold time.Duration) time.Time {
@@ -426,6 +428,6 @@ func request() Request {
 	return Request{
 		UserID: "ada", Currency: "USD", Email: "ada@example.com",
 		Address: Address{Street: "1 Main", City: "London", Country: "UK", ZipCode: "N1"},
-		Card:    NewCard("4432-8015-6152-0454", 672, 2039, 1),
+		Card:    creditcard.New("4432-8015-6152-0454", 672, 2039, 1),
 	}
 }

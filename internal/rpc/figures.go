@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/arrival"
 	"checkout/internal/order"
 )
 
@@ -106,7 +107,7 @@ type counted struct {
 
 // Place implements Placer.
 func (c counted) Place(ctx context.Context, req order.Request) (*order.Order, error) {
-	start := order.Arrival(ctx, time.Now())
+	start := arrival.Of(ctx, time.Now())
 	o, err := c.Placer.Place(ctx, req)
 	c.figures.count(start, o, err)
 	return o, err

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/tap"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/arrival"
 	"checkout/internal/order"
 )
 
@@ -176,7 +177,7 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		cancel()
 		return r.refuse(caller, r.refused(caller, info.FullMethodName))
 	}
-	return context.WithValue(order.WithArrival(ctx, c.came), callKey{}, c), nil
+	return context.WithValue(arrival.With(ctx, c.came), callKey{}, c), nil
 }
 
 // refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the

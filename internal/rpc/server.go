@@ -21,6 +21,8 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/arrival"
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 	"checkout/internal/wire"
@@ -176,7 +178,7 @@ func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderReque
 // inTime gives the call the caller's deadline, or ours, less the time to answer.
 func (c *checkout) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
-	now := order.Arrival(ctx, time.Now())
+	now := arrival.Of(ctx, time.Now())
 	if !ok {
 		deadline = now.Add(c.deadline)
 	}
@@ -205,7 +207,7 @@ func request(ctx context.Context, req *oteldemo.PlaceOrderRequest) (order.Reques
 		Currency: money.Currency(req.GetUserCurrency()),
 		Address:  wire.Address(req.GetAddress()),
 		Email:    order.EmailAddress(req.GetEmail()),
-		Card: order.NewCard(card.GetCreditCardNumber(), card.GetCreditCardCvv(),
+		Card: creditcard.New(card.GetCreditCardNumber(), card.GetCreditCardCvv(),
 			card.GetCreditCardExpirationYear(), card.GetCreditCardExpirationMonth()),
 	}, nil
 }

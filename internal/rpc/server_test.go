@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -84,7 +85,7 @@ func usd(units int64, nanos int32) money.Amount {
 func TestARequestComesInAndAnOrderGoesOut(t *testing.T) {
 	t.Parallel()
 	var got order.Request
-	var asked order.Card
+	var asked creditcard.Card
 	conn, _ := serve(t, func(_ context.Context, req order.Request) (*order.Order, error) {
 		got, asked = req, req.Card
 		got.Card = req.Card.Clone()
@@ -104,7 +105,7 @@ func TestARequestComesInAndAnOrderGoesOut(t *testing.T) {
 	want := order.Request{
 		UserID: "ada", Currency: "USD", Email: "ada@example.com",
 		Address: order.Address{Street: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},
-		Card:    order.NewCard("4432-8015-6152-0454", 672, 2039, 1),
+		Card:    creditcard.New("4432-8015-6152-0454", 672, 2039, 1),
 	}
 	if diff := cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -139,7 +140,7 @@ func (b *basket) dicer(w *world) hash { return w.plan.hash("twin").text(b.name) 
 func (c *customer) request(key string) order.Request {
 	return order.Request{
 		UserID: c.name, Key: key, Currency: c.pays, Address: c.home, Email: c.mail,
-		Card: order.NewCard(c.card, 672, 2039, 1),
+		Card: creditcard.New(c.card, 672, 2039, 1),
 	}
 }
 

@@ -302,7 +302,7 @@ func recording() []bug {
 		},
 		{
 			"the store does not ask how old the cart is", double,
-			"r.settled.Before(asked)",
+			"r.settled.Before(opening.CartRead)",
 			"r.settled.Before(time.Now())",
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -168,7 +169,7 @@ func (p *process) Ship(ctx context.Context, id order.ID, to order.Address, _ []o
 }
 
 // Charge takes money.
-func (p *process) Charge(ctx context.Context, id order.ID, amount money.Amount, card order.Card) (string, error) {
+func (p *process) Charge(ctx context.Context, id order.ID, amount money.Amount, card creditcard.Card) (string, error) {
 	w, name := p.w, p.nameOf(id)
 	not := of(doubled)
 	if w.plan.keyed {

@@ -14,26 +14,27 @@ import (
 type nothing struct{}
 
 // Open records a new order.
-func (p *process) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (*order.Order, error) {
-	w, opened := p.w, *o
+func (p *process) Open(ctx context.Context, opening order.Opening) (*order.Order, error) {
+	w, o, opened := p.w, opening.Order, *opening.Order
+	opening.Order = &opened
 	w.mu.Lock()
 	w.christen(o)
 	w.mu.Unlock()
 	return pass(ctx, p, call[*order.Order]{
-		to: theStore, name: "open", about: p.nameOf(o.ID) + " over " + p.nameOf(over), limit: storeLimit,
+		to: theStore, name: "open", about: p.nameOf(o.ID) + " over " + p.nameOf(opening.Supersede), limit: storeLimit,
 		act: func() (*order.Order, error) {
 			known := w.on(opened.ID) != nil
-			rival, err := w.record.Open(context.Background(), &opened, hold, asked, over)
+			conflict, err := w.record.Open(context.Background(), opening)
 			switch {
-			case rival != nil:
-				w.saw("a rival")
+			case conflict != nil:
+				w.saw("a conflict")
 			case err == nil && !known:
 				w.masters[opened.ID] = p
 				w.witnesses[opened.ID] = p // until it charges
 				w.saw(opened.State.String())
 				w.opening(&opened)
 			}
-			return rival, err
+			return conflict, err
 		},
 	})
 }

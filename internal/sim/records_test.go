@@ -112,7 +112,8 @@ func facts(o *order.Order) order.Order {
 }
 
 // Open implements order.Store.
-func (s *records) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (rival *order.Order, err error) {
+func (s *records) Open(ctx context.Context, opening order.Opening) (conflict *order.Order, err error) {
+	o := opening.Order
 	err = s.do(ctx, func() error {
 		if known := s.row(o.ID); known != nil {
 			if known.same(o) {
@@ -120,29 +121,30 @@ func (s *records) Open(ctx context.Context, o *order.Order, hold time.Duration, 
 			}
 			return errExists
 		}
-		if r := s.inTheWay(o, asked, over); r != nil {
-			rival = r.copy()
+		if r := s.conflict(opening); r != nil {
+			conflict = r.copy()
 			return nil
 		}
 		r := &row{}
-		r.put(o, hold)
+		r.put(o, opening.Hold)
 		s.rows = append(s.rows, r)
 		s.latest[o.UserID] = o.ID
 		return nil
 	})
-	return rival, err
+	return conflict, err
 }
 
-// inTheWay is the order that keeps o from being opened, or nil.
-func (s *records) inTheWay(o *order.Order, asked time.Time, over order.ID) *row {
+// conflict is the order that keeps another from being opened, or nil.
+func (s *records) conflict(opening order.Opening) *row {
+	o := opening.Order
 	if r := s.byKey(o.UserID, o.Key); r != nil {
 		return r
 	}
 	r := s.row(s.latest[o.UserID])
 	switch {
-	case r == nil, r.order.ID == over:
+	case r == nil, r.order.ID == opening.Supersede:
 		return nil
-	case !r.settled.IsZero() && r.settled.Before(asked):
+	case !r.settled.IsZero() && r.settled.Before(opening.CartRead):
 		return nil
 	}
 	return r

@@ -126,7 +126,7 @@ func explain(t *testing.T, seed uint64, o outcome) {
 // sometimes is what must have happened in so many schedules: what never happens is not tested.
 func sometimes() []string {
 	return append(slices.Clone(faultNames[1:]),
-		"taken over by the other replica", "fenced", "a rival", "a receipt came late",
+		"taken over by the other replica", "fenced", "a conflict", "a receipt came late",
 		"a charge after the order was in doubt", "a late charge after its reversal", "looked up and found", "reversed a charge",
 		"charging", "charged", "placed", "completed", "declined", "cancelled", "in_doubt", "refunding", "refunded", "parked",
 		"OK without a parcel", "refunded after an OK", "joined by key", "joined by no key",

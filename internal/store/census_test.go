@@ -63,7 +63,7 @@ func countsTheUnfinished(t *testing.T, s interface {
 			ID: order.ID(fmt.Sprint("id-", i)), UserID: fmt.Sprint("user-", i), Epoch: 1, State: o.state, Delivered: o.done,
 			Currency: "USD", Created: time.Now().Add(-time.Duration(i+1) * time.Hour),
 		}
-		if _, err := s.Open(t.Context(), opened, o.hold, time.Now(), ""); err != nil {
+		if _, err := s.Open(t.Context(), order.Opening{Order: opened, Hold: o.hold, CartRead: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,7 +71,7 @@ func countsTheUnfinished(t *testing.T, s interface {
 		ID: "given-up", UserID: "given-up", Epoch: 1, State: order.Placed, Currency: "USD", Created: time.Now().Add(-20 * time.Hour),
 		Delivered: order.CartSettled, Undeliverable: order.EmailSent,
 	}
-	if _, err := s.Open(t.Context(), givenUp, time.Minute, time.Now(), ""); err != nil {
+	if _, err := s.Open(t.Context(), order.Opening{Order: givenUp, Hold: time.Minute, CartRead: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int{

@@ -25,10 +25,10 @@ func erases(t *testing.T, s eraser) {
 	put := func(id order.ID, user string, state order.State) {
 		o := storetest.Order(id)
 		o.UserID, o.Key, o.State = user, string(id), state
-		if rival, err := s.Open(t.Context(), o, time.Hour, time.Now(), "all others"); err != nil {
+		if conflict, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now(), Supersede: "all others"}); err != nil {
 			t.Fatal(err)
-		} else if rival != nil {
-			if _, err := s.Open(t.Context(), o, time.Hour, time.Now(), rival.ID); err != nil {
+		} else if conflict != nil {
+			if _, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now(), Supersede: conflict.ID}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -46,8 +46,8 @@ func recordPeople(t *testing.T, s *SQLite, people int, keep func(i int) bool) {
 		for range i % 60 { // beyond what one page takes
 			o.Items = append(o.Items, o.Items[0])
 		}
-		if rival, err := s.Open(t.Context(), o, time.Hour, time.Now(), ""); rival != nil || err != nil {
-			t.Fatal(rival, err)
+		if conflict, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()}); conflict != nil || err != nil {
+			t.Fatal(conflict, err)
 		}
 		for _, to := range []order.State{order.Charged, order.Placed, order.Completed} {
 			from, hold := o.State, time.Hour

@@ -30,7 +30,7 @@ func TestWorkThatWasLeftBehindWritesWhatItWasGiven(t *testing.T) {
 		write             func(orders, *order.Order) error
 	}{
 		"open": {nil, in(order.Completed), func(s orders, o *order.Order) error {
-			_, err := s.Open(t.Context(), o, time.Hour, time.Now(), "")
+			_, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()})
 			return err
 		}},
 		"save": {opened, in(order.Declined), func(s orders, o *order.Order) error {
@@ -44,8 +44,8 @@ func TestWorkThatWasLeftBehindWritesWhatItWasGiven(t *testing.T) {
 			t.Parallel()
 			s, _ := memory(t)
 			if write.recorded != nil {
-				if rival, err := s.Open(t.Context(), write.recorded, time.Hour, time.Now(), ""); rival != nil || err != nil {
-					t.Fatal(rival, err)
+				if conflict, err := s.Open(t.Context(), order.Opening{Order: write.recorded, Hold: time.Hour, CartRead: time.Now()}); conflict != nil || err != nil {
+					t.Fatal(conflict, err)
 				}
 			}
 			var left func(context.Context, session) error
@@ -70,8 +70,8 @@ func TestWorkThatWasLeftBehindWritesWhatItWasGiven(t *testing.T) {
 			}
 			next := storetest.Order("2")
 			next.UserID = opened.UserID
-			if rival, err := s.Open(t.Context(), next, time.Hour, time.Now().Add(time.Hour), ""); rival != nil || err != nil {
-				t.Errorf("an order that is over keeps out the next of its user: %v, %v", rival, err)
+			if conflict, err := s.Open(t.Context(), order.Opening{Order: next, Hold: time.Hour, CartRead: time.Now().Add(time.Hour)}); conflict != nil || err != nil {
+				t.Errorf("an order that is over keeps out the next of its user: %v, %v", conflict, err)
 			}
 		})
 	}

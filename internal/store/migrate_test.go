@@ -88,14 +88,14 @@ func TestAFileOfTheReleaseBeforeIsTakenOver(t *testing.T) {
 	}
 
 	s := open(t, path)
-	for user, rival := range map[string]order.ID{
+	for user, conflict := range map[string]order.ID{
 		"repeater": "2", "shipped": "", "full cart": "5", "doubter": "6", "creditor": "7", "nobody": "",
 	} {
 		o := storetest.Order(order.ID("next of " + user))
 		o.UserID = user
-		got, err := s.Open(t.Context(), o, time.Hour, time.Now(), "")
-		if err != nil || (got == nil) != (rival == "") || got != nil && got.ID != rival {
-			t.Errorf("in the way of an order of %s is %v, %v, want %q", user, got, err, rival)
+		got, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()})
+		if err != nil || (got == nil) != (conflict == "") || got != nil && got.ID != conflict {
+			t.Errorf("in the way of an order of %s is %v, %v, want %q", user, got, err, conflict)
 		}
 	}
 	for id, rests := range map[order.ID]bool{"2": false, "5": false, "6": true, "7": true} {

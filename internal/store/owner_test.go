@@ -48,9 +48,9 @@ func opened(id order.ID) *order.Order {
 
 // enter opens an order that nothing stands in the way of.
 func enter(ctx context.Context, s *SQLite, o *order.Order, hold time.Duration) error {
-	rival, err := s.Open(ctx, o, hold, time.Now(), "")
-	if rival != nil {
-		return fmt.Errorf("order %s is in the way", rival.ID)
+	conflict, err := s.Open(ctx, order.Opening{Order: o, Hold: hold, CartRead: time.Now()})
+	if conflict != nil {
+		return fmt.Errorf("order %s is in the way", conflict.ID)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"checkout/internal/order"
+	"checkout/internal/wait"
 )
 
 const (
@@ -102,7 +103,7 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 	start := time.Now()
 	const tries = 3
 	for try := 1; ; try++ {
-		if err = work(ctx, p); !again(err) || try == tries || !pause(ctx, time.Duration(try-1)*tryAgain) {
+		if err = work(ctx, p); !again(err) || try == tries || !wait.For(ctx, time.Duration(try-1)*tryAgain) {
 			break
 		}
 	}
@@ -120,18 +121,6 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 func again(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected,
 		pqerror.TooManyConnections, pqerror.CannotConnectNow) != nil
-}
-
-// pause waits for d, and tells whether ctx has lasted that long.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // exec implements session.

@@ -53,7 +53,7 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 		{selectOrder, "'1'", []string{"orders_pkey"}},
 		{selectLatest, "'1'", []string{"orders_latest"}},
 		{selectKey, "'1', '1'", []string{"orders_key"}},
-		{selectObstacles, "'1', '1', '1'", []string{"orders_pkey", "orders_latest", "orders_key"}},
+		{selectConflicts, "'1', '1', '1'", []string{"orders_pkey", "orders_latest", "orders_key"}},
 		{listOrders(everything), "'', 'g', 2046, 0, 1000000, 50", []string{"orders_pkey"}},
 		{listOrders(unfinished), "'', 'g', 1034, 0, 1000000, 50", []string{"orders_unshipped", "orders_undelivered", "orders_attention"}},
 	} {

@@ -109,9 +109,9 @@ func writeForEver(path string, out io.Writer) error {
 
 // enter opens an order that nothing stands in the way of, and that is held while the tests run.
 func enter(ctx context.Context, s order.Store, o *order.Order) error {
-	rival, err := s.Open(ctx, o, time.Hour, time.Now(), "")
-	if rival != nil {
-		return fmt.Errorf("order %s is in the way", rival.ID)
+	conflict, err := s.Open(ctx, order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()})
+	if conflict != nil {
+		return fmt.Errorf("order %s is in the way", conflict.ID)
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"checkout/internal/order"
+	"checkout/internal/wait"
 )
 
 // What an order is found by, beside its id and its time, are hashes in columns of its row, under a key that the record
@@ -191,7 +192,7 @@ func (s orders) Index(ctx context.Context) error {
 			}
 			return s.indexPart(ctx, t, part)
 		})
-		if !pause(ctx, indexPause) && err == nil {
+		if !wait.For(ctx, indexPause) && err == nil {
 			err = ctx.Err()
 		}
 	}

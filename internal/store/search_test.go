@@ -108,9 +108,9 @@ func cmpID(a, b order.ID) int {
 // put records an order, whatever others its user has.
 func put(t *testing.T, s storetest.Store, o *order.Order) {
 	t.Helper()
-	rival, err := s.Open(t.Context(), o, time.Hour, time.Now(), "")
+	rival, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()})
 	if err == nil && rival != nil {
-		rival, err = s.Open(t.Context(), o, time.Hour, time.Now(), rival.ID)
+		rival, err = s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now(), Supersede: rival.ID})
 	}
 	if err != nil || rival != nil {
 		t.Fatal(rival, err)

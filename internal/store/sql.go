@@ -48,8 +48,8 @@ const (
 		WHERE orders.` + uncharged
 	uncharged = `state IN (1, 6)`
 
-	// selectObstacles are the rows that may have kept an order out: that of its id, that of its key, its user's latest.
-	selectObstacles = `
+	// selectConflicts are the rows that may have kept an order out: that of its id, that of its key, its user's latest.
+	selectConflicts = `
 		SELECT ` + columns + ` FROM orders
 		WHERE id = $1 OR latest_of = $2 OR (user_id = $2 AND key = NULLIF($3, ''))`
 

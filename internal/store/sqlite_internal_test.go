@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"checkout/gen/checkout/recordv1"
+	"checkout/internal/creditcard"
 	"checkout/internal/order"
 )
 
@@ -51,7 +52,7 @@ func TestOrdersAreFoundByAnIndex(t *testing.T) {
 		eraseOrder:      {"SEARCH orders USING PRIMARY KEY (id=?)"},
 		selectLatest:    {"SEARCH orders USING INDEX orders_latest (latest_of=?)"},
 		selectKey:       {"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)"},
-		selectObstacles: {
+		selectConflicts: {
 			"SEARCH orders USING PRIMARY KEY (id=?)",
 			"SEARCH orders USING INDEX orders_latest (latest_of=?)",
 			"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)",
@@ -139,7 +140,7 @@ func TestAnUnreadableOrderDoesNotKeepBackTheOthers(t *testing.T) {
 
 func TestThereIsNowhereToRecordACard(t *testing.T) {
 	t.Parallel()
-	card := reflect.TypeFor[order.Card]()
+	card := reflect.TypeFor[creditcard.Card]()
 	var visit func(path string, of reflect.Type)
 	visit = func(path string, of reflect.Type) {
 		switch of.Kind() {

@@ -48,26 +48,24 @@ type orders struct {
 	secret []byte // the record's, for hashes
 }
 
-// Open records a new order as its user's latest, held for as long as given. asked is when its cart was asked for. If
-// another order of the user stands in its way, that one is returned and nothing is recorded: the one that has the same key, or
-// else the latest, unless that was settled before the cart was asked for, or is over. It returns ErrExists when the id is
-// taken. While the store is known not to take writes, it fails at once.
-func (s orders) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (*order.Order, error) {
-	r, err := encode(o)
+// Open records a new order as its user's latest, or returns the order that is in its way, as order.Store says. It returns
+// ErrExists when the id is taken. While the store is known not to take writes, it fails at once.
+func (s orders) Open(ctx context.Context, o order.Opening) (*order.Order, error) {
+	r, err := encode(o.Order)
 	if err != nil {
-		return nil, describe("open", o.ID, err)
+		return nil, describe("open", o.Order.ID, err)
 	}
-	r.terms = s.termsOf(o)
-	n := newcomer{r, o.Settled(), millis(hold), asked, over}
-	var rival *record
+	r.terms = s.termsOf(o.Order)
+	i := insertion{r, o.Order.Settled(), millis(o.Hold), o.CartRead, o.Supersede}
+	var conflict *record
 	err = s.do(ctx, opening, func(ctx context.Context, t session) (err error) {
-		rival, err = n.enter(ctx, t)
+		conflict, err = i.insert(ctx, t)
 		return err
 	})
-	if err != nil || rival == nil {
+	if err != nil || conflict == nil {
 		return nil, describe("open", r.id, err)
 	}
-	return rival.decode()
+	return conflict.decode()
 }
 
 // Save records o, which was in state from, and leaves it alone for as long as hold says. It returns order.ErrFenced when

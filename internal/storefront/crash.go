@@ -15,6 +15,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/storefront/child"
+	"checkout/internal/wait"
 	"checkout/internal/web"
 )
 
@@ -168,7 +169,7 @@ func (s *Storefront) follow(c *crash, pid int) {
 		c.mu.Lock()
 		served := !c.outage.Served.IsZero()
 		c.mu.Unlock()
-		if open == 0 && served || !wait(ctx, followEvery) {
+		if open == 0 && served || !wait.For(ctx, followEvery) {
 			return
 		}
 	}
@@ -257,7 +258,7 @@ func (s *Storefront) awaitCharged(ctx context.Context, user, key string) string 
 		if err == nil && o.GetState() == checkoutv1.OrderState_CHARGED {
 			return o.GetOrderId()
 		}
-		if !wait(ctx, chargedEvery) {
+		if !wait.For(ctx, chargedEvery) {
 			return o.GetOrderId()
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/wait"
 )
 
 // answer is the outcome of a request for an order: the order, or why there is none.
@@ -59,21 +60,9 @@ func (s *Storefront) insist(ctx context.Context, request *oteldemo.PlaceOrderReq
 	for pause := first; ; pause = min(2*pause, last) {
 		got = s.place(ctx, request, key)
 		asked++
-		if got.refused == nil || !got.refused.again || !wait(ctx, pause) {
+		if got.refused == nil || !got.refused.again || !wait.For(ctx, pause) {
 			return got, asked
 		}
-	}
-}
-
-// wait waits, and tells whether it could.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -232,7 +232,7 @@ func placeWhole(b *testing.B, tel *Telemetry) func(context.Context) {
 			return nil, err
 		}
 		o.Created, o.Trace = time.Now(), req.Trace
-		_, _ = store.Open(ctx, o, 0, time.Time{}, "")
+		_, _ = store.Open(ctx, order.Opening{Order: o, Hold: 0, CartRead: time.Time{}})
 		evaluate(ctx)
 		_, _ = payment.Charge(ctx, "", o.Total, req.Card)
 		rpc(ctx, "/oteldemo.PaymentService/Charge")

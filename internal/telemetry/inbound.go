@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"checkout/internal/order"
+	"checkout/internal/creditcard"
 )
 
 // Baggage and tracestate come from callers unchecked, and go into the record and to every service that checkout calls.
@@ -81,7 +81,7 @@ type restated struct {
 func (r restated) SpanContext() trace.SpanContext { return r.context }
 
 // withoutCard returns ctx without the members of its baggage and of its tracestate that repeat the card, in whatever spelling.
-func withoutCard(ctx context.Context, card order.Card) context.Context {
+func withoutCard(ctx context.Context, card creditcard.Card) context.Context {
 	repeats := func(member string) bool {
 		text := decoded(member)
 		_, value, _ := strings.Cut(text, "=")
@@ -92,7 +92,7 @@ func withoutCard(ctx context.Context, card order.Card) context.Context {
 
 // holdsCard reports whether a member contains a card number, percent-encoded or not.
 func holdsCard(member string) bool {
-	text := order.ASCIIDigits(decoded(member))
+	text := creditcard.ASCIIDigits(decoded(member))
 	return redactCards(text) != text
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/order"
 	"checkout/internal/test/cardtest"
 )
@@ -131,7 +132,7 @@ func TestTheCardOfTheRequestIsInNoContextHoweverItIsSpelt(t *testing.T) {
 				traceparent: traceOfCaller, "baggage": "a=1,pay=" + url.PathEscape(s.Text), "tracestate": state,
 			})
 			ctx, span := r.tracer.Start(ctx, "PlaceOrder")
-			_, _ = r.Placer(next).Place(ctx, order.Request{Card: order.NewCard(number, cvv, 2039, 1)})
+			_, _ = r.Placer(next).Place(ctx, order.Request{Card: creditcard.New(number, cvv, 2039, 1)})
 			span.End()
 			for where, carrier := range map[string]map[string]string{"on record": next.trace, "to neighbours": next.outgoing} {
 				if carrier["baggage"] != "a=1" || carrier["tracestate"] != "w=ok" {

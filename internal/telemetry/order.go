@@ -179,11 +179,11 @@ func (t *Telemetry) Store(next order.Store) order.Store {
 }
 
 // Open implements order.Store.
-func (s store) Open(ctx context.Context, o *order.Order, hold time.Duration, asked time.Time, over order.ID) (rival *order.Order, err error) {
+func (s store) Open(ctx context.Context, opening order.Opening) (conflict *order.Order, err error) {
 	defer s.record.took(ctx, time.Now(), &err)
-	rival, err = s.Store.Open(ctx, o, hold, asked, over)
-	s.check(ctx, o, err)
-	return rival, err
+	conflict, err = s.Store.Open(ctx, opening)
+	s.check(ctx, opening.Order, err)
+	return conflict, err
 }
 
 // Save implements order.Store.

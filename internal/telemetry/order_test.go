@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/baggage"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -35,7 +36,7 @@ func (f priceFunc) Price(ctx context.Context, r order.Request) (*order.Order, er
 	return f(ctx, r)
 }
 
-func (s brokenStore) Open(context.Context, *order.Order, time.Duration, time.Time, order.ID) (*order.Order, error) {
+func (s brokenStore) Open(context.Context, order.Opening) (*order.Order, error) {
 	return nil, s.err
 }
 
@@ -71,7 +72,7 @@ func sample(t testing.TB) *order.Order {
 func request() order.Request {
 	return order.Request{
 		UserID: "u-1", Currency: "USD", Email: "someone@example.com",
-		Card: order.NewCard("4432801561520454", 672, 2039, 1),
+		Card: creditcard.New("4432801561520454", 672, 2039, 1),
 	}
 }
 
@@ -246,7 +247,10 @@ func TestEveryFailedWriteIsLogged(t *testing.T) {
 	o := sample(t)
 	o.State = order.Charged
 	for _, write := range []func() error{
-		func() error { _, err := full.Open(t.Context(), o, time.Minute, time.Now(), ""); return err },
+		func() error {
+			_, err := full.Open(t.Context(), order.Opening{Order: o, Hold: time.Minute, CartRead: time.Now()})
+			return err
+		},
 		func() error { return full.Save(t.Context(), o, order.Charging, time.Minute) },
 		func() error { return taken.Save(t.Context(), o, order.Charging, time.Minute) },
 	} {

@@ -5,7 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"checkout/internal/order"
+	"checkout/internal/creditcard"
 )
 
 const hidden = "***"
@@ -17,7 +17,7 @@ const hidden = "***"
 // is there to be read. What is no UTF-8 is made so: it would cost the whole batch that it travels in.
 func redact(s string) string {
 	s = redactEmails(strings.ToValidUTF8(s, "\uFFFD"))
-	if plain := order.ASCIIDigits(s); plain != s {
+	if plain := creditcard.ASCIIDigits(s); plain != s {
 		if redacted := redactCards(plain); redacted != plain {
 			return redacted
 		}
@@ -144,7 +144,7 @@ func cardAt(s string, groups []group) int {
 		if len(digits) > maxDigits {
 			break
 		}
-		if len(digits) >= minDigits && luhn(digits) {
+		if creditcard.ValidNumber(digits) {
 			longest = n + 1
 		}
 	}
@@ -182,20 +182,5 @@ func startsUUID(s string, i int) bool {
 }
 
 func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
-
-func luhn(digits []byte) bool {
-	sum := 0
-	for i := range digits {
-		d := int(digits[len(digits)-1-i] - '0')
-		if i%2 == 1 {
-			d *= 2
-			if d > 9 {
-				d -= 9
-			}
-		}
-		sum += d
-	}
-	return sum%10 == 0
-}
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

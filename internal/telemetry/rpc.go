@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"checkout/internal/order"
+	"checkout/internal/arrival"
 )
 
 // rpc observes the RPCs of a server, or those to one server: a span and the metrics of the conventions in force for each.
@@ -301,7 +301,7 @@ func (rpcServer) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	case *stats.OutPayload:
 		c.measure(c, true, event.Length)
 	case *stats.End:
-		c.end(event.EndTime.Sub(order.Arrival(ctx, event.BeginTime)), event.Error)
+		c.end(event.EndTime.Sub(arrival.Of(ctx, event.BeginTime)), event.Error)
 	}
 }
 
@@ -324,7 +324,7 @@ func (s rpcServer) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 	}
 	var waited []trace.SpanStartOption
 	now := time.Now()
-	if arrival := order.Arrival(ctx, now); now.Sub(arrival) >= time.Millisecond {
+	if arrival := arrival.Of(ctx, now); now.Sub(arrival) >= time.Millisecond {
 		waited = append(waited, trace.WithTimestamp(arrival))
 	}
 	call := m.begin(s.propagator.Extract(ctx, incoming{ctx}), waited...)

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -150,7 +151,7 @@ func (t *Telemetry) Payment(next order.Payment) order.Payment {
 }
 
 // Charge implements order.Payment.
-func (p timedPayment) Charge(ctx context.Context, id order.ID, amount money.Amount, card order.Card) (_ string, err error) {
+func (p timedPayment) Charge(ctx context.Context, id order.ID, amount money.Amount, card creditcard.Card) (_ string, err error) {
 	defer p.charge.took(ctx, time.Now(), &err)
 	return p.Payment.Charge(ctx, id, amount, card)
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -39,7 +40,7 @@ func (w world) Convert(context.Context, money.Amount, money.Currency) (money.Amo
 	return money.Amount{}, w.err
 }
 
-func (w world) Charge(context.Context, order.ID, money.Amount, order.Card) (string, error) {
+func (w world) Charge(context.Context, order.ID, money.Amount, creditcard.Card) (string, error) {
 	return "", w.err
 }
 
@@ -54,7 +55,7 @@ func walk(ctx context.Context, tel *Telemetry, w world) (errs []error) {
 	first(exchange.Convert(ctx, money.Amount{}, ""))
 	first(carrier.Quote(ctx, order.Address{}, nil))
 	first(carrier.Ship(ctx, "", order.Address{}, nil))
-	first(tel.Payment(w).Charge(ctx, "", money.Amount{}, order.Card{}))
+	first(tel.Payment(w).Charge(ctx, "", money.Amount{}, creditcard.Card{}))
 	first(ledger.Lookup(ctx, ""))
 	first(nil, ledger.Reverse(ctx, ""))
 	first(nil, tel.Email(w).Confirm(ctx, nil))

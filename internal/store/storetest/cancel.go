@@ -27,8 +27,8 @@ func cancelsUnopened(t *testing.T, s Store) {
 			t.Fatal(err)
 		}
 	}
-	if rival, err := s.Open(t.Context(), late, held, ago(after), ""); err == nil {
-		t.Errorf("Open of an order that was cancelled before = %v, nil, want an error", rival)
+	if conflict, err := s.Open(t.Context(), order.Opening{Order: late, Hold: held, CartRead: ago(after)}); err == nil {
+		t.Errorf("Open of an order that was cancelled before = %v, nil, want an error", conflict)
 	}
 	mustHold(t, s, cancelled(late))
 	for _, key := range []string{"", "key"} {
@@ -87,8 +87,8 @@ func cancelsWhileOpened(t *testing.T, s Store) {
 		o := Order(order.ID(fmt.Sprint(i)))
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if rival, err := s.Open(t.Context(), o, held, ago(after), ""); rival != nil {
-				t.Errorf("Open = %v, %v", rival, err)
+			if conflict, err := s.Open(t.Context(), order.Opening{Order: o, Hold: held, CartRead: ago(after)}); conflict != nil {
+				t.Errorf("Open = %v, %v", conflict, err)
 			}
 		})
 		wg.Go(func() {

@@ -94,17 +94,17 @@ func (m *model) open(t *rapid.T) {
 	o, hold := drawOrder(t, drawID(t)), drawHold(t)
 	age := rapid.SampledFrom([]time.Duration{before, after}).Draw(t, "age")
 	over := rapid.SampledFrom([]order.ID{"", drawID(t)}).Draw(t, "over")
-	rival, err := m.store.Open(m.ctx, o, hold, ago(age), over)
+	conflict, err := m.store.Open(m.ctx, order.Opening{Order: o, Hold: hold, CartRead: ago(age), Supersede: over})
 	if known, exists := m.entries[o.ID]; exists {
-		if (err == nil) != known.same(o) || rival != nil {
-			t.Fatalf("Open of a known id = %v, %v", rival, err)
+		if (err == nil) != known.same(o) || conflict != nil {
+			t.Fatalf("Open of a known id = %v, %v", conflict, err)
 		}
 		return
 	}
 	expect(t, "Open", err, nil)
-	if want := m.rival(o, age, over); want != nil || rival != nil {
-		if diff := difference(want, rival); diff != "" {
-			t.Fatalf("the rival differs (-want +got):\n%s", diff)
+	if want := m.conflict(o, age, over); want != nil || conflict != nil {
+		if diff := difference(want, conflict); diff != "" {
+			t.Fatalf("the conflict differs (-want +got):\n%s", diff)
 		}
 		return
 	}
@@ -112,8 +112,8 @@ func (m *model) open(t *rapid.T) {
 	m.latest[o.UserID] = o.ID
 }
 
-// rival is the order that stands in the way of o, or nil.
-func (m *model) rival(o *order.Order, age time.Duration, over order.ID) *order.Order {
+// conflict is the order that stands in the way of o, or nil.
+func (m *model) conflict(o *order.Order, age time.Duration, over order.ID) *order.Order {
 	if known := m.keyed(o.UserID, o.Key); known != nil {
 		return known
 	}

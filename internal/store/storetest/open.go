@@ -18,8 +18,8 @@ func keepsOutTheNext(t *testing.T, s Store) {
 		mustOpen(t, s, first, held)
 		for _, key := range []string{"", "key"} {
 			next := of(Order(order.ID("next-"+user)), user, key)
-			mustMeet(t, s, next, after, "", first)
-			mustMeet(t, s, next, after, "somebody else", first)
+			mustConflict(t, s, next, after, "", first)
+			mustConflict(t, s, next, after, "somebody else", first)
 		}
 		mustFind(t, s, user, "", first.ID)
 	}
@@ -40,7 +40,7 @@ func makesRoom(t *testing.T, s Store) {
 		mustSave(t, s, settled, held)
 
 		next := of(Order("next-"+settled.ID), user, "")
-		mustMeet(t, s, next, before, "", settled) // its cart may be the one that was there before
+		mustConflict(t, s, next, before, "", settled) // its cart may be the one that was there before
 		mustOpen(t, s, next, held)
 		mustFind(t, s, user, "", next.ID)
 		mustHold(t, s, settled)
@@ -62,8 +62,8 @@ func givesWay(t *testing.T, s Store) {
 	first := in(of(Order("first"), "user", "key"), order.InDoubt)
 	mustOpen(t, s, first, order.UntilResolved)
 	next := of(Order("next"), "user", "")
-	if rival, err := s.Open(t.Context(), next, held, ago(before), first.ID); rival != nil || err != nil {
-		t.Fatalf("Open over the order in the way = %v, %v", rival, err)
+	if conflict, err := s.Open(t.Context(), order.Opening{Order: next, Hold: held, CartRead: ago(before), Supersede: first.ID}); conflict != nil || err != nil {
+		t.Fatalf("Open over the order in the way = %v, %v", conflict, err)
 	}
 	mustFind(t, s, "user", "", next.ID)
 	mustFind(t, s, "user", "key", first.ID)
@@ -75,8 +75,8 @@ func keepsOutItsKey(t *testing.T, s Store) {
 	first := of(in(Order("first"), order.Completed), "user", "key")
 	mustOpen(t, s, first, held)
 	mustOpen(t, s, of(Order("second"), "user", ""), held)
-	mustMeet(t, s, of(Order("third"), "user", "key"), after, "second", first)
-	mustMeet(t, s, of(Order("third"), "user", "key"), after, "first", first)
+	mustConflict(t, s, of(Order("third"), "user", "key"), after, "second", first)
+	mustConflict(t, s, of(Order("third"), "user", "key"), after, "first", first)
 	mustOpen(t, s, of(Order("third"), "another user", "key"), held)
 	mustFind(t, s, "user", "key", first.ID)
 	mustFind(t, s, "another user", "key", "third")
@@ -98,7 +98,7 @@ func keyBeforeLatest(t *testing.T, s Store) {
 	first := of(in(Order("first"), order.Declined), "user", "key")
 	mustOpen(t, s, first, held)
 	mustOpen(t, s, of(Order("second"), "user", "another key"), held)
-	mustMeet(t, s, of(Order("third"), "user", "key"), after, "", first)
+	mustConflict(t, s, of(Order("third"), "user", "key"), after, "", first)
 }
 
 func oneOpens(t *testing.T, s Store) { OneOrder(t, s, s) }
@@ -106,29 +106,29 @@ func oneOpens(t *testing.T, s Store) { OneOrder(t, s, s) }
 // OneOrder opens many orders at a time for each of some users, through all of the stores, which are to be doors to the
 // same record. It wants one of each user recorded, and all the others told so.
 func OneOrder(t *testing.T, stores ...Store) {
-	const users, rivals = 8, 16
+	const users, contenders = 8, 16
 	for user := range users {
 		t.Run(fmt.Sprint("user ", user), func(t *testing.T) {
 			var wg sync.WaitGroup
-			winners := make([]order.ID, rivals)
-			for i := range rivals {
+			winners := make([]order.ID, contenders)
+			for i := range contenders {
 				wg.Go(func() {
 					o := of(Order(order.ID(fmt.Sprintf("%d-%d", user, i))), fmt.Sprint(user), "")
 					if i%4 == 0 {
 						o.Key = "key"
 					}
-					rival, err := stores[i%len(stores)].Open(t.Context(), o, held, ago(after), "")
-					if rival == nil {
-						rival = o
+					conflict, err := stores[i%len(stores)].Open(t.Context(), order.Opening{Order: o, Hold: held, CartRead: ago(after)})
+					if conflict == nil {
+						conflict = o
 					}
-					if winners[i] = rival.ID; err != nil {
+					if winners[i] = conflict.ID; err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			wg.Wait()
 
-			all, err := stores[0].List(t.Context(), order.Query{Limit: users * rivals})
+			all, err := stores[0].List(t.Context(), order.Query{Limit: users * contenders})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +143,7 @@ func OneOrder(t *testing.T, stores ...Store) {
 			}
 			for i, winner := range winners {
 				if winner != recorded[0] {
-					t.Errorf("rival %d was told that order %s is recorded, and it is %s", i, winner, recorded[0])
+					t.Errorf("conflict %d was told that order %s is recorded, and it is %s", i, winner, recorded[0])
 				}
 			}
 		})

@@ -89,8 +89,8 @@ func openedOnce(t *testing.T, s Store) {
 	mustOpen(t, s, first, held) // its answer may have been lost
 
 	another := with(first, func(o *order.Order) { o.UserID = "2026" })
-	if rival, err := s.Open(t.Context(), another, held, ago(after), ""); err == nil {
-		t.Errorf("Open of another order under the same id = %v, nil, want an error", rival)
+	if conflict, err := s.Open(t.Context(), order.Opening{Order: another, Hold: held, CartRead: ago(after)}); err == nil {
+		t.Errorf("Open of another order under the same id = %v, nil, want an error", conflict)
 	}
 	mustHold(t, s, first)
 }
@@ -162,10 +162,10 @@ func oneSaves(t *testing.T, s Store) {
 	opened := Order("1")
 	mustOpen(t, s, opened, held)
 
-	const rivals = 32
-	errs := make([]error, rivals)
+	const contenders = 32
+	errs := make([]error, contenders)
 	var wg sync.WaitGroup
-	for i := range rivals {
+	for i := range contenders {
 		wg.Go(func() {
 			o := in(opened, order.Charged)
 			o.TransactionID = strconv.Itoa(i)
@@ -188,7 +188,7 @@ func oneSaves(t *testing.T, s Store) {
 		t.Fatal(err)
 	}
 	if len(winners) != 1 || got.TransactionID != winners[0] {
-		t.Errorf("rivals %v were told that they have saved, and the record is of %q", winners, got.TransactionID)
+		t.Errorf("contenders %v were told that they have saved, and the record is of %q", winners, got.TransactionID)
 	}
 }
 
@@ -197,7 +197,7 @@ func callerLeft(t *testing.T, s Store) {
 	cancel()
 	for i := range 32 { // who looks first, the caller or the store, is chance
 		id := order.ID(strconv.Itoa(i))
-		if _, err := s.Open(left, Order(id), held, ago(after), ""); !errors.Is(err, context.Canceled) {
+		if _, err := s.Open(left, order.Opening{Order: Order(id), Hold: held, CartRead: ago(after)}); !errors.Is(err, context.Canceled) {
 			t.Errorf("Open = %v, want %v", err, context.Canceled)
 		}
 		if _, err := s.Get(t.Context(), id); !errors.Is(err, order.ErrNotFound) {
@@ -211,7 +211,7 @@ func closed(t *testing.T, s Store) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Open(t.Context(), Order("2"), held, ago(after), ""); err == nil {
+	if _, err := s.Open(t.Context(), order.Opening{Order: Order("2"), Hold: held, CartRead: ago(after)}); err == nil {
 		t.Error("Open of a closed store = nil")
 	}
 	if o, err := s.Get(t.Context(), "1"); err == nil {

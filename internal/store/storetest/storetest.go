@@ -144,22 +144,22 @@ func ago(age time.Duration) time.Time { return time.Now().Add(-age) }
 
 func mustOpen(t *testing.T, s Store, o *order.Order, hold time.Duration) {
 	t.Helper()
-	switch rival, err := s.Open(t.Context(), o, hold, ago(after), ""); {
+	switch conflict, err := s.Open(t.Context(), order.Opening{Order: o, Hold: hold, CartRead: ago(after)}); {
 	case err != nil:
 		t.Fatal(err)
-	case rival != nil:
-		t.Fatalf("Open of %s: %s is in the way", o.ID, rival.ID)
+	case conflict != nil:
+		t.Fatalf("Open of %s: %s is in the way", o.ID, conflict.ID)
 	}
 }
 
-// mustMeet fails unless rival stands in the way of o.
-func mustMeet(t *testing.T, s Store, o *order.Order, age time.Duration, over order.ID, rival *order.Order) {
+// mustConflict fails unless conflict stands in the way of o.
+func mustConflict(t *testing.T, s Store, o *order.Order, age time.Duration, over order.ID, conflict *order.Order) {
 	t.Helper()
-	got, err := s.Open(t.Context(), o, held, ago(age), over)
+	got, err := s.Open(t.Context(), order.Opening{Order: o, Hold: held, CartRead: ago(age), Supersede: over})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := difference(rival, got); diff != "" {
+	if diff := difference(conflict, got); diff != "" {
 		t.Fatalf("what stands in the way of %s differs (-want +got):\n%s", o.ID, diff)
 	}
 	if _, err := s.Get(t.Context(), o.ID); !errors.Is(err, order.ErrNotFound) {

@@ -63,10 +63,10 @@ func mustNotTake(t *testing.T, s Store, id order.ID) {
 
 func oneTakes(t *testing.T, s Store) {
 	mustOpen(t, s, in(Order("1"), order.Parked), order.UntilResolved)
-	const rivals = 16
-	taken := make([]*order.Order, rivals)
+	const contenders = 16
+	taken := make([]*order.Order, contenders)
 	var wg sync.WaitGroup
-	for i := range rivals {
+	for i := range contenders {
 		wg.Go(func() {
 			o, err := s.Take(t.Context(), "1")
 			if err != nil {

@@ -1,12 +1,14 @@
-package order
+// Package creditcard holds what must not be seen, and finds it in what others say: the number and the CVV of a card.
+package creditcard
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"slices"
 )
 
-// Card is a payment card. It can be handed to Payment and to nothing else: it prints, logs and marshals as stars.
+// Card is a payment card. It prints, logs and marshals as stars.
 // Copies of a Card share what they hold, so that Clear clears them all.
 type Card struct{ *secret }
 
@@ -17,8 +19,8 @@ type secret struct {
 	year, month int32
 }
 
-// NewCard makes a card of what the customer typed. Request.Validate checks it.
-func NewCard(number string, cvv, year, month int32) Card {
+// New makes a card of what the customer typed. Whoever takes it checks it.
+func New(number string, cvv, year, month int32) Card {
 	return Card{&secret{[]byte(number), cvv, year, month}}
 }
 
@@ -40,8 +42,8 @@ func (c Card) Clone() Card {
 	return Card{&clone}
 }
 
-// withoutCVV returns a card with the number alone, that is cleared separately.
-func (c Card) withoutCVV() Card {
+// WithoutCVV returns a card with the number alone, that is cleared separately.
+func (c Card) WithoutCVV() Card {
 	if c.secret == nil {
 		return c
 	}
@@ -82,4 +84,11 @@ func (c Card) Digits() []byte {
 		}
 	}
 	return digits
+}
+
+// NumberIn reports whether the digits of text, in any script, contain the card's number.
+func (c Card) NumberIn(text string) bool {
+	number := c.Digits()
+	defer clear(number)
+	return len(number) >= minDigits && bytes.Contains(digitsIn([]byte(ASCIIDigits(text))), number)
 }

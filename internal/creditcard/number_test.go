@@ -1,4 +1,4 @@
-package order
+package creditcard
 
 import "testing"
 
@@ -21,8 +21,27 @@ func TestACardNumberIsFoundInText(t *testing.T) {
 		"0442 8015 6152 0454":                 false,
 		"grace, +44 20 7946 0018, ticket 471": false,
 	} {
-		if got := HasCardNumber(text); got != want {
+		if got := HasNumber(text); got != want {
 			t.Errorf("%q holds a card number: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestACardNumberHasTheRightLengthAndCheckDigit(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string]bool{
+		"4432801561520454":     true,
+		"378282246310005":      true, // 15 digits
+		"4432801561520455":     false,
+		"4423801561520454":     false, // two digits exchanged
+		"00000000000":          false, // 11 digits
+		"00000000000000000000": false, // 20 digits
+		"4432x8015615204540":   false,
+		"4432 8015 6152 0454":  false,
+		"":                     false,
+	} {
+		if got := ValidNumber(number); got != want {
+			t.Errorf("ValidNumber(%q) = %v, want %v", number, got, want)
 		}
 	}
 }

@@ -1,11 +1,33 @@
-package order
+package creditcard
 
 import "strings"
 
-// HasCardNumber reports whether text holds what looks like the number of a payment card: 12 to 19 digits with a right check
+const (
+	minDigits = 12 // of a card's number (ISO/IEC 7812-1)
+	maxDigits = 19
+)
+
+// ValidNumber reports whether s is 12 to 19 digits, and nothing else, of which the last is the right check digit (Luhn,
+// ISO/IEC 7812-1).
+func ValidNumber[S string | []byte](s S) bool {
+	sum := 0
+	for i := range len(s) {
+		d := int(s[len(s)-1-i]) - '0'
+		switch {
+		case d < 0 || d > 9:
+			return false
+		case i%2 == 1: // every second digit, from the right, counts twice
+			d = 2*d/10 + 2*d%10
+		}
+		sum += d
+	}
+	return len(s) >= minDigits && len(s) <= maxDigits && sum%10 == 0
+}
+
+// HasNumber reports whether text holds what looks like the number of a payment card: 12 to 19 digits with a right check
 // digit, with or without blanks, dashes or dots between them. The first digit is one that banks have (2 to 6, ISO/IEC
 // 7812-1): the ids of most parcels begin otherwise, and operators type those, too.
-func HasCardNumber(text string) bool {
+func HasNumber(text string) bool {
 	for i := range len(text) {
 		startsGroup := isDigit(text, i) && !isDigit(text, i-1)
 		if startsGroup && '2' <= text[i] && text[i] <= '6' && startsWithCard(text[i:]) {
@@ -22,13 +44,13 @@ func startsWithCard(text string) bool {
 		switch {
 		case isDigit(text, i):
 			number = append(number, text[i])
-			if !isDigit(text, i+1) && luhn(string(number)) {
+			if !isDigit(text, i+1) && ValidNumber(number) {
 				return true
 			}
 		case !strings.ContainsRune(" -.", rune(text[i])) || !isDigit(text, i-1):
 			return false
 		}
-		if len(number) > maxCard {
+		if len(number) > maxDigits {
 			return false
 		}
 	}

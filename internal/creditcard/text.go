@@ -1,4 +1,4 @@
-package order
+package creditcard
 
 import (
 	"bytes"
@@ -47,9 +47,9 @@ func (c Card) IsIn(id string) bool {
 	})
 }
 
-// MayHoldCard reports whether text may hold the number or the CVV of a card that is not known: it has digits, or a word
+// MayHold reports whether text may hold the number or the CVV of a card that is not known: it has digits, or a word
 // that is base64 for some.
-func MayHoldCard(text string) bool {
+func MayHold(text string) bool {
 	return strings.ContainsFunc(text, unicode.IsNumber) || anyReading(text, func(reading []byte) bool {
 		run, all := 0, 0
 		for _, b := range reading {
