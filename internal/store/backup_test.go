@@ -46,7 +46,7 @@ func addOrder(t *testing.T, s storetest.Store, id string, state order.State, cha
 	if change != nil {
 		change(o)
 	}
-	if other, err := s.Open(t.Context(), o, 0, time.Now(), ""); other != nil || err != nil {
+	if other, err := s.Open(t.Context(), order.Opening{Order: o, Hold: 0, CartRead: time.Now()}); other != nil || err != nil {
 		t.Fatalf("Open of %s: %v, %v", id, other, err)
 	}
 }
