@@ -181,6 +181,13 @@ func (l *Limiter) Waiting() int {
 	return l.queue.Len()
 }
 
+// UnderWay is how many orders are under way.
+func (l *Limiter) UnderWay() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.underWay
+}
+
 // TooLate tells whether an order that arrives now, and stands behind so many others who wait, would be finished too late.
 func (l *Limiter) TooLate(ahead int, deadline time.Time) bool {
 	l.mu.Lock()

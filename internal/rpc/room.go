@@ -42,6 +42,8 @@ const (
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
+	// calm is how long no call must have been refused for orders to wait in the lobby again.
+	calm = time.Second
 )
 
 // room bounds the calls in a server, those that are still being received among them. One more is refused by what reads its
@@ -52,7 +54,9 @@ const (
 // a goroutine. In a full room the oldest such call of the
 // connection that has the most of them gives way, unless the new call is of the same connection.
 //
-// Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest.
+// Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest. While
+// calls are refused, more demand is at hand than can be met, and those who wait would only take memory from those in progress.
+// Then few do.
 type room struct {
 	size    int
 	queue   Queue
@@ -62,6 +66,7 @@ type room struct {
 	refusing chan struct{} // a place for each call that is being refused
 
 	mu       sync.Mutex
+	refusal  time.Time          // when a call found no place last
 	taken    int                // places
 	watches  int                // health checks that watch
 	lobby    list.List          // of *call: orders that will not begin soon, first come, first served
@@ -92,6 +97,8 @@ type call struct {
 
 // Queue is the admission that orders wait for.
 type Queue interface {
+	// UnderWay is how many orders have had their turn and are not finished.
+	UnderWay() int
 	// Waiting is how many orders wait for their turn.
 	Waiting() int
 	// TooLate tells whether an order that arrives now, and stands behind so many others, would be finished too late.
@@ -232,8 +239,12 @@ func (c *call) admit(size int) bool {
 	if c.watch && c.watches >= max(c.size/watchShare, 1) {
 		return false
 	}
+	if c.order && c.queue != nil && time.Since(c.room.refusal) < calm {
+		size = min(size, c.queue.UnderWay()+ready)
+	}
 	for c.taken+c.places > size {
 		if !c.displace() {
+			c.room.refusal = time.Now()
 			return false
 		}
 	}

@@ -112,10 +112,17 @@ func (r *refusals) Refused(_ context.Context, method string, _ error) {
 // queue is the admission's, as a test says.
 type queue struct {
 	mu         sync.Mutex
+	underWay   int
 	waiting    int
 	tooLate    bool
 	retryAfter time.Duration
 	turned     int
+}
+
+func (q *queue) UnderWay() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.underWay
 }
 
 func (q *queue) Waiting() int {
@@ -194,6 +201,49 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 		if err := placeOrder(t.Context(), outside); err != nil {
 			t.Errorf("once there is room again: %v", err)
 		}
+	})
+}
+
+func TestWhileOrdersAreRefusedFewWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size, underWay = 60, 10
+		c := newCrowd(t, size, Options{Queue: &queue{underWay: underWay}})
+		conn := c.connect(t)
+		var all sync.WaitGroup
+		fill := func(orders int) {
+			for range orders {
+				all.Go(func() {
+					if err := placeOrder(t.Context(), conn); err != nil {
+						t.Errorf("an order inside: %v", err)
+					}
+				})
+			}
+			synctest.Wait()
+		}
+		refused := func(when string) {
+			t.Helper()
+			if err := placeOrder(t.Context(), c.connect(t)); status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("%s: %v, want RESOURCE_EXHAUSTED", when, err)
+			}
+		}
+		end := func(orders int) {
+			for range orders {
+				c.letGo <- struct{}{}
+			}
+			synctest.Wait()
+		}
+		fill(size)
+		refused("when all places are taken")
+		end(size - underWay - ready)
+		refused("when enough wait for those in progress")
+		end(1)
+		fill(1)
+		refused("when enough wait again")
+		time.Sleep(calm)
+		fill(size - underWay - ready)
+		close(c.letGo)
+		all.Wait()
 	})
 }
 
