@@ -56,10 +56,10 @@ func connect(c Config, t *telemetry.Telemetry, i identities) (_ *shop, err error
 	}{
 		{"CART_ADDR", c.Cart, func(conn *grpc.ClientConn) { s.cart = t.Cart(gateway.NewCart(conn, timeouts)) }},
 		{"PRODUCT_CATALOG_ADDR", c.Catalog, func(conn *grpc.ClientConn) {
-			s.catalog = t.Catalog(gateway.CoalesceCatalog(gateway.NewCatalog(conn, timeouts), t.Joined))
+			s.catalog = t.Catalog(gateway.ShareCatalog(gateway.NewCatalog(conn, timeouts), t.Shared))
 		}},
 		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) {
-			s.exchange = t.Currency(gateway.CoalesceCurrency(gateway.NewCurrency(conn, timeouts), t.Joined))
+			s.exchange = t.Currency(gateway.ShareCurrency(gateway.NewCurrency(conn, timeouts), t.Shared))
 		}},
 	} {
 		target, options := i.dialing(n.addr, t.DialOptions())

@@ -156,7 +156,7 @@ func (p pricer) Price(ctx context.Context, req order.Request) (*order.Order, err
 	call := trace.SpanFromContext(ctx)
 	ctx, span := p.tracer.Start(ctx, spanPrepare)
 	defer span.End()
-	o, err := p.next.Price(&askers{Context: ctx}, req)
+	o, err := p.next.Price(ctx, req)
 	if err != nil {
 		p.explain(err).mark(span)
 		return o, err
@@ -166,21 +166,25 @@ func (p pricer) Price(ctx context.Context, req order.Request) (*order.Order, err
 	return o, nil
 }
 
+// Shared links the span of an order to that of another one, whose call it shared.
+func (t *Telemetry) Shared(ctx, leader context.Context) {
+	trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: trace.SpanContextFromContext(leader)})
+}
+
 type store struct {
 	*Telemetry
 	order.Store
-	record *step
 }
 
 // Store observes the record: a change of state is an event on the span of the call, a failed write a line of the log, and
 // what an order waits for a write is measured.
 func (t *Telemetry) Store(next order.Store) order.Store {
-	return store{t, next, t.step(order.StepRecord)}
+	return store{t, next}
 }
 
 // Open implements order.Store.
 func (s store) Open(ctx context.Context, opening order.Opening) (conflict *order.Order, err error) {
-	defer s.record.took(ctx, time.Now(), &err)
+	defer s.steps.took(ctx, order.StepRecord, time.Now(), &err)
 	conflict, err = s.Store.Open(ctx, opening)
 	s.check(ctx, opening.Order, err)
 	return conflict, err
@@ -188,7 +192,7 @@ func (s store) Open(ctx context.Context, opening order.Opening) (conflict *order
 
 // Save implements order.Store.
 func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) (err error) {
-	defer s.record.took(ctx, time.Now(), &err)
+	defer s.steps.took(ctx, order.StepRecord, time.Now(), &err)
 	err = s.Store.Save(ctx, o, from, hold)
 	s.check(ctx, o, err)
 	if err != nil || o.State == from {
@@ -207,7 +211,7 @@ func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold 
 
 // Cancel implements order.Store.
 func (s store) Cancel(ctx context.Context, o *order.Order, hold time.Duration) (err error) {
-	defer s.record.took(ctx, time.Now(), &err)
+	defer s.steps.took(ctx, order.StepRecord, time.Now(), &err)
 	err = s.Store.Cancel(ctx, o, hold)
 	s.check(ctx, o, err)
 	return err

@@ -135,20 +135,20 @@ func histogramOf(t testing.TB, r *recording, name string) []metricdata.Histogram
 	return nil
 }
 
-// sharing is a read phase in which another order has asked three questions for this one, too.
+// sharing is a read phase that shares two calls of another order.
 type sharing struct {
 	*recording
 	asker context.Context
 }
 
 func (s sharing) Price(ctx context.Context, _ order.Request) (*order.Order, error) {
-	for range 3 {
-		s.Joined(ctx, s.asker)
+	for range 2 {
+		s.Shared(ctx, s.asker)
 	}
 	return &order.Order{}, nil
 }
 
-func TestAnOrderThatSharesAnswersLeadsToWhoAsked(t *testing.T) {
+func TestAnOrderThatSharesACallIsLinkedToTheOneThatMadeIt(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	asker, asking := r.tracer.Start(t.Context(), "asker")
@@ -157,8 +157,8 @@ func TestAnOrderThatSharesAnswersLeadsToWhoAsked(t *testing.T) {
 	}
 	asking.End()
 	links := r.span(t, "internal "+spanPrepare).Links()
-	if len(links) != 1 || links[0].SpanContext.SpanID() != asking.SpanContext().SpanID() {
-		t.Errorf("the links are %v, want one to the span that asked", links)
+	if len(links) != 2 || links[0].SpanContext.SpanID() != asking.SpanContext().SpanID() {
+		t.Errorf("the links are %v, want two to the span that made the calls", links)
 	}
 }
 

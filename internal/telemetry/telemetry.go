@@ -66,6 +66,7 @@ type Telemetry struct {
 	propagator  propagation.TextMapPropagator
 	names       dialect
 	conventions conventions
+	steps       steps
 	reports     sync.Map // report → *limiter
 
 	local    sdkmetric.Reader              // for Collect; nil: nothing is kept
@@ -147,6 +148,7 @@ func assemble(p providers, propagator propagation.TextMapPropagator, logger *slo
 		local:       p.local,
 		abort:       func() {},
 	}
+	t.steps = t.newSteps()
 	for _, provider := range []any{p.traces, p.meters, p.logs} {
 		if s, ok := provider.(interface{ Shutdown(context.Context) error }); ok {
 			t.shutdown = append(t.shutdown, s.Shutdown)

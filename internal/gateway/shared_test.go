@@ -46,7 +46,7 @@ func TestOrdersThatAskTheSameAtOnceShareOneCall(t *testing.T) {
 		slow := new(slowCatalog)
 		var joined atomic.Int32
 		type key struct{}
-		catalog := CoalesceCatalog(slow, func(ctx, asker context.Context) {
+		catalog := ShareCatalog(slow, func(ctx, asker context.Context) {
 			joined.Add(1)
 			if ctx.Value(key{}) == asker.Value(key{}) {
 				t.Error("an order has joined itself")
@@ -72,7 +72,7 @@ func TestAnAnswerIsNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := new(slowCatalog)
-		catalog := CoalesceCatalog(slow, nobody)
+		catalog := ShareCatalog(slow, nobody)
 		for range 3 {
 			if _, err := catalog.Product(t.Context(), "telescope"); err != nil {
 				t.Error(err)
@@ -88,7 +88,7 @@ func TestDifferentQuestionsAreDifferentCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := new(slowCatalog)
-		catalog := CoalesceCatalog(slow, nobody)
+		catalog := ShareCatalog(slow, nobody)
 		var all sync.WaitGroup
 		for _, id := range []string{"telescope", "flashlight"} {
 			all.Go(func() {
@@ -109,7 +109,7 @@ func TestAFailureIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := errors.New("away")
 		slow := &slowCatalog{err: away}
-		catalog := CoalesceCatalog(slow, nobody)
+		catalog := ShareCatalog(slow, nobody)
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
@@ -130,7 +130,7 @@ func TestACallThatHangsKeepsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := new(slowCatalog)
 		slow.hang.Store(true)
-		catalog := CoalesceCatalog(slow, nobody)
+		catalog := ShareCatalog(slow, nobody)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		var all sync.WaitGroup
@@ -146,7 +146,7 @@ func TestACallThatHangsKeepsNobodyElse(t *testing.T) {
 				if _, err := catalog.Product(t.Context(), "telescope"); err != nil {
 					t.Error(err)
 				}
-				if took := time.Since(began); took > joinTime+10*time.Millisecond {
+				if took := time.Since(began); took > shareTime+10*time.Millisecond {
 					t.Errorf("an order waited for %v", took)
 				}
 			})
@@ -167,7 +167,7 @@ func TestWhoJoinsIsNotHurtByWhoAsks(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				slow := new(slowCatalog)
-				catalog := CoalesceCatalog(slow, nobody)
+				catalog := ShareCatalog(slow, nobody)
 				ctx, hangUp := context.WithCancel(t.Context())
 				defer hangUp()
 				var all sync.WaitGroup
@@ -199,7 +199,7 @@ func TestWhoJoinsIsNotHurtByWhoAsks(t *testing.T) {
 func TestWhoJoinsMayHangUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		catalog := CoalesceCatalog(new(slowCatalog), nobody)
+		catalog := ShareCatalog(new(slowCatalog), nobody)
 		var all sync.WaitGroup
 		all.Go(func() {
 			if _, err := catalog.Product(t.Context(), "telescope"); err != nil {
@@ -239,7 +239,7 @@ func TestTheSameConversionIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := new(slowExchange)
-		exchange := CoalesceCurrency(slow, nobody)
+		exchange := ShareCurrency(slow, nobody)
 		var all sync.WaitGroup
 		for i := range 9 {
 			all.Go(func() {
