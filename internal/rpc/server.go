@@ -57,6 +57,8 @@ type Options struct {
 	Orders Record
 	// Eraser deletes what is on record of a user, for operators; nil: it cannot be done.
 	Eraser Eraser
+	// Backuper copies the record for checkout.v1.RecordAdmin; nil for no such service.
+	Backuper Backuper
 	// Figures count what comes of orders, and are told by checkout.v1.FigureService; nil for no such service.
 	Figures *Figures
 	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
@@ -98,6 +100,9 @@ func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *gr
 	room := newRoom(adminRoom, nil, refuse(nil, opts))
 	server := newServer(h, opts, room, maxAdminRequest)
 	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, eraser: opts.Eraser, view: view{opts.Keyed}, log: opts.Log})
+	if opts.Backuper != nil {
+		checkoutv1.RegisterRecordAdminServer(server, &recordAdmin{backuper: opts.Backuper, log: opts.Log})
+	}
 	if opts.Figures != nil {
 		checkoutv1.RegisterFigureServiceServer(server, &figures{view: view{opts.Keyed}, Figures: opts.Figures})
 	}

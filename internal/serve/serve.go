@@ -22,6 +22,7 @@ type record interface {
 	order.Store
 	rpc.Record
 	rpc.Eraser
+	rpc.Backuper
 	Purge(ctx context.Context, limit int) (int, error)
 	Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
 	Index(ctx context.Context) error

@@ -9,54 +9,50 @@ import (
 	"os"
 
 	"modernc.org/sqlite"
+
+	"checkout/internal/order"
 )
 
-// Why there is no backup.
-var (
-	// ErrNoBackup: this kind of record is not copied by itself.
-	ErrNoBackup = errors.New("only a record in a file of SQLite can be backed up; for PostgreSQL use pg_dump, and after its restore `checkout record hold`")
-	// ErrBackupRuns: one backup at a time.
-	ErrBackupRuns = errors.New("another backup is being made")
-)
+var errNoBackup = fmt.Errorf("%w: only a record in a file of SQLite is copied; for PostgreSQL use pg_dump and, after its restore, checkout record hold", order.ErrRefused)
 
 // backupStep is how many pages are copied at a time, so that no order waits long for it.
 const backupStep = 64
 
-// Backup is a copy of a record.
-type Backup struct {
-	*os.File // to be read; it is in no folder any more, and gone when it is closed
-	Size     int64
-	Held     int // orders that require an operator because they were not finished
-}
-
 // Backup makes a copy of the record as it is at one moment, and needs as much room beside it. Orders go on meanwhile. In the
-// copy the orders that are not finished require an operator (Hold): who restores it cannot know what became of them.
-func (s *SQLite) Backup(ctx context.Context) (b *Backup, err error) {
-	switch {
-	case s.path == "":
-		return nil, ErrNoBackup
-	case !s.copying.TryLock():
-		return nil, ErrBackupRuns
+// copy the orders that are not finished require an operator (Hold), held of them. The file is in no folder any more, and gone
+// when it is closed. There is one backup at a time. The error is order.ErrRefused when the record is not in a file.
+func (s *SQLite) Backup(ctx context.Context) (file *os.File, held int, err error) {
+	if s.path == "" {
+		return nil, 0, errNoBackup
 	}
-	defer s.copying.Unlock()
 	path := s.path + ".backup"
 	defer func() {
-		for _, file := range []string{path, path + "-wal"} { // also what a process has left that was killed
-			if gone := os.Remove(file); !errors.Is(gone, fs.ErrNotExist) {
+		for _, name := range []string{path, path + "-wal"} {
+			if gone := os.Remove(name); !errors.Is(gone, fs.ErrNotExist) {
 				err = errors.Join(err, gone)
 			}
 		}
 		if err != nil {
-			b, err = nil, fmt.Errorf("back up the record: %w", err)
+			_ = file.Close() // nothing was written
+			file, err = nil, fmt.Errorf("back up the record: %w", err)
 		}
 	}()
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process that was killed
+		return nil, 0, err
 	}
 	if err := s.copyTo(ctx, path); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return held(ctx, path)
+	c, err := Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	held, err = c.Hold(ctx)
+	if err := errors.Join(err, c.Close()); err != nil {
+		return nil, 0, err
+	}
+	file, err = os.Open(path)
+	return file, held, err
 }
 
 // copyTo copies the database to a new file, a part at a time. What this connection writes meanwhile, SQLite writes to both.
@@ -93,26 +89,5 @@ func (s *SQLite) copyTo(ctx context.Context, path string) (err error) {
 	return err
 }
 
-// held opens the copy at path, which is to be removed, with its unfinished orders held.
-func held(ctx context.Context, path string) (_ *Backup, err error) {
-	s, err := Open(path)
-	if err != nil {
-		return nil, err
-	}
-	n, err := s.Hold(ctx)
-	if err := errors.Join(err, s.Close()); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &Backup{f, info.Size(), n}, nil
-}
-
 // Backup is for SQLite.
-func (p *Postgres) Backup(context.Context) (*Backup, error) { return nil, ErrNoBackup }
+func (p *Postgres) Backup(context.Context) (*os.File, int, error) { return nil, 0, errNoBackup }

@@ -24,10 +24,9 @@ var errReadOnly = errors.New("it cannot be written to")
 // SQLite is the record of orders in a database of SQLite. It is safe for concurrent use.
 type SQLite struct {
 	orders
-	owner *owner
-	place place // nil: in memory
-	close func() error
-
+	owner   *owner
+	place   place // nil: in memory
+	close   func() error
 	path    string     // empty: in memory
 	copying sync.Mutex // held by a backup
 }
