@@ -133,8 +133,8 @@ func places(memory int64, orders int) int {
 	return int(min(max(memory/each, least), int64(orders)))
 }
 
-// background is how many orders make their deliveries at once: one for each 512 KiB that Go may use, between 16 and 128.
+// background is how many orders make their deliveries at once: one for each MiB that Go may use, between 16 and 128.
 func background(memory int64) int {
-	const least, most, each = 16, 128, 512 << 10
+	const least, most, each = 16, 128, 1 << 20
 	return int(min(max(memory/each, least), most))
 }
