@@ -143,6 +143,8 @@ func unmet() map[string]string {
 		"event.log.record_unread":                   byHand,
 		"event.log.user_erased":                     elsewhere,
 		"event.log.user_not_erased":                 elsewhere,
+		"event.log.record_backed_up":                elsewhere,
+		"event.log.record_not_backed_up":            elsewhere,
 		"event.log.record_ready":                    elsewhere,
 		"event.log.record_unready":                  elsewhere,
 		"event.log.resource_unknown":                byHand,
