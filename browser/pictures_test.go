@@ -57,7 +57,7 @@ func (p *tab) letPass(d time.Duration) {
 	const point = 5 * time.Second // of a chart
 	p.visit("/console/")
 	p.sees("#stream", "live")
-	points := "(document.querySelector('#plot-orders .line').getAttribute('d').match(/[ML]/g) ?? []).length"
+	points := "(document.querySelector('#plot-requests .line').getAttribute('d').match(/[ML]/g) ?? []).length"
 	want := read[int](p, points) + int(d/point)
 	for step := read[int](p, points); step < want; step = read[int](p, points) {
 		p.await(fmt.Sprintf("%s > %d", points, step)) // each of them within the test's patience

@@ -121,9 +121,7 @@ func TestOrdersOnARecordThatIsSharedAreListedOnce(t *testing.T) {
 		t.Errorf("before the services tell of their record, listed are %v, want one", got)
 	}
 	w.services[0] = away(t)
-	for i := range w.services {
-		w.history.take(i, told(then(), 0, "a record", 0), then())
-	}
+	w.history.add(then(), []answered{ofProcess(then(), 0, "a record", 0), ofProcess(then(), 0, "a record", 0)})
 	if list, got := w.attentionList(t); len(got) != 1 || list.Missing != nil {
 		t.Errorf("with one of those who share it away, listed are %v, missing %v; want one, and nothing", got, list.Missing)
 	}

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -105,7 +104,7 @@ func New(o Options) (*Console, error) {
 			{Text: "Orders", Path: "/orders"},
 			{Text: "Attention", Path: "/attention", Badge: "badge"},
 		}, o.Links...),
-		Funcs: template.FuncMap{"tone": tone, "words": words, "age": age, "long": long, "rate": rate, "whole": whole, "some": some},
+		Funcs: template.FuncMap{"tone": tone, "words": words, "age": age, "long": long, "ms": ms, "rate": rate, "whole": whole, "some": some, "percent": percent},
 	}
 	files, err := fs.Sub(pages, "pages")
 	if err != nil {
@@ -133,14 +132,18 @@ func New(o Options) (*Console, error) {
 // ServeHTTP implements http.Handler, below the base.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
-// Watch follows the figures of the services until ctx ends.
+// Watch reads the metrics of the services until ctx ends.
 func (c *Console) Watch(ctx context.Context) {
-	var all sync.WaitGroup
-	for i, s := range c.services {
-		all.Go(func() { c.history.follow(ctx, i, s) })
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		c.history.poll(ctx, c.services)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
-	all.Go(func() { c.history.tick(ctx) })
-	all.Wait()
 }
 
 // route is the table of what can be asked for.

@@ -96,7 +96,7 @@ func TestTheOverviewFollowsTheService(t *testing.T) {
 	watch.Go(func() { w.Watch(ctx) })
 	t.Cleanup(func() { cancel(); watch.Wait() })
 	overview := w.listen(t, "/live/overview")
-	overview("notice", "No order requires an operator")
+	overview("notice", "No order requires manual action")
 	w.put(t, doubtful())
 	overview("notice", "1 order requires")
 	overview("badge", "1")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -14,31 +15,28 @@ import (
 	"checkout/internal/web"
 )
 
+// What the health checks allow: the age of an order in progress and of a pending delivery, and the share of failed calls.
 const (
-	// momentLength is how long a time a point of a chart stands for.
-	momentLength = 5 * time.Second
-	// recently is the time of which the figures at the top tell.
-	recently = time.Minute
-	// stuckAfter is the age above which an order on its way is looked after, and owedAfter that of what it is owed.
-	stuckAfter, owedAfter = time.Minute, 15 * time.Minute
+	maxInProgress, maxPending = time.Minute, 15 * time.Minute
+	maxFailed                 = 0.1
 )
 
 // overview is how the service does.
 type overview struct {
 	At       time.Time `json:"at"`
-	Services []seen    `json:"services"`
+	Services []service `json:"services"`
 	Checks   []check   `json:"checks"`
-	// Attention is how many orders need a person; absent when the record cannot be counted.
-	Attention *int64       `json:"attention"`
-	Now       moment       `json:"now"` // of the last minute
-	States    []stateCount `json:"states"`
-	Owed      []owedCount  `json:"owed"`
-	Ends      []end        `json:"ends"`
-	History   []moment     `json:"history"` // of ten minutes, oldest first
+	// Manual is how many orders require manual action; absent when the record cannot be counted.
+	Manual       *int64       `json:"manual_action"`
+	States       []backlog    `json:"states"`       // of the orders that are not finished
+	Pending      []backlog    `json:"pending"`      // deliveries of placed orders
+	Outcomes     []outcome    `json:"outcomes"`     // of the requests of ten minutes
+	Dependencies []dependency `json:"dependencies"` // in the last minute
+	Times        []time.Time  `json:"times"`        // of the values of the charts, oldest first
+	Charts       []chart      `json:"charts"`
 }
 
-// seen is whether a service says anything.
-type seen struct {
+type service struct {
 	Name      string `json:"name"`
 	Answering bool   `json:"answering"`
 	Problem   string `json:"problem,omitempty"`
@@ -51,40 +49,28 @@ type check struct {
 	Note string `json:"note"`
 }
 
-// moment is what a stretch of time was like. What is not known is null.
-type moment struct {
-	At         time.Time         `json:"at"`                // its end
-	Orders     map[string]figure `json:"orders_per_second"` // by what came of them, as in groups
-	P50        figure            `json:"latency_p50_seconds"`
-	P95        figure            `json:"latency_p95_seconds"`
-	P99        figure            `json:"latency_p99_seconds"`
-	UnderWay   figure            `json:"under_way"`
-	Limit      figure            `json:"limit"`
-	Unfinished figure            `json:"unfinished"`
-	Oldest     figure            `json:"oldest_seconds"` // of the unfinished
-	States     map[string]figure `json:"states"`
-	Owed       map[string]figure `json:"owed"`
-	OwedOldest map[string]figure `json:"owed_oldest_seconds"`
-}
-
-type stateCount struct {
-	State       string `json:"state"`
-	Orders      int64  `json:"orders"`
-	Oldest      figure `json:"oldest_seconds"`
-	NeedsPerson bool   `json:"needs_person"`
-}
-
-type owedCount struct {
-	Delivery string `json:"delivery"`
-	Orders   int64  `json:"orders"`
-	Oldest   figure `json:"oldest_seconds"`
-}
-
-// end is how many calls of the last ten minutes came to one.
-type end struct {
+// backlog is how many orders or deliveries wait, and the age of the oldest.
+type backlog struct {
 	Name   string `json:"name"`
-	Group  string `json:"group"`
 	Orders int64  `json:"orders"`
+	Oldest figure `json:"oldest_seconds"`
+	Manual bool   `json:"manual_action,omitempty"`
+}
+
+type outcome struct {
+	Name     string `json:"outcome"`
+	Error    string `json:"error,omitempty"` // error.type
+	Requests int64  `json:"requests"`
+}
+
+// dependency is how calls of a service did, waiting and failed tries included.
+type dependency struct {
+	Name   string `json:"name"`
+	Calls  figure `json:"calls_per_second"`
+	Failed figure `json:"failed_share"`
+	P50    figure `json:"p50_seconds"`
+	P95    figure `json:"p95_seconds"`
+	P99    figure `json:"p99_seconds"`
 }
 
 // figure is a number that may be unknown: NaN, which is null in JSON.
@@ -92,7 +78,7 @@ type figure float64
 
 // MarshalJSON implements json.Marshaler.
 func (f figure) MarshalJSON() ([]byte, error) {
-	if math.IsNaN(float64(f)) {
+	if !f.Known() {
 		return []byte("null"), nil
 	}
 	return strconv.AppendFloat(nil, math.Round(float64(f)*1e6)/1e6, 'f', -1, 64), nil
@@ -103,212 +89,156 @@ func (f figure) Known() bool { return !math.IsNaN(float64(f)) }
 
 func unknown() figure { return figure(math.NaN()) }
 
-// groups are what can come of a call to place an order.
-func groups() []string {
-	return []string{"placed", "repeated", "refused", "turned away", "failed", "in doubt"}
-}
-
-// groupOf is the group of an end, as the service names ends.
-func groupOf(end string) string {
-	switch end {
-	case "placed", "paid":
-		return "placed"
-	case "repeated":
-		return "repeated"
-	case "OVERLOADED":
-		return "turned away"
-	case "PAYMENT_UNKNOWN", "SHIPPING_REFUSED":
-		return "in doubt"
-	case "INVALID_REQUEST", "CART_EMPTY", "CART_NOT_ORDERABLE", "PRODUCT_UNKNOWN", "CARD_DECLINED", "IDEMPOTENCY_KEY_REUSED", "ORDER_UNDER_WAY":
-		return "refused"
-	}
-	return "failed"
-}
-
-// deliveries are what a placed order is owed.
-func deliveries() []string { return []string{"cart", "email", "event"} }
-
-// unfinished are the states that are not final, by their names.
-func unfinished() (names []string) {
-	for _, s := range order.States() {
-		if !s.Final() {
-			names = append(names, s.String())
-		}
-	}
-	return names
-}
-
 // overview is made of what is remembered.
-func (c *Console) overview() (o overview) {
-	o = overview{At: c.now(), States: []stateCount{}, Owed: []owedCount{}, Ends: []end{}, History: []moment{}}
-	c.history.read(func(samples []sample, bounds []float64, services []latest) {
-		for i, l := range services {
-			s := seen{Name: c.services[i].Name, Answering: l.figures != nil && o.At.Sub(l.at) <= silence}
-			if !s.Answering {
-				s.Problem = cmp.Or(l.problem, "it says nothing")
-			}
-			o.Services = append(o.Services, s)
+func (c *Console) overview() overview {
+	samples, latest, _ := c.history.read()
+	o := overview{At: c.now(), Times: []time.Time{}, Outcomes: samples.outcomes(), Dependencies: samples.last().dependencies(), Charts: samples.charts()}
+	for i, l := range latest {
+		s := service{Name: c.services[i].Name, Answering: l.stats != nil, Problem: l.problem}
+		if !s.Answering {
+			s.Problem = cmp.Or(s.Problem, "it has not answered yet")
 		}
-		now := since(samples, o.At.Add(-recently))
-		o.Now = momentOf(now, bounds)
-		o.Ends = append(o.Ends, ends(sum(samples))...)
-		for _, of := range inMoments(samples) {
-			m := momentOf(of, bounds)
-			m.At = of[0].at.Truncate(momentLength).Add(momentLength)
-			o.History = append(o.History, m)
-		}
-		o.stand(sum(now))
-	})
+		o.Services = append(o.Services, s)
+	}
+	for _, s := range samples {
+		o.Times = append(o.Times, s.at)
+	}
+	o.States, o.Pending, o.Manual = samples.backlog()
 	o.Checks = o.check()
 	return o
 }
 
-// since are the samples after t.
-func since(samples []sample, t time.Time) []sample {
-	i, _ := slices.BinarySearchFunc(samples, t, func(s sample, t time.Time) int { return s.at.Compare(t) })
-	return samples[i:]
-}
-
-// inMoments are the samples by the moment that they belong to, without the last moment, which goes on.
-func inMoments(samples []sample) (moments [][]sample) {
-	start := 0
-	for i, s := range samples {
-		if s.at.Truncate(momentLength).After(samples[start].at.Truncate(momentLength)) {
-			moments = append(moments, samples[start:i])
-			start = i
-		}
+// backlog is what is on record; manual is nil when it cannot be counted.
+func (w window) backlog() (states, pending []backlog, manual *int64) {
+	s := w.end()
+	if !s.backlog {
+		return nil, nil, nil
 	}
-	return moments
-}
-
-// momentOf is what the samples were like together.
-func momentOf(samples []sample, bounds []float64) moment {
-	s := sum(samples)
-	m := moment{
-		At: s.at, P50: unknown(), P95: unknown(), P99: unknown(), UnderWay: unknown(), Limit: unknown(),
-		Unfinished: unknown(), Oldest: unknown(),
-		Orders: map[string]figure{}, States: map[string]figure{}, Owed: map[string]figure{}, OwedOldest: map[string]figure{},
-	}
-	for _, g := range groups() {
-		m.Orders[g] = unknown()
-	}
-	if s.services > 0 {
-		m.UnderWay, m.Limit = figure(s.underWay), figure(s.limit)
-		for _, g := range groups() {
-			m.Orders[g] = 0
-		}
-		for end, n := range s.ends {
-			m.Orders[groupOf(end)] += figure(float64(n) / (float64(len(samples)) * sampleEvery.Seconds()))
-		}
-	}
-	if s.calls != nil {
-		m.P50 = figure(percentile(0.5, s.calls, bounds))
-		m.P95 = figure(percentile(0.95, s.calls, bounds))
-		m.P99 = figure(percentile(0.99, s.calls, bounds))
-	}
-	m.stand(s)
-	return m
-}
-
-// stand takes in what stands on record.
-func (m *moment) stand(s sample) {
+	manual = new(int64)
 	for _, name := range unfinished() {
-		m.States[name] = unknown()
-	}
-	for _, name := range deliveries() {
-		m.Owed[name], m.OwedOldest[name] = unknown(), unknown()
-	}
-	if !s.counted {
-		return
-	}
-	m.Unfinished, m.Oldest = 0, 0
-	for name, of := range s.states {
-		m.States[name] = figure(of.orders)
-		m.Unfinished += figure(of.orders)
-		m.Oldest = max(m.Oldest, figure(of.oldest.Seconds()))
-	}
-	for name, of := range s.owed {
-		m.Owed[name], m.OwedOldest[name] = figure(of.orders), figure(of.oldest.Seconds())
-	}
-}
-
-// stand takes in what stands on record.
-func (o *overview) stand(s sample) {
-	if !s.counted {
-		return
-	}
-	o.Attention = new(int64)
-	for _, name := range unfinished() {
-		of := s.states[name]
-		o.States = append(o.States, stateCount{name, of.orders, figure(of.oldest.Seconds()), of.needsPerson})
-		if of.needsPerson {
-			*o.Attention += of.orders
+		b := backlog{name, int64(s.levels[series{metric: mStates, of: name}]), w.level(mStatesOldest, name), s.manual[name]}
+		states = append(states, b)
+		if b.Manual {
+			*manual += b.Orders
 		}
 	}
 	for _, name := range deliveries() {
-		of := s.owed[name]
-		o.Owed = append(o.Owed, owedCount{name, of.orders, figure(of.oldest.Seconds())})
+		pending = append(pending, backlog{name, int64(s.levels[series{metric: mPending, of: name}]), w.level(mPendingOld, name), false})
 	}
+	return states, pending, manual
 }
 
-// Waiting is how many orders need a person, if that is known.
-func (o overview) Waiting() int64 {
-	if o.Attention == nil {
-		return 0
+// outcomes are those that came, most first.
+func (w window) outcomes() []outcome {
+	all, requests := []outcome{}, make(map[outcome]int64)
+	for _, s := range w {
+		for key, n := range s.counts {
+			if key.metric == mOrders {
+				requests[outcome{Name: outcomeOf(key), Error: key.err}] += int64(n)
+			}
+		}
 	}
-	return *o.Attention
-}
-
-// ends are the calls by their ends: those that came, most first.
-func ends(s sample) (all []end) {
-	for name, n := range s.ends {
-		all = append(all, end{name, groupOf(name), n})
+	for o, n := range requests {
+		all = append(all, outcome{o.Name, o.Error, n})
 	}
-	slices.SortFunc(all, func(a, b end) int { return cmp.Or(cmp.Compare(b.Orders, a.Orders), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(all, func(a, b outcome) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Error, b.Error))
+	})
 	return all
 }
 
+// outcomeOf is the outcome that a series of requests counts as. One without its parcel is placed, too.
+func outcomeOf(s series) string {
+	switch {
+	case s.err == "overloaded":
+		return "rejected"
+	case s.of == "paid":
+		return "placed"
+	case s.of == "in_doubt":
+		return "payment unknown"
+	case s.of == "owed":
+		return "refund due"
+	}
+	return s.of
+}
+
+// dependencies are those that were called.
+func (w window) dependencies() []dependency {
+	all := []dependency{}
+	for _, name := range callees() {
+		steps := stepsOf()[name]
+		called := func(s series) bool { return slices.Contains(steps, s.of) }
+		calls := w.total(mSteps, called)
+		if !(calls > 0) {
+			continue
+		}
+		failed := w.total(mSteps, func(s series) bool { return called(s) && isFailure(s.err) })
+		all = append(all, dependency{
+			name, w.rate(mSteps, called), failed / calls,
+			w.quantile(0.5, mSteps, steps...), w.quantile(0.95, mSteps, steps...), w.quantile(0.99, mSteps, steps...),
+		})
+	}
+	return all
+}
+
+// isFailure tells whether a call of that error.type failed. To be refused, such as for a declined card, is an answer.
+func isFailure(err string) bool { return err != "" && err != "refused" && err != "product_unknown" }
+
 // check tells of each thing that should hold whether it does.
 func (o *overview) check() []check {
-	away := 0
+	answering := 0
 	for _, s := range o.Services {
-		if !s.Answering {
-			away++
+		if s.Answering {
+			answering++
 		}
 	}
-	checks := []check{{"Every service answers", away == 0, count(len(o.Services)-away, "of", len(o.Services))}}
-	if o.Attention == nil {
-		return append(checks, check{"The orders on record can be counted", false, "they cannot: nothing below is known"})
+	checks := []check{{"Services answer", answering == len(o.Services), fmt.Sprintf("%d of %d", answering, len(o.Services))}}
+	if o.Manual == nil {
+		return append(checks, check{"Order record can be read", false, "backlog unknown"})
 	}
-	onWay, owed := figure(0), figure(0)
+	all, inProgress, pending := int64(0), figure(0), figure(0)
 	for _, s := range o.States {
-		if !s.NeedsPerson && s.State != order.Placed.String() {
-			onWay = max(onWay, s.Oldest)
+		all += s.Orders
+		if !s.Manual && s.Name != order.Placed.String() {
+			inProgress = max(inProgress, s.Oldest)
 		}
 	}
-	for _, d := range o.Owed {
-		if d.Delivery != "cart" {
-			owed = max(owed, d.Oldest)
+	for _, d := range o.Pending {
+		if d.Name != "cart" {
+			pending = max(pending, d.Oldest)
 		}
 	}
+	worst, failing := figure(0), "no failed calls"
+	for _, d := range o.Dependencies {
+		if d.Failed > worst {
+			worst, failing = d.Failed, d.Name+": "+percent(d.Failed)+" of the calls failed"
+		}
+	}
+	rejected := o.Minute("requests", "rejected")
 	return append(checks,
-		check{"The orders on record can be counted", true, count(int(o.Now.Unfinished), "not finished")},
-		check{"No order requires an operator", *o.Attention == 0, count(int(*o.Attention), "waiting")},
-		check{"No order is on its way for more than a minute", onWay <= figure(stuckAfter.Seconds()), "the oldest: " + long(onWay)},
-		check{"No e-mail or event is pending for more than 15 minutes", owed <= figure(owedAfter.Seconds()), "the oldest: " + long(owed)},
-		check{"No order is turned away", o.Now.Orders["turned away"] == 0, rate(o.Now.Orders["turned away"]) + " a second"},
+		check{"Order record can be read", true, fmt.Sprintf("%d orders not finished", all)},
+		check{"No order requires manual action", *o.Manual == 0, fmt.Sprintf("%d orders", *o.Manual)},
+		check{"Orders make progress within a minute", inProgress <= figure(maxInProgress.Seconds()), "oldest: " + long(inProgress)},
+		check{"E-mails and events are sent within 15 minutes", pending <= figure(maxPending.Seconds()), "oldest: " + long(pending)},
+		check{"No request is rejected", !(rejected > 0), rate(rejected) + "/s"},
+		check{"Dependencies answer", worst <= maxFailed, failing},
 	)
 }
 
-// badge is how many orders need a person, as it stands beside the link to them; empty for none.
+// Waiting is how many orders require manual action, if that is known.
+func (o overview) Waiting() int64 {
+	if o.Manual == nil {
+		return 0
+	}
+	return *o.Manual
+}
+
+// badge is how many orders require manual action, as it stands beside the link to them; empty for none.
 func (c *Console) badge() (text []byte) {
-	c.history.read(func(samples []sample, _ []float64, _ []latest) {
-		var o overview
-		o.stand(sum(samples[max(len(samples)-1, 0):]))
-		if o.Attention != nil && *o.Attention > 0 {
-			text = strconv.AppendInt(nil, *o.Attention, 10)
-		}
-	})
+	samples, _, _ := c.history.read()
+	if _, _, manual := samples.backlog(); manual != nil && *manual > 0 {
+		text = strconv.AppendInt(nil, *manual, 10)
+	}
 	return text
 }
 
@@ -327,8 +257,8 @@ type part struct {
 func (c *Console) liveOverview(w http.ResponseWriter, r *http.Request) {
 	c.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error {
 		for {
-			last, more := c.history.more()
-			parts, err := c.overviews.Get(ctx, last.String(), sharedFor, func(context.Context) ([]part, error) { return c.overviewParts() })
+			samples, _, more := c.history.read()
+			parts, err := c.overviews.Get(ctx, samples.end().at.String(), pollEvery, func(context.Context) ([]part, error) { return c.overviewParts() })
 			if err != nil {
 				return err
 			}
@@ -354,7 +284,7 @@ func (c *Console) overviewParts() ([]part, error) {
 		parts = append(parts, part{id, html})
 		return nil
 	}
-	err := c.emitAll(collect, "overview", o, "notice", "now", "checks", "states", "ends")
+	err := c.emitAll(collect, "overview", o, "notice", "now", "checks", "states", "outcomes", "dependencies")
 	for _, p := range o.Plots() {
 		err = errors.Join(err, c.emitPart(collect, "overview", "chart", p.ID, p))
 	}

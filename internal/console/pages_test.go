@@ -2,57 +2,59 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/order"
 )
 
-// busy gives the console the memory of ten busy minutes, at which a service has counted ever more orders.
+// busy gives the console the memory of ten busy minutes, in which a service has counted ever more orders.
 func (w *world) busy() {
-	start := then().Add(-remembered * sampleEvery)
+	start := then().Add(-remembered * pollEvery)
 	for i := range remembered + 1 {
-		at := start.Add(time.Duration(i) * sampleEvery)
-		n := int64(i)
-		w.history.take(0, &checkoutv1.Figures{
-			Started: timestamppb.New(start),
-			Outcomes: []*checkoutv1.Figures_Outcome{
-				{Name: "placed", Orders: n*20 + n*n/40},
-				{Name: "repeated", Orders: n / 7},
-				{Name: "CARD_DECLINED", Orders: n / 3},
-				{Name: "OVERLOADED", Orders: max(n-300, 0) * 2},
-				{Name: "PAYMENT_UNKNOWN", Orders: n / 200},
-				{Name: "UNAVAILABLE", Orders: n / 50},
+		at := start.Add(time.Duration(i) * pollEvery)
+		n := float64(5 * i)
+		w.history.add(at, []answered{{stats: &checkoutv1.Stats{
+			Time: timestamppb.New(at), StartTime: timestamppb.New(start), Record: "a record",
+			ManualStates: []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED},
+			Metrics: []*checkoutv1.Stats_Metric{
+				counter(mOrders,
+					point(n*20+n*n/40, "checkout.order.outcome", "placed"), point(floor(n/7), "checkout.order.outcome", "repeated"),
+					point(floor(n/3), "checkout.order.outcome", "refused", "error.type", "card_declined"),
+					point(max(n-300, 0)*2, "checkout.order.outcome", "failed", "error.type", "overloaded"),
+					point(floor(n/200), "checkout.order.outcome", "in_doubt", "error.type", "payment_unknown"),
+					point(floor(n/50), "checkout.order.outcome", "failed", "error.type", "unavailable")),
+				histogram(mCallsOld, distributed([]float64{10, 50, 100, 1000}, []float64{n * 5, n*14 + n*n/40, n, n / 10, 0}, "rpc.grpc.status_code", "0")),
+				histogram(mSteps,
+					distributed([]float64{0.005, 0.01, 0.1}, []float64{n * 12, n * 7, n, 0}, "checkout.order.step", "charge"),
+					distributed([]float64{0.005, 0.01, 0.1}, []float64{0, 0, n / 4, n / 2}, "checkout.order.step", "ship", "error.type", "timeout"),
+					distributed([]float64{0.005, 0.01, 0.1}, []float64{n, 0, 2 * n, 0}, "checkout.order.step", "ship"),
+					distributed([]float64{0.005, 0.01, 0.1}, []float64{n * 20, 0, 0, 0}, "checkout.order.step", "record")),
+				gauge(mLimit, "", point(256)), gauge(mInFlight, "", point(3+float64(5*i%40))),
+				gauge(mStates, "",
+					point(float64(5*i%5), "checkout.order.state", "charging"), point(float64(5*i%11), "checkout.order.state", "charged"),
+					point(float64(5*i%60), "checkout.order.state", "placed"), point(floor(n/200), "checkout.order.state", "in_doubt"),
+					point(0, "checkout.order.state", "refunding"), point(0, "checkout.order.state", "parked"),
+					point(floor(n/150), "checkout.order.state", "undelivered")),
+				gauge(mStatesOldest, "s",
+					point(1, "checkout.order.state", "charging"), point(90, "checkout.order.state", "charged"),
+					point(n, "checkout.order.state", "placed"), point(3600, "checkout.order.state", "in_doubt"),
+					point(0, "checkout.order.state", "refunding"), point(0, "checkout.order.state", "parked"),
+					point(7200, "checkout.order.state", "undelivered")),
+				gauge(mPending, "", point(0, "checkout.delivery", "cart"), point(float64(5*i%60), "checkout.delivery", "email"), point(float64(5*i%3), "checkout.delivery", "event")),
+				gauge(mPendingOld, "s", point(0, "checkout.delivery", "cart"), point(n, "checkout.delivery", "email"), point(2, "checkout.delivery", "event")),
 			},
-			Latency: &checkoutv1.Figures_Latency{Bounds: []float64{0.01, 0.05, 0.1, 1}, Calls: []int64{n * 5, n*14 + n*n/40, n, n / 10, 0}},
-			Limit:   256, UnderWay: 3 + n%40, TurnedAway: max(n-300, 0) * 2,
-			Census: &checkoutv1.Figures_Census{
-				Record: "a record",
-				States: []*checkoutv1.Figures_Standing{
-					{State: checkoutv1.OrderState_CHARGING, Orders: n % 5, Oldest: durationpb.New(time.Second)},
-					{State: checkoutv1.OrderState_CHARGED, Orders: n % 11, Oldest: durationpb.New(90 * time.Second)},
-					{State: checkoutv1.OrderState_PLACED, Orders: n % 60, Oldest: durationpb.New(time.Duration(n) * time.Second)},
-					{State: checkoutv1.OrderState_IN_DOUBT, Orders: n / 200, Oldest: durationpb.New(time.Hour), NeedsPerson: true},
-					{State: checkoutv1.OrderState_REFUNDING, NeedsPerson: true},
-					{State: checkoutv1.OrderState_PARKED, NeedsPerson: true},
-					{State: checkoutv1.OrderState_UNDELIVERED, Orders: n / 150, Oldest: durationpb.New(2 * time.Hour), NeedsPerson: true},
-				},
-				Owed: []*checkoutv1.Figures_Owed{
-					{Delivery: "cart"},
-					{Delivery: "email", Orders: n % 60, Oldest: durationpb.New(time.Duration(n) * time.Second)},
-					{Delivery: "event", Orders: n % 3, Oldest: durationpb.New(2 * time.Second)},
-				},
-			},
-		}, at)
-		w.history.close(at)
+		}}})
 	}
 }
+
+func floor(x float64) float64 { return math.Floor(x) }
 
 func TestThePagesAreAsTheyWere(t *testing.T) {
 	t.Parallel()

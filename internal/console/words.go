@@ -62,15 +62,28 @@ func long(seconds figure) string {
 	return web.Took(time.Duration(float64(seconds) * float64(time.Second)))
 }
 
+// ms is a time in milliseconds, if known.
+func ms(f figure) string { return long(f / 1000) }
+
 // rate is how many there are in a second, if known.
 func rate(f figure) string {
 	switch {
 	case !f.Known():
 		return "–"
+	case f > 0 && f < 1:
+		return strconv.FormatFloat(float64(f), 'g', 2, 64)
 	case f < 10:
 		return strconv.FormatFloat(float64(f), 'f', 1, 64)
 	}
 	return strconv.FormatFloat(float64(f), 'f', 0, 64)
+}
+
+// percent is a share, if known.
+func percent(f figure) string {
+	if !f.Known() {
+		return "–"
+	}
+	return strconv.FormatFloat(100*float64(f), 'f', 1, 64) + " %"
 }
 
 // some tells whether there are any, as far as is known.
@@ -107,10 +120,4 @@ func moneyOf(m *oteldemo.Money) sumOf {
 // String is the amount with its currency.
 func (s sumOf) String() string { return s.Amount + " " + s.Currency }
 
-func count(n int, what string, of ...int) string {
-	text := fmt.Sprintf("%d %s", n, what)
-	for _, m := range of {
-		text += fmt.Sprintf(" %d", m)
-	}
-	return text
-}
+func count(n int, what string) string { return fmt.Sprintf("%d %s", n, what) }

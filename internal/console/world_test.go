@@ -25,8 +25,10 @@ import (
 
 	"checkout/internal/order"
 	"checkout/internal/rpc"
+	"checkout/internal/stats"
 	"checkout/internal/store"
 	"checkout/internal/store/storetest"
+	"checkout/internal/telemetry"
 )
 
 var update = flag.Bool("update", false, "write what is shown to testdata")
@@ -80,10 +82,12 @@ func open(t testing.TB, options Options) *world {
 func serve(t testing.TB, record *store.SQLite) *grpc.ClientConn {
 	t.Helper()
 	placer := order.NewPlacer(order.Dependencies{Store: record})
+	metrics := telemetry.Start(t.Context(), telemetry.Options{Getenv: func(string) string { return "none" }, Stdout: t.Output(), Collect: true})
+	stop := metrics.Watch(record.Backlog, func() (limit, active int, refused int64) { return 256, 3, 0 })
 	server := rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{
-		Orders:  record,
-		Figures: rpc.NewFigures("a record", record.Census, func() (int, int, int64) { return 256, 3, 0 }),
-		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Orders: record,
+		Stats:  &stats.Server{Collect: metrics.Collect, Started: time.Now(), Record: "a record", Manual: rpc.ManualStates(false)},
+		Log:    slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,6 +106,10 @@ func serve(t testing.TB, record *store.SQLite) *grpc.ClientConn {
 			t.Error(err)
 		}
 		placer.Close(context.Background())
+		stop()
+		if err := metrics.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
 	})
 	return conn
 }

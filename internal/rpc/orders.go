@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -232,6 +233,11 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		m.Story = append(m.Story, event(e))
 	}
 	return m
+}
+
+// ManualStates are the states in which an order requires manual action; keyed is as in Options.
+func ManualStates(keyed bool) []order.State {
+	return slices.DeleteFunc(order.States(), func(s order.State) bool { return !view{keyed}.needsPerson(s) })
 }
 
 // needsPerson tells whether no program will take an order of this state further.

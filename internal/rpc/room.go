@@ -483,9 +483,6 @@ func refuse(p Placer, opts Options) func(ctx context.Context, method string) err
 			if opts.Queue != nil {
 				failure.RetryAfter = opts.Queue.TurnAway()
 			}
-			if opts.Figures != nil {
-				opts.Figures.failed[failure.Kind].Add(1)
-			}
 			if orders != nil {
 				orders.Refused(ctx, failure)
 			}

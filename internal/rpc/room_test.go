@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,15 +32,16 @@ type crowd struct {
 	listener *bufconn.Listener
 	letGo    chan struct{}
 
-	mu     sync.Mutex
-	placed int
+	mu      sync.Mutex
+	placed  int
+	refused atomic.Int64
 }
 
 func newCrowd(t *testing.T, room int, opts Options) *crowd {
 	t.Helper()
 	c := &crowd{listener: bufconn.Listen(64 << 10), letGo: make(chan struct{})}
 	opts.Room, opts.Deadline, opts.Log = room, time.Minute, slog.New(slog.DiscardHandler)
-	server := NewServer(placing(c.place), health.NewServer(), opts)
+	server := NewServer(c, health.NewServer(), opts)
 	served := make(chan error)
 	go func() { served <- server.Serve(c.listener) }()
 	t.Cleanup(func() {
@@ -51,7 +53,11 @@ func newCrowd(t *testing.T, room int, opts Options) *crowd {
 	return c
 }
 
-func (c *crowd) place(ctx context.Context, _ order.Request) (*order.Order, error) {
+// Refused counts orders that are refused before their calls are read.
+func (c *crowd) Refused(context.Context, error) { c.refused.Add(1) }
+
+// Place implements Placer.
+func (c *crowd) Place(ctx context.Context, _ order.Request) (*order.Order, error) {
 	c.mu.Lock()
 	c.placed++
 	c.mu.Unlock()
@@ -163,9 +169,8 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 4
 		seen := &refusals{Handler: unobserved{}, calls: map[string]int{}}
-		figures := NewFigures("a record", nil, func() (int, int, int64) { return 0, 0, 0 })
 		queue := &queue{retryAfter: 3 * time.Second}
-		c := newCrowd(t, size, Options{Telemetry: seen, Figures: figures, Queue: queue})
+		c := newCrowd(t, size, Options{Telemetry: seen, Queue: queue})
 		inside, outside := c.connect(t), c.connect(t)
 		var all sync.WaitGroup
 		for range size {
@@ -190,7 +195,7 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 		if retry != 3*time.Second {
 			t.Errorf("it is told to come back after %v, want 3 s", retry)
 		}
-		if n := figures.failed[order.ErrOverloaded].Load(); n != 1 || queue.turned != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
+		if n := c.refused.Load(); n != 1 || queue.turned != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
 			t.Errorf("counted %d times as an order, %d times as turned away, %v as calls; want once each", n, queue.turned, seen.calls)
 		}
 		if _, err := grpc_health_v1.NewHealthClient(outside).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {

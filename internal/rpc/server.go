@@ -1,6 +1,6 @@
 // Package rpc is the service's gRPC face: oteldemo.CheckoutService, checkout.v1.OrderService and grpc.health.v1.Health for
-// the shop, and checkout.v1.OrderAdmin and checkout.v1.FigureService for the people who run it. It turns messages into requests and orders and failures
-// into answers; answers.go is the one table of PlaceOrder's.
+// the shop, and checkout.v1.OrderAdmin and checkout.v1.StatsService for the people who run it. It turns messages into requests
+// and orders and failures into answers; answers.go is the one table of PlaceOrder's.
 package rpc
 
 import (
@@ -59,8 +59,8 @@ type Options struct {
 	Eraser Eraser
 	// Backuper copies the record for checkout.v1.RecordAdmin; nil for no such service.
 	Backuper Backuper
-	// Figures count what comes of orders, and are told by checkout.v1.FigureService; nil for no such service.
-	Figures *Figures
+	// Stats serves metrics to operators; nil for no such service.
+	Stats checkoutv1.StatsServiceServer
 	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
 	Keyed bool
 }
@@ -87,9 +87,6 @@ const (
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	room := newRoom(opts.Room, opts.Queue, refuse(p, opts))
 	server := newServer(h, opts, room, maxRequest)
-	if opts.Figures != nil {
-		p = counted{p, opts.Figures}
-	}
 	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
 	return server.Server
 }
@@ -103,8 +100,8 @@ func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *gr
 	if opts.Backuper != nil {
 		checkoutv1.RegisterRecordAdminServer(server, &recordAdmin{backuper: opts.Backuper, log: opts.Log})
 	}
-	if opts.Figures != nil {
-		checkoutv1.RegisterFigureServiceServer(server, &figures{view: view{opts.Keyed}, Figures: opts.Figures})
+	if opts.Stats != nil {
+		checkoutv1.RegisterStatsServiceServer(server, opts.Stats)
 	}
 	return server.Server
 }

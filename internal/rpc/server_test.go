@@ -21,8 +21,10 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/creditcard"
 	"checkout/internal/money"
@@ -242,5 +244,26 @@ func TestHealthIsServed(t *testing.T) {
 	resp, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 	if err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("Check says %v, %v; want SERVING", resp, err)
+	}
+}
+
+// inMemory runs a server until the test ends, over connections in memory, so that time may be virtual.
+func inMemory(t *testing.T, server *grpc.Server) *grpc.ClientConn {
+	t.Helper()
+	listener := bufconn.Listen(64 << 10)
+	return dial(t, server, listener, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+}
+
+func TestOnlyOperatorsGetStats(t *testing.T) {
+	t.Parallel()
+	opts := Options{Stats: checkoutv1.UnimplementedStatsServiceServer{}, Log: slog.New(slog.DiscardHandler)}
+	for _, test := range []struct {
+		server *grpc.Server
+		want   bool
+	}{{NewServer(placing(nil), health.NewServer(), opts), false}, {NewAdminServer(nil, health.NewServer(), opts), true}} {
+		if _, got := test.server.GetServiceInfo()["checkout.v1.StatsService"]; got != test.want {
+			t.Errorf("StatsService is served: %v, want %v", got, test.want)
+		}
 	}
 }

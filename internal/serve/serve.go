@@ -24,7 +24,7 @@ type record interface {
 	rpc.Eraser
 	rpc.Backuper
 	Purge(ctx context.Context, limit int) (int, error)
-	Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
+	Backlog(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
 	Index(ctx context.Context) error
 	Ready(ctx context.Context) error
 	Close() error
@@ -44,7 +44,7 @@ func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) err
 	if !c.CoreDumps {
 		dumps = forbidCoreDumps()
 	}
-	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage, Synthetic: c.Security.synthetic()})
+	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage, Synthetic: c.Security.synthetic(), Collect: c.Admin != ""})
 	if dumps != nil {
 		t.Logger().WarnContext(ctx, "a crash may write a core dump, with cards in it", "error", dumps)
 	}
@@ -86,8 +86,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		limits.Runnable = admission.WaitingForProcessor
 	}
 	limiter := admission.New(limits)
-	figures := rpc.NewFigures(c.record(), record.Census, load(limiter))
-	defer t.Watch(figures.Census, load(limiter))()
+	defer t.Watch(record.Backlog, load(limiter))()
 	pricing := order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)
 	pricing.ReadTimeout = c.ReadTimeout
 	defer pricing.Close()
@@ -107,7 +106,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Report:       t.Report,
 		Resumed:      t.Resumed,
 	})
-	servers, err := newServers(ctx, c, t, placer, record, figures, identities, limiter)
+	servers, err := newServers(ctx, c, t, placer, record, identities, limiter)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"checkout/internal/container"
 	"checkout/internal/order"
 	"checkout/internal/rpc"
+	"checkout/internal/stats"
 	"checkout/internal/telemetry"
 )
 
@@ -32,7 +33,7 @@ type server struct {
 }
 
 // newServers makes the servers and listens, but does not serve yet.
-func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, figures *rpc.Figures, i identities, queue rpc.Queue) (*servers, error) {
+func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *order.Placer, record record, i identities, queue rpc.Queue) (*servers, error) {
 	s := &servers{health: health.NewServer()}
 	drained, draining := context.WithCancel(context.WithoutCancel(ctx))
 	s.draining = draining
@@ -44,7 +45,6 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 		Drained:   drained,
 		Log:       t.Logger(),
 		Orders:    record,
-		Figures:   figures,
 		Keyed:     c.PaymentMode == "keyed",
 	}
 	forShop, forOperators := opts, opts
@@ -56,6 +56,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 	forOperators.Credentials = listenerCredentials(i.operators)
 	forOperators.Callers = rpc.Callers{Certificates: c.Security.AdminClientCA != "", Names: c.Security.AdminClientNames, Token: c.Security.tokenCheck()}
 	forOperators.Eraser, forOperators.Backuper = record, record
+	forOperators.Stats = &stats.Server{Collect: t.Collect, Started: time.Now(), Record: c.record(), Manual: rpc.ManualStates(opts.Keyed)}
 	evicted := t.Evicted()
 	fromShop, fromOperators := newConnections(evicted), newConnections(evicted)
 	forShop.Connections, forOperators.Connections = fromShop, fromOperators

@@ -74,7 +74,7 @@ func encode(o *order.Order) (*record, error) {
 		epoch:     o.Epoch,
 		userID:    o.UserID,
 		key:       o.Key,
-		delivered: o.Delivered | o.Undeliverable | o.Skipped, // so that a census counts what is pending and no more
+		delivered: o.Delivered | o.Undeliverable | o.Skipped, // so that the backlog counts what is pending and no more
 		attempts:  o.Attempts,
 		created:   o.Created.UnixMilli(),
 		changed:   o.Changed.UnixMilli(),

@@ -11,18 +11,17 @@ import (
 	"checkout/internal/order"
 )
 
-// Census counts the orders on record that are not over. It tells of each state and set of deliveries done how many
+// Backlog counts the orders on record that are not finished. It reports, of each state and set of deliveries done, how many
 // orders there are, and how long ago the oldest of them was placed.
-type Census func(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
+type Backlog func(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
 
 // Load tells how many orders may be under way, how many are, and how many were turned away so far. It does not wait.
 type Load func() (limit, active int, refused int64)
 
 const (
-	// censusAge is how old a census may be to be reported again.
-	censusAge = 10 * time.Second
-	// censusTime is how long one may take: so long, at most, an export of metrics is held up.
-	censusTime = time.Second
+	// The backlog is counted at most every backlogAge, for at most one part in backlogShare of the time. A count may take
+	// backlogTime: so long, at most, an export of metrics is held up.
+	backlogAge, backlogShare, backlogTime = time.Second, 20, time.Second
 )
 
 // standing is how many orders, or deliveries, there are of a kind, and the age of the oldest.
@@ -75,19 +74,19 @@ func (s standings) count(state order.State, done order.Delivery, orders int, old
 // watch reports what stands on record.
 type watch struct {
 	*Telemetry
-	census Census
-	told   limiter // of censuses that failed
+	backlog Backlog
+	told    limiter // of counts that failed
 
 	mu    sync.Mutex
-	taken time.Time
-	last  *standings // nil: the last census failed
+	until time.Time  // last is good for
+	last  *standings // nil: the last count failed
 	over  bool
 }
 
 // Watch reports how many orders are under way, on record and owed something, whenever metrics are collected. stop takes
-// the last census, and ends the asking: the record may be closed then.
-func (t *Telemetry) Watch(census Census, load Load) (stop func()) {
-	w := &watch{Telemetry: t, census: census, told: limiter{every: noise}}
+// the last count, and ends the asking: the record may be closed then.
+func (t *Telemetry) Watch(backlog Backlog, load Load) (stop func()) {
+	w := &watch{Telemetry: t, backlog: backlog, told: limiter{every: noise}}
 	w.observeRecord()
 	limit, active, refused := t.observedGauge(metricLimit), t.observedGauge(metricActive), t.observedCounter(metricTurnedAway)
 	made(t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -128,23 +127,23 @@ func (w *watch) observeRecord() {
 	}, unfinished, oldest, owed, oldestOwed))
 }
 
-// standings are those of a census that is fresh enough; nil when there is none to be had.
+// standings are those of a count that is fresh enough; nil when there is none to be had.
 func (w *watch) standings(ctx context.Context) *standings {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.over && (w.taken.IsZero() || time.Since(w.taken) >= censusAge) {
+	if !w.over && !time.Now().Before(w.until) {
 		w.take(ctx)
 	}
 	return w.last
 }
 
-// take takes a census. The caller holds mu.
+// take counts. A caller that leaves does not break off the count that others will see. The caller holds mu.
 func (w *watch) take(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, censusTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backlogTime)
 	defer cancel()
-	s := newStandings()
-	err := w.census(ctx, s.count)
-	w.taken, w.last = time.Now(), &s
+	s, start := newStandings(), time.Now()
+	err := w.backlog(ctx, s.count)
+	w.until, w.last = start.Add(max(backlogAge, backlogShare*time.Since(start))), &s
 	if err == nil {
 		return
 	}

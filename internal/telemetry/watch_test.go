@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"checkout/internal/order"
 )
@@ -89,20 +90,40 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
 	}
 }
 
-func TestTheRecordIsAskedEveryTenSecondsAtMost(t *testing.T) {
+func TestTheBacklogIsCountedOnceASecondAndForATwentiethOfTheTimeAtMost(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]int{0: 30, 100 * time.Millisecond: 15} {
+		synctest.Test(t, func(t *testing.T) {
+			r := record(t)
+			counted := 0
+			stop := r.Watch(func(context.Context, teller) error { counted++; time.Sleep(took); return nil }, quiet)
+			for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+				r.metrics(t)
+			}
+			if counted != want {
+				t.Errorf("counted %d times in 30 seconds when that takes %v, want %d", counted, took, want)
+			}
+			stop()
+		})
+	}
+}
+
+func TestAReaderThatLeavesDoesNotBreakOffTheCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := record(t)
-		asked := 0
-		stop := r.Watch(func(context.Context, teller) error { asked++; return nil }, quiet)
-		for range 30 {
-			r.metrics(t)
-			<-time.After(time.Second)
+		stop := r.Watch(func(ctx context.Context, _ teller) error {
+			time.Sleep(500 * time.Millisecond)
+			return ctx.Err()
+		}, quiet)
+		defer stop()
+		leaving, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		var m metricdata.ResourceMetrics
+		_ = r.reader.Collect(leaving, &m) // the reader has left
+		if got := r.metrics(t); got[metricUnfinished] == "" {
+			t.Errorf("collected %v: want what is on record", got)
 		}
-		if asked != 3 {
-			t.Errorf("asked %d times in 30 seconds, want 3", asked)
-		}
-		stop()
 	})
 }
 
@@ -141,7 +162,7 @@ func TestARecordThatCannotBeCountedIsMentionedOnceAMinute(t *testing.T) {
 }
 
 // The last export comes when the record is closed already.
-func TestTheLastCensusOutlivesTheRecord(t *testing.T) {
+func TestTheLastCountOutlivesTheRecord(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	closed, parked := false, 0

@@ -15,14 +15,14 @@ import (
 	"checkout/internal/order"
 )
 
-// censusOf is what the census tells, by state and deliveries; ages are in whole hours.
-func censusOf(t *testing.T, s interface {
-	Census(ctx context.Context, tell func(order.State, order.Delivery, int, time.Duration)) error
+// backlogOf is the backlog, by state and deliveries; ages are in whole hours.
+func backlogOf(t *testing.T, s interface {
+	Backlog(ctx context.Context, tell func(order.State, order.Delivery, int, time.Duration)) error
 },
 ) map[string]int {
 	t.Helper()
 	got := map[string]int{}
-	if err := s.Census(t.Context(), func(state order.State, done order.Delivery, orders int, oldest time.Duration) {
+	if err := s.Backlog(t.Context(), func(state order.State, done order.Delivery, orders int, oldest time.Duration) {
 		got[fmt.Sprintf("%v %d, oldest %dh", state, done, oldest/time.Hour)] += orders
 	}); err != nil {
 		t.Fatal(err)
@@ -33,11 +33,11 @@ func censusOf(t *testing.T, s interface {
 // countsTheUnfinished has orders of every state, some with deliveries done, each an hour older than the one before.
 func countsTheUnfinished(t *testing.T, s interface {
 	order.Store
-	Census(ctx context.Context, tell func(order.State, order.Delivery, int, time.Duration)) error
+	Backlog(ctx context.Context, tell func(order.State, order.Delivery, int, time.Duration)) error
 },
 ) {
 	t.Helper()
-	if got := censusOf(t, s); len(got) != 0 {
+	if got := backlogOf(t, s); len(got) != 0 {
 		t.Errorf("of no orders: %v", got)
 	}
 	for i, o := range []struct {
@@ -83,12 +83,12 @@ func countsTheUnfinished(t *testing.T, s interface {
 		"placed 3, oldest 20h":   2, // the e-mail of one is sent, that of the other cannot be
 		"parked 0, oldest 9h":    1,
 	}
-	if diff := cmp.Diff(want, censusOf(t, s)); diff != "" {
-		t.Errorf("census (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, backlogOf(t, s)); diff != "" {
+		t.Errorf("backlog (-want +got):\n%s", diff)
 	}
 }
 
-func TestACensusCountsWhatIsNotOver(t *testing.T) {
+func TestTheBacklogIsWhatIsNotFinished(t *testing.T) {
 	t.Parallel()
 	s, err := Open(filepath.Join(t.TempDir(), "orders.db"))
 	if err != nil {
@@ -98,7 +98,7 @@ func TestACensusCountsWhatIsNotOver(t *testing.T) {
 	countsTheUnfinished(t, s)
 }
 
-func TestACensusGoesThroughIndexesAlone(t *testing.T) {
+func TestTheBacklogIsCountedInIndexesAlone(t *testing.T) {
 	t.Parallel()
 	s, _ := memory(t)
 	plan := explained(t, s, countOrders)
@@ -112,13 +112,13 @@ func TestACensusGoesThroughIndexesAlone(t *testing.T) {
 	}
 }
 
-func TestACensusIsOverWhenItsContextIs(t *testing.T) {
+func TestCountingTheBacklogEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s, _ := memory(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Census(ctx, func(order.State, order.Delivery, int, time.Duration) {}); err == nil {
-		t.Error("a census for nobody")
+	if err := s.Backlog(ctx, func(order.State, order.Delivery, int, time.Duration) {}); err == nil {
+		t.Error("counted for nobody")
 	}
 }
 
@@ -142,8 +142,8 @@ func populate(b *testing.B, s *SQLite, n, each int) {
 	}
 }
 
-// BenchmarkCensus counts a record of 100,000 orders: when all is well, and when no letter has been taken for hours.
-func BenchmarkCensus(b *testing.B) {
+// BenchmarkBacklog counts a record of 100,000 orders: when all is well, and when no letter has been taken for hours.
+func BenchmarkBacklog(b *testing.B) {
 	for name, each := range map[string]int{"100 unfinished": 1000, "20,000 unfinished": 5} {
 		b.Run(name, func(b *testing.B) {
 			s, err := Open(filepath.Join(b.TempDir(), "orders.db"))
@@ -154,7 +154,7 @@ func BenchmarkCensus(b *testing.B) {
 			populate(b, s, 100_000, each)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := s.Census(b.Context(), func(order.State, order.Delivery, int, time.Duration) {}); err != nil {
+				if err := s.Backlog(b.Context(), func(order.State, order.Delivery, int, time.Duration) {}); err != nil {
 					b.Fatal(err)
 				}
 			}

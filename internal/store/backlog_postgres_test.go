@@ -9,7 +9,7 @@ import (
 	"checkout/internal/test/pgtest"
 )
 
-func TestACensusCountsWhatIsNotOverInPostgreSQL(t *testing.T) {
+func TestTheBacklogIsWhatIsNotFinishedInPostgreSQL(t *testing.T) {
 	t.Parallel()
 	s, err := OpenPostgres(t.Context(), pgtest.Start(t).Fresh(t))
 	if err != nil {
@@ -19,7 +19,7 @@ func TestACensusCountsWhatIsNotOverInPostgreSQL(t *testing.T) {
 	countsTheUnfinished(t, s)
 }
 
-func TestACensusGoesThroughIndexesOfPostgreSQLAlone(t *testing.T) {
+func TestTheBacklogIsCountedInIndexesOfPostgreSQLAlone(t *testing.T) {
 	t.Parallel()
 	s, err := OpenPostgres(t.Context(), pgtest.Start(t).Fresh(t))
 	if err != nil {

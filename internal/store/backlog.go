@@ -10,9 +10,9 @@ import (
 	"checkout/internal/order"
 )
 
-// censusLimit is how many orders of a kind a census counts at most. There are no more unless a neighbour has been away for
+// backlogLimit is how many orders of a kind a count goes up to. There are no more unless a neighbour has been away for
 // hours, and then it is not worth the time to know how many more.
-const censusLimit = 10_000
+const backlogLimit = 10_000
 
 // countOrders goes through the indexes of the orders that are not over. The oldest of them are found as long as there are
 // no more than the limit; beyond, of those that have been due longest.
@@ -33,12 +33,12 @@ type count struct {
 	oldest    int64 // milliseconds since it was created
 }
 
-// Census counts the orders that are not over, up to 10,000 of each queue, and of those that require an operator. It tells of
-// each state and each set of deliveries done how many orders there are, and how long ago the oldest of them was created.
-func (s orders) Census(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
+// Backlog counts the orders that are not finished: up to 10,000 of each queue, and of those that require an operator. It
+// reports, of each state and set of deliveries done, how many orders there are and how long ago the oldest was created.
+func (s orders) Backlog(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
 	var found []count
 	err := s.do(ctx, other, func(ctx context.Context, t session) error {
-		rows, err := t.rows(ctx, countOrders, censusLimit)
+		rows, err := t.rows(ctx, countOrders, backlogLimit)
 		if err == nil {
 			found, err = scanCounts(rows)
 		}

@@ -1,0 +1,171 @@
+package console
+
+import (
+	"math"
+
+	"checkout/internal/order"
+	"checkout/internal/web"
+)
+
+// chart shows values over ten minutes.
+type chart struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	Unit  string `json:"unit,omitempty"`
+	Lines []line `json:"lines"`
+
+	whole bool // values are whole numbers
+}
+
+// line is one of a chart. Its values are at overview.Times.
+type line struct {
+	Name   string   `json:"name"`
+	Minute figure   `json:"last_minute"`
+	Values []figure `json:"values"`
+
+	of func(window) figure
+}
+
+// charts are those of the overview. Each has at most seven lines: more are not told apart.
+func (w window) charts() []chart {
+	level := func(metric string) func(string) func(window) figure {
+		return func(of string) func(window) figure { return func(w window) figure { return w.level(metric, of) } }
+	}
+	requests := func(name string) func(window) figure {
+		return func(w window) figure { return w.rate(mOrders, func(s series) bool { return outcomeOf(s) == name }) }
+	}
+	p95 := func(name string) func(window) figure {
+		return func(w window) figure { return 1000 * w.quantile(0.95, mSteps, stepsOf()[name]...) }
+	}
+	charts := []chart{
+		{ID: "requests", Title: "Requests by outcome", Unit: "/s", Lines: lines(requests, outcomes()...)},
+		{ID: "latency", Title: "Latency of placed orders", Unit: "ms", Lines: []line{
+			{Name: "p50", of: latency(0.5)}, {Name: "p95", of: latency(0.95)}, {Name: "p99", of: latency(0.99)},
+		}},
+		{ID: "in-flight", Title: "Orders in flight", whole: true, Lines: []line{
+			{Name: "in flight", of: level(mInFlight)("")}, {Name: "limit", of: level(mLimit)("")},
+		}},
+		{ID: "dependencies", Title: "Latency of dependencies, p95", Unit: "ms", Lines: lines(p95, callees()[1:]...)},
+		{ID: "unfinished", Title: "Orders not finished, by state", whole: true, Lines: lines(level(mStates), unfinished()...)},
+		{ID: "pending", Title: "Pending deliveries of placed orders", whole: true, Lines: lines(level(mPending), deliveries()...)},
+		{ID: "oldest", Title: "Age of the oldest", Unit: "s", Lines: []line{
+			{Name: "order not finished", of: oldest},
+			{Name: "pending e-mail", of: level(mPendingOld)("email")}, {Name: "pending event", of: level(mPendingOld)("event")},
+		}},
+	}
+	for _, c := range charts {
+		for i := range c.Lines {
+			l := &c.Lines[i]
+			l.Minute, l.Values = l.of(w.last()), make([]figure, len(w))
+			for n := range w {
+				l.Values[n] = l.of(w[n : n+1])
+			}
+		}
+	}
+	return charts
+}
+
+// lines are one for each name, with what of makes of it.
+func lines(of func(name string) func(window) figure, names ...string) (all []line) {
+	for _, name := range names {
+		all = append(all, line{Name: name, of: of(name)})
+	}
+	return all
+}
+
+// outcomes are those that a request can have.
+func outcomes() []string {
+	return []string{"placed", "repeated", "refused", "rejected", "failed", "payment unknown", "refund due"}
+}
+
+// callees are what orders depend on: the database, and the other services.
+func callees() []string {
+	return []string{"database", "cart", "product catalog", "currency", "shipping", "payment", "email", "Kafka"}
+}
+
+// stepsOf are the steps of an order that call each of them.
+func stepsOf() map[string][]string {
+	all := make(map[string][]string)
+	for callee, steps := range map[string][]order.Step{
+		"database": {order.StepRecord}, "cart": {order.StepCart, order.StepEmptyCart}, "product catalog": {order.StepCatalog},
+		"currency": {order.StepConvert}, "shipping": {order.StepQuote, order.StepShip},
+		"payment": {order.StepCharge, order.StepLookup, order.StepReverse}, "email": {order.StepEmail}, "Kafka": {order.StepPublish},
+	} {
+		for _, step := range steps {
+			all[callee] = append(all[callee], string(step))
+		}
+	}
+	return all
+}
+
+// deliveries are what a placed order is owed.
+func deliveries() []string { return []string{"cart", "email", "event"} }
+
+// unfinished are the states that are not final, by their names.
+func unfinished() (names []string) {
+	for _, s := range order.States() {
+		if !s.Final() {
+			names = append(names, s.String())
+		}
+	}
+	return names
+}
+
+// latency is a quantile of the requests that were answered with an order, by whichever convention the service measures.
+func latency(q float64) func(window) figure {
+	return func(w window) figure {
+		if ms := w.quantile(q, mCallsOld, "0"); ms.Known() {
+			return ms
+		}
+		return 1000 * w.quantile(q, mCalls, "OK")
+	}
+}
+
+// oldest is the age of the oldest order that is not finished.
+func oldest(w window) figure {
+	age := unknown()
+	for _, state := range unfinished() {
+		if of := w.level(mStatesOldest, state); !age.Known() || of > age {
+			age = of
+		}
+	}
+	return age
+}
+
+// Minute is the value of a line in the last minute.
+func (o overview) Minute(chart, line string) figure {
+	for _, c := range o.Charts {
+		for _, l := range c.Lines {
+			if c.ID == chart && l.Name == line {
+				return l.Minute
+			}
+		}
+	}
+	return unknown()
+}
+
+// Plots are the charts as they are drawn.
+func (o overview) Plots() (plots []web.Plot) {
+	until := o.At
+	if n := len(o.Times); n > 0 {
+		until = o.Times[n-1]
+	}
+	for _, c := range o.Charts {
+		p := web.Plot{ID: "plot-" + c.ID, Title: c.Title, Unit: c.Unit, Whole: c.whole, From: until.Add(-remembered * pollEvery), Until: until}
+		for i, l := range c.Lines {
+			s := web.Series{Name: words(l.Name), Area: i == 0}
+			for n, at := range o.Times {
+				if at.Before(p.From) {
+					continue
+				}
+				if n > 0 && at.Sub(o.Times[n-1]) > 2*pollEvery {
+					s.Points = append(s.Points, web.Point{At: at, Value: math.NaN()}) // nobody looked
+				}
+				s.Points = append(s.Points, web.Point{At: at, Value: float64(l.Values[n])})
+			}
+			p.Series = append(p.Series, s)
+		}
+		plots = append(plots, p)
+	}
+	return plots
+}
