@@ -4,6 +4,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // The dialects: sets of names of an order's attributes. The demo renamed them after release 2.1.
@@ -67,7 +68,7 @@ func (d *dialect) add(attrs []attribute.KeyValue, all ...known) []attribute.KeyV
 
 // customer is the attributes of a request, before it is validated.
 func (d *dialect) customer(req order.Request) []attribute.KeyValue {
-	return d.attributes(userID.is(redact(req.UserID)), userCurrency.is(redact(string(req.Currency))))
+	return d.attributes(userID.is(redact.Text(req.UserID)), userCurrency.is(redact.Text(string(req.Currency))))
 }
 
 // placed is the attributes of an order that was placed.

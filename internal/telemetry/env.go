@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 
-	redacted "checkout/internal/redact"
+	"checkout/internal/redact"
 )
 
 // env is the environment as the OpenTelemetry specification reads it: an empty variable is one that is not set, names of
@@ -44,7 +44,7 @@ func (e env) choice(key string, known ...string) string {
 }
 
 func (e env) unknown(key, value string) {
-	e.log.Warn("setting ignored: unknown value", "variable", key, "value", redacted.URL(value))
+	e.log.Warn("setting ignored: unknown value", "variable", key, "value", redact.URL(value))
 }
 
 func (e env) disabled() bool {

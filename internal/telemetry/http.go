@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"checkout/internal/redact"
 )
 
 type transport struct {
@@ -108,7 +110,7 @@ func (x *exchange) finish(err error) {
 		x.span.SetStatus(codes.Error, "")
 	case err != nil:
 		x.attrs = append(x.attrs, errorType.String(errorKind(err)))
-		x.span.SetStatus(codes.Error, redact(err.Error()))
+		x.span.SetStatus(codes.Error, redact.Text(err.Error()))
 	}
 	x.span.SetAttributes(x.attrs...)
 	x.span.End()

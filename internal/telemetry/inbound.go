@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"checkout/internal/creditcard"
+
+	"checkout/internal/redact"
 )
 
 // Baggage and tracestate come from callers unchecked, and go into the record and to every service that checkout calls.
@@ -91,10 +93,7 @@ func withoutCard(ctx context.Context, card creditcard.Card) context.Context {
 }
 
 // holdsCard reports whether a member contains a card number, percent-encoded or not.
-func holdsCard(member string) bool {
-	text := creditcard.ASCIIDigits(decoded(member))
-	return redactCards(text) != text
-}
+func holdsCard(member string) bool { return redact.HasCard(decoded(member)) }
 
 // decoded is text without percent-encoding, even if it was encoded up to three times. What is no encoding stays.
 func decoded(text string) string {

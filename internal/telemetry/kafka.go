@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"checkout/internal/redact"
 )
 
 type kafka struct {
@@ -98,7 +100,7 @@ func (k kafka) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	attrs = append(attrs, kafkaSuccess.Bool(err == nil), kafkaDuration.Int64(elapsed.Milliseconds()))
 	if err != nil {
 		attrs = append(attrs, errorType.String(kafkaError(err)))
-		p.span.SetStatus(codes.Error, redact(err.Error()))
+		p.span.SetStatus(codes.Error, redact.Text(err.Error()))
 	} else {
 		for _, c := range k.conventions.messaging {
 			attrs = c.place(attrs, r.Partition, r.Offset)

@@ -19,13 +19,13 @@ import (
 
 // toStdout is the log on stdout alone.
 func toStdout(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(excepted{traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskField})}})
+	return slog.New(logHandler{withIDs{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskField})}, level})
 }
 
-// toBoth sends what is logged to stdout and to OTLP.
+// toBoth is the log on stdout and over OTLP.
 func toBoth(stdout *slog.Logger, otlp log.LoggerProvider, level slog.Leveler) *slog.Logger {
 	bridge := otelslog.NewHandler(scope, otelslog.WithLoggerProvider(otlp))
-	return slog.New(excepted{slog.NewMultiHandler(stdout.Handler(), leveled{bridge, level})})
+	return slog.New(logHandler{slog.NewMultiHandler(stdout.Handler(), bridge), level})
 }
 
 // logLevel is LOG_LEVEL or, without it, OTEL_LOG_LEVEL.
@@ -47,42 +47,44 @@ func (e env) logLevel() slog.Level {
 	return slog.LevelInfo
 }
 
-// The span that a line on stdout belongs to.
-const (
-	logTraceID = "trace_id"
-	logSpanID  = "span_id"
-)
+// logHandler drops what is below the level, and replaces errors by exception.type and exception.message, so that a line has
+// the same attributes on stdout as over OTLP.
+type logHandler struct {
+	slog.Handler
+	level slog.Leveler
+}
 
-// excepted tells of an error by the attributes that the conventions have for it, exception.type and exception.message,
-// whatever it is called in the call: so that a line has the same attributes on stdout as in OTLP, whose bridge for slog
-// would have seen to its own side alone.
-type excepted struct{ slog.Handler }
+func (h logHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level.Level() && h.Handler.Enabled(ctx, l)
+}
 
-func (h excepted) Handle(ctx context.Context, r slog.Record) error {
+func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	found := false
 	r.Attrs(func(a slog.Attr) bool {
 		found = errorIn(a) != nil
 		return !found
 	})
-	if found {
-		told := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-		r.Attrs(func(a slog.Attr) bool {
-			told.AddAttrs(exceptions(a)...)
-			return true
-		})
-		r = told
+	if !found {
+		return h.Handler.Handle(ctx, r)
 	}
-	return h.Handler.Handle(ctx, r)
+	replaced := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		replaced.AddAttrs(exceptions([]slog.Attr{a})...)
+		return true
+	})
+	return h.Handler.Handle(ctx, replaced)
 }
 
-func (h excepted) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return excepted{h.Handler.WithAttrs(exceptions(attrs...))}
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logHandler{h.Handler.WithAttrs(exceptions(attrs)), h.level}
 }
 
-func (h excepted) WithGroup(name string) slog.Handler { return excepted{h.Handler.WithGroup(name)} }
+func (h logHandler) WithGroup(name string) slog.Handler {
+	return logHandler{h.Handler.WithGroup(name), h.level}
+}
 
-// exceptions are attrs, with two for each that is an error.
-func exceptions(attrs ...slog.Attr) []slog.Attr {
+// exceptions returns attrs with exception.type and exception.message for each that is an error.
+func exceptions(attrs []slog.Attr) []slog.Attr {
 	out := make([]slog.Attr, 0, len(attrs)+1)
 	for _, a := range attrs {
 		if err := errorIn(a); err != nil {
@@ -94,7 +96,7 @@ func exceptions(attrs ...slog.Attr) []slog.Attr {
 	return out
 }
 
-// errorIn is the error that an attribute is, or nil.
+// errorIn returns the error that is the value of an attribute, or nil.
 func errorIn(a slog.Attr) error {
 	if a.Value.Kind() != slog.KindAny {
 		return nil
@@ -103,7 +105,7 @@ func errorIn(a slog.Attr) error {
 	return err
 }
 
-// typeOf is the Go type of an error, that of the cause where package fmt has put words before it.
+// typeOf is the Go type of an error, or of its cause if fmt.Errorf made it.
 func typeOf(err error) string {
 	name := fmt.Sprintf("%T", err)
 	if cause := errors.Unwrap(err); cause != nil && strings.HasPrefix(name, "*fmt.") {
@@ -112,10 +114,16 @@ func typeOf(err error) string {
 	return name
 }
 
-// traced adds the ids of the span that the context is in.
-type traced struct{ slog.Handler }
+// The ids of the span that a line on stdout belongs to.
+const (
+	logTraceID = "trace_id"
+	logSpanID  = "span_id"
+)
 
-func (h traced) Handle(ctx context.Context, r slog.Record) error {
+// withIDs adds the ids of the span in the context.
+type withIDs struct{ slog.Handler }
+
+func (h withIDs) Handle(ctx context.Context, r slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		r = r.Clone()
 		r.AddAttrs(slog.String(logTraceID, span.TraceID().String()), slog.String(logSpanID, span.SpanID().String()))
@@ -123,29 +131,13 @@ func (h traced) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{h.Handler.WithAttrs(attrs)} }
-
-func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }
-
-// leveled leaves out what is below the level.
-type leveled struct {
-	slog.Handler
-	level slog.Leveler
+func (h withIDs) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return withIDs{h.Handler.WithAttrs(attrs)}
 }
 
-func (h leveled) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.level.Level() && h.Handler.Enabled(ctx, l)
-}
+func (h withIDs) WithGroup(name string) slog.Handler { return withIDs{h.Handler.WithGroup(name)} }
 
-func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return leveled{h.Handler.WithAttrs(attrs), h.level}
-}
-
-func (h leveled) WithGroup(name string) slog.Handler {
-	return leveled{h.Handler.WithGroup(name), h.level}
-}
-
-// fields are span attributes as attributes of a log line: the same facts have the same names in both.
+// fields converts span attributes to log attributes: both have the same names.
 func fields(groups ...[]attribute.KeyValue) []slog.Attr {
 	n := 0
 	for _, group := range groups {
@@ -160,7 +152,7 @@ func fields(groups ...[]attribute.KeyValue) []slog.Attr {
 	return out
 }
 
-// field is one of them. The types that are told of are made without a detour by way of an interface.
+// field converts one, without an allocation for the usual types.
 func field(a attribute.KeyValue) slog.Attr {
 	key := string(a.Key)
 	switch a.Value.Type() { //nolint:exhaustive // the rest is slog's
@@ -174,7 +166,7 @@ func field(a attribute.KeyValue) slog.Attr {
 	return slog.Any(key, a.Value.AsInterface())
 }
 
-// forever is for a limiter that lets only the first through.
+// forever makes a limiter let only the first through.
 const forever = time.Duration(math.MaxInt64)
 
 // limiter lets the first through, and then one in every period.
@@ -186,7 +178,7 @@ type limiter struct {
 	skipped int
 }
 
-// allow tells whether this one passes, and how many did not since the last that did.
+// allow reports whether this one passes, and how many did not since the last that did.
 func (l *limiter) allow() (skipped int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,8 +191,8 @@ func (l *limiter) allow() (skipped int, ok bool) {
 	return skipped, true
 }
 
-// repeated is what a line says of an error that reads text, and stands for others, too, that a limiter has kept back.
-func repeated(text string, skipped int) []attribute.KeyValue {
+// message is the attributes of an error message, and how many others a limiter has skipped before it.
+func message(text string, skipped int) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{exceptionMessage.String(text)}
 	if skipped > 0 {
 		attrs = append(attrs, attribute.Int("skipped", skipped))
@@ -208,13 +200,13 @@ func repeated(text string, skipped int) []attribute.KeyValue {
 	return attrs
 }
 
-// The error.types of what did not end by itself.
+// The error.types of what was cancelled or timed out.
 const (
 	canceled = "canceled"
 	timeout  = "timeout"
 )
 
-// errorKind is the error.type of an error that is not the order's: of a short list, so that it can be counted.
+// errorKind is the error.type of an error that is not the order's, from a short list.
 func errorKind(err error) string {
 	var slow interface{ Timeout() bool }
 	switch {

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"checkout/internal/redact"
 )
 
 // Whatever is emitted, by whomever, passes here: there is one way to spans, one to log records, and one to stdout.
@@ -19,15 +22,15 @@ type maskedSpans struct{ sdktrace.SpanProcessor }
 
 // OnEnd implements sdktrace.SpanProcessor.
 func (m maskedSpans) OnEnd(s sdktrace.ReadOnlySpan) {
-	masked := maskedSpan{s, redact(s.Name()), s.Attributes(), s.Events(), s.Links(), s.Status()}
-	masked.status.Description = redact(masked.status.Description)
+	masked := maskedSpan{s, redact.Text(s.Name()), s.Attributes(), s.Events(), s.Links(), s.Status()}
+	masked.status.Description = redact.Text(masked.status.Description)
 	hit := masked.name != s.Name() || masked.status != s.Status()
 	if attrs, found := maskAll(masked.attributes); found {
 		masked.attributes, hit = attrs, true
 	}
 	for i, event := range masked.events {
 		attrs, found := maskAll(event.Attributes)
-		if name := redact(event.Name); found || name != event.Name {
+		if name := redact.Text(event.Name); found || name != event.Name {
 			masked.events, hit = slices.Clone(masked.events), true
 			masked.events[i].Name, masked.events[i].Attributes = name, attrs
 		}
@@ -112,38 +115,23 @@ func maskAll(attrs []attribute.KeyValue) (_ []attribute.KeyValue, found bool) {
 	return attrs, found
 }
 
-// mask is v without personal data, and whether there was any, in strings however deep they lie.
+// mask returns v without personal data, and whether there was any. A list or a map that has some becomes text.
 func mask(v attribute.Value) (_ attribute.Value, found bool) {
-	switch v.Type() {
+	var text string
+	switch v.Type() { //nolint:exhaustive // numbers are no text
 	case attribute.STRING:
-		text := v.AsString()
-		masked := redact(text)
-		return attribute.StringValue(masked), masked != text
+		text = v.AsString()
 	case attribute.BYTESLICE:
-		text := string(v.AsByteSlice())
-		masked := redact(text)
-		return attribute.ByteSliceValue([]byte(masked)), masked != text
-	case attribute.STRINGSLICE:
-		texts := slices.Clone(v.AsStringSlice())
-		for i, text := range texts {
-			texts[i] = redact(text)
-			found = found || texts[i] != text
-		}
-		return attribute.StringSliceValue(texts), found
-	case attribute.SLICE:
-		values := slices.Clone(v.AsSlice())
-		for i := range values {
-			var hit bool
-			values[i], hit = mask(values[i])
-			found = found || hit
-		}
-		return attribute.SliceValue(values...), found
-	case attribute.MAP:
-		members, found := maskAll(v.AsMap())
-		return attribute.MapValue(members...), found
-	case attribute.EMPTY, attribute.BOOL, attribute.INT64, attribute.FLOAT64, attribute.BOOLSLICE, attribute.INT64SLICE, attribute.FLOAT64SLICE:
+		text = string(v.AsByteSlice())
+	case attribute.STRINGSLICE, attribute.SLICE, attribute.MAP:
+		text = v.String()
+		found = strings.Contains(text, "\uFFFD") // it may have invalid UTF-8 inside
 	}
-	return v, false
+	masked := redact.Text(text)
+	if masked == text && !found {
+		return v, false
+	}
+	return attribute.StringValue(masked), true
 }
 
 // maskField hides personal data in a line of the log on stdout. The ids of trace and span are digits, too, and ours.
@@ -153,7 +141,7 @@ func maskField(groups []string, a slog.Attr) slog.Attr {
 	}
 	switch a.Value.Kind() {
 	case slog.KindString:
-		return slog.String(a.Key, redact(a.Value.String()))
+		return slog.String(a.Key, redact.Text(a.Value.String()))
 	case slog.KindAny:
 		if text, found := maskAny(a.Value.Any()); found {
 			return slog.String(a.Key, text)
@@ -175,6 +163,6 @@ func maskAny(v any) (text string, found bool) {
 			text = string(shown)
 		}
 	}
-	masked := redact(text)
+	masked := redact.Text(text)
 	return masked, masked != text
 }

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // noise is how often a failure that comes over and over is logged.
@@ -129,7 +130,7 @@ func (p placer) failed(ctx context.Context, span trace.Span, err error, customer
 			return
 		}
 	}
-	p.logger.LogAttrs(ctx, f.level, "order not placed", fields(f.attrs, repeated(f.text, skipped), customer)...)
+	p.logger.LogAttrs(ctx, f.level, "order not placed", fields(f.attrs, message(f.text, skipped), customer)...)
 }
 
 // outcomeOf is what came of a call that was answered with the order.
@@ -228,7 +229,7 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 	}
 	s.logger.LogAttrs(ctx, level, "order not recorded", fields(
 		s.names.attributes(orderID.is(string(o.ID)), orderState.is(o.State.String())),
-		[]attribute.KeyValue{errorType.String(stepFailure(err))}, repeated(redact(err.Error()), 0),
+		[]attribute.KeyValue{errorType.String(stepFailure(err))}, message(redact.Text(err.Error()), 0),
 	)...)
 }
 
@@ -247,7 +248,7 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	if id != "" && f.id == "" {
 		f.attrs = append(f.attrs, t.names.attributes(orderID.is(string(id)))...)
 	}
-	t.logger.LogAttrs(ctx, f.level, "order held up", fields(f.attrs, repeated(f.text, skipped))...)
+	t.logger.LogAttrs(ctx, f.level, "order held up", fields(f.attrs, message(f.text, skipped))...)
 }
 
 // report is a kind of failure that has a limiter of its own.
@@ -276,7 +277,7 @@ type explanation struct {
 }
 
 func (t *Telemetry) explain(err error) explanation {
-	x := explanation{failure: failureOf(err), text: redact(err.Error())}
+	x := explanation{failure: failureOf(err), text: redact.Text(err.Error())}
 	x.attrs = append(make([]attribute.KeyValue, 0, 4), errorType.String(x.name))
 	if e, ok := errors.AsType[*order.Error](err); ok {
 		x.step, x.id, x.repeated = e.Step, e.OrderID, e.Repeated

@@ -22,6 +22,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"checkout/internal/arrival"
+
+	"checkout/internal/redact"
 )
 
 // rpc observes the RPCs of a server, or those to one server: a span and the metrics of the conventions in force for each.
@@ -206,7 +208,7 @@ func (c *rpcCall) end(took time.Duration, err error) {
 	case failed && c.explained:
 		attrs = attrs[:len(attrs)-1]
 	case failed:
-		c.span.SetStatus(otelcodes.Error, redact(s.Message()))
+		c.span.SetStatus(otelcodes.Error, redact.Text(s.Message()))
 	}
 	c.span.SetAttributes(c.peer...)
 	c.span.SetAttributes(attrs...)

@@ -30,6 +30,8 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"checkout/internal/container"
+
+	"checkout/internal/redact"
 )
 
 const (
@@ -210,7 +212,7 @@ func handleErrors(log *slog.Logger, e env) {
 	l := limiter{every: every}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		if skipped, ok := l.allow(); ok {
-			attrs := append(repeated(redact(err.Error()), skipped), errorType.String(errorKind(err)))
+			attrs := append(message(redact.Text(err.Error()), skipped), errorType.String(errorKind(err)))
 			log.LogAttrs(context.Background(), slog.LevelWarn, "telemetry was lost", fields(attrs)...)
 		}
 	}))

@@ -124,7 +124,7 @@ func TestACollectorThatIsAwayIsMentionedOnceAMinute(t *testing.T) {
 	}{{"http://collector:4317", 3}, {"", 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			stdout := new(syncBuffer)
-			handleErrors(toStdout(stdout, nil), env{getenv: environ("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)})
+			handleErrors(toStdout(stdout, slog.LevelInfo), env{getenv: environ("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)})
 			for range 121 { // seconds
 				otel.Handle(errors.New("connection refused"))
 				<-time.After(time.Second)
@@ -228,7 +228,7 @@ func TestTheProtocolFollowsTheVariablesThenThePortThenThePath(t *testing.T) {
 		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}, true},
 		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"}, true},
 	} {
-		e := env{getenv: environ(test.variables...), log: toStdout(io.Discard, nil)}
+		e := env{getenv: environ(test.variables...), log: toStdout(io.Discard, slog.LevelInfo)}
 		if got := e.overHTTP("TRACES"); got != test.http {
 			t.Errorf("%q: over HTTP %t, want %t", test.variables, got, test.http)
 		}

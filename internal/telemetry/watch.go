@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // Backlog counts the orders on record that are not finished. It reports, of each state and set of deliveries done, how many
@@ -149,7 +150,7 @@ func (w *watch) take(ctx context.Context) {
 	}
 	w.last = nil
 	if skipped, ok := w.told.allow(); ok {
-		w.logger.LogAttrs(ctx, slog.LevelWarn, "orders on record not counted", fields(append(repeated(redact(err.Error()), skipped), errorType.String(errorKind(err))))...)
+		w.logger.LogAttrs(ctx, slog.LevelWarn, "orders on record not counted", fields(append(message(redact.Text(err.Error()), skipped), errorType.String(errorKind(err))))...)
 	}
 }
 

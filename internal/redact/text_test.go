@@ -1,11 +1,11 @@
-package telemetry
+package redact
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestRedactHidesCardsAndEmails(t *testing.T) {
+func TestTextHidesCardsAndEmails(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                                  "",
@@ -31,18 +31,18 @@ func TestRedactHidesCardsAndEmails(t *testing.T) {
 		"9:00 @ the gate":                                            "9:00 @ the gate",
 		"caf\xe9 refused":                                            "caf\uFFFD refused", // or it would cost the batch that it travels in
 	} {
-		if got := redact(text); got != want {
-			t.Errorf("redact(%q) = %q, want %q", text, got, want)
+		if got := Text(text); got != want {
+			t.Errorf("Text(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
 
-func FuzzRedact(f *testing.F) {
+func FuzzText(f *testing.F) {
 	f.Add("card ", " refused")
 	f.Add("", "x@y")
 	f.Fuzz(func(t *testing.T, before, after string) {
 		const card, email = "4432801561520454", "someone@example.com"
-		got := redact(before + " " + card + " " + after + " " + email)
+		got := Text(before + " " + card + " " + after + " " + email)
 		if strings.Contains(got, card) && !strings.ContainsAny(before+after, "0123456789") {
 			t.Errorf("the card is still in %q", got)
 		}

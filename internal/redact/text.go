@@ -1,33 +1,39 @@
-package telemetry
+package redact
 
 import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"checkout/internal/creditcard"
 )
 
-const hidden = "***"
+const masked = "***"
 
-// redact hides what looks like a card number or an e-mail address in text that others have a hand in: what neighbours
-// answer, what callers send. Types that cannot be printed are the first line of defence; this is the last.
-//
-// Unlike the payment gateway, which hides every digit beside a card, it leaves all else as it was: what it is applied to
-// is there to be read. What is no UTF-8 is made so: it would cost the whole batch that it travels in.
-func redact(s string) string {
-	s = redactEmails(strings.ToValidUTF8(s, "\uFFFD"))
-	if plain := creditcard.ASCIIDigits(s); plain != s {
-		if redacted := redactCards(plain); redacted != plain {
-			return redacted
+// Text returns text with everything masked that looks like a card number or an e-mail address, for text that services
+// answer and callers send. It is the last line of defence, after types that cannot be printed. The rest stays readable,
+// unlike what the payment gateway masks. Invalid UTF-8 is replaced: it would make an exporter drop a whole batch.
+func Text(text string) string {
+	text = withoutEmails(strings.ToValidUTF8(text, "\uFFFD"))
+	if ascii := creditcard.ASCIIDigits(text); ascii != text {
+		if without := withoutCards(ascii); without != ascii {
+			return without
 		}
-		return s
+		return text
 	}
-	return redactCards(s)
+	return withoutCards(text)
 }
 
-// redactEmails hides every word with an @ inside it.
-func redactEmails(s string) string {
+// HasCard reports whether text contains what Text masks as a card number.
+func HasCard(text string) bool {
+	ascii := creditcard.ASCIIDigits(text)
+	return withoutCards(ascii) != ascii
+}
+
+// withoutEmails masks every word that is an e-mail address.
+func withoutEmails(s string) string {
 	if !strings.Contains(s, "@") {
 		return s
 	}
@@ -39,7 +45,7 @@ func redactEmails(s string) string {
 		}
 		word := s[:end]
 		if isEmail(word) {
-			word = hidden
+			word = masked
 		}
 		b.WriteString(word)
 		rest := strings.TrimLeftFunc(s[end:], delimits)
@@ -49,8 +55,8 @@ func redactEmails(s string) string {
 	return b.String()
 }
 
-// isEmail tells whether word has an @ inside it, and then a domain. Its last label does not begin with a digit
-// (RFC 3696, §2), as the version of a module does.
+// isEmail reports whether word has an @ and a domain. The last label of a domain does not begin with a digit (RFC 3696,
+// §2), as the version of a Go module does.
 func isEmail(word string) bool {
 	name, domain, _ := strings.Cut(word, "@")
 	last := domain[strings.LastIndexByte(domain, '.')+1:]
@@ -70,9 +76,9 @@ const (
 // group is a run of digits, s[start:end].
 type group struct{ start, end int }
 
-// redactCards hides every 12 to 19 digits with a right check digit (ISO/IEC 7812-1), written in one or in groups. The
-// digits of a UUID are none: one in a hundred would be hidden, and orders, parcels and charges are named by them.
-func redactCards(s string) string {
+// withoutCards masks the digits of every card number, written in one or in groups. The digits of a UUID are none: one in a
+// hundred would be masked, and orders, parcels and charges have UUIDs.
+func withoutCards(s string) string {
 	if !enoughDigits(s) {
 		return s
 	}
@@ -99,7 +105,7 @@ func redactCards(s string) string {
 	return string(b)
 }
 
-// enoughDigits tells whether there are as many digits in s as a card number has. Nearly all that is told has fewer.
+// enoughDigits reports whether there are as many digits in s as a card number has. Nearly all texts have fewer.
 func enoughDigits(s string) bool {
 	if len(s) < minDigits {
 		return false
@@ -151,7 +157,7 @@ func cardAt(s string, groups []group) int {
 	return longest
 }
 
-// spacing tells whether people write s between the digits of a card: spaces, dashes, marks that are not seen.
+// spacing reports whether people write s between the digits of a card: spaces, dashes, invisible marks.
 func spacing(s string) bool {
 	return utf8.RuneCountInString(s) <= 3 && strings.TrimFunc(s, func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.In(r, unicode.Pd, unicode.Cf) || strings.ContainsRune("._/\u2212", r)
@@ -160,25 +166,13 @@ func spacing(s string) bool {
 
 const uuidLength = 36
 
-// startsUUID tells whether a UUID (RFC 9562) stands in s at i, and is no part of something longer.
+// startsUUID reports whether a UUID starts in s at i, and is no part of something longer.
 func startsUUID(s string, i int) bool {
 	end := i + uuidLength
 	if end > len(s) || i > 0 && isHex(s[i-1]) || end < len(s) && isHex(s[end]) {
 		return false
 	}
-	for j := range uuidLength {
-		switch c := s[i+j]; j {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if !isHex(c) {
-				return false
-			}
-		}
-	}
-	return true
+	return s[i+8] == '-' && uuid.Validate(s[i:end]) == nil
 }
 
 func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
