@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"checkout/internal/cli"
 	"checkout/internal/demo"
 	"checkout/internal/test/nettest"
 )
 
 // enough is how long a test waits for what must happen. Nothing is measured by it.
-const enough = time.Minute
+const enough = 10 * time.Minute
 
 // served is the service as a process, in a shop of its own.
 type served struct {
@@ -55,7 +56,7 @@ func start(t *testing.T, set map[string]string) *served {
 			t.Logf("the service's log:\n%s", log.String())
 		}
 	})
-	s.await(t, ok)
+	s.await(t, cli.OK)
 	return s
 }
 
@@ -106,7 +107,7 @@ func TestOrdersAreAcceptedAfterTheSignalUntilTheDelayIsOverOrTheSecondSignal(t *
 	s := start(t, map[string]string{"CHECKOUT_SHUTDOWN_DELAY": "10m"})
 	s.signal(t)
 	s.await(t, probeUnhealthy)
-	if status, stderr := s.order(t); status != ok {
+	if status, stderr := s.order(t); status != cli.OK {
 		t.Errorf("an order in the delay: exit status %d, %s", status, stderr)
 	}
 	s.signal(t)
@@ -168,7 +169,7 @@ func TestTheProcessEndsWithinTenSecondsBesideAPaymentAndACollectorThatHang(t *te
 // OpenTelemetry's SDK reads its variables by itself.
 func TestQuotesAroundAVariableOfOpenTelemetryAreNoPartOfIt(t *testing.T) {
 	s := start(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": `"%"`, "OTEL_EXPORTER_OTLP_PROTOCOL": "'grpc' "})
-	if status, stderr := s.order(t); status != ok {
+	if status, stderr := s.order(t); status != cli.OK {
 		t.Fatal(stderr)
 	}
 	s.signal(t)

@@ -4,49 +4,50 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/cli"
 )
 
-// erase deletes the finished orders of a user.
-func (p process) erase(ctx context.Context, args []string) int {
-	const command = "order erase"
+func (p process) eraseCommand() *cobra.Command {
 	var d decision
-	flags := newFlags(command, "USER -by NAME -why TEXT")
-	d.admin(flags, p.getenv)
-	flags.StringVar(&d.by, "by", "", "`name` of who decides, for the service's log; required")
-	flags.StringVar(&d.why, "why", "", "`reason`, for the service's log; required. Do not name the user")
-	flags.BoolVar(&d.json, "json", false, "print the outcome as JSON")
-	if status, done := p.parse(flags, args, &d.id); done {
-		return status
+	cmd := &cobra.Command{
+		Use:   "erase USER",
+		Short: "Delete the finished orders of a user",
+		Long: `Delete the finished orders of a user, and list those that are not finished and stay. Repeat it when they are finished.
+The operator and the reason are logged; do not name the user in them.`,
+		Example: `  checkout order erase ada --by grace --why 'request 4711'`,
+		Args:    cli.Args("USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := required(cmd.Flags(), "by", "why"); err != nil {
+				return err
+			}
+			return p.call(cmd.Context(), &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
+				answer, err := checkoutv1.NewOrderAdminClient(conn).EraseUser(ctx, &checkoutv1.EraseUserRequest{UserId: args[0], By: d.by, Why: d.why})
+				if err != nil {
+					return err
+				}
+				p.erased(answer, d.output)
+				return nil
+			})
+		},
 	}
-	switch {
-	case d.id == "":
-		return p.fail(misuse, "%s: the USER is missing", command)
-	case d.by == "":
-		return p.fail(misuse, "%s: -by is missing: who decides?", command)
-	case d.why == "":
-		return p.fail(misuse, "%s: -why is missing: who has asked for it?", command)
-	}
-	conn, err := d.dial()
-	if err != nil {
-		return p.fail(misuse, "%s: %w", command, err)
-	}
-	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
-	answer, err := checkoutv1.NewOrderAdminClient(conn).EraseUser(ctx, &checkoutv1.EraseUserRequest{UserId: d.id, By: d.by, Why: d.why})
-	switch {
-	case err != nil:
-		return p.refused(command, err, d.json)
-	case d.json:
+	cmd.Flags().StringVar(&d.by, "by", "", "`name` of the operator, for the service's log; required")
+	cmd.Flags().StringVar(&d.why, "why", "", "`reason`, for the service's log; required")
+	d.adminFlags(cmd, p.getenv)
+	return cmd
+}
+
+func (p process) erased(answer *checkoutv1.EraseUserResponse, output cli.Output) {
+	if output == cli.JSON {
 		_, _ = fmt.Fprintln(p.stdout, protojson.Format(answer))
-		return ok
+		return
 	}
 	_, _ = fmt.Fprintf(p.stdout, "erased: %d\n", answer.GetErased())
 	for _, id := range answer.GetKeptOrderIds() {
-		_, _ = fmt.Fprintf(p.stdout, "kept, as it is not finished: %s\n", id)
+		_, _ = fmt.Fprintf(p.stdout, "kept, not finished: %s\n", id)
 	}
-	return ok
 }

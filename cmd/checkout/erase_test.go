@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"checkout/internal/cli"
 	"checkout/internal/order"
 )
 
@@ -23,14 +24,14 @@ func TestAUserIsErased(t *testing.T) {
 		status int
 		says   string
 	}{
-		{append([]string{"ada"}, why...), ok, "erased: 1\n"},
-		{append([]string{"ada"}, why...), ok, "erased: 0\n"},
-		{append([]string{"joan"}, why...), ok, "erased: 0\nkept, as it is not finished: " + id(3) + "\n"},
-		{append([]string{"joan", "-json"}, why...), ok, `"keptOrderIds"`},
-		{why, misuse, "the USER is missing"},
-		{[]string{"grace", "-why", "asked"}, misuse, "-by is missing"},
-		{[]string{"grace", "-by", "operator"}, misuse, "-why is missing"},
-		{[]string{"grace", "-by", "operator", "-why", "paid with 4432-8015-6152-0454"}, failed, "looks like a card number"},
+		{append([]string{"ada"}, why...), cli.OK, "erased: 1\n"},
+		{append([]string{"ada"}, why...), cli.OK, "erased: 0\n"},
+		{append([]string{"joan"}, why...), cli.OK, "erased: 0\nkept, not finished: " + id(3) + "\n"},
+		{append([]string{"joan", "-json"}, why...), cli.OK, `"keptOrderIds"`},
+		{why, cli.Usage, "missing argument USER"},
+		{[]string{"grace", "-why", "asked"}, cli.Usage, "missing --by NAME"},
+		{[]string{"grace", "-by", "operator"}, cli.Usage, "missing --why REASON"},
+		{[]string{"grace", "-by", "operator", "-why", "paid with 4432-8015-6152-0454"}, cli.Failed, "looks like a card number"},
 	} {
 		status, stdout, stderr := call(t, off.environ, "", append([]string{"order", "erase"}, test.args...)...)
 		if status != test.status || !strings.Contains(stdout+stderr, test.says) {

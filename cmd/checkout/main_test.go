@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -50,37 +51,65 @@ func TestWithoutConfigurationNothingStarts(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
+func TestAWrongCommandLineIsExplained(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		args   []string
 		status int
-		stdout string
 		stderr string
 	}{
-		{args: []string{"help"}, status: 0, stdout: "checkout order place"},
-		{args: []string{"order", "-h"}, status: 0, stdout: "checkout order resolve"},
-		{args: []string{"order", "resolve", "-h"}, status: 0, stderr: "Usage: checkout order resolve [flags] ID -paid|-not-paid|-refunded"},
-		{args: []string{"order", "retry", "-h"}, status: 0, stderr: "Examples:\n  checkout order retry ID -by grace"},
-		{args: []string{"order"}, status: 2, stderr: `no command "order"`},
-		{args: []string{"serve", "-h"}, status: 0, stderr: "CHECKOUT_PORT"},
-		{args: []string{"order", "place", "-h"}, status: 0, stderr: "credit_card_number"},
-		{args: []string{"buy"}, status: 2, stderr: `no command "buy"`},
-		{args: []string{"order", "eat"}, status: 2, stderr: `no command "order eat"`},
-		{args: []string{"-no-such-flag"}, status: 2, stderr: "no-such-flag"},
-		{args: []string{"order", "place", "now"}, status: 2, stderr: `argument "now"`},
-		{args: []string{"order", "place", "-item", "=2"}, status: 2, stderr: "is not product=quantity"},
-		{args: []string{"order", "place", "-item", "X=two"}, status: 2, stderr: "is not product=quantity"},
-		{args: []string{"order", "place", "-card", "/no/such/file"}, status: 2, stderr: "/no/such/file"},
-		{args: []string{"health", "-no-such-flag"}, status: 1, stderr: "no-such-flag"},
+		{[]string{"buy"}, 2, "checkout: unknown command \"buy\"\nSee 'checkout --help'.\n"},
+		{[]string{"ordr"}, 2, "checkout: unknown command \"ordr\"; did you mean order?\n"},
+		{[]string{"order", "lst"}, 2, "checkout order: unknown command \"lst\"; did you mean list?\nSee 'checkout order --help'.\n"},
+		{[]string{"order", "list", "--atention"}, 2, "checkout order list: unknown flag --atention; did you mean --attention?\n"},
+		{[]string{"order", "list", "-atention"}, 2, "checkout order list: unknown flag --atention; did you mean --attention?\n"},
+		{[]string{"-no-such-flag"}, 2, "checkout serve: unknown flag --no-such-flag\n"},
+		{[]string{"serve", "more"}, 2, `checkout serve: unexpected argument "more"`},
+		{[]string{"order", "place", "now"}, 2, `checkout order place: unexpected argument "now"`},
+		{[]string{"order", "place", "-item", "=2"}, 2, `--item="=2": must be product=quantity`},
+		{[]string{"order", "place", "--item", "X=two"}, 2, `--item="X=two": must be product=quantity`},
+		{[]string{"order", "place", "-card", "/no/such/file"}, 2, "--card: open /no/such/file"},
+		{[]string{"order", "list", "-o", "yaml"}, 2, `--output="yaml": must be text or json`},
+		{[]string{"health", "-no-such-flag"}, 1, "checkout health: unknown flag --no-such-flag\n"},
+		{[]string{"health", "now"}, 1, "checkout health: unexpected argument \"now\"\n"},
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			t.Parallel()
 			status, stdout, stderr := call(t, nil, "", test.args...)
-			if status != test.status || !strings.Contains(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
-				t.Errorf("exit status %d, stdout %q, stderr %q; want %d, %q, %q", status, stdout, stderr, test.status, test.stdout, test.stderr)
+			if status != test.status || stdout != "" || !strings.Contains(stderr, test.stderr) {
+				t.Errorf("exit status %d, stdout %q, stderr %q; want %d, nothing, and %q", status, stdout, stderr, test.status, test.stderr)
 			}
 		})
+	}
+}
+
+func TestTheVersionIsPrinted(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"version"}, {"--version"}, {"-version"}, {"version", "-o", "json"}} {
+		status, stdout, stderr := call(t, nil, "", args...)
+		if status != 0 || !strings.Contains(stdout, "(devel)") || !strings.Contains(stdout, runtime.Version()) {
+			t.Errorf("checkout %v: exit status %d, stdout %q, stderr %q; want the versions of checkout and Go", args, status, stdout, stderr)
+		}
+	}
+}
+
+func TestShellsCompleteCommandsFlagsAndStates(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if status, stdout, stderr := call(t, nil, "", "completion", shell); status != 0 || !strings.Contains(stdout, "checkout") {
+			t.Errorf("for %s: exit status %d, %q; want a script", shell, status, stderr)
+		}
+	}
+	for want, args := range map[string][]string{
+		"resolve":     {"order", "re"},
+		"--attention": {"order", "list", "--att"},
+		"in_doubt":    {"order", "list", "--state", ""},
+		"json":        {"order", "list", "-o", ""},
+		"--max-lines": {"serve", "--max"},
+	} {
+		if _, stdout, _ := call(t, nil, "", append([]string{"__complete"}, args...)...); !strings.Contains(stdout, want) {
+			t.Errorf("checkout %v is completed by %q, want %q in it", args, stdout, want)
+		}
 	}
 }
 
@@ -133,7 +162,7 @@ func shopping(t *testing.T, set map[string]string) (*demo.Shop, map[string]strin
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"], environ["OTEL_SDK_DISABLED"] = "0", "memory", "true"
 	maps.Copy(environ, set)
-	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, io.Discard)
+	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 	if err != nil {
 		t.Fatal(err)
 	}

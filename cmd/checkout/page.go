@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -34,8 +35,8 @@ func (p process) table(orders []*checkoutv1.Order, now time.Time) {
 	}
 }
 
-// story prints an order, and what has happened to it.
-func (p process) story(o *checkoutv1.Order, now time.Time) {
+// history prints an order and its history.
+func (p process) history(o *checkoutv1.Order, now time.Time) {
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	state := fmt.Sprintf("%s for %s", stateName(o.GetState()), age(now.Sub(o.GetChanged().AsTime())))
 	if o.GetNeedsPerson() {
@@ -62,7 +63,7 @@ func (p process) story(o *checkoutv1.Order, now time.Time) {
 		}
 	}
 	_ = table.Flush()
-	p.bill(o)
+	p.bill(o.GetItems(), o.GetShipping(), price(o.GetTotal()))
 	_, _ = fmt.Fprintln(p.stdout)
 	for _, e := range o.GetStory() {
 		_, _ = fmt.Fprintln(p.stdout, eventLine(o, e))
@@ -70,27 +71,40 @@ func (p process) story(o *checkoutv1.Order, now time.Time) {
 }
 
 // bill prints what was ordered, and what it costs.
-func (p process) bill(o *checkoutv1.Order) {
+func (p process) bill(items []*oteldemo.OrderItem, shipping *oteldemo.Money, total string) {
 	_, _ = fmt.Fprintln(p.stdout)
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	itemize(table, o.GetItems(), o.GetShipping())
-	_, _ = fmt.Fprintf(table, "\ttotal\t%s\t\n", price(o.GetTotal()))
-	_ = table.Flush()
-}
-
-// itemize prints the lines of a bill.
-func itemize(table *tabwriter.Writer, items []*oteldemo.OrderItem, shipping *oteldemo.Money) {
 	for _, item := range items {
 		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t\n", item.GetItem().GetQuantity(), clean(item.GetItem().GetProductId()), price(item.GetCost()))
 	}
-	_, _ = fmt.Fprintf(table, "\tshipping\t%s\t\n", price(shipping))
+	_, _ = fmt.Fprintf(table, "\tshipping\t%s\t\n\ttotal\t%s\t\n", price(shipping), total)
+	_ = table.Flush()
+}
+
+// totalOf is what an order costs: each piece of each product, and shipping.
+func totalOf(o *oteldemo.OrderResult) string {
+	total, err := wire.Amount(o.GetShippingCost())
+	for _, item := range o.GetItems() {
+		cost, wrong := wire.Amount(item.GetCost())
+		if wrong == nil {
+			cost, wrong = cost.Mul(item.GetItem().GetQuantity())
+		}
+		if wrong == nil && err == nil {
+			total, err = total.Add(cost)
+		}
+		err = errors.Join(err, wrong)
+	}
+	if err != nil {
+		return "?"
+	}
+	return total.String()
 }
 
 // line prints an order as JSON on one line.
 func (p process) line(o *checkoutv1.Order) {
 	text, err := protojson.Marshal(o)
 	if err != nil {
-		_ = p.fail(failed, "order %s: %w", o.GetOrderId(), err)
+		_, _ = fmt.Fprintf(p.stderr, "checkout: order %s: %v\n", clean(o.GetOrderId()), err)
 		return
 	}
 	_, _ = fmt.Fprintf(p.stdout, "%s\n", text)
@@ -109,7 +123,7 @@ func cut(line string, width int) string {
 	return line
 }
 
-// eventLine is a line of the order's story, with its time since the order's creation.
+// eventLine is a line of the order's history, with its time since the order's creation.
 func eventLine(o *checkoutv1.Order, e *checkoutv1.Event) string {
 	start := o.GetCreated().AsTime()
 	text := e.GetProblem()

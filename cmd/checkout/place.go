@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -14,16 +13,31 @@ import (
 	"text/tabwriter"
 	"unicode"
 
+	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/cli"
 	"checkout/internal/order"
 	"checkout/internal/redact"
 	"checkout/internal/rpc"
 )
+
+// The exit statuses of `checkout order place` beside those of every command.
+const (
+	placeDeclined = 3
+	placeUnknown  = 4
+)
+
+// cardVariable is the environment variable with the card.
+const cardVariable = "CHECKOUT_CARD"
 
 // purchase is what the flags of `checkout order place` say.
 type purchase struct {
@@ -33,85 +47,123 @@ type purchase struct {
 	items    items
 	cardFile string
 	key      string
-	json     bool
 	req      oteldemo.PlaceOrderRequest
 }
 
-func (b *purchase) flags(getenv func(string) string) *flag.FlagSet {
-	flags := newFlags("order place", "")
-	b.req.Address = &oteldemo.Address{}
-	b.shop(flags, getenv)
-	flags.StringVar(&b.cartAddr, "cart-addr", getenv("CART_ADDR"), "`host:port` of the cart service, for -item (CART_ADDR)")
-	flags.Var(&b.items, "item", "put `product=quantity` into the cart first; may be repeated")
-	flags.StringVar(&b.cardFile, "card", "-", "`file` with the card as JSON, - for standard input: {\"credit_card_number\": …, \"credit_card_cvv\": …, \"credit_card_expiration_year\": …, \"credit_card_expiration_month\": …}")
-	flags.StringVar(&b.key, "key", "", "idempotency `key`: asked again with the same one, the answer is the same, and nothing is charged twice")
-	flags.BoolVar(&b.json, "json", false, "print the answer as JSON")
+func (p process) placeCommand() *cobra.Command {
+	b := purchase{req: oteldemo.PlaceOrderRequest{Address: &oteldemo.Address{}}}
+	cmd := &cobra.Command{
+		Use:   "place",
+		Short: "Place an order",
+		Long: `Place an order for what is in the user's cart, at any server of oteldemo.CheckoutService.
+
+The card is JSON, read from the file --card, from the environment variable CHECKOUT_CARD, or from standard input:
+
+  {"credit_card_number": "4432-8015-6152-0454", "credit_card_cvv": 672,
+   "credit_card_expiration_year": 2039, "credit_card_expiration_month": 1}
+
+Exit status: 0 placed; 1 not placed, nothing was charged; 2 the command line is wrong; 3 the card was declined; 4 the card was
+or may have been charged: do not order again, look at the order.`,
+		Example: `  checkout order place --user ada --email ada@example.com --street '1 Main' --city London --country UK --zip N1 \
+    --item OLJCESPC7Z=2 --cart-addr localhost:7070 --card card.json
+  checkout order place --user ada --email ada@example.com --street '1 Main' --key 4711 < card.json`,
+		Args: cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.place(cmd.Context(), &b) },
+	}
+	b.flags(cmd, p.getenv)
+	return cmd
+}
+
+func (b *purchase) flags(cmd *cobra.Command, getenv func(string) string) {
+	flags := cmd.Flags()
 	flags.StringVar(&b.req.UserId, "user", "", "`id` of the user")
-	flags.StringVar(&b.req.UserCurrency, "currency", "USD", "ISO 4217 `code` to pay in")
 	flags.StringVar(&b.req.Email, "email", "", "e-mail `address` for the confirmation")
 	flags.StringVar(&b.req.Address.StreetAddress, "street", "", "street `address`")
 	flags.StringVar(&b.req.Address.City, "city", "", "`city`")
 	flags.StringVar(&b.req.Address.State, "state", "", "`state`")
 	flags.StringVar(&b.req.Address.Country, "country", "", "`country`")
 	flags.StringVar(&b.req.Address.ZipCode, "zip", "", "zip `code`")
-	return flags
+	flags.StringVar(&b.req.UserCurrency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
+	flags.StringVar(&b.cardFile, "card", "", "JSON `file` with the card; - or none: CHECKOUT_CARD or standard input")
+	flags.Var(&b.items, "item", "add `product=quantity` to the cart first; may be repeated")
+	flags.StringVar(&b.cartAddr, "cart-addr", getenv("CART_ADDR"), "`host:port` of the cart service, for --item (CART_ADDR)")
+	flags.StringVar(&b.key, "key", "", "idempotency `key`: the same key is the same order, charged once")
+	b.shopFlags(cmd, getenv)
 }
 
-// place places an order at any checkout service of this protocol. The card comes from a file, because arguments are seen
-// by everybody on a machine.
-func (p process) place(ctx context.Context, args []string) int {
-	var buy purchase
-	if status, done := p.parse(buy.flags(p.getenv), args); done {
-		return status
-	}
-	card, err := p.card(buy.cardFile)
+// place places an order. The card is no argument, because every user of the machine can read those.
+func (p process) place(ctx context.Context, b *purchase) error {
+	card, err := p.card(b.cardFile)
 	if err != nil {
-		return p.fail(misuse, "order place: -card=%q: %w", buy.cardFile, err)
+		return err
 	}
-	buy.req.CreditCard = card
-	ctx, cancel := context.WithTimeout(ctx, buy.timeout)
-	defer cancel()
-	if err := buy.fillCart(ctx); err != nil {
-		return p.fail(failed, "order place: %w", err)
-	}
-	conn, err := buy.dial()
-	if err != nil {
-		return p.fail(misuse, "order place: %w", err)
-	}
-	defer func() { _ = conn.Close() }()
-	if buy.key != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, rpc.KeyHeader, buy.key)
-	}
-	var trailer metadata.MD
-	resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &buy.req, grpc.Trailer(&trailer))
-	if err != nil {
-		return p.refused("order place", err, buy.json)
-	}
-	if buy.json {
-		_, _ = fmt.Fprintln(p.stdout, protojson.Format(resp))
-		return ok
-	}
-	p.receipt(resp.GetOrder(), trailer)
-	return ok
+	b.req.CreditCard = card
+	return p.call(ctx, &b.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
+		if err := b.fillCart(ctx); err != nil {
+			return cli.Fail(err)
+		}
+		if b.key != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, rpc.KeyHeader, b.key)
+		}
+		var trailer metadata.MD
+		var server peer.Peer
+		resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &b.req, grpc.Trailer(&trailer), grpc.Peer(&server))
+		switch {
+		case err != nil:
+			refused := p.refused(&b.remote, err)
+			refused.Status = placeStatus(err, server.Addr != nil)
+			return refused
+		case b.output == cli.JSON:
+			_, _ = fmt.Fprintln(p.stdout, protojson.Format(resp))
+		default:
+			p.receipt(resp.GetOrder(), trailer)
+		}
+		return nil
+	})
 }
 
-// fillCart puts the items of the command line into the user's cart.
+// placeStatus is the exit status for an order that was not placed. sent: the server may have the request.
+func placeStatus(err error, sent bool) int {
+	answer := status.Convert(err)
+	for _, detail := range answer.Details() {
+		info, ok := detail.(*errdetails.ErrorInfo)
+		switch moved := info.GetMetadata()["money_moved"]; {
+		case !ok:
+		case info.GetReason() == "CARD_DECLINED":
+			return placeDeclined
+		case moved == "no" || moved == "":
+			return cli.Failed
+		default:
+			return placeUnknown
+		}
+	}
+	switch answer.Code() { // these come before an order is begun, from whatever server
+	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.ResourceExhausted, codes.Unimplemented:
+		return cli.Failed
+	}
+	if sent {
+		return placeUnknown
+	}
+	return cli.Failed
+}
+
+// fillCart adds the items of the command line to the user's cart.
 func (b *purchase) fillCart(ctx context.Context) error {
 	if len(b.items) == 0 {
 		return nil
 	}
 	if b.cartAddr == "" {
-		return errors.New("-item needs -cart-addr or CART_ADDR")
+		return errors.New("--item requires --cart-addr or CART_ADDR")
 	}
 	conn, err := dial(b.cartAddr, insecure.NewCredentials())
 	if err != nil {
-		return fmt.Errorf("-cart-addr=%q: %w", redact.URL(b.cartAddr), err)
+		return fmt.Errorf("--cart-addr=%q: %w", redact.URL(b.cartAddr), err)
 	}
 	defer func() { _ = conn.Close() }()
 	cart := oteldemo.NewCartServiceClient(conn)
 	for _, item := range b.items {
 		if _, err := cart.AddItem(ctx, &oteldemo.AddItemRequest{UserId: b.req.GetUserId(), Item: item}); err != nil {
-			return fmt.Errorf("putting %d × %s into the cart: %w", item.GetQuantity(), item.GetProductId(), err)
+			return fmt.Errorf("adding %d × %s to the cart: %w", item.GetQuantity(), item.GetProductId(), err)
 		}
 	}
 	return nil
@@ -119,26 +171,45 @@ func (b *purchase) fillCart(ctx context.Context) error {
 
 // card reads a card of at most a few hundred bytes. Its errors never quote what was read.
 func (p process) card(file string) (*oteldemo.CreditCardInfo, error) {
-	in := p.stdin
-	if file != "-" {
+	in, from := p.stdin, "standard input"
+	switch set := p.getenv(cardVariable); {
+	case file != "" && file != "-":
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--card: %w", err)
 		}
 		defer func() { _ = f.Close() }()
-		in = f
+		in, from = f, "--card="+file
+	case file == "" && set != "":
+		in, from = strings.NewReader(set), cardVariable
+	case isTerminal(in):
+		_, _ = fmt.Fprintln(p.stderr, "Reading the card as JSON from standard input; Ctrl-D ends it.")
 	}
 	data, err := io.ReadAll(io.LimitReader(in, 4096))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", from, err)
 	}
-	return parseCard(data)
+	card, err := parseCard(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
+	}
+	return card, nil
+}
+
+// isTerminal reports whether a person types what is read.
+func isTerminal(in io.Reader) bool {
+	file, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // parseCard reads a card as JSON, as it is printed: with blanks and dashes, with a year of two digits, with zeros in front of
 // the CVV, and each of them as text or as a number.
 func parseCard(data []byte) (*oteldemo.CreditCardInfo, error) {
-	invalid := errors.New("is not a card as JSON; checkout order place -h shows one")
+	invalid := errors.New("is not a card as JSON; 'checkout order place --help' shows one")
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(data, &fields) != nil {
 		return nil, invalid
@@ -177,31 +248,41 @@ func parseCard(data []byte) (*oteldemo.CreditCardInfo, error) {
 	return card, nil
 }
 
-// receipt prints a placed order for people.
+// receipt prints a placed order, and what the customer can do next.
 func (p process) receipt(o *oteldemo.OrderResult, trailer metadata.MD) {
-	_, _ = fmt.Fprintf(p.stdout, "order     %s\n", o.GetOrderId())
-	switch state := trailer.Get(rpc.StateTrailer); {
-	case len(state) == 0:
-		_, _ = fmt.Fprintf(p.stdout, "tracking  %s\n", o.GetShippingTrackingId())
-	case state[0] == order.Parked.String():
-		_, _ = fmt.Fprintf(p.stdout, "state     %s: it is paid; an operator finds out whether it was shipped\n", state[0])
-	default:
-		_, _ = fmt.Fprintf(p.stdout, "state     %s: it is paid and safe, and will be shipped\n", state[0])
+	state, next := order.Placed.String(), "checkout order show "+clean(o.GetOrderId())
+	if set := trailer.Get(rpc.StateTrailer); len(set) > 0 {
+		state, next = clean(set[0])+": paid, will be shipped", "checkout order watch "+clean(o.GetOrderId())
+		if set[0] == order.Parked.String() {
+			state = "parked: paid; an operator finds out whether it was shipped"
+		}
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	itemize(table, o.GetItems(), o.GetShippingCost())
+	total := totalOf(o)
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, fact := range [][2]string{
+		{"order", o.GetOrderId()}, {"state", state}, {"total", total}, {"tracking", o.GetShippingTrackingId()}, {"next", next},
+	} {
+		if fact[1] != "" {
+			_, _ = fmt.Fprintf(table, "%s\t%s\n", fact[0], clean(fact[1]))
+		}
+	}
 	_ = table.Flush()
+	p.bill(o.GetItems(), o.GetShippingCost(), total)
 }
 
 // items are product=quantity pairs.
 type items []*oteldemo.CartItem
 
 func (l *items) String() string { return "" }
+
+// Type implements pflag.Value.
+func (l *items) Type() string { return "items" }
+
 func (l *items) Set(s string) error {
 	product, quantity, found := strings.Cut(s, "=")
 	n, err := strconv.ParseInt(cmp.Or(quantity, "1"), 10, 32)
 	if product == "" || err != nil || found && quantity == "" {
-		return errors.New("is not product=quantity")
+		return errors.New("must be product=quantity")
 	}
 	*l = append(*l, &oteldemo.CartItem{ProductId: product, Quantity: int32(n)})
 	return nil

@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"checkout/internal/cli"
 	"checkout/internal/demo"
 	"checkout/internal/test/nettest"
 )
@@ -77,7 +78,7 @@ func TestNoCommandCallsThroughAProxy(t *testing.T) {
 		if ok := args[1] == "place" || args[0] == "health" || args[1] == "list"; ok && err != nil {
 			t.Errorf("%s: %v\n%s", name, err, said)
 		}
-		if !cmd.ProcessState.Success() && cmd.ProcessState.ExitCode() != failed {
+		if !cmd.ProcessState.Success() && cmd.ProcessState.ExitCode() != cli.Failed {
 			t.Errorf("%s called nobody: %v\n%s", name, err, said)
 		}
 	}

@@ -14,8 +14,8 @@ func TestAReceiptSaysHowFarTheOrderIs(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[string]string{
 		"":        "tracking  T-4711\n",
-		"charged": "state     charged: it is paid and safe, and will be shipped\n",
-		"parked":  "state     parked: it is paid; an operator finds out whether it was shipped\n",
+		"charged": "state     charged: paid, will be shipped\n",
+		"parked":  "state     parked: paid; an operator finds out whether it was shipped\n",
 	} {
 		var trailer metadata.MD
 		if state != "" {

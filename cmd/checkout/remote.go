@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -16,38 +18,51 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/internal/certs"
+	"checkout/internal/cli"
 	"checkout/internal/redact"
 )
 
-// remote is a server, as the flags of a command name it, and how it is spoken to.
+// operators is where operators are served unless CHECKOUT_ADMIN_ADDR says otherwise; the console asks there, too.
+const operators = "127.0.0.1:5051"
+
+// remote is a server that a command calls.
 type remote struct {
 	addr      string
+	admin     bool // the operators' listener
 	secure    bool
 	ca        string
 	cert, key string
 	tokenFile string
 	timeout   time.Duration
+	output    cli.Output
 }
 
-// shop sets the flags of a command that speaks to the service as the shop does.
-func (r *remote) shop(flags *flag.FlagSet, getenv func(string) string) {
-	flags.StringVar(&r.addr, "addr", "localhost:"+port(getenv), "`host:port` of the checkout service (CHECKOUT_PORT)")
-	r.common(flags, getenv)
+// shopFlags adds the flags of a command that calls the service as the shop does.
+func (r *remote) shopFlags(cmd *cobra.Command, getenv func(string) string) {
+	cmd.Flags().StringVar(&r.addr, "addr", "localhost:"+port(getenv), "`host:port` of the checkout service (CHECKOUT_PORT)")
+	r.flags(cmd, getenv)
 }
 
-// admin sets the flags of a command for operators.
-func (r *remote) admin(flags *flag.FlagSet, getenv func(string) string) {
-	flags.StringVar(&r.addr, "admin-addr", getenv("CHECKOUT_ADMIN_ADDR"), "`host:port` of the checkout service's listener for operators (CHECKOUT_ADMIN_ADDR)")
-	flags.StringVar(&r.tokenFile, "token-file", getenv("CHECKOUT_ADMIN_TOKEN_FILE"), "`file` with the operators' token (CHECKOUT_ADMIN_TOKEN_FILE)")
-	r.common(flags, getenv)
+// adminFlags adds the flags of a command that calls the operators' listener.
+func (r *remote) adminFlags(cmd *cobra.Command, getenv func(string) string) {
+	r.admin = true
+	addr := getenv("CHECKOUT_ADMIN_ADDR")
+	if addr == "" {
+		addr = operators
+	}
+	cmd.Flags().StringVar(&r.addr, "admin-addr", addr, "`host:port` of the operators' listener (CHECKOUT_ADMIN_ADDR)")
+	cmd.Flags().StringVar(&r.tokenFile, "token-file", getenv("CHECKOUT_ADMIN_TOKEN_FILE"), "`file` with the operators' token (CHECKOUT_ADMIN_TOKEN_FILE)")
+	r.flags(cmd, getenv)
 }
 
-func (r *remote) common(flags *flag.FlagSet, getenv func(string) string) {
-	flags.BoolVar(&r.secure, "tls", getenv("CHECKOUT_TLS_CERT") != "", "speak TLS (CHECKOUT_TLS_CERT)")
-	flags.StringVar(&r.ca, "ca", "", "PEM `file` of the server's certificate authority; none: the system's")
-	flags.StringVar(&r.cert, "cert", "", "PEM `file` of the certificate to present")
+func (r *remote) flags(cmd *cobra.Command, getenv func(string) string) {
+	flags := cmd.Flags()
+	flags.BoolVar(&r.secure, "tls", getenv("CHECKOUT_TLS_CERT") != "", "use TLS (CHECKOUT_TLS_CERT)")
+	flags.StringVar(&r.ca, "ca", "", "PEM `file` of the CA for verifying the server; none: the system's")
+	flags.StringVar(&r.cert, "cert", "", "PEM `file` of the client certificate")
 	flags.StringVar(&r.key, "key-file", "", "PEM `file` of its private key")
 	flags.DurationVar(&r.timeout, "timeout", 15*time.Second, "`time` to wait for the answer")
+	r.output.Flag(cmd)
 }
 
 // port is the service's port. A link to a service, which Kubernetes sets in the same variable, names another one.
@@ -56,6 +71,21 @@ func port(getenv func(string) string) string {
 		return set
 	}
 	return "5050"
+}
+
+// call connects to the server and calls it within the timeout.
+func (p process) call(ctx context.Context, r *remote, do func(context.Context, *grpc.ClientConn) error) error {
+	conn, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	if err := do(ctx, conn); err != nil {
+		return p.refused(r, err)
+	}
+	return nil
 }
 
 // dial makes a connection to the server. Nothing is sent yet.
@@ -69,16 +99,13 @@ func (r *remote) dial() (*grpc.ClientConn, error) {
 		}
 		creds = source.Credentials()
 	case r.ca != "" || r.cert != "" || r.key != "":
-		return nil, fmt.Errorf("-ca=%q, -cert=%q, -key-file=%q: need -tls", r.ca, r.cert, r.key)
-	}
-	if r.addr == "" {
-		return nil, errors.New("-admin-addr is missing, and CHECKOUT_ADMIN_ADDR is not set: commands for operators have a listener of their own")
+		return nil, fmt.Errorf("--ca=%q, --cert=%q, --key-file=%q: add --tls", r.ca, r.cert, r.key)
 	}
 	var options []grpc.DialOption
 	if r.tokenFile != "" {
 		token, err := certs.ReadSecret(r.tokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("-token-file: %w", err)
+			return nil, fmt.Errorf("--token-file: %w", err)
 		}
 		options = append(options, grpc.WithPerRPCCredentials(certs.Token(token)))
 	}
@@ -94,7 +121,7 @@ func dial(addr string, creds credentials.TransportCredentials, options ...grpc.D
 	if strings.HasPrefix(addr, ":") {
 		addr = "localhost" + addr
 	}
-	if strings.Contains(addr, "@") { // gRPC would quote it, and the password in it
+	if addr == "" || strings.Contains(addr, "@") { // gRPC would quote it, and the password in it
 		return nil, errors.New("is not host:port")
 	}
 	return grpc.NewClient(addr, append(options,
@@ -104,39 +131,70 @@ func dial(addr string, creds credentials.TransportCredentials, options ...grpc.D
 	)...)
 }
 
-// refused prints why a command was refused: to people in words, to programs as the google.rpc.Status.
-func (p process) refused(command string, err error, asJSON bool) int {
-	told := status.Convert(err)
-	if asJSON {
-		_, _ = fmt.Fprintln(p.stdout, protojson.Format(told.Proto()))
-		return failed
+// refused explains a failed call: to people in words, to programs as the google.rpc.Status on stdout.
+func (p process) refused(r *remote, err error) *cli.Error {
+	answer := status.Convert(err)
+	if r.output == cli.JSON {
+		_, _ = fmt.Fprintln(p.stdout, protojson.Format(answer.Proto()))
+		return &cli.Error{Status: cli.Failed}
 	}
-	_ = p.fail(failed, "%s: %s: %s", command, told.Code(), clean(told.Message()))
-	if told.Code() == codes.Unimplemented {
-		_, _ = fmt.Fprintln(p.stderr, "  is this the listener for operators (CHECKOUT_ADMIN_ADDR), and not the port of PlaceOrder (CHECKOUT_PORT)?")
+	lines := []string{fmt.Sprintf("%s: %s", answer.Code(), clean(answer.Message()))}
+	if hint := r.hint(answer); hint != "" {
+		lines = append(lines, "  "+hint)
 	}
-	for _, detail := range told.Details() {
+	for _, detail := range answer.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
-			p.reason(d)
+			lines = append(lines, "  "+reason(d))
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
-				_, _ = fmt.Fprintf(p.stderr, "  %s %s\n", clean(v.GetField()), clean(v.GetDescription()))
+				lines = append(lines, fmt.Sprintf("  %s %s", clean(v.GetField()), clean(v.GetDescription())))
 			}
 		case *errdetails.RetryInfo:
-			_, _ = fmt.Fprintf(p.stderr, "  try again in %v\n", d.GetRetryDelay().AsDuration())
+			lines = append(lines, fmt.Sprintf("  try again in %v", d.GetRetryDelay().AsDuration()))
 		}
 	}
-	return failed
+	return &cli.Error{Status: cli.Failed, Err: errors.New(strings.Join(lines, "\n"))}
 }
 
-func (p process) reason(d *errdetails.ErrorInfo) {
-	_, _ = fmt.Fprintf(p.stderr, "  reason %s", d.GetReason())
+// hint says which address is meant when a server does not know the method, and what to check when there is none.
+func (r *remote) hint(answer *status.Status) string {
+	switch {
+	case answer.Code() == codes.Unimplemented && r.admin:
+		return fmt.Sprintf("%s is not the operators' listener, perhaps the shop's port (CHECKOUT_PORT); operators use CHECKOUT_ADMIN_ADDR or --admin-addr", r.addr)
+	case answer.Code() == codes.Unimplemented:
+		return fmt.Sprintf("%s is not the shop's port, perhaps the operators' listener (CHECKOUT_ADMIN_ADDR); orders are placed at CHECKOUT_PORT or --addr", r.addr)
+	case answer.Code() == codes.Unavailable && strings.Contains(answer.Message(), "HTTP/1"):
+		return r.addr + " speaks HTTP, not gRPC, as a web page does"
+	case answer.Code() == codes.Unavailable && r.admin && len(answer.Details()) == 0:
+		return "the service listens for operators if CHECKOUT_ADMIN_ADDR is set"
+	}
+	return ""
+}
+
+// reason is what an error says beside its code.
+func reason(d *errdetails.ErrorInfo) string {
+	line := "reason " + d.GetReason()
 	if moved := d.GetMetadata()["money_moved"]; moved != "" {
-		_, _ = fmt.Fprintf(p.stderr, ", money moved: %s", moved)
+		line += ", money moved: " + moved
 	}
 	if id := d.GetMetadata()["order_id"]; id != "" {
-		_, _ = fmt.Fprintf(p.stderr, ", order %s", id)
+		line += ", order " + id
 	}
-	_, _ = fmt.Fprintln(p.stderr)
+	return line
+}
+
+// required checks that flags without which there is no sense in a call are set.
+func required(flags *pflag.FlagSet, names ...string) error {
+	var missing []string
+	for _, name := range names {
+		if f := flags.Lookup(name); f.Value.String() == "" {
+			what, _ := pflag.UnquoteUsage(f)
+			missing = append(missing, fmt.Sprintf("missing --%s %s", name, strings.ToUpper(what)))
+		}
+	}
+	if missing != nil {
+		return errors.New(strings.Join(missing, "\n"))
+	}
+	return nil
 }

@@ -36,7 +36,7 @@ const (
 
 // serveCheckout is checkout.
 func serveCheckout(ctx context.Context, getenv func(string) string, log io.Writer) error {
-	config, err := serve.ParseConfig(nil, getenv, log)
+	config, err := serve.ParseConfig(nil, getenv)
 	if err != nil {
 		return fmt.Errorf("configuring checkout: %w", err)
 	}

@@ -131,57 +131,67 @@ func (s setting) flagName() string {
 // slowShipping is how long the shop's shipping service takes when it is slow.
 const slowShipping = 10 * time.Second
 
-// ParseConfig reads the environment and the arguments over it. Its error names every setting that is missing or wrong,
-// with its value; flag.ErrHelp says that help was asked for, and written to out. What is only questionable is logged by Run.
-func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Config, error) {
-	var c Config
-	settings := c.settings()
-	c.getenv = getenv
+// Settings are the settings as flags, which stand over the environment.
+type Settings struct {
+	Flags *flag.FlagSet
 
-	flags := flag.NewFlagSet("checkout serve", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	var problems []error
-	given, ignored := map[string]bool{}, map[string]error{}
-	for _, s := range settings {
-		flags.Var(s.value, s.flagName(), s.usage+" ("+s.env+")")
-		value := env.Clean(getenv(s.env))
-		if value == "" {
-			continue
-		}
-		err := s.value.Set(value)
-		if err != nil {
-			err = fmt.Errorf("%s=%q: %w", s.env, value, err)
-		}
-		if _, ok := errors.AsType[unusable](err); ok {
-			ignored[s.flagName()] = err
-			continue
-		}
-		given[s.flagName()] = true
-		if err != nil {
-			problems = append(problems, err)
-		}
+	config Config
+	rows   []setting
+}
+
+// NewSettings makes the settings with their defaults.
+func NewSettings() *Settings {
+	s := &Settings{Flags: flag.NewFlagSet("checkout serve", flag.ContinueOnError)}
+	s.Flags.SetOutput(io.Discard)
+	s.rows = s.config.settings()
+	for _, row := range s.rows {
+		s.Flags.Var(row.value, row.flagName(), row.usage+" ("+row.env+")")
 	}
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		flags.SetOutput(out)
-		flags.Usage()
-		return Config{}, err
-	case err != nil: // package flag quotes the value
+	return s
+}
+
+// ParseConfig reads the environment and the arguments over it.
+func ParseConfig(args []string, getenv func(string) string) (Config, error) {
+	s := NewSettings()
+	if err := s.Flags.Parse(args); err != nil { // package flag quotes the value
 		return Config{}, redact.Error(err)
 	}
-	if flags.NArg() > 0 {
-		problems = append(problems, fmt.Errorf("argument %q: checkout serve takes only flags", flags.Arg(0)))
+	if s.Flags.NArg() > 0 {
+		return Config{}, redact.Error(fmt.Errorf("unexpected argument %q", s.Flags.Arg(0)))
 	}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	for _, s := range settings {
-		switch name := s.flagName(); {
-		case given[name]:
-		case ignored[name] != nil && s.required:
-			problems = append(problems, ignored[name])
-		case ignored[name] != nil:
-			c.warnings = append(c.warnings, fmt.Errorf("%w; the default %s is used", ignored[name], s.value))
-		case s.required:
-			problems = append(problems, fmt.Errorf("%s is not set: %s", s.env, strings.ReplaceAll(s.usage, "`", "")))
+	given := map[string]bool{}
+	s.Flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	return s.Config(getenv, func(name string) bool { return given[name] })
+}
+
+// Config reads the environment for all but the flags that were given. Its error names every setting that is missing or
+// wrong, with its value. What is only questionable is logged by Run.
+func (s *Settings) Config(getenv func(string) string, given func(flag string) bool) (Config, error) {
+	c := &s.config
+	c.getenv = getenv
+	var problems []error
+	for _, row := range s.rows {
+		if given(row.flagName()) {
+			continue
+		}
+		var ignored error
+		if value := env.Clean(getenv(row.env)); value != "" {
+			err := row.value.Set(value)
+			if err == nil {
+				continue
+			}
+			err = fmt.Errorf("%s=%q: %w", row.env, value, err)
+			if _, ok := errors.AsType[unusable](err); !ok || row.required {
+				problems = append(problems, err)
+				continue
+			}
+			ignored = err
+		}
+		switch {
+		case ignored != nil:
+			c.warnings = append(c.warnings, fmt.Errorf("%w; the default %s is used", ignored, row.value))
+		case row.required:
+			problems = append(problems, fmt.Errorf("%s is not set: %s", row.env, strings.ReplaceAll(row.usage, "`", "")))
 		}
 	}
 	problems = append(problems, c.Security.check(c.Admin)...)
@@ -199,7 +209,7 @@ func ParseConfig(args []string, getenv func(string) string, out io.Writer) (Conf
 	for i, warning := range c.warnings {
 		c.warnings[i] = redact.Error(warning)
 	}
-	return c, redact.Error(errors.Join(problems...))
+	return *c, redact.Error(errors.Join(problems...))
 }
 
 // shipAttempts is how many attempts to ship an order may each have sent a parcel; 0 when the service honours keys.

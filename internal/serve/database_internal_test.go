@@ -15,9 +15,9 @@ func parse(t *testing.T, db string) (fromEnv, fromFlag Config, errs [2]error) {
 	}
 	var out bytes.Buffer
 	getenv := func(name string) string { return environ[name] }
-	fromFlag, errs[0] = ParseConfig([]string{"-db", db}, getenv, &out)
+	fromFlag, errs[0] = ParseConfig([]string{"-db", db}, getenv)
 	environ["CHECKOUT_DB"] = db
-	fromEnv, errs[1] = ParseConfig(nil, getenv, &out)
+	fromEnv, errs[1] = ParseConfig(nil, getenv)
 	if out.Len() > 0 {
 		t.Errorf("CHECKOUT_DB=%s: it printed %s", db, &out)
 	}

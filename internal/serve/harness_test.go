@@ -94,7 +94,7 @@ func openIn(t *testing.T, shop *demo.Shop, set map[string]string) *service {
 		t.Setenv(name, value)
 	}
 	s := &service{shop: shop, log: &syncBuffer{}}
-	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, s.log)
+	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 	if err != nil {
 		t.Fatal(err)
 	}

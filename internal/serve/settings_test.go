@@ -2,7 +2,6 @@ package serve_test
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"regexp"
@@ -28,7 +27,7 @@ func required() map[string]string {
 func parse(set map[string]string, args ...string) (serve.Config, error) {
 	environ := required()
 	maps.Copy(environ, set)
-	return serve.ParseConfig(args, func(name string) string { return environ[name] }, io.Discard)
+	return serve.ParseConfig(args, func(name string) string { return environ[name] })
 }
 
 // Docker's --env-file, Compose and Kubernetes leave quotes, blanks and line ends around values.
@@ -185,7 +184,7 @@ func TestNoErrorOfASettingTellsAPassword(t *testing.T) {
 			var printed strings.Builder
 			name := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(variable, "CHECKOUT_")), "_", "-")
 			environ := required()
-			_, err = serve.ParseConfig([]string{"-" + name, value}, func(name string) string { return environ[name] }, &printed)
+			_, err = serve.ParseConfig([]string{"-" + name, value}, func(name string) string { return environ[name] })
 			if err != nil && strings.Contains(err.Error()+printed.String(), secret) {
 				t.Errorf("-%s %q: the error is %v, and printed is\n%s", name, value, err, &printed)
 			}

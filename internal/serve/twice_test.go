@@ -258,7 +258,7 @@ func TestADatabasesPasswordIsNotPrinted(t *testing.T) {
 			"SHIPPING_ADDR": "a:1", "EMAIL_ADDR": "a:1", "CHECKOUT_DB": db, "OTEL_SDK_DISABLED": "true",
 		}
 		var log syncBuffer
-		config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, &log)
+		config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 		if err == nil {
 			err = serve.Run(t.Context(), config, &log, nil)
 		}

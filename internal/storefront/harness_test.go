@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	config, err := serve.ParseConfig(nil, os.Getenv, os.Stderr)
+	config, err := serve.ParseConfig(nil, os.Getenv)
 	if err == nil {
 		err = serve.Run(ctx, config, os.Stdout, nil)
 	}

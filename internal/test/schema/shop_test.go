@@ -181,7 +181,7 @@ func open(t *testing.T, set map[string]string) *service {
 		t.Setenv(name, value)
 	}
 	s := &service{shop: shop, log: new(bytes.Buffer)}
-	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] }, s.log)
+	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,9 +48,9 @@ func TestOrdersAreListedNewestFirst(t *testing.T) {
 		{[]string{"-older", "1h"}, []string{id2, id1, id4}, ""},
 		{[]string{"-newer", "150m"}, []string{id3, id2}, ""},
 		{[]string{"-newer", "150m", "-older", "1h"}, []string{id2}, ""},
-		{[]string{"-limit", "2"}, []string{id3, id2}, "there are more than 2"},
+		{[]string{"-limit", "2"}, []string{id3, id2}, "There are more than 2"},
 		{[]string{"-limit", "4"}, []string{id3, id2, id1, id4}, ""},
-		{[]string{"-limit", "1", "-attention"}, []string{id3}, "there are more than 1"},
+		{[]string{"-limit", "1", "-attention"}, []string{id3}, "There are more than 1"},
 	} {
 		status, stdout, stderr := call(t, off.environ, "", append([]string{"order", "list"}, test.args...)...)
 		if diff := cmp.Diff(test.want, column(stdout, 4)); status != 0 || diff != "" || !strings.Contains(stderr, test.stderr) || (stderr == "") != (test.stderr == "") {
@@ -65,7 +65,7 @@ func TestOrdersAreListedNewestFirst(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(table), "\n")); diff != "" {
 		t.Errorf("the table (-want +got):\n%s", diff)
 	}
-	if status, stdout, stderr := call(t, off.environ, "", "order", "list", "-state", "refunded"); status != 0 || stdout != "" || stderr != "no such orders\n" {
+	if status, stdout, stderr := call(t, off.environ, "", "order", "list", "-state", "refunded"); status != 0 || stdout != "" || stderr != "No orders found.\n" {
 		t.Errorf("where there are none: exit status %d, stdout %q, stderr %q; want 0, nothing, and that there are none", status, stdout, stderr)
 	}
 }
@@ -98,7 +98,7 @@ func TestAListIsOfMoreThanAPage(t *testing.T) {
 		}
 	}
 	_, stdout, stderr := call(t, off.environ, "", "order", "list", "-limit", "610")
-	if got := column(stdout, 4); len(got) != 610 || got[0] != id(619) || got[609] != id(10) || !strings.Contains(stderr, "there are more than 610") {
+	if got := column(stdout, 4); len(got) != 610 || got[0] != id(619) || got[609] != id(10) || !strings.Contains(stderr, "There are more than 610") {
 		t.Errorf("%d orders, and %q; want the newest 610 in their order, and that there are more", len(got), stderr)
 	}
 }
@@ -125,7 +125,7 @@ func TestAnOrderIsShown(t *testing.T) {
 		t.Errorf("as JSON it is %q: %v", stdout, err)
 	}
 	status, stdout, stderr := call(t, off.environ, "", "order", "show", id(2))
-	if want := "checkout: order show: NotFound: there is no such order on record\n  reason ORDER_NOT_FOUND, order " + id(2) + "\n"; status != 1 || stdout != "" || stderr != want {
+	if want := "checkout order show: NotFound: there is no such order on record\n  reason ORDER_NOT_FOUND, order " + id(2) + "\n"; status != 1 || stdout != "" || stderr != want {
 		t.Errorf("of no order: exit status %d, stdout %q, stderr %q; want 1, nothing, %q", status, stdout, stderr, want)
 	}
 }
@@ -151,7 +151,7 @@ func TestAStoryIsATimeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	var page strings.Builder
-	process{stdout: &page}.story(&o, start.Add(50*time.Hour))
+	process{stdout: &page}.history(&o, start.Add(50*time.Hour))
 	const want = `order        01890a5d-ac96-774b-bcce-000000000001
 state        placed for 2d; it requires an operator
 pending      event

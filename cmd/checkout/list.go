@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/cli"
+	"checkout/internal/order"
+)
+
+// listing is what the flags of `checkout order list` say.
+type listing struct {
+	remote
+
+	states       states
+	older, newer cli.Age
+	attention    bool
+	limit        int
+}
+
+func (p process) listCommand() *cobra.Command {
+	var l listing
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List orders, newest first",
+		Example: `  checkout order list --attention                   # orders that require an operator
+  checkout order list --state placed --older 2d     # deliveries pending for two days
+  checkout order list -o json | jq -r .orderId      # one order a line`,
+		Args: cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.list(cmd.Context(), &l) },
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&l.attention, "attention", false, "only orders that require an operator")
+	l.states.flag(cmd, "only orders in these `states`: "+strings.Join(stateNames(), ","))
+	flags.Var(&l.older, "older", "only orders created longer than this `time` ago, such as 30m, 12h or 2d")
+	flags.Var(&l.newer, "newer", "only orders created within this `time`")
+	flags.IntVar(&l.limit, "limit", 50, "maximum `number` of orders")
+	l.adminFlags(cmd, p.getenv)
+	return cmd
+}
+
+// list prints orders, newest first.
+func (p process) list(ctx context.Context, l *listing) error {
+	req, err := l.request(time.Now())
+	if err != nil {
+		return err
+	}
+	return p.call(ctx, &l.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
+		orders, more, err := l.fetch(ctx, checkoutv1.NewOrderServiceClient(conn), req)
+		if err != nil {
+			return err
+		}
+		switch {
+		case l.output == cli.JSON:
+			for _, o := range orders {
+				p.line(o)
+			}
+		case len(orders) == 0:
+			_, _ = fmt.Fprintln(p.stderr, "No orders found.")
+		default:
+			p.table(orders, time.Now())
+		}
+		if more {
+			_, _ = fmt.Fprintf(p.stderr, "There are more than %d; use --limit=%d to see more.\n", l.limit, 10*l.limit)
+		}
+		return nil
+	})
+}
+
+// request is what the flags select.
+func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) {
+	older, newer := time.Duration(l.older), time.Duration(l.newer)
+	switch {
+	case l.limit < 1:
+		return nil, fmt.Errorf("--limit=%d: must be positive", l.limit)
+	case older > 0 && newer > 0 && older >= newer:
+		return nil, fmt.Errorf("--older=%v, --newer=%v: no order can be both", older, newer)
+	}
+	req := &checkoutv1.ListOrdersRequest{States: l.states}
+	if l.attention && len(l.states) == 0 { // the others cannot require an operator, and are many
+		req.States = []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED}
+	}
+	if older > 0 {
+		req.CreatedBefore = timestamppb.New(now.Add(-older))
+	}
+	if newer > 0 {
+		req.CreatedAfter = timestamppb.New(now.Add(-newer))
+	}
+	return req, nil
+}
+
+// fetch asks for page after page until it has all orders, or one more than the limit.
+func (l *listing) fetch(ctx context.Context, service checkoutv1.OrderServiceClient, req *checkoutv1.ListOrdersRequest) (orders []*checkoutv1.Order, more bool, err error) {
+	for {
+		req.PageSize = int32(min(l.limit+1-len(orders), 500)) //nolint:gosec // it is bounded on the spot
+		resp, err := service.ListOrders(ctx, req)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, o := range resp.GetOrders() {
+			switch {
+			case l.attention && !o.GetNeedsPerson():
+			case len(orders) == l.limit:
+				return orders, true, nil
+			default:
+				orders = append(orders, o)
+			}
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.GetPageToken() == "" {
+			return orders, false, nil
+		}
+	}
+}
+
+// states are order states, by their names.
+type states []checkoutv1.OrderState
+
+// flag adds --state.
+func (l *states) flag(cmd *cobra.Command, usage string) {
+	cmd.Flags().Var(l, "state", usage)
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+}
+
+func (l *states) String() string { return "" }
+
+// Type implements pflag.Value.
+func (l *states) Type() string { return "states" }
+
+func (l *states) Set(s string) error {
+	for name := range strings.SplitSeq(s, ",") {
+		i := slices.Index(stateNames(), strings.TrimSpace(name))
+		if i < 0 {
+			return errors.New("must be one of " + strings.Join(stateNames(), ", "))
+		}
+		*l = append(*l, checkoutv1.OrderState(order.States()[i]))
+	}
+	return nil
+}
+
+func stateNames() []string {
+	var names []string
+	for _, s := range order.States() {
+		names = append(names, s.String())
+	}
+	return names
+}

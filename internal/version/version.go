@@ -1,0 +1,40 @@
+// Package version knows which build this executable is.
+package version
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+// Info describes a build.
+type Info struct {
+	Version  string `json:"version"`            // of the module: v1.2.3, a pseudo-version, or (devel) outside a repository
+	Commit   string `json:"commit,omitempty"`   // empty outside a repository
+	Modified bool   `json:"modified,omitempty"` // built from a commit and changes on top of it
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// Devel is the version of a build that does not know its own.
+const Devel = "(devel)"
+
+// Read returns what the Go toolchain has recorded in the executable.
+func Read() Info {
+	info := Info{Version: Devel, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return info
+	}
+	if build.Main.Version != "" {
+		info.Version = build.Main.Version
+	}
+	for _, s := range build.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			info.Commit = s.Value
+		case "vcs.modified":
+			info.Modified = s.Value == "true"
+		}
+	}
+	return info
+}
