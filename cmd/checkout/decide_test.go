@@ -30,7 +30,7 @@ func TestAPersonDecides(t *testing.T) {
 		{order.InDoubt, nil, []string{"resolve", "-paid", "-transaction", "tx 1"}, 0, "is charged", order.Charged},
 		{order.InDoubt, nil, []string{"resolve", "-paid"}, 1, "the transaction is missing", order.InDoubt},
 		{order.InDoubt, nil, []string{"resolve", "-not-paid"}, 0, "is cancelled", order.Cancelled},
-		{order.InDoubt, nil, []string{"retry"}, 1, "nobody knows whether it was paid", order.InDoubt},
+		{order.InDoubt, nil, []string{"retry"}, 1, "the payment service cannot be asked whether it was paid", order.InDoubt},
 		{order.Parked, paid, []string{"resolve", "-refunded"}, 0, "is refunded", order.Refunded},
 		{order.Parked, paid, []string{"resolve", "-not-paid"}, 1, "DECISION_REFUSED", order.Parked},
 		{order.Parked, paid, []string{"retry"}, 0, "is charged", order.Charged},

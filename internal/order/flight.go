@@ -19,8 +19,6 @@ const (
 	// before the deliveries the cart comes in between, with cartHaste.
 	stepTime   = 18 * time.Second
 	recordTime = 4 * time.Second
-	// retention is how long a finished order's record is kept, and its key remembered.
-	retention = 7 * 24 * time.Hour
 	// patience is how long a step is repeated, and patientTries how often at least; then the order requires an operator. A service
 	// that was away for a day itself gives the others time to come back.
 	patience     = 24 * time.Hour
@@ -287,7 +285,7 @@ func (f *flight) recordFor(ctx context.Context, to State, reason string, hold ti
 func (p *Placer) hold(s State) time.Duration {
 	switch {
 	case s.Final():
-		return retention
+		return p.Retention
 	case p.rests(s):
 		return UntilResolved
 	}

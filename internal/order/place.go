@@ -31,6 +31,9 @@ type Dependencies struct {
 	// e-mail or the broker is slow each of them holds memory; what does not fit is on record, and recovery takes it up. 0: 128.
 	Background int
 
+	// Retention is how long a finished order's record is kept, and its key remembered. 0: seven days.
+	Retention time.Duration
+
 	// Report is told of failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
 	// Resumed is told of every order that recovery takes up, and then how that went. What it returns is the context of the
@@ -58,6 +61,9 @@ type Placer struct {
 // closeTime is how long the record may take for the orders that are cut off when the service ends.
 const closeTime = 2 * time.Second
 
+// defaultRetention is Dependencies.Retention where that is not set.
+const defaultRetention = 7 * 24 * time.Hour
+
 // defaultBackground is Dependencies.Background where that is not set.
 const defaultBackground = 128
 
@@ -68,6 +74,9 @@ func NewPlacer(w Dependencies) *Placer {
 	}
 	if w.Resumed == nil {
 		w.Resumed = func(ctx context.Context, _ *Order) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
+	if w.Retention <= 0 {
+		w.Retention = defaultRetention
 	}
 	if w.Background <= 0 {
 		w.Background = defaultBackground

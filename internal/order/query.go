@@ -34,3 +34,17 @@ func (s Search) Selects(o *Order) bool {
 		matches(s.UserID, o.UserID) && matches(s.TransactionID, o.TransactionID) && matches(s.TrackingID, o.TrackingID) &&
 		(s.Email == "" || strings.EqualFold(string(s.Email), string(o.Email)))
 }
+
+// AuditQuery selects entries of the audit log.
+type AuditQuery struct {
+	Order       ID        // empty: of all orders
+	From, Until time.Time // written at From or later, and before Until; zero: unbounded
+	Before      string    // only those that come after this one in the result: a page's last
+	Limit       int       // at most so many
+}
+
+// AuditRecord is an entry of the audit log, as it was written.
+type AuditRecord struct {
+	ID   string
+	Body []byte
+}

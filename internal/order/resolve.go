@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -39,22 +40,14 @@ type Resolution struct {
 // it is then, or ErrNotFound, ErrFenced when the order does not require an operator, or ErrRefused when the resolution
 // contradicts what is on record. Recovery takes the order further.
 func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution) (*Order, error) {
-	o, err := p.Store.Get(ctx, id)
+	if _, err := p.Preview(ctx, id, r); err != nil { // before it is taken over: what is not done shall leave no trace
+		return nil, err
+	}
+	o, err := p.Store.Take(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	switch o.State {
-	case InDoubt, Refunding, Parked, Undelivered: // whether it is held for an operator, too, is for the record to say
-	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
-		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
-	}
-	if _, err := p.resolved(o, r); err != nil { // before it is taken over: what is not done shall leave no trace
-		return nil, err
-	}
-	if o, err = p.Store.Take(ctx, id); err != nil {
-		return nil, err
-	}
-	to, err := p.resolved(o, r)
+	to, err := o.resolved(r, p.Ledger != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -71,20 +64,66 @@ func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution) (*Order, erro
 	return o, p.Store.Save(ctx, o, from, hold)
 }
 
-// resolved makes o what the resolution says that it is, and returns its new state.
-func (p *Placer) resolved(o *Order, r Resolution) (State, error) {
+// Preview returns the order as a resolution would make it, or the error that Resolve would return. It records nothing.
+func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, error) {
+	o, err := p.Store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	switch o.State {
+	case InDoubt, Refunding, Parked, Undelivered: // whether it is held for an operator, too, is for the record to say
+	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
+		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
+	}
+	o.State, err = o.resolved(r, p.Ledger != nil)
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// Decisions are the kinds of resolution that do not contradict what is on record of an order that requires an operator.
+// keyed: the payment service is idempotent.
+func Decisions(o *Order, keyed bool) (kinds []ResolutionKind) {
+	for _, kind := range []ResolutionKind{Paid, NotPaid, PaidBack, Shipped, SkipDeliveries, Retry} {
+		would := *o
+		r := Resolution{Kind: kind, TransactionID: cmp.Or(o.TransactionID, "any"), TrackingID: "any", Skip: o.Undeliverable}
+		if _, err := would.resolved(r, keyed); err == nil {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// Contradiction is why a resolution is refused: it contradicts what is on record, or lacks something. It is an ErrRefused.
+type Contradiction struct{ Violation }
+
+func (c *Contradiction) Error() string { return ErrRefused.Error() + ": " + c.Problem }
+
+// Unwrap makes it an ErrRefused.
+func (c *Contradiction) Unwrap() error { return ErrRefused }
+
+func contradicts(field, format string, args ...any) error {
+	return &Contradiction{Violation{Field: field, Problem: fmt.Sprintf(format, args...)}}
+}
+
+// resolved makes o what the resolution says that it is, and returns its new state. keyed: the payment service is idempotent.
+func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
 	if r.Kind == Retry {
-		return p.retried(o)
+		return o.retried(keyed)
 	}
 	if (r.Kind == SkipDeliveries) != (o.State == Undelivered) {
-		return 0, fmt.Errorf("%w: it is %s", ErrRefused, o.State)
+		return 0, contradicts("resolution", "it is %s", o.State)
 	}
 	switch r.Kind {
 	case Paid:
 		return o.paid(r.TransactionID)
 	case NotPaid:
-		if o.TransactionID != "" {
-			return 0, fmt.Errorf("%w: it was paid, by transaction %s", ErrRefused, o.TransactionID)
+		switch {
+		case r.TransactionID != "":
+			return 0, contradicts("transaction_id", "an order that was not paid has no transaction")
+		case o.TransactionID != "":
+			return 0, contradicts("resolution", "it was paid, by transaction %s", o.TransactionID)
 		}
 		return Cancelled, nil
 	case PaidBack:
@@ -95,39 +134,39 @@ func (p *Placer) resolved(o *Order, r Resolution) (State, error) {
 		return o.skip(r.Skip)
 	case Retry: // see above
 	}
-	return 0, fmt.Errorf("%w: unknown resolution %q", ErrRefused, r.Kind)
+	return 0, contradicts("resolution", "unknown resolution %q", r.Kind)
 }
 
 // retried makes o one that goes on from where it stopped.
-func (p *Placer) retried(o *Order) (State, error) {
+func (o *Order) retried(keyed bool) (State, error) {
 	switch undone := o.undone(); {
 	case o.State == Undelivered:
 		o.Undeliverable = 0
 		return Placed, nil
-	case undone && p.Ledger != nil:
+	case undone && keyed:
 		return Refunding, nil
 	case undone:
-		return 0, fmt.Errorf("%w: it is to be paid back, which the payment service cannot do by itself", ErrRefused)
+		return 0, contradicts("resolution", "it is to be paid back, which the payment service cannot do by itself")
 	case o.TransactionID != "":
 		o.ShipAttempts = 0
 		return Charged, nil
-	case p.Ledger != nil:
+	case keyed:
 		return InDoubt, nil
 	}
-	return 0, fmt.Errorf("%w: nobody knows whether it was paid", ErrRefused)
+	return 0, contradicts("resolution", "the payment service cannot be asked whether it was paid; find out from the payment provider")
 }
 
 // paid makes o one that was paid by the transaction.
 func (o *Order) paid(transactionID string) (State, error) {
 	switch known := o.TransactionID; {
 	case o.undone():
-		return 0, fmt.Errorf("%w: it is to be paid back, and perhaps was", ErrRefused)
+		return 0, contradicts("resolution", "it is to be paid back, and perhaps was")
 	case known == "" && transactionID == "":
-		return 0, fmt.Errorf("%w: the transaction is missing", ErrRefused)
+		return 0, contradicts("transaction_id", "the transaction is missing")
 	case known != "" && transactionID != "" && known != transactionID:
-		return 0, fmt.Errorf("%w: it was paid by transaction %s", ErrRefused, known)
+		return 0, contradicts("transaction_id", "it was paid by transaction %s", known)
 	case known != "" && o.ShipAttempts > 0:
-		return 0, fmt.Errorf("%w: it was paid; find out whether it was shipped", ErrRefused)
+		return 0, contradicts("resolution", "it was paid; find out whether it was shipped")
 	case known == "":
 		o.TransactionID = transactionID
 	}
@@ -138,11 +177,11 @@ func (o *Order) paid(transactionID string) (State, error) {
 func (o *Order) shipped(trackingID string) (State, error) {
 	switch {
 	case o.undone():
-		return 0, fmt.Errorf("%w: it is to be paid back, and perhaps was", ErrRefused)
+		return 0, contradicts("resolution", "it is to be paid back, and perhaps was")
 	case o.State != Parked || o.TransactionID == "":
-		return 0, fmt.Errorf("%w: nobody knows whether it was paid", ErrRefused)
+		return 0, contradicts("resolution", "nobody knows whether it was paid")
 	case trackingID == "":
-		return 0, fmt.Errorf("%w: the tracking id is missing", ErrRefused)
+		return 0, contradicts("tracking_id", "the tracking id is missing")
 	}
 	o.TrackingID = trackingID
 	return Placed, nil
@@ -151,7 +190,7 @@ func (o *Order) shipped(trackingID string) (State, error) {
 // skip makes o one that does without the deliveries.
 func (o *Order) skip(deliveries Delivery) (State, error) {
 	if deliveries == 0 || !o.Undeliverable.Has(deliveries) {
-		return 0, fmt.Errorf("%w: only a delivery that could not be made can be skipped", ErrRefused)
+		return 0, contradicts("skip", "only a delivery that could not be made can be skipped")
 	}
 	o.Undeliverable &^= deliveries
 	o.Skipped |= deliveries

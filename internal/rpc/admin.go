@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/order"
@@ -18,6 +19,8 @@ import (
 // does not wait for an operator, and order.ErrRefused, with the reason, when the decision contradicts its record.
 type Resolver interface {
 	Resolve(ctx context.Context, id order.ID, r order.Resolution) (*order.Order, error)
+	// Preview returns the order as Resolve would make it, or the error that Resolve would return. It records nothing.
+	Preview(ctx context.Context, id order.ID, r order.Resolution) (*order.Order, error)
 }
 
 // Eraser deletes the finished orders of a user. It returns how many there were, and which are not finished.
@@ -37,6 +40,8 @@ type admin struct {
 	view
 
 	resolver Resolver
+	record   Record
+	audit    AuditLog
 	eraser   Eraser // nil: no user can be erased
 	log      *slog.Logger
 }
@@ -45,14 +50,12 @@ type admin struct {
 func (a *admin) RetryOrder(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.Order, error) {
 	var bad violations
 	id := bad.id(req.GetOrderId())
-	bad.typed("by", req.GetBy(), required)
-	bad.typed("why", req.GetWhy(), optional)
+	bad.typed("by", req.GetBy(), required && !req.GetValidateOnly())
+	bad.reason("why", req.GetWhy(), optional)
 	if bad != nil {
 		return nil, bad.refuse()
 	}
-	return a.decide(ctx, id, func(ctx context.Context) (*order.Order, error) {
-		return a.resolver.Resolve(ctx, id, order.Resolution{Kind: order.Retry, By: req.GetBy(), Why: req.GetWhy()})
-	})
+	return a.decide(ctx, id, order.Resolution{Kind: order.Retry, By: req.GetBy(), Why: req.GetWhy()}, req.GetValidateOnly())
 }
 
 // ResolveOrder records what an operator has found out, or decided, about an order.
@@ -60,14 +63,13 @@ func (a *admin) ResolveOrder(ctx context.Context, req *checkoutv1.ResolveOrderRe
 	var bad violations
 	id := bad.id(req.GetOrderId())
 	resolution := bad.resolution(req)
-	bad.typed("by", req.GetBy(), required)
-	bad.typed("why", req.GetWhy(), required)
+	must := !req.GetValidateOnly()
+	bad.typed("by", req.GetBy(), must)
+	bad.reason("why", req.GetWhy(), must)
 	if bad != nil {
 		return nil, bad.refuse()
 	}
-	return a.decide(ctx, id, func(ctx context.Context) (*order.Order, error) {
-		return a.resolver.Resolve(ctx, id, resolution)
-	})
+	return a.decide(ctx, id, resolution, req.GetValidateOnly())
 }
 
 // resolution wants one that is known, with the fields that it needs and no others.
@@ -111,23 +113,76 @@ func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resol
 	return r
 }
 
-// decide makes an answer of what the resolver does.
-func (a *admin) decide(ctx context.Context, id order.ID, act func(context.Context) (*order.Order, error)) (*checkoutv1.Order, error) {
+// decide has a resolution carried out, or only checked, and recorded in the audit log.
+func (a *admin) decide(ctx context.Context, id order.ID, r order.Resolution, validateOnly bool) (*checkoutv1.Order, error) {
 	ctx, cancel := context.WithTimeout(ctx, decisionTime)
 	defer cancel()
-	switch o, err := act(ctx); {
-	case err == nil:
-		return a.message(o), nil
-	case errors.Is(err, order.ErrNotFound):
-		return nil, notFound(id)
-	case errors.Is(err, order.ErrFenced):
-		return nil, refusal(codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator"+because(err, order.ErrFenced), id)
-	case errors.Is(err, order.ErrRefused):
-		return nil, refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order"+because(err, order.ErrRefused), id)
-	default:
-		a.log.WarnContext(ctx, "a decision about an order was not recorded", "order", string(id), "error", err)
-		return nil, refusal(codes.Unavailable, "UNAVAILABLE", "the decision was perhaps not recorded; look at the order, and decide again", id)
+	if err := a.unique(ctx, id, r.TransactionID); err != nil {
+		return nil, err
 	}
+	if validateOnly {
+		o, err := a.resolver.Preview(ctx, id, r)
+		if err != nil {
+			return nil, a.undecided(ctx, id, err)
+		}
+		return a.message(o), nil
+	}
+	before, err := a.record.Get(ctx, id)
+	if err != nil {
+		return nil, a.undecided(ctx, id, err)
+	}
+	entry := &checkoutv1.AuditEntry{OrderId: string(id), Action: decisionName(r.Kind), By: r.By, Why: r.Why, Before: auditState(before)}
+	if err := a.begin(ctx, entry); err != nil {
+		return nil, err
+	}
+	o, err := a.resolver.Resolve(ctx, id, r)
+	if err != nil {
+		failure := a.undecided(ctx, id, err)
+		if code := status.Code(failure); code == codes.FailedPrecondition || code == codes.NotFound {
+			entry.Outcome, entry.Detail = checkoutv1.AuditEntry_REFUSED, status.Convert(failure).Message()
+			a.end(ctx, entry)
+		}
+		return nil, failure
+	}
+	entry.Outcome, entry.After = checkoutv1.AuditEntry_DONE, auditState(o)
+	a.end(ctx, entry)
+	return a.message(o), nil
+}
+
+// unique refuses a transaction that is another order's.
+func (a *admin) unique(ctx context.Context, id order.ID, transactionID string) error {
+	if transactionID == "" {
+		return nil
+	}
+	found, _, err := a.record.Search(ctx, order.Search{TransactionID: transactionID, Query: order.Query{Limit: 2}})
+	for _, o := range found {
+		if o.ID != id {
+			problem := fmt.Sprintf("belongs to order %s already", o.ID)
+			return refusal(codes.FailedPrecondition, "TRANSACTION_OF_ANOTHER_ORDER", "transaction_id "+problem, id, order.Violation{Field: "transaction_id", Problem: problem})
+		}
+	}
+	if err != nil {
+		a.log.WarnContext(ctx, "the record of orders was not read", "error", err)
+		return refusal(codes.Unavailable, "UNAVAILABLE", "the record of orders cannot be read; nothing was recorded", id)
+	}
+	return nil
+}
+
+// undecided is the answer when a resolution was not carried out, or perhaps was.
+func (a *admin) undecided(ctx context.Context, id order.ID, err error) error {
+	var against *order.Contradiction
+	switch {
+	case errors.Is(err, order.ErrNotFound):
+		return notFound(id)
+	case errors.Is(err, order.ErrFenced):
+		return refusal(codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator"+because(err, order.ErrFenced), id)
+	case errors.As(err, &against):
+		return refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order: "+against.Problem, id, against.Violation)
+	case errors.Is(err, order.ErrRefused):
+		return refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order"+because(err, order.ErrRefused), id)
+	}
+	a.log.WarnContext(ctx, "a decision about an order was not recorded", "order", string(id), "error", err)
+	return refusal(codes.Unavailable, "UNAVAILABLE", "the decision was perhaps not recorded; look at the order, and decide again", id)
 }
 
 // because is what err says after the words of its kind.
@@ -143,7 +198,7 @@ func (a *admin) EraseUser(ctx context.Context, req *checkoutv1.EraseUserRequest)
 	var bad violations
 	bad.text("user_id", req.GetUserId(), required)
 	bad.typed("by", req.GetBy(), required)
-	bad.typed("why", req.GetWhy(), required)
+	bad.reason("why", req.GetWhy(), required)
 	switch {
 	case bad != nil:
 		return nil, bad.refuse()
@@ -152,12 +207,18 @@ func (a *admin) EraseUser(ctx context.Context, req *checkoutv1.EraseUserRequest)
 	}
 	ctx, cancel := context.WithTimeout(ctx, eraseTime)
 	defer cancel()
+	entry := &checkoutv1.AuditEntry{Action: "erase", By: req.GetBy(), Why: req.GetWhy()} // and not whom
+	if err := a.begin(ctx, entry); err != nil {
+		return nil, err
+	}
 	erased, open, err := a.eraser.Erase(ctx, req.GetUserId())
 	a.log.InfoContext(ctx, "a user's orders were erased", "by", req.GetBy(), "why", req.GetWhy(), "erased", erased, "kept", len(open))
 	if err != nil {
 		a.log.WarnContext(ctx, "a user's orders were not all erased", "error", err)
 		return nil, refusal(codes.Unavailable, "UNAVAILABLE", fmt.Sprintf("%d orders were erased, and perhaps not all; erase the user again", erased), "")
 	}
+	entry.Outcome, entry.Detail = checkoutv1.AuditEntry_DONE, fmt.Sprintf("%d orders were erased, %d are not finished and were kept", erased, len(open))
+	a.end(ctx, entry)
 	answer := &checkoutv1.EraseUserResponse{Erased: int64(erased)}
 	for _, id := range open {
 		answer.KeptOrderIds = append(answer.KeptOrderIds, string(id))

@@ -23,9 +23,10 @@ import (
 
 // desk is a Resolver that notes what it is asked for, and says one thing.
 type desk struct {
-	asked []decision
-	order order.Order
-	err   error
+	asked    []decision
+	previews int
+	order    order.Order
+	err      error
 }
 
 type decision struct {
@@ -38,10 +39,25 @@ func (d *desk) Resolve(_ context.Context, id order.ID, r order.Resolution) (*ord
 	return &d.order, d.err
 }
 
-// deciding serves the desk.
+func (d *desk) Preview(context.Context, order.ID, order.Resolution) (*order.Order, error) {
+	d.previews++
+	return &d.order, d.err
+}
+
+// deciding serves the desk, which knows one order, and another one that was paid.
 func deciding(t *testing.T, d *desk) checkoutv1.OrderAdminClient {
 	t.Helper()
-	return checkoutv1.NewOrderAdminClient(reach(t, NewAdminServer(d, health.NewServer(), Options{Log: slog.New(slog.DiscardHandler)})))
+	client, _ := audited(t, d)
+	return client
+}
+
+// audited serves the desk, with an audit log.
+func audited(t *testing.T, d *desk) (checkoutv1.OrderAdminClient, *ledger) {
+	t.Helper()
+	s, l := &shelf{}, &ledger{}
+	s.put(order.Order{ID: id(1), State: order.InDoubt}, order.Order{ID: id(2), TransactionID: "tx 2", State: order.Completed})
+	options := Options{Orders: s, Audit: l, Eraser: erasing(func(string) (int, []order.ID, error) { return 2, nil, nil }), Log: slog.New(slog.DiscardHandler)}
+	return checkoutv1.NewOrderAdminClient(reach(t, NewAdminServer(d, health.NewServer(), options))), l
 }
 
 func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {

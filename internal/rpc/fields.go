@@ -63,6 +63,17 @@ func (v *violations) typed(field, s string, must bool) {
 	}
 }
 
+// reason is typed, for a text that outlives the order: one without an e-mail address too.
+func (v *violations) reason(field, s string, must bool) {
+	v.typed(field, s, must)
+	for _, word := range strings.Fields(s) {
+		if at := strings.IndexByte(word, '@'); at > 0 && at < len(word)-1 {
+			v.add(field, "has what looks like an e-mail address in it, which must not be recorded: leave it out")
+			return
+		}
+	}
+}
+
 // absent wants nothing in a field that does not go with the others.
 func (v *violations) absent(field, s, why string) {
 	if s != "" {
@@ -127,6 +138,17 @@ func (v *violations) time(field string, t *timestamppb.Timestamp) time.Time {
 		v.add(field, "is not a time between the years 1 and 9999")
 	}
 	return t.AsTime()
+}
+
+// pageSize wants a size in the field page_size, and returns the one that a page has.
+func (v *violations) pageSize(size int32) int {
+	switch {
+	case size < 0:
+		v.add("page_size", "is negative")
+	case size == 0:
+		return defaultPage
+	}
+	return min(int(size), maxPage)
 }
 
 // pageToken names the page of q that follows the order last. It is good for the same filters only, and says nothing to

@@ -166,14 +166,7 @@ func query(req *checkoutv1.ListOrdersRequest) (q order.Search, err error) {
 	if !q.From.IsZero() && !q.Until.IsZero() && !q.From.Before(q.Until) {
 		bad.add("created_before", "is not after created_after")
 	}
-	switch size := int(req.GetPageSize()); {
-	case size < 0:
-		bad.add("page_size", "is negative")
-	case size == 0:
-		q.Limit = defaultPage
-	default:
-		q.Limit = min(size, maxPage)
-	}
+	q.Limit = bad.pageSize(req.GetPageSize())
 	if token := req.GetPageToken(); token != "" && bad == nil {
 		if q.Before, err = afterPage(q, token); err != nil {
 			bad.add("page_token", err.Error())
@@ -228,6 +221,11 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		ShipAttempts:   count(o.ShipAttempts),
 		Undeliverable:  named(o.Undeliverable),
 		Skipped:        named(o.Skipped),
+	}
+	if m.GetNeedsPerson() {
+		for _, kind := range order.Decisions(o, v.keyed) {
+			m.Decisions = append(m.Decisions, decisionName(kind))
+		}
 	}
 	for _, e := range o.History {
 		m.Story = append(m.Story, event(e))

@@ -55,6 +55,8 @@ type Options struct {
 	Log *slog.Logger
 	// Orders is the record that checkout.v1.OrderService tells of; nil for no such service.
 	Orders Record
+	// Audit is the log of what operators do; nil: there is none.
+	Audit AuditLog
 	// Eraser deletes what is on record of a user, for operators; nil: it cannot be done.
 	Eraser Eraser
 	// Backuper copies the record for checkout.v1.RecordAdmin; nil for no such service.
@@ -96,7 +98,7 @@ func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Serv
 func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	room := newRoom(adminRoom, nil, refuse(nil, opts))
 	server := newServer(h, opts, room, maxAdminRequest)
-	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, eraser: opts.Eraser, view: view{opts.Keyed}, log: opts.Log})
+	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, record: opts.Orders, audit: opts.Audit, eraser: opts.Eraser, view: view{opts.Keyed}, log: opts.Log})
 	if opts.Backuper != nil {
 		checkoutv1.RegisterRecordAdminServer(server, &recordAdmin{backuper: opts.Backuper, log: opts.Log})
 	}

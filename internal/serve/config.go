@@ -35,6 +35,8 @@ type Config struct {
 
 	DB string // a path, "memory", or the URL of a PostgreSQL database; empty: the default place
 
+	Retention, AuditRetention time.Duration // of finished orders, and of operators' actions
+
 	Admin string // host:port for operators; empty: none
 
 	ReadTimeout, ChargeTimeout, ShipTimeout, EmailTimeout, PublishTimeout time.Duration
@@ -77,8 +79,9 @@ func (c *Config) settings() []setting {
 		EmailTimeout: 5 * time.Second, PublishTimeout: 5 * time.Second,
 		Deadline: 15 * time.Second, Delay: 2 * time.Second, Drain: 4 * time.Second,
 		MaxOrders: 512, Target: 2 * time.Second, Declines: 20,
-		Limits: order.DefaultLimits(),
-		Names:  "app",
+		Limits:    order.DefaultLimits(),
+		Retention: 7 * day, AuditRetention: 400 * day,
+		Names: "app",
 	}
 	const must, may = true, false
 	return append([]setting{
@@ -99,6 +102,8 @@ func (c *Config) settings() []setting {
 		{"FLAGD_RESOLVER", preference{choice{&c.FlagResolver, []string{"rpc", "file"}}}, may, "where flags come from: `rpc|file`"},
 		{"FLAGD_OFFLINE_FLAG_SOURCE_PATH", text{&c.FlagsPath}, may, "flag `file` in flagd's format, for the resolver file"},
 		{"CHECKOUT_DB", database{&c.DB}, may, "the record of orders: a `path`, or postgres://…, or memory for one that ends with the process; default: checkout/orders.db in the user's state folder"},
+		{"CHECKOUT_RETENTION", days{duration{&c.Retention, day, 3650 * day}}, may, "`time` for which a finished order, and its idempotency key, stay on record"},
+		{"CHECKOUT_AUDIT_RETENTION", days{duration{&c.AuditRetention, day, 3650 * day}}, may, "`time` for which operators' actions stay in the audit log"},
 		{"CHECKOUT_ADMIN_ADDR", listen{&c.Admin}, may, "`host:port` to serve operators on, who may retry and resolve orders; none: nobody may"},
 		{"CHECKOUT_DEADLINE", duration{&c.Deadline, time.Second, 30 * time.Second}, may, "`time` that an order gets when the caller names none"},
 		{"CHECKOUT_READ_TIMEOUT", duration{&c.ReadTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for a call that only reads"},
@@ -127,6 +132,8 @@ func (c *Config) settings() []setting {
 func (s setting) flagName() string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(s.env, "CHECKOUT_")), "_", "-")
 }
+
+const day = 24 * time.Hour
 
 // slowShipping is how long the shop's shipping service takes when it is slow.
 const slowShipping = 10 * time.Second

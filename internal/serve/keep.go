@@ -26,7 +26,7 @@ const (
 
 // keep runs what orders need beside themselves: recovery, the clean-up of the record, and word of whether it works. It
 // returns how to end them.
-func keep(ctx context.Context, placer *order.Placer, record record, h *health.Server, log *slog.Logger) (stop func()) {
+func keep(ctx context.Context, placer *order.Placer, record record, auditRetention time.Duration, h *health.Server, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -34,7 +34,12 @@ func keep(ctx context.Context, placer *order.Placer, record record, h *health.Se
 		placer.Recover(ctx)
 	})
 	all.Go(func() {
-		every(ctx, purgeEvery, func() { purge(ctx, record, log) })
+		every(ctx, purgeEvery, func() {
+			purge(ctx, record, log)
+			if err := record.PurgeAudit(ctx, time.Now().Add(-auditRetention)); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "cleaning up the record of orders", "error", err)
+			}
+		})
 	})
 	all.Go(func() {
 		if err := record.Index(ctx); err != nil && ctx.Err() == nil {

@@ -23,6 +23,7 @@ type record interface {
 	rpc.Record
 	rpc.Eraser
 	rpc.Backuper
+	rpc.AuditLog
 	Purge(ctx context.Context, limit int) (int, error)
 	Backlog(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
 	Index(ctx context.Context) error
@@ -100,6 +101,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Cart:         shop.cart,
 		Email:        shop.mail,
 		Events:       shop.events,
+		Retention:    c.Retention,
 		Background:   background(container.MemoryLimit()),
 		Admission:    limiter,
 		Customers:    admission.NewCustomers(c.UserRate, c.Declines),
@@ -110,7 +112,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	if err != nil {
 		return err
 	}
-	stopKeeping := keep(ctx, placer, record, servers.health, log)
+	stopKeeping := keep(ctx, placer, record, c.AuditRetention, servers.health, log)
 	served := servers.serve()
 	for _, s := range servers.all {
 		log.InfoContext(ctx, "serving", "for", s.whom, "address", s.listener.Addr().String())

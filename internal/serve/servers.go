@@ -55,7 +55,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 	}
 	forOperators.Credentials = listenerCredentials(i.operators)
 	forOperators.Callers = rpc.Callers{Certificates: c.Security.AdminClientCA != "", Names: c.Security.AdminClientNames, Token: c.Security.tokenCheck()}
-	forOperators.Eraser, forOperators.Backuper = record, record
+	forOperators.Eraser, forOperators.Backuper, forOperators.Audit = record, record, record
 	forOperators.Stats = &stats.Server{Collect: t.Collect, Started: time.Now(), Record: c.record(), Manual: rpc.ManualStates(opts.Keyed)}
 	evicted := t.Evicted()
 	fromShop, fromOperators := newConnections(evicted), newConnections(evicted)

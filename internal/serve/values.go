@@ -189,6 +189,22 @@ func (v duration) Set(s string) error {
 	return nil
 }
 
+// days is a duration of at least a day, such as 7d or 168h.
+type days struct{ duration }
+
+func (v days) String() string { return strconv.FormatFloat(deref(v.p).Hours()/24, 'f', -1, 64) + "d" }
+func (v days) Set(s string) error {
+	if n, err := strconv.ParseUint(strings.TrimSuffix(s, "d"), 10, 16); err == nil && strings.HasSuffix(s, "d") {
+		s = fmt.Sprintf("%dh", n*24)
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < v.min || d > v.max {
+		return fmt.Errorf("is not a duration between %.0fd and %.0fd, such as 7d or 168h", v.min.Hours()/24, v.max.Hours()/24)
+	}
+	*v.p = d
+	return nil
+}
+
 type number[T int | int32 | int64] struct {
 	p        *T
 	min, max T

@@ -73,7 +73,7 @@ const sqliteSearch = `
 	CREATE TABLE orders_audit (
 		id       TEXT NOT NULL PRIMARY KEY, -- a UUID that begins with the time
 		order_id TEXT NOT NULL,
-		body     BLOB NOT NULL -- JSON
+		body     BLOB NOT NULL -- checkout.v1.AuditEntry
 	) STRICT, WITHOUT ROWID;
 	ALTER TABLE orders ADD COLUMN user_hash INTEGER; -- NULL: of an earlier release, and not yet indexed
 	ALTER TABLE orders ADD COLUMN email_hash INTEGER;
@@ -130,7 +130,7 @@ const postgresSearch = `
 	CREATE TABLE IF NOT EXISTS orders_audit (
 		id       TEXT  NOT NULL PRIMARY KEY, -- a UUID that begins with the time
 		order_id TEXT  NOT NULL,
-		body     BYTEA NOT NULL -- JSON
+		body     BYTEA NOT NULL -- checkout.v1.AuditEntry
 	);
 	ALTER TABLE orders ADD COLUMN IF NOT EXISTS user_hash BIGINT;
 	ALTER TABLE orders ADD COLUMN IF NOT EXISTS email_hash BIGINT;

@@ -166,6 +166,57 @@ func (ResolveOrderRequest_Resolution) EnumDescriptor() ([]byte, []int) {
 	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{7, 0}
 }
 
+type AuditEntry_Outcome int32
+
+const (
+	// The act was begun. Whether it was recorded is not known: look at the order.
+	AuditEntry_OUTCOME_UNSPECIFIED AuditEntry_Outcome = 0
+	AuditEntry_DONE                AuditEntry_Outcome = 1
+	// Nothing was changed.
+	AuditEntry_REFUSED AuditEntry_Outcome = 2
+)
+
+// Enum value maps for AuditEntry_Outcome.
+var (
+	AuditEntry_Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "DONE",
+		2: "REFUSED",
+	}
+	AuditEntry_Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED": 0,
+		"DONE":                1,
+		"REFUSED":             2,
+	}
+)
+
+func (x AuditEntry_Outcome) Enum() *AuditEntry_Outcome {
+	p := new(AuditEntry_Outcome)
+	*p = x
+	return p
+}
+
+func (x AuditEntry_Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AuditEntry_Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_checkout_v1_orders_proto_enumTypes[2].Descriptor()
+}
+
+func (AuditEntry_Outcome) Type() protoreflect.EnumType {
+	return &file_checkout_v1_orders_proto_enumTypes[2]
+}
+
+func (x AuditEntry_Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AuditEntry_Outcome.Descriptor instead.
+func (AuditEntry_Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{10, 0}
+}
+
 // Order is an order as it is on record.
 type Order struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -199,7 +250,9 @@ type Order struct {
 	// Deliveries that failed for good, or for a day: "email", "event".
 	Undeliverable []string `protobuf:"bytes,19,rep,name=undeliverable,proto3" json:"undeliverable,omitempty"`
 	// Deliveries that an operator has decided to do without: "email", "event".
-	Skipped       []string `protobuf:"bytes,20,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	Skipped []string `protobuf:"bytes,20,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	// What an operator can decide about the order: "retry", or a resolution in lower case.
+	Decisions     []string `protobuf:"bytes,21,rep,name=decisions,proto3" json:"decisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -370,6 +423,13 @@ func (x *Order) GetUndeliverable() []string {
 func (x *Order) GetSkipped() []string {
 	if x != nil {
 		return x.Skipped
+	}
+	return nil
+}
+
+func (x *Order) GetDecisions() []string {
+	if x != nil {
+		return x.Decisions
 	}
 	return nil
 }
@@ -765,8 +825,10 @@ type RetryOrderRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// Who asks for it: a name or an account, as it shall stand in the story. Required.
-	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
-	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	By  string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Why string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	// Check the decision, and return the order as it would be, without recording anything.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -822,6 +884,13 @@ func (x *RetryOrderRequest) GetWhy() string {
 	return ""
 }
 
+func (x *RetryOrderRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type ResolveOrderRequest struct {
 	state      protoimpl.MessageState         `protogen:"open.v1"`
 	OrderId    string                         `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -834,7 +903,9 @@ type ResolveOrderRequest struct {
 	// With SHIPPED: the parcel's tracking id. Required.
 	TrackingId string `protobuf:"bytes,6,opt,name=tracking_id,json=trackingId,proto3" json:"tracking_id,omitempty"`
 	// With SKIP: the deliveries to do without, "email" or "event". At least one.
-	Skip          []string `protobuf:"bytes,7,rep,name=skip,proto3" json:"skip,omitempty"`
+	Skip []string `protobuf:"bytes,7,rep,name=skip,proto3" json:"skip,omitempty"`
+	// As in RetryOrderRequest.
+	ValidateOnly  bool `protobuf:"varint,8,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -916,6 +987,13 @@ func (x *ResolveOrderRequest) GetSkip() []string {
 		return x.Skip
 	}
 	return nil
+}
+
+func (x *ResolveOrderRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 type EraseUserRequest struct {
@@ -1033,11 +1111,350 @@ func (x *EraseUserResponse) GetKeptOrderIds() []string {
 	return nil
 }
 
+// AuditEntry is what an operator did. It holds no card, and no e-mail address of a customer.
+type AuditEntry struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	EntryId string                 `protobuf:"bytes,1,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
+	At      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Empty when a user was erased.
+	OrderId string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// "retry", a resolution in lower case, or "erase".
+	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	// The name that was given. Without an identity, nobody has verified it.
+	By string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// The names in the caller's verified certificate. Empty: it had none.
+	Identity string             `protobuf:"bytes,6,opt,name=identity,proto3" json:"identity,omitempty"`
+	Why      string             `protobuf:"bytes,7,opt,name=why,proto3" json:"why,omitempty"`
+	Before   *AuditState        `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"`
+	After    *AuditState        `protobuf:"bytes,9,opt,name=after,proto3" json:"after,omitempty"`
+	Outcome  AuditEntry_Outcome `protobuf:"varint,10,opt,name=outcome,proto3,enum=checkout.v1.AuditEntry_Outcome" json:"outcome,omitempty"`
+	// Why it was refused, or how many orders were erased.
+	Detail        string `protobuf:"bytes,11,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditEntry) Reset() {
+	*x = AuditEntry{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditEntry) ProtoMessage() {}
+
+func (x *AuditEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
+func (*AuditEntry) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AuditEntry) GetEntryId() string {
+	if x != nil {
+		return x.EntryId
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetBefore() *AuditState {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetAfter() *AuditState {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetOutcome() AuditEntry_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return AuditEntry_OUTCOME_UNSPECIFIED
+}
+
+func (x *AuditEntry) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// AuditState is what a decision can change of an order.
+type AuditState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         OrderState             `protobuf:"varint,1,opt,name=state,proto3,enum=checkout.v1.OrderState" json:"state,omitempty"`
+	TransactionId string                 `protobuf:"bytes,2,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	TrackingId    string                 `protobuf:"bytes,3,opt,name=tracking_id,json=trackingId,proto3" json:"tracking_id,omitempty"`
+	Undeliverable []string               `protobuf:"bytes,4,rep,name=undeliverable,proto3" json:"undeliverable,omitempty"`
+	Skipped       []string               `protobuf:"bytes,5,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditState) Reset() {
+	*x = AuditState{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditState) ProtoMessage() {}
+
+func (x *AuditState) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditState.ProtoReflect.Descriptor instead.
+func (*AuditState) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AuditState) GetState() OrderState {
+	if x != nil {
+		return x.State
+	}
+	return OrderState_ORDER_STATE_UNSPECIFIED
+}
+
+func (x *AuditState) GetTransactionId() string {
+	if x != nil {
+		return x.TransactionId
+	}
+	return ""
+}
+
+func (x *AuditState) GetTrackingId() string {
+	if x != nil {
+		return x.TrackingId
+	}
+	return ""
+}
+
+func (x *AuditState) GetUndeliverable() []string {
+	if x != nil {
+		return x.Undeliverable
+	}
+	return nil
+}
+
+func (x *AuditState) GetSkipped() []string {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+type ListAuditRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all orders.
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	After   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	Before  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	// At most 500; 0 is 50.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before, with the same filters.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRequest) Reset() {
+	*x = ListAuditRequest{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRequest) ProtoMessage() {}
+
+func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRequest) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListAuditRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *ListAuditRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *ListAuditRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListAuditResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entries []*AuditEntry          `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty after the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditResponse) Reset() {
+	*x = ListAuditResponse{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditResponse) ProtoMessage() {}
+
+func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditResponse) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListAuditResponse) GetEntries() []*AuditEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListAuditResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_checkout_v1_orders_proto protoreflect.FileDescriptor
 
 const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\n" +
-	"\x18checkout/v1/orders.proto\x12\vcheckout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13oteldemo/demo.proto\"\xdb\x05\n" +
+	"\x18checkout/v1/orders.proto\x12\vcheckout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13oteldemo/demo.proto\"\xf9\x05\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.checkout.v1.OrderStateR\x05state\x12\x17\n" +
@@ -1060,7 +1477,8 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\fneeds_person\x18\x11 \x01(\bR\vneedsPerson\x12#\n" +
 	"\rship_attempts\x18\x12 \x01(\x05R\fshipAttempts\x12$\n" +
 	"\rundeliverable\x18\x13 \x03(\tR\rundeliverable\x12\x18\n" +
-	"\askipped\x18\x14 \x03(\tR\askipped\"\xe6\x01\n" +
+	"\askipped\x18\x14 \x03(\tR\askipped\x12\x1c\n" +
+	"\tdecisions\x18\x15 \x03(\tR\tdecisions\"\xe6\x01\n" +
 	"\x05Event\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.checkout.v1.OrderStateR\x05state\x12\x12\n" +
@@ -1092,11 +1510,12 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n" +
 	"\x12WatchOrdersRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12/\n" +
-	"\x06states\x18\x02 \x03(\x0e2\x17.checkout.v1.OrderStateR\x06states\"P\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x17.checkout.v1.OrderStateR\x06states\"u\n" +
 	"\x11RetryOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
-	"\x03why\x18\x03 \x01(\tR\x03why\"\xe2\x02\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x87\x03\n" +
 	"\x13ResolveOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12K\n" +
 	"\n" +
@@ -1107,7 +1526,8 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\x03why\x18\x05 \x01(\tR\x03why\x12\x1f\n" +
 	"\vtracking_id\x18\x06 \x01(\tR\n" +
 	"trackingId\x12\x12\n" +
-	"\x04skip\x18\a \x03(\tR\x04skip\"e\n" +
+	"\x04skip\x18\a \x03(\tR\x04skip\x12#\n" +
+	"\rvalidate_only\x18\b \x01(\bR\fvalidateOnly\"e\n" +
 	"\n" +
 	"Resolution\x12\x1a\n" +
 	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\b\n" +
@@ -1122,7 +1542,43 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\x03why\x18\x03 \x01(\tR\x03why\"Q\n" +
 	"\x11EraseUserResponse\x12\x16\n" +
 	"\x06erased\x18\x01 \x01(\x03R\x06erased\x12$\n" +
-	"\x0ekept_order_ids\x18\x02 \x03(\tR\fkeptOrderIds*\xc4\x01\n" +
+	"\x0ekept_order_ids\x18\x02 \x03(\tR\fkeptOrderIds\"\xb2\x03\n" +
+	"\n" +
+	"AuditEntry\x12\x19\n" +
+	"\bentry_id\x18\x01 \x01(\tR\aentryId\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x19\n" +
+	"\border_id\x18\x03 \x01(\tR\aorderId\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x1a\n" +
+	"\bidentity\x18\x06 \x01(\tR\bidentity\x12\x10\n" +
+	"\x03why\x18\a \x01(\tR\x03why\x12/\n" +
+	"\x06before\x18\b \x01(\v2\x17.checkout.v1.AuditStateR\x06before\x12-\n" +
+	"\x05after\x18\t \x01(\v2\x17.checkout.v1.AuditStateR\x05after\x129\n" +
+	"\aoutcome\x18\n" +
+	" \x01(\x0e2\x1f.checkout.v1.AuditEntry.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06detail\x18\v \x01(\tR\x06detail\"9\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04DONE\x10\x01\x12\v\n" +
+	"\aREFUSED\x10\x02\"\xc3\x01\n" +
+	"\n" +
+	"AuditState\x12-\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x17.checkout.v1.OrderStateR\x05state\x12%\n" +
+	"\x0etransaction_id\x18\x02 \x01(\tR\rtransactionId\x12\x1f\n" +
+	"\vtracking_id\x18\x03 \x01(\tR\n" +
+	"trackingId\x12$\n" +
+	"\rundeliverable\x18\x04 \x03(\tR\rundeliverable\x12\x18\n" +
+	"\askipped\x18\x05 \x03(\tR\askipped\"\xcf\x01\n" +
+	"\x10ListAuditRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x120\n" +
+	"\x05after\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05after\x122\n" +
+	"\x06before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"n\n" +
+	"\x11ListAuditResponse\x121\n" +
+	"\aentries\x18\x01 \x03(\v2\x17.checkout.v1.AuditEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xc4\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
 	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\f\n" +
@@ -1144,13 +1600,14 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\bGetOrder\x12\x1c.checkout.v1.GetOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12O\n" +
 	"\n" +
 	"ListOrders\x12\x1e.checkout.v1.ListOrdersRequest\x1a\x1f.checkout.v1.ListOrdersResponse\"\x00\x12F\n" +
-	"\vWatchOrders\x12\x1f.checkout.v1.WatchOrdersRequest\x1a\x12.checkout.v1.Order\"\x000\x012\xe6\x01\n" +
+	"\vWatchOrders\x12\x1f.checkout.v1.WatchOrdersRequest\x1a\x12.checkout.v1.Order\"\x000\x012\xb4\x02\n" +
 	"\n" +
 	"OrderAdmin\x12B\n" +
 	"\n" +
 	"RetryOrder\x12\x1e.checkout.v1.RetryOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12F\n" +
 	"\fResolveOrder\x12 .checkout.v1.ResolveOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12L\n" +
-	"\tEraseUser\x12\x1d.checkout.v1.EraseUserRequest\x1a\x1e.checkout.v1.EraseUserResponse\"\x00B\"Z checkout/gen/checkout/checkoutv1b\x06proto3"
+	"\tEraseUser\x12\x1d.checkout.v1.EraseUserRequest\x1a\x1e.checkout.v1.EraseUserResponse\"\x00\x12L\n" +
+	"\tListAudit\x12\x1d.checkout.v1.ListAuditRequest\x1a\x1e.checkout.v1.ListAuditResponse\"\x00B\"Z checkout/gen/checkout/checkoutv1b\x06proto3"
 
 var (
 	file_checkout_v1_orders_proto_rawDescOnce sync.Once
@@ -1164,59 +1621,74 @@ func file_checkout_v1_orders_proto_rawDescGZIP() []byte {
 	return file_checkout_v1_orders_proto_rawDescData
 }
 
-var file_checkout_v1_orders_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_checkout_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_checkout_v1_orders_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_checkout_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_checkout_v1_orders_proto_goTypes = []any{
 	(OrderState)(0),                     // 0: checkout.v1.OrderState
 	(ResolveOrderRequest_Resolution)(0), // 1: checkout.v1.ResolveOrderRequest.Resolution
-	(*Order)(nil),                       // 2: checkout.v1.Order
-	(*Event)(nil),                       // 3: checkout.v1.Event
-	(*GetOrderRequest)(nil),             // 4: checkout.v1.GetOrderRequest
-	(*ListOrdersRequest)(nil),           // 5: checkout.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),          // 6: checkout.v1.ListOrdersResponse
-	(*WatchOrdersRequest)(nil),          // 7: checkout.v1.WatchOrdersRequest
-	(*RetryOrderRequest)(nil),           // 8: checkout.v1.RetryOrderRequest
-	(*ResolveOrderRequest)(nil),         // 9: checkout.v1.ResolveOrderRequest
-	(*EraseUserRequest)(nil),            // 10: checkout.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),           // 11: checkout.v1.EraseUserResponse
-	(*oteldemo.OrderItem)(nil),          // 12: oteldemo.OrderItem
-	(*oteldemo.Money)(nil),              // 13: oteldemo.Money
-	(*timestamppb.Timestamp)(nil),       // 14: google.protobuf.Timestamp
+	(AuditEntry_Outcome)(0),             // 2: checkout.v1.AuditEntry.Outcome
+	(*Order)(nil),                       // 3: checkout.v1.Order
+	(*Event)(nil),                       // 4: checkout.v1.Event
+	(*GetOrderRequest)(nil),             // 5: checkout.v1.GetOrderRequest
+	(*ListOrdersRequest)(nil),           // 6: checkout.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),          // 7: checkout.v1.ListOrdersResponse
+	(*WatchOrdersRequest)(nil),          // 8: checkout.v1.WatchOrdersRequest
+	(*RetryOrderRequest)(nil),           // 9: checkout.v1.RetryOrderRequest
+	(*ResolveOrderRequest)(nil),         // 10: checkout.v1.ResolveOrderRequest
+	(*EraseUserRequest)(nil),            // 11: checkout.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),           // 12: checkout.v1.EraseUserResponse
+	(*AuditEntry)(nil),                  // 13: checkout.v1.AuditEntry
+	(*AuditState)(nil),                  // 14: checkout.v1.AuditState
+	(*ListAuditRequest)(nil),            // 15: checkout.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),           // 16: checkout.v1.ListAuditResponse
+	(*oteldemo.OrderItem)(nil),          // 17: oteldemo.OrderItem
+	(*oteldemo.Money)(nil),              // 18: oteldemo.Money
+	(*timestamppb.Timestamp)(nil),       // 19: google.protobuf.Timestamp
 }
 var file_checkout_v1_orders_proto_depIdxs = []int32{
 	0,  // 0: checkout.v1.Order.state:type_name -> checkout.v1.OrderState
-	12, // 1: checkout.v1.Order.items:type_name -> oteldemo.OrderItem
-	13, // 2: checkout.v1.Order.shipping:type_name -> oteldemo.Money
-	13, // 3: checkout.v1.Order.total:type_name -> oteldemo.Money
-	14, // 4: checkout.v1.Order.created:type_name -> google.protobuf.Timestamp
-	14, // 5: checkout.v1.Order.changed:type_name -> google.protobuf.Timestamp
-	3,  // 6: checkout.v1.Order.story:type_name -> checkout.v1.Event
-	14, // 7: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
+	17, // 1: checkout.v1.Order.items:type_name -> oteldemo.OrderItem
+	18, // 2: checkout.v1.Order.shipping:type_name -> oteldemo.Money
+	18, // 3: checkout.v1.Order.total:type_name -> oteldemo.Money
+	19, // 4: checkout.v1.Order.created:type_name -> google.protobuf.Timestamp
+	19, // 5: checkout.v1.Order.changed:type_name -> google.protobuf.Timestamp
+	4,  // 6: checkout.v1.Order.story:type_name -> checkout.v1.Event
+	19, // 7: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
 	0,  // 8: checkout.v1.Event.state:type_name -> checkout.v1.OrderState
-	14, // 9: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
+	19, // 9: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
 	0,  // 10: checkout.v1.ListOrdersRequest.states:type_name -> checkout.v1.OrderState
-	14, // 11: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
-	14, // 12: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
-	2,  // 13: checkout.v1.ListOrdersResponse.orders:type_name -> checkout.v1.Order
+	19, // 11: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
+	19, // 12: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
+	3,  // 13: checkout.v1.ListOrdersResponse.orders:type_name -> checkout.v1.Order
 	0,  // 14: checkout.v1.WatchOrdersRequest.states:type_name -> checkout.v1.OrderState
 	1,  // 15: checkout.v1.ResolveOrderRequest.resolution:type_name -> checkout.v1.ResolveOrderRequest.Resolution
-	4,  // 16: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
-	5,  // 17: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
-	7,  // 18: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
-	8,  // 19: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
-	9,  // 20: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
-	10, // 21: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
-	2,  // 22: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
-	6,  // 23: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
-	2,  // 24: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
-	2,  // 25: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
-	2,  // 26: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
-	11, // 27: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
-	22, // [22:28] is the sub-list for method output_type
-	16, // [16:22] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 16: checkout.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	14, // 17: checkout.v1.AuditEntry.before:type_name -> checkout.v1.AuditState
+	14, // 18: checkout.v1.AuditEntry.after:type_name -> checkout.v1.AuditState
+	2,  // 19: checkout.v1.AuditEntry.outcome:type_name -> checkout.v1.AuditEntry.Outcome
+	0,  // 20: checkout.v1.AuditState.state:type_name -> checkout.v1.OrderState
+	19, // 21: checkout.v1.ListAuditRequest.after:type_name -> google.protobuf.Timestamp
+	19, // 22: checkout.v1.ListAuditRequest.before:type_name -> google.protobuf.Timestamp
+	13, // 23: checkout.v1.ListAuditResponse.entries:type_name -> checkout.v1.AuditEntry
+	5,  // 24: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
+	6,  // 25: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
+	8,  // 26: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
+	9,  // 27: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
+	10, // 28: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
+	11, // 29: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
+	15, // 30: checkout.v1.OrderAdmin.ListAudit:input_type -> checkout.v1.ListAuditRequest
+	3,  // 31: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
+	7,  // 32: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
+	3,  // 33: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
+	3,  // 34: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
+	3,  // 35: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
+	12, // 36: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
+	16, // 37: checkout.v1.OrderAdmin.ListAudit:output_type -> checkout.v1.ListAuditResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_checkout_v1_orders_proto_init() }
@@ -1229,8 +1701,8 @@ func file_checkout_v1_orders_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkout_v1_orders_proto_rawDesc), len(file_checkout_v1_orders_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   10,
+			NumEnums:      3,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

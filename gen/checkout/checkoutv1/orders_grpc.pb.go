@@ -221,6 +221,7 @@ const (
 	OrderAdmin_RetryOrder_FullMethodName   = "/checkout.v1.OrderAdmin/RetryOrder"
 	OrderAdmin_ResolveOrder_FullMethodName = "/checkout.v1.OrderAdmin/ResolveOrder"
 	OrderAdmin_EraseUser_FullMethodName    = "/checkout.v1.OrderAdmin/EraseUser"
+	OrderAdmin_ListAudit_FullMethodName    = "/checkout.v1.OrderAdmin/ListAudit"
 )
 
 // OrderAdminClient is the client API for OrderAdmin service.
@@ -240,6 +241,9 @@ type OrderAdminClient interface {
 	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
 	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
+	// ListAudit returns what operators have done, newest first, a page at a time. It outlives the orders. Errors:
+	// INVALID_ARGUMENT, UNAVAILABLE.
+	ListAudit(ctx context.Context, in *ListAuditRequest, opts ...grpc.CallOption) (*ListAuditResponse, error)
 }
 
 type orderAdminClient struct {
@@ -280,6 +284,16 @@ func (c *orderAdminClient) EraseUser(ctx context.Context, in *EraseUserRequest, 
 	return out, nil
 }
 
+func (c *orderAdminClient) ListAudit(ctx context.Context, in *ListAuditRequest, opts ...grpc.CallOption) (*ListAuditResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuditResponse)
+	err := c.cc.Invoke(ctx, OrderAdmin_ListAudit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OrderAdminServer is the server API for OrderAdmin service.
 // All implementations must embed UnimplementedOrderAdminServer
 // for forward compatibility.
@@ -297,6 +311,9 @@ type OrderAdminServer interface {
 	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
 	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
+	// ListAudit returns what operators have done, newest first, a page at a time. It outlives the orders. Errors:
+	// INVALID_ARGUMENT, UNAVAILABLE.
+	ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error)
 	mustEmbedUnimplementedOrderAdminServer()
 }
 
@@ -315,6 +332,9 @@ func (UnimplementedOrderAdminServer) ResolveOrder(context.Context, *ResolveOrder
 }
 func (UnimplementedOrderAdminServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
+}
+func (UnimplementedOrderAdminServer) ListAudit(context.Context, *ListAuditRequest) (*ListAuditResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAudit not implemented")
 }
 func (UnimplementedOrderAdminServer) mustEmbedUnimplementedOrderAdminServer() {}
 func (UnimplementedOrderAdminServer) testEmbeddedByValue()                    {}
@@ -391,6 +411,24 @@ func _OrderAdmin_EraseUser_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderAdmin_ListAudit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuditRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderAdminServer).ListAudit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderAdmin_ListAudit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderAdminServer).ListAudit(ctx, req.(*ListAuditRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OrderAdmin_ServiceDesc is the grpc.ServiceDesc for OrderAdmin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -409,6 +447,10 @@ var OrderAdmin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EraseUser",
 			Handler:    _OrderAdmin_EraseUser_Handler,
+		},
+		{
+			MethodName: "ListAudit",
+			Handler:    _OrderAdmin_ListAudit_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -122,6 +122,7 @@ func unmet() map[string]string {
 		"event.log.web_page_unmade":                 byHand,
 		"event.log.rest_goes_on":                    byHand,
 		"event.log.rest_unread":                     byHand,
+		"event.log.audit_unwritten":                 byHand,
 		"event.log.index":                           byHand,
 		"event.log.decision_unrecorded":             byHand,
 		"event.log.flag_targeting":                  elsewhere,
