@@ -392,7 +392,7 @@ func judge(outcome error) verdict {
 	case order.ErrBusy, order.ErrOverloaded:
 		return noMatter
 	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrDeclined, order.ErrUnshippable,
-		order.ErrRefunded, order.ErrKeyReused:
+		order.ErrRefunded, order.ErrKeyReused, order.ErrPriceChanged:
 	}
 	return served
 }

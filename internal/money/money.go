@@ -123,6 +123,26 @@ func (a Amount) Decimal() string {
 // String is the amount with its currency: "USD 57.08".
 func (a Amount) String() string { return strings.TrimLeft(string(a.currency)+" "+a.Decimal(), " ") }
 
+// Parse reads what String writes of an amount that can be paid: an ISO 4217 code, a blank, and a decimal number without a
+// sign that has at most the decimals of the currency, such as "EUR 123.45" or "JPY 8600". It fails with ErrInvalid.
+func Parse(text string) (Amount, error) {
+	code, number, _ := strings.Cut(text, " ")
+	digits, ok := Currency(code).MinorUnits()
+	if !ok {
+		return Amount{}, fmt.Errorf("%w: %.40q does not begin with an ISO 4217 code and a blank", ErrInvalid, text)
+	}
+	whole, fraction, point := strings.Cut(number, ".")
+	units, err := strconv.ParseUint(whole, 10, 63)
+	if err != nil || len(fraction) > digits || point && fraction == "" {
+		return Amount{}, fmt.Errorf("%w: %.40q has no number with up to %d decimals", ErrInvalid, text, digits)
+	}
+	nanos, err := strconv.ParseUint("0"+fraction+strings.Repeat("0", 9-len(fraction)), 10, 31)
+	if err != nil {
+		return Amount{}, fmt.Errorf("%w: %.40q has no number with up to %d decimals", ErrInvalid, text, digits)
+	}
+	return Amount{Currency(code), int64(units), int32(nanos)}, nil //nolint:gosec // they were parsed to fit
+}
+
 // Float64 is the double nearest to a: for telemetry, never for arithmetic.
 func (a Amount) Float64() float64 {
 	f, _ := strconv.ParseFloat(a.Decimal(), 64) // of our own decimal text: it cannot fail

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"checkout/internal/money"
 )
 
 // Kind is a kind of failure: what a caller can do about it. It is an error, so that errors.Is finds it.
@@ -41,6 +43,8 @@ const (
 	ErrKeyReused Kind = "idempotency key reused"
 	// ErrBusy: another order of the user, Error.OrderID, is under way. Nothing was done for this one; ask again later.
 	ErrBusy Kind = "another order of the user is under way"
+	// ErrPriceChanged: the order costs Error.Total, and the customer has agreed to another total. Nothing was done.
+	ErrPriceChanged Kind = "the price has changed"
 	// ErrInternal: a bug of ours. The order, if there is one, is left to recovery.
 	ErrInternal Kind = "internal error"
 )
@@ -83,6 +87,7 @@ type Error struct {
 	Step       Step          // where, if that says anything
 	OrderID    ID            // empty when nothing was recorded
 	Violations []Violation   // with ErrInvalid and ErrBadCart: what to correct
+	Total      money.Amount  // with ErrPriceChanged: what the order costs now
 	Repeated   bool          // it is about an order that another call has placed, and that has failed
 	RetryAfter time.Duration // with ErrOverloaded and ErrUnavailable: when to ask again, if known
 	Err        error         // the cause, if there is one below

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"checkout/internal/money"
 	"checkout/internal/wait"
 )
 
@@ -170,6 +171,9 @@ func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err er
 	}
 	if err := p.inTime(ctx); err != nil {
 		return nil, nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
+	}
+	if req.Expected != (money.Amount{}) && req.Expected != o.Total {
+		return nil, nil, &Error{Kind: ErrPriceChanged, Total: o.Total}
 	}
 	o.Key = req.Key
 	o.tell(HistoryEntry{At: o.Created, State: o.State})

@@ -116,6 +116,8 @@ func TestWhatIsRefusedBeforeAnythingMoves(t *testing.T) {
 		"no e-mail address":       {req: func(r *Request) { r.Email = "ada" }, want: ErrInvalid},
 		"card with a wrong digit": {req: func(r *Request) { r.Card = creditcard.New("4432-8015-6152-0455", 672, 2039, 1) }, want: ErrInvalid},
 		"expired card":            {req: func(r *Request) { r.Card = creditcard.New("4432-8015-6152-0454", 672, 1999, 1) }, want: ErrInvalid},
+		"another total":           {req: func(r *Request) { r.Expected = usd("1.00") }, want: ErrPriceChanged},
+		"total in other currency": {req: func(r *Request) { r.Expected = amount("EUR", "1.00") }, want: ErrInvalid},
 		"empty cart":              {shop: func(s *shop) { s.carts["ada"] = nil }, want: ErrEmptyCart},
 		"no pieces in any line":   {shop: func(s *shop) { s.carts["ada"] = []Line{{"telescope", 0}, {"lens", 0}} }, want: ErrEmptyCart},
 		"quantity -1":             {shop: func(s *shop) { s.carts["ada"][0].Quantity = -1 }, want: ErrBadCart},

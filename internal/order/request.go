@@ -20,6 +20,7 @@ type Request struct {
 	Address  Address
 	Email    EmailAddress
 	Card     creditcard.Card
+	Expected money.Amount      // the total that the customer has agreed to; the zero value: any
 	Trace    map[string]string // W3C trace context and baggage, kept with the order
 }
 
@@ -54,11 +55,28 @@ func oneLine(text string) string {
 
 // Validate checks all that can be checked without asking anybody. It returns an ErrInvalid with every violation, or nil.
 func (r *Request) Validate(now time.Time) error {
-	var bad violations
-	bad.text("user_id", r.UserID, 1, maxUserID)
+	bad := r.unpriceable()
 	if len(r.Key) > maxKey || strings.ContainsFunc(r.Key, func(c rune) bool { return c < ' ' || c > '~' }) {
 		bad.add("idempotency-key", fmt.Sprintf("is not up to %d printable ASCII characters", maxKey))
 	}
+	if c := r.Expected.Currency(); c != "" && c != r.Currency {
+		bad.add("checkout-expected-total", "is not in user_currency")
+	}
+	bad.text("email", string(r.Email), 1, maxEmail)
+	if r.Email != "" && !r.Email.deliverable() {
+		bad.add("email", "is not an e-mail address")
+	}
+	bad.card(r.Card, now)
+	r.keepsCardToItself(&bad)
+	if bad != nil {
+		return &Error{Kind: ErrInvalid, Violations: bad}
+	}
+	return nil
+}
+
+// unpriceable is what is wrong with the part of the request that has to do with its price.
+func (r *Request) unpriceable() (bad violations) {
+	bad.text("user_id", r.UserID, 1, maxUserID)
 	if _, ok := r.Currency.MinorUnits(); !ok {
 		bad.add("user_currency", "is not a currency of ISO 4217")
 	}
@@ -70,16 +88,7 @@ func (r *Request) Validate(now time.Time) error {
 	bad.text("address.state", r.Address.State, 0, maxAddress)
 	bad.text("address.country", r.Address.Country, 0, maxAddress)
 	bad.text("address.zip_code", r.Address.ZipCode, 0, maxAddress)
-	bad.text("email", string(r.Email), 1, maxEmail)
-	if r.Email != "" && !r.Email.deliverable() {
-		bad.add("email", "is not an e-mail address")
-	}
-	bad.card(r.Card, now)
-	r.keepsCardToItself(&bad)
-	if bad != nil {
-		return &Error{Kind: ErrInvalid, Violations: bad}
-	}
-	return nil
+	return bad
 }
 
 // deliverable tells whether a mail library takes the address: one alone, without a name or a comment (RFC 5322, addr-spec;

@@ -57,6 +57,8 @@ func answerTo(kind order.Kind) (code codes.Code, reason, moved string) {
 		return codes.FailedPrecondition, "IDEMPOTENCY_KEY_REUSED", no
 	case order.ErrBusy:
 		return codes.Aborted, "ORDER_UNDER_WAY", no
+	case order.ErrPriceChanged:
+		return codes.FailedPrecondition, "PRICE_CHANGED", no
 	case order.ErrInternal:
 	}
 	return codes.Internal, "INTERNAL", unknown
@@ -102,6 +104,9 @@ func details(failure *order.Error, reason, moved string) []protoadapt.MessageV1 
 	if failure.Step != "" {
 		info["step"] = string(failure.Step)
 	}
+	if failure.Kind == order.ErrPriceChanged {
+		info["total"] = failure.Total.String()
+	}
 	told := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: reason, Domain: domain, Metadata: info}}
 	if len(failure.Violations) > 0 {
 		told = append(told, badRequest(failure.Violations))
@@ -137,6 +142,8 @@ func text(failure *order.Error) string {
 			return string(failure.Step) + ": " + failure.Kind.Error()
 		}
 	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrOverloaded, order.ErrKeyReused, order.ErrBusy:
+	case order.ErrPriceChanged:
+		return failure.Kind.Error() + ": the total is " + failure.Total.String()
 	}
 	plain := *failure
 	plain.Err = nil

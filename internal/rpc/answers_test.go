@@ -43,6 +43,7 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{order.Error{Kind: order.ErrRefunded, OrderID: "1", Err: errors.New("below")}, codes.Aborted, "the order was not placed; the charge was given back", "ORDER_REFUNDED", "no"},
 		{order.Error{Kind: order.ErrKeyReused, OrderID: "1"}, codes.FailedPrecondition, "idempotency key reused", "IDEMPOTENCY_KEY_REUSED", "no"},
 		{order.Error{Kind: order.ErrBusy, OrderID: "1"}, codes.Aborted, "another order of the user is under way", "ORDER_UNDER_WAY", "no"},
+		{order.Error{Kind: order.ErrPriceChanged, Total: usd(123, 450_000_000)}, codes.FailedPrecondition, "the price has changed: the total is USD 123.45", "PRICE_CHANGED", "no"},
 		{order.Error{Kind: order.ErrInternal, Err: errors.New("below")}, codes.Internal, "internal error", "INTERNAL", "unknown"},
 		{order.Error{Kind: order.ErrInternal, OrderID: "1", Err: errors.New("below")}, codes.Internal, "internal error", "INTERNAL", "unknown"},
 	} {

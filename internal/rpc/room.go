@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/arrival"
 	"checkout/internal/order"
@@ -174,7 +175,7 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 	c := &call{
 		room: r, peer: from, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), cancel: cancel,
 		watch: info.FullMethodName == grpc_health_v1.Health_Watch_FullMethodName,
-		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName,
+		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName || info.FullMethodName == checkoutv1.QuoteService_Quote_FullMethodName,
 	}
 	size := r.size
 	if info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,6 +30,11 @@ import (
 // Placer places orders; its errors are *order.Error.
 type Placer interface {
 	Place(ctx context.Context, req order.Request) (*order.Order, error)
+}
+
+// Quoter prices carts; its errors are *order.Error.
+type Quoter interface {
+	Quote(ctx context.Context, req order.Request) (*order.Order, error)
 }
 
 // Options are what a server is made with.
@@ -63,6 +67,8 @@ type Options struct {
 	Backuper Backuper
 	// Stats serves metrics to operators; nil for no such service.
 	Stats checkoutv1.StatsServiceServer
+	// Quoter prices carts for checkout.v1.QuoteService; nil for no such service.
+	Quoter Quoter
 	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
 	Keyed bool
 }
@@ -83,13 +89,20 @@ const (
 	StateTrailer = "checkout-order-state"
 	// KeyHeader is the metadata that makes the same order of what is asked for twice: up to 255 printable ASCII characters.
 	KeyHeader = "idempotency-key"
+	// ExpectedTotalHeader is the metadata with the total that the customer has agreed to, such as "EUR 123.45". Another total is
+	// not charged.
+	ExpectedTotalHeader = "checkout-expected-total"
 )
 
 // NewServer makes a server for the shop: it places orders with p and answers health checks from h.
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	room := newRoom(opts.Room, opts.Queue, refuse(p, opts))
 	server := newServer(h, opts, room, maxRequest)
-	oteldemo.RegisterCheckoutServiceServer(server, &checkout{placer: p, deadline: opts.Deadline})
+	service := &checkout{placer: p, quoter: opts.Quoter, deadline: opts.Deadline}
+	oteldemo.RegisterCheckoutServiceServer(server, service)
+	if opts.Quoter != nil {
+		checkoutv1.RegisterQuoteServiceServer(server, service)
+	}
 	return server.Server
 }
 
@@ -155,8 +168,10 @@ func limits(opts Options) []grpc.ServerOption {
 
 type checkout struct {
 	oteldemo.UnimplementedCheckoutServiceServer
+	checkoutv1.UnimplementedQuoteServiceServer
 
 	placer   Placer
+	quoter   Quoter
 	deadline time.Duration
 }
 
@@ -199,17 +214,22 @@ func answerTime(given time.Duration) time.Duration {
 
 // request is what the call asks for. It fails with an ErrInvalid when that is not plain.
 func request(ctx context.Context, req *oteldemo.PlaceOrderRequest) (order.Request, error) {
-	keys := metadata.ValueFromIncomingContext(ctx, KeyHeader)
-	if len(keys) > 1 {
-		return order.Request{}, &order.Error{Kind: order.ErrInvalid, Violations: []order.Violation{{Field: KeyHeader, Problem: "is given more than once"}}}
+	key, _, err := single(ctx, KeyHeader)
+	if err != nil {
+		return order.Request{}, err
+	}
+	expected, err := expectedTotal(ctx)
+	if err != nil {
+		return order.Request{}, err
 	}
 	card := req.GetCreditCard()
 	req.CreditCard = nil // the order's card can be cleared; a string of protobuf's can only be let go
 	return order.Request{
 		UserID:   req.GetUserId(),
-		Key:      strings.Join(keys, ""),
+		Key:      key,
 		Currency: money.Currency(req.GetUserCurrency()),
 		Address:  wire.Address(req.GetAddress()),
+		Expected: expected,
 		Email:    order.EmailAddress(req.GetEmail()),
 		Card: creditcard.New(card.GetCreditCardNumber(), card.GetCreditCardCvv(),
 			card.GetCreditCardExpirationYear(), card.GetCreditCardExpirationMonth()),

@@ -48,6 +48,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 		Keyed:     c.PaymentMode == "keyed",
 	}
 	forShop, forOperators := opts, opts
+	forShop.Quoter = placer
 	forShop.Credentials = listenerCredentials(i.shop)
 	forShop.Callers = rpc.Callers{Certificates: c.Security.ClientCA != "", Names: c.Security.ClientNames}
 	if !c.Security.PublicOrders {

@@ -21,7 +21,7 @@ func movesOf(kind order.Kind) moves {
 	switch kind {
 	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrImplausible,
 		order.ErrUnavailable, order.ErrOverloaded, order.ErrDeclined, order.ErrPaymentUnreachable,
-		order.ErrKeyReused, order.ErrBusy:
+		order.ErrKeyReused, order.ErrBusy, order.ErrPriceChanged:
 		return no
 	case order.ErrInDoubt:
 		return unknown

@@ -160,7 +160,7 @@ type failure struct {
 
 // failures are the kinds of failure. The last is for whatever is none of the others: a bug. They are an array because
 // every call that fails looks at them, and a slice would be garbage.
-func failures() [17]failure {
+func failures() [18]failure {
 	return [...]failure{
 		{kind: order.ErrInvalid, name: "invalid_request", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrEmptyCart, name: "cart_empty", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
@@ -176,6 +176,7 @@ func failures() [17]failure {
 		{kind: order.ErrRefunded, name: "refunded", outcome: outcomeOwed, level: slog.LevelWarn},
 		{kind: order.ErrKeyReused, name: "idempotency_key_reused", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrBusy, name: "order_under_way", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
+		{kind: order.ErrPriceChanged, name: "price_changed", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: context.Canceled, name: canceled, outcome: outcomeFailed, level: slog.LevelWarn},
 		{kind: context.DeadlineExceeded, name: timeout, outcome: outcomeFailed, level: slog.LevelError},
 		{kind: order.ErrInternal, name: other, outcome: outcomeInDoubt, level: slog.LevelError},
