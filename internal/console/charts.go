@@ -34,8 +34,9 @@ func (w window) charts() []chart {
 	requests := func(name string) func(window) figure {
 		return func(w window) figure { return w.rate(mOrders, func(s series) bool { return outcomeOf(s) == name }) }
 	}
-	p95 := func(name string) func(window) figure {
-		return func(w window) figure { return 1000 * w.quantile(0.95, mSteps, stepsOf()[name]...) }
+	var dependencies []line
+	for _, c := range callees() {
+		dependencies = append(dependencies, line{Name: c.name, of: func(w window) figure { return 1000 * w.quantile(0.95, mSteps, c.steps...) }})
 	}
 	charts := []chart{
 		{ID: "requests", Title: "Requests by outcome", Unit: "/s", Lines: lines(requests, outcomes()...)},
@@ -45,13 +46,9 @@ func (w window) charts() []chart {
 		{ID: "in-flight", Title: "Orders in flight", whole: true, Lines: []line{
 			{Name: "in flight", of: level(mInFlight)("")}, {Name: "limit", of: level(mLimit)("")},
 		}},
-		{ID: "dependencies", Title: "Latency of dependencies, p95", Unit: "ms", Lines: lines(p95, callees()[1:]...)},
+		{ID: "dependencies", Title: "Latency of dependencies, p95", Unit: "ms", Lines: dependencies},
 		{ID: "unfinished", Title: "Orders not finished, by state", whole: true, Lines: lines(level(mStates), unfinished()...)},
 		{ID: "pending", Title: "Pending deliveries of placed orders", whole: true, Lines: lines(level(mPending), deliveries()...)},
-		{ID: "oldest", Title: "Age of the oldest", Unit: "s", Lines: []line{
-			{Name: "order not finished", of: oldest},
-			{Name: "pending e-mail", of: level(mPendingOld)("email")}, {Name: "pending event", of: level(mPendingOld)("event")},
-		}},
 	}
 	for _, c := range charts {
 		for i := range c.Lines {
@@ -78,24 +75,28 @@ func outcomes() []string {
 	return []string{"placed", "repeated", "refused", "rejected", "failed", "payment unknown", "refund due"}
 }
 
-// callees are what orders depend on: the database, and the other services.
-func callees() []string {
-	return []string{"database", "cart", "product catalog", "currency", "shipping", "payment", "email", "Kafka"}
+// callee is something that orders depend on, and the steps of an order that call it.
+type callee struct {
+	name  string
+	steps []string
 }
 
-// stepsOf are the steps of an order that call each of them.
-func stepsOf() map[string][]string {
-	all := make(map[string][]string)
-	for callee, steps := range map[string][]order.Step{
-		"database": {order.StepRecord}, "cart": {order.StepCart, order.StepEmptyCart}, "product catalog": {order.StepCatalog},
-		"currency": {order.StepConvert}, "shipping": {order.StepQuote, order.StepShip},
-		"payment": {order.StepCharge, order.StepLookup, order.StepReverse}, "email": {order.StepEmail}, "Kafka": {order.StepPublish},
-	} {
+func callees() []callee {
+	all := func(steps ...order.Step) (names []string) {
 		for _, step := range steps {
-			all[callee] = append(all[callee], string(step))
+			names = append(names, string(step))
 		}
+		return names
 	}
-	return all
+	return []callee{
+		{"database", all(order.StepRecord)},
+		{"cart", all(order.StepCart, order.StepEmptyCart)},
+		{"product catalog", all(order.StepCatalog)},
+		{"currency", all(order.StepConvert)},
+		{"shipping", all(order.StepQuote, order.StepShip)},
+		{"payment", all(order.StepCharge, order.StepLookup, order.StepReverse)},
+		{"email, Kafka", all(order.StepEmail, order.StepPublish)},
+	}
 }
 
 // deliveries are what a placed order is owed.
@@ -119,17 +120,6 @@ func latency(q float64) func(window) figure {
 		}
 		return 1000 * w.quantile(q, mCalls, "OK")
 	}
-}
-
-// oldest is the age of the oldest order that is not finished.
-func oldest(w window) figure {
-	age := unknown()
-	for _, state := range unfinished() {
-		if of := w.level(mStatesOldest, state); !age.Known() || of > age {
-			age = of
-		}
-	}
-	return age
 }
 
 // Minute is the value of a line in the last minute.

@@ -74,7 +74,6 @@ type Console struct {
 	// What open pages ask for again and again: they ask together.
 	lists     web.Shared[*checkoutv1.ListOrdersResponse]
 	orders    web.Shared[*checkoutv1.Order]
-	overviews web.Shared[[]part]
 	attention web.Shared[orderList]
 
 	now func() time.Time
@@ -104,7 +103,7 @@ func New(o Options) (*Console, error) {
 			{Text: "Orders", Path: "/orders"},
 			{Text: "Attention", Path: "/attention", Badge: "badge"},
 		}, o.Links...),
-		Funcs: template.FuncMap{"tone": tone, "words": words, "age": age, "long": long, "ms": ms, "rate": rate, "whole": whole, "some": some, "percent": percent},
+		Funcs: template.FuncMap{"tone": tone, "words": words, "age": age, "long": long, "ms": ms, "rate": rate, "whole": whole, "some": some},
 	}
 	files, err := fs.Sub(pages, "pages")
 	if err != nil {

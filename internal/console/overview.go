@@ -27,13 +27,12 @@ type overview struct {
 	Services []service `json:"services"`
 	Checks   []check   `json:"checks"`
 	// Manual is how many orders require manual action; absent when the record cannot be counted.
-	Manual       *int64       `json:"manual_action"`
-	States       []backlog    `json:"states"`       // of the orders that are not finished
-	Pending      []backlog    `json:"pending"`      // deliveries of placed orders
-	Outcomes     []outcome    `json:"outcomes"`     // of the requests of ten minutes
-	Dependencies []dependency `json:"dependencies"` // in the last minute
-	Times        []time.Time  `json:"times"`        // of the values of the charts, oldest first
-	Charts       []chart      `json:"charts"`
+	Manual   *int64      `json:"manual_action"`
+	States   []backlog   `json:"states"`   // of the orders that are not finished
+	Pending  []backlog   `json:"pending"`  // deliveries of placed orders
+	Outcomes []outcome   `json:"outcomes"` // of the requests of ten minutes
+	Times    []time.Time `json:"times"`    // of the values of the charts, oldest first
+	Charts   []chart     `json:"charts"`
 }
 
 type service struct {
@@ -63,16 +62,6 @@ type outcome struct {
 	Requests int64  `json:"requests"`
 }
 
-// dependency is how calls of a service did, waiting and failed tries included.
-type dependency struct {
-	Name   string `json:"name"`
-	Calls  figure `json:"calls_per_second"`
-	Failed figure `json:"failed_share"`
-	P50    figure `json:"p50_seconds"`
-	P95    figure `json:"p95_seconds"`
-	P99    figure `json:"p99_seconds"`
-}
-
 // figure is a number that may be unknown: NaN, which is null in JSON.
 type figure float64
 
@@ -92,7 +81,7 @@ func unknown() figure { return figure(math.NaN()) }
 // overview is made of what is remembered.
 func (c *Console) overview() overview {
 	samples, latest, _ := c.history.read()
-	o := overview{At: c.now(), Times: []time.Time{}, Outcomes: samples.outcomes(), Dependencies: samples.last().dependencies(), Charts: samples.charts()}
+	o := overview{At: c.now(), Times: []time.Time{}, Outcomes: samples.outcomes(), Charts: samples.charts()}
 	for i, l := range latest {
 		s := service{Name: c.services[i].Name, Answering: l.stats != nil, Problem: l.problem}
 		if !s.Answering {
@@ -104,7 +93,7 @@ func (c *Console) overview() overview {
 		o.Times = append(o.Times, s.at)
 	}
 	o.States, o.Pending, o.Manual = samples.backlog()
-	o.Checks = o.check()
+	o.Checks = o.check(samples.last())
 	return o
 }
 
@@ -162,30 +151,23 @@ func outcomeOf(s series) string {
 	return s.of
 }
 
-// dependencies are those that were called.
-func (w window) dependencies() []dependency {
-	all := []dependency{}
-	for _, name := range callees() {
-		steps := stepsOf()[name]
-		called := func(s series) bool { return slices.Contains(steps, s.of) }
-		calls := w.total(mSteps, called)
-		if !(calls > 0) {
-			continue
-		}
+// worst is the dependency of whose calls most failed, and their share.
+func (w window) worst() (name string, share figure) {
+	for _, c := range callees() {
+		called := func(s series) bool { return slices.Contains(c.steps, s.of) }
 		failed := w.total(mSteps, func(s series) bool { return called(s) && isFailure(s.err) })
-		all = append(all, dependency{
-			name, w.rate(mSteps, called), failed / calls,
-			w.quantile(0.5, mSteps, steps...), w.quantile(0.95, mSteps, steps...), w.quantile(0.99, mSteps, steps...),
-		})
+		if of := failed / w.total(mSteps, called); of > share {
+			name, share = c.name, of
+		}
 	}
-	return all
+	return name, share
 }
 
 // isFailure tells whether a call of that error.type failed. To be refused, such as for a declined card, is an answer.
 func isFailure(err string) bool { return err != "" && err != "refused" && err != "product_unknown" }
 
 // check tells of each thing that should hold whether it does.
-func (o *overview) check() []check {
+func (o *overview) check(recent window) []check {
 	answering := 0
 	for _, s := range o.Services {
 		if s.Answering {
@@ -208,11 +190,10 @@ func (o *overview) check() []check {
 			pending = max(pending, d.Oldest)
 		}
 	}
-	worst, failing := figure(0), "no failed calls"
-	for _, d := range o.Dependencies {
-		if d.Failed > worst {
-			worst, failing = d.Failed, d.Name+": "+percent(d.Failed)+" of the calls failed"
-		}
+	failing := "no failed calls"
+	worst, share := recent.worst()
+	if worst != "" {
+		failing = worst + ": " + strconv.FormatFloat(100*float64(share), 'f', 1, 64) + " % of the calls failed"
 	}
 	rejected := o.Minute("requests", "rejected")
 	return append(checks,
@@ -221,7 +202,7 @@ func (o *overview) check() []check {
 		check{"Orders make progress within a minute", inProgress <= figure(maxInProgress.Seconds()), "oldest: " + long(inProgress)},
 		check{"E-mails and events are sent within 15 minutes", pending <= figure(maxPending.Seconds()), "oldest: " + long(pending)},
 		check{"No request is rejected", !(rejected > 0), rate(rejected) + "/s"},
-		check{"Dependencies answer", worst <= maxFailed, failing},
+		check{"Dependencies answer", share <= maxFailed, failing},
 	)
 }
 
@@ -247,25 +228,18 @@ func (c *Console) showOverview(w http.ResponseWriter, r *http.Request) {
 	c.answer(w, r, http.StatusOK, "overview", o, web.Page{Title: "Overview", Nav: "/", Live: "/live/overview", Data: o})
 }
 
-// part is the contents of an element of a page.
-type part struct {
-	id   string
-	html []byte
-}
-
-// liveOverview keeps the parts of the overview fresh.
+// liveOverview keeps the overview fresh.
 func (c *Console) liveOverview(w http.ResponseWriter, r *http.Request) {
 	c.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error {
 		for {
-			samples, _, more := c.history.read()
-			parts, err := c.overviews.Get(ctx, samples.end().at.String(), pollEvery, func(context.Context) ([]part, error) { return c.overviewParts() })
+			_, _, more := c.history.read()
+			o := c.overview()
+			err := errors.Join(c.emitAll(emit, "overview", o, "notice", "now", "checks", "states", "outcomes"), emit("badge", c.badge()))
+			for _, p := range o.Plots() {
+				err = errors.Join(err, c.emitPart(emit, "overview", "chart", p.ID, p))
+			}
 			if err != nil {
 				return err
-			}
-			for _, p := range parts {
-				if err := emit(p.id, p.html); err != nil {
-					return err
-				}
 			}
 			select {
 			case <-more:
@@ -274,19 +248,4 @@ func (c *Console) liveOverview(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	})
-}
-
-// overviewParts are what changes on the overview.
-func (c *Console) overviewParts() ([]part, error) {
-	o := c.overview()
-	var parts []part
-	collect := func(id string, html []byte) error {
-		parts = append(parts, part{id, html})
-		return nil
-	}
-	err := c.emitAll(collect, "overview", o, "notice", "now", "checks", "states", "outcomes", "dependencies")
-	for _, p := range o.Plots() {
-		err = errors.Join(err, c.emitPart(collect, "overview", "chart", p.ID, p))
-	}
-	return append(parts, part{"badge", c.badge()}), err
 }

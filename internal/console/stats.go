@@ -134,7 +134,7 @@ func (s *sample) read(stats *checkoutv1.Stats, shared bool) (counts map[series]f
 	counts = make(map[series]float64)
 	for _, m := range stats.GetMetrics() {
 		attribute, known := attributeOf()[m.GetName()]
-		ofRecord := m.GetName() == mStates || m.GetName() == mStatesOldest || m.GetName() == mPending || m.GetName() == mPendingOld
+		ofRecord := attribute == "checkout.order.state" || attribute == "checkout.delivery"
 		if !known || ofRecord && shared {
 			continue
 		}
@@ -186,12 +186,11 @@ func (s *sample) count(was, is answered) {
 func (h *history) byRecord() (groups [][]int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	place := make(map[string]int)
 	for i, l := range h.latest {
-		name := l.stats.GetRecord()
-		at, known := place[name]
-		if name == "" || !known {
-			place[name] = len(groups)
+		at := slices.IndexFunc(groups, func(g []int) bool {
+			return l.stats.GetRecord() != "" && l.stats.GetRecord() == h.latest[g[0]].stats.GetRecord()
+		})
+		if at < 0 {
 			groups = append(groups, []int{i})
 			continue
 		}

@@ -78,14 +78,6 @@ func rate(f figure) string {
 	return strconv.FormatFloat(float64(f), 'f', 0, 64)
 }
 
-// percent is a share, if known.
-func percent(f figure) string {
-	if !f.Known() {
-		return "–"
-	}
-	return strconv.FormatFloat(100*float64(f), 'f', 1, 64) + " %"
-}
-
 // some tells whether there are any, as far as is known.
 func some(f figure) bool { return f > 0 }
 
