@@ -82,5 +82,8 @@ Exit status: 0 on success, 1 on failure, 2 if the command line or a setting is w
 			p.placeCommand(), p.listCommand(), p.showCommand(), p.watchCommand(),
 			p.retryCommand(), p.resolveCommand(), p.eraseCommand(),
 		),
+		cli.Group(&cobra.Command{Use: "record", Short: "Back up, restore and move the record of orders"},
+			p.backupCommand(), p.holdCommand(), p.copyCommand(),
+		),
 	)
 }
