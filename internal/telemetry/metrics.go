@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"slices"
-
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -45,104 +43,70 @@ const (
 	goCPU              = "go.cpu.time"
 )
 
-// instrumentKind is what a metric does with its values.
-type instrumentKind string
-
-const (
-	counter       instrumentKind = "counter"
-	upDownCounter instrumentKind = "updowncounter"
-	gauge         instrumentKind = "gauge"
-	histogram     instrumentKind = "histogram"
-)
-
-// instrument is a metric.
+// instrument is how a metric is described. telemetry-schema has the rest of its definition, which a test compares.
 type instrument struct {
-	name       string
-	kind       instrumentKind
-	unit       string    // of UCUM
-	buckets    []float64 // of a histogram; nil: the SDK's own
-	text       string
-	attributes []attribute.Key
+	unit    string // of UCUM
+	text    string
+	buckets []float64 // of a histogram; nil: the SDK's own
 }
 
-// instruments is the table of the metrics. What the conventions define is described in their words.
-func instruments() []instrument {
+// instruments is the table of the metrics. Those of the semantic conventions have their descriptions.
+func instruments() map[string]instrument {
 	seconds := secondBuckets()
-	return append([]instrument{
-		{metricOrders, counter, "{order}", nil, "Calls to place an order, by what came of them.", by(outcomeKey, errorType)},
-		{metricAmount, histogram, "{currency}", amountBuckets(), "What orders cost with shipping, in the currency that they were placed in.", by(currencyKey)},
-		{metricLines, histogram, "{line}", lineBuckets(), "Different products in an order.", nil},
-		{metricSteps, histogram, "s", seconds, "How long a step of an order takes, tries that failed and the wait for a connection included.", by(stepKey, errorType)},
-		{metricActive, gauge, "{order}", nil, "Orders that have been let in and whose money and parcel are not settled yet.", nil},
-		{metricUnfinished, gauge, "{order}", nil, "Orders on record that are not over, by state. Replicas that share a record all report the same.", by(stateKey)},
-		{metricOldest, gauge, "s", nil, "How long ago the oldest order of those in a state was placed; 0 when there is none.", by(stateKey)},
-		{metricOwed, gauge, "{delivery}", nil, "Pending deliveries of placed orders: carts to empty, e-mails and events to send.", by(deliveryKey)},
-		{metricOldestOwed, gauge, "s", nil, "How long ago the oldest order with a pending delivery was placed; 0 when there is none.", by(deliveryKey)},
-		{metricLimit, gauge, "{order}", nil, "How many orders may be under way at present.", nil},
-		{metricTurnedAway, counter, "{order}", nil, "Orders that were turned away because too many were under way.", nil},
+	return map[string]instrument{
+		metricOrders:     {"{order}", "Calls to place an order, by outcome.", nil},
+		metricAmount:     {"{currency}", "Totals of orders, including shipping, in the order's currency.", amountBuckets()},
+		metricLines:      {"{line}", "Different products in an order.", lineBuckets()},
+		metricSteps:      {"s", "Duration of a step of an order, including retries and the wait for a connection.", seconds},
+		metricActive:     {"{order}", "Orders in progress: admitted, and not yet settled.", nil},
+		metricUnfinished: {"{order}", "Unfinished orders on record, by state. Replicas that share a record all report the same.", nil},
+		metricOldest:     {"s", "Age of the oldest order in a state; 0 if there is none.", nil},
+		metricOwed:       {"{delivery}", "Pending deliveries of placed orders: carts to empty, e-mails and events to send.", nil},
+		metricOldestOwed: {"s", "Age of the oldest order with a pending delivery; 0 if there is none.", nil},
+		metricLimit:      {"{order}", "Current limit of orders in progress.", nil},
+		metricTurnedAway: {"{order}", "Orders rejected because of overload.", nil},
+		metricEvicted:    {"{connection}", "Connections closed to make room for new ones.", nil},
 
-		{metricEvicted, counter, "{connection}", nil, "Connections to the service that were closed to make room for new ones.", by(connectionStateKey)},
+		metricMemoryLimit: {"By", "Memory limit of the container, if it has one.", nil},
+		metricMemoryHeld:  {"By", "Memory of the container that the kernel cannot reclaim. At the limit the process is killed.", nil},
 
-		{metricMemoryLimit, gauge, "By", nil, "The limit of the container's memory, where it has one.", nil},
-		{metricMemoryHeld, gauge, "By", nil, "Memory of the container that the kernel cannot take back: all but pages of files. At the limit the process is killed.", nil},
+		httpDuration:     {"s", "Duration of HTTP client requests.", seconds},
+		httpRequestSize:  {"By", "Size of HTTP client request bodies.", nil},
+		httpResponseSize: {"By", "Size of HTTP client response bodies.", nil},
 
-		{httpDuration, histogram, "s", seconds, "Duration of HTTP client requests.", httpKeys()},
-		{httpRequestSize, histogram, "By", nil, "Size of HTTP client request bodies.", httpKeys()},
-		{httpResponseSize, histogram, "By", nil, "Size of HTTP client response bodies.", httpKeys()},
+		messagingSent:     {"{message}", "Number of messages producer attempted to send to the broker.", nil},
+		messagingDuration: {"s", "Duration of messaging operation initiated by a producer or consumer client.", seconds},
 
-		{messagingSent, counter, "{message}", nil, "Number of messages producer attempted to send to the broker.", messagingKeys()},
-		{messagingDuration, histogram, "s", seconds, "Duration of messaging operation initiated by a producer or consumer client.", append(messagingKeys(), messagingOperationType)},
+		processCPU:         {"s", "Total CPU seconds broken down by different CPU modes.", nil},
+		processMemory:      {"By", "The amount of physical memory in use.", nil},
+		processDescriptors: {"{file_descriptor}", "Number of unix file descriptors in use by the process.", nil},
+		goCycles:           {"{gc_cycle}", "Number of completed GC cycles.", nil},
+		goCPU:              {"s", "Estimated CPU time spent by the Go runtime.", nil},
+		goPause:            {"s", "Distribution of individual GC-related stop-the-world pause latencies.", pauseBuckets()},
+		goSchedule:         {"s", "The time goroutines have spent in the scheduler in a runnable state before actually running.", waitBuckets()},
 
-		{processCPU, counter, "s", nil, "Total CPU seconds broken down by different CPU modes.", by(cpuMode)},
-		{processMemory, upDownCounter, "By", nil, "The amount of physical memory in use.", nil},
-		{processDescriptors, upDownCounter, "{file_descriptor}", nil, "Number of unix file descriptors in use by the process.", nil},
-		{goCycles, counter, "{gc_cycle}", nil, "Number of completed GC cycles.", nil},
-		{goCPU, counter, "s", nil, "Estimated CPU time spent by the Go runtime.", by(goCPUState)},
-		{goPause, histogram, "s", pauseBuckets(), "Distribution of individual GC-related stop-the-world pause latencies.", nil},
-		{goSchedule, histogram, "s", waitBuckets(), "The time goroutines have spent in the scheduler in a runnable state before actually running.", nil},
-	}, rpcInstruments()...)
-}
-
-// rpcInstruments are the metrics of both conventions for RPCs.
-func rpcInstruments() []instrument {
-	peer := by(serverAddress, serverPort)
-	method, status := by("rpc.system", "rpc.service", "rpc.method"), by("rpc.grpc.status_code")
-	stable := by("rpc.system.name", "rpc.method", "rpc.response.status_code", errorType)
-	join := func(parts ...[]attribute.Key) []attribute.Key { return slices.Concat(parts...) }
-	seconds := secondBuckets()
-	return []instrument{
-		{"rpc.server.duration", histogram, "ms", nil, "Measures the duration of inbound RPC.", join(method, status)},
-		{"rpc.server.request.size", histogram, "By", nil, "Measures the size of RPC request messages (uncompressed).", method},
-		{"rpc.server.response.size", histogram, "By", nil, "Measures the size of RPC response messages (uncompressed).", method},
-		{"rpc.client.duration", histogram, "ms", nil, "Measures the duration of outbound RPC.", join(method, status, peer)},
-		{"rpc.client.request.size", histogram, "By", nil, "Measures the size of RPC request messages (uncompressed).", join(method, peer)},
-		{"rpc.client.response.size", histogram, "By", nil, "Measures the size of RPC response messages (uncompressed).", join(method, peer)},
-		{"rpc.server.call.duration", histogram, "s", seconds, "Measures the duration of an incoming Remote Procedure Call (RPC).", stable},
-		{"rpc.client.call.duration", histogram, "s", seconds, "Measures the duration of an outgoing Remote Procedure Call (RPC).", join(stable, peer)},
+		"rpc.server.duration":      {"ms", "Measures the duration of inbound RPC.", nil},
+		"rpc.server.request.size":  {"By", "Measures the size of RPC request messages (uncompressed).", nil},
+		"rpc.server.response.size": {"By", "Measures the size of RPC response messages (uncompressed).", nil},
+		"rpc.client.duration":      {"ms", "Measures the duration of outbound RPC.", nil},
+		"rpc.client.request.size":  {"By", "Measures the size of RPC request messages (uncompressed).", nil},
+		"rpc.client.response.size": {"By", "Measures the size of RPC response messages (uncompressed).", nil},
+		"rpc.server.call.duration": {"s", "Measures the duration of an incoming Remote Procedure Call (RPC).", seconds},
+		"rpc.client.call.duration": {"s", "Measures the duration of an outgoing Remote Procedure Call (RPC).", seconds},
 	}
 }
 
-func by(all ...attribute.Key) []attribute.Key { return all }
-
-func httpKeys() []attribute.Key {
-	return by(httpRequestMethod, httpStatusCode, networkProtocolVersion, serverAddress, serverPort, errorType)
-}
-
-func messagingKeys() []attribute.Key {
-	return by(messagingSystem, messagingDestination, messagingOperationName, errorType)
-}
-
-// secondBuckets are the boundaries that the conventions ask of durations in seconds.
+// secondBuckets are the boundaries of the conventions for durations in seconds.
 func secondBuckets() []float64 {
 	return []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
 }
 
-// amountBuckets suit a dollar as well as a yen.
+// amountBuckets suit dollars as well as yen.
 func amountBuckets() []float64 {
 	return []float64{1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 50_000, 100_000, 1_000_000}
 }
 
-// lineBuckets go up to what an order may have by default.
+// lineBuckets go up to the default limit of an order.
 func lineBuckets() []float64 { return []float64{1, 2, 3, 5, 10, 20, 50, 100, 200} }
 
 // pauseBuckets are few; the runtime itself has some 160.
@@ -150,22 +114,12 @@ func pauseBuckets() []float64 {
 	return []float64{10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3}
 }
 
-// waitBuckets are for goroutines that wait for a processor: longer than a pause, where there are few.
+// waitBuckets are for goroutines that wait for a processor.
 func waitBuckets() []float64 {
 	return []float64{10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3, 500e-3, 1}
 }
 
-// instrumentOf is the instrument of that name, from the table.
-func instrumentOf(name string) instrument {
-	for _, i := range instruments() {
-		if i.name == name {
-			return i
-		}
-	}
-	return instrument{name: name}
-}
-
-// made is what could be made of an instrument. The API says that one that could not be is good for nothing, and harmless.
+// made returns an instrument, and reports the error if it could not be made: it is then a no-op.
 func made[T any](i T, err error) T {
 	if err != nil {
 		otel.Handle(err)
@@ -175,7 +129,7 @@ func made[T any](i T, err error) T {
 
 // duration makes a histogram of durations, or of other fractions.
 func (t *Telemetry) duration(name string) metric.Float64Histogram {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	options := []metric.Float64HistogramOption{metric.WithUnit(i.unit), metric.WithDescription(i.text)}
 	if i.buckets != nil {
 		options = append(options, metric.WithExplicitBucketBoundaries(i.buckets...))
@@ -185,7 +139,7 @@ func (t *Telemetry) duration(name string) metric.Float64Histogram {
 
 // size makes a histogram of sizes.
 func (t *Telemetry) size(name string) metric.Int64Histogram {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	options := []metric.Int64HistogramOption{metric.WithUnit(i.unit), metric.WithDescription(i.text)}
 	if i.buckets != nil {
 		options = append(options, metric.WithExplicitBucketBoundaries(i.buckets...))
@@ -194,36 +148,36 @@ func (t *Telemetry) size(name string) metric.Int64Histogram {
 }
 
 func (t *Telemetry) counter(name string) metric.Int64Counter {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	return made(t.meter.Int64Counter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
 }
 
 func (t *Telemetry) observedCounter(name string) metric.Int64ObservableCounter {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	return made(t.meter.Int64ObservableCounter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
 }
 
 func (t *Telemetry) observedSeconds(name string) metric.Float64ObservableCounter {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	return made(t.meter.Float64ObservableCounter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
 }
 
 func (t *Telemetry) observedLevel(name string) metric.Int64ObservableUpDownCounter {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	return made(t.meter.Int64ObservableUpDownCounter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
 }
 
 func (t *Telemetry) observedGauge(name string) metric.Int64ObservableGauge {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	return made(t.meter.Int64ObservableGauge(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
 }
 
 func (t *Telemetry) observedAge(name string) metric.Float64ObservableGauge {
-	i := instrumentOf(name)
+	i := instruments()[name]
 	return made(t.meter.Float64ObservableGauge(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
 }
 
-// measurement is a set of attributes, made once and used for many measurements.
+// measurement is a set of attributes for measurements.
 func measurement(attrs ...attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attrs...))
 }

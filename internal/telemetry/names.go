@@ -10,14 +10,13 @@ import (
 	"checkout/internal/order"
 )
 
-// Every name that this service emits stands in this file and in conventions.go, and every metric in metrics.go; the
-// resource is the SDK's own.
+// All emitted names are in this file, in conventions.go and in metrics.go; the names of the resource are the SDK's.
 
 // scope is the instrumentation scope of all spans, metrics and log records.
 const scope = "checkout"
 
-// Spans and span events. Other spans are named by what they are about: "oteldemo.CheckoutService/PlaceOrder", "HTTP POST",
-// "orders publish". How an order that was not placed is told is the dialect's matter.
+// Spans and span events. Other spans are named by their subject: "oteldemo.CheckoutService/PlaceOrder", "HTTP POST",
+// "orders publish". The event of an order that was not placed depends on the dialect.
 const (
 	spanPrepare = "prepareOrderItemsAndShippingQuoteFromCart"
 	spanResume  = "resume order"
@@ -29,15 +28,15 @@ const (
 	eventFlag = "feature_flag.evaluation" // of the log
 )
 
-// traceparent is the header that tells whose child a span is (W3C Trace Context).
+// traceparent is the header with the parent of a span (W3C Trace Context).
 const traceparent = "traceparent"
 
-// servedMethods are the methods of this service's own that are observed, by their full names.
+// servedMethods are the methods of this service that are observed, by their full names.
 func servedMethods() []string {
 	return []string{"/oteldemo.CheckoutService/PlaceOrder"}
 }
 
-// fact is something that can be told of an order.
+// fact is an attribute of an order, whatever its name.
 type fact uint8
 
 const (
@@ -55,35 +54,29 @@ const (
 	shippingAmount
 	shippingTracking
 	paymentTransaction
-	facts // how many there are
+	facts // their number
 )
 
-// term is what a fact is called.
-type term struct {
-	app  attribute.Key // by the demo's releases up to 2.1; "": not at all
-	demo attribute.Key // by those after them; "": not at all
-	kind attribute.Type
-	text string
-}
+// term is the name of a fact in each dialect; "" if it has none.
+type term struct{ app, demo attribute.Key }
 
-// terms is the table of what is told of orders. A name that the demo changes is one line of it; what the demo has no
-// name for has one of ours, in both columns.
+// terms is the table of an order's attributes. Those that the demo does not have are ours, the same in both dialects.
 func terms() [facts]term {
 	return [facts]term{
-		userID:             {"app.user.id", "user.id", attribute.STRING, "Who orders."},
-		userCurrency:       {"app.user.currency", "demo.user_context.selected_currency", attribute.STRING, "The currency asked for, by ISO 4217."},
-		userSynthetic:      {"", "user_agent.synthetic.type", attribute.STRING, "Set to test when the order is the load generator's, as the baggage says."},
-		orderID:            {"app.order.id", "demo.order.id", attribute.STRING, "The order's id, a UUID."},
-		orderAmount:        {"app.order.amount", "demo.order.amount", attribute.FLOAT64, "What the order costs with shipping, in the currency asked for."},
-		orderItems:         {"app.order.items.count", "demo.order.items.count", attribute.INT64, "Different products in the order."},
-		orderStep:          {"checkout.order.step", "checkout.order.step", attribute.STRING, "The step of the order that is meant, or that has failed."},
-		orderState:         {"checkout.order.state", "checkout.order.state", attribute.STRING, "The state of the order, as on record."},
-		orderReached:       {"checkout.order.reached_state", "checkout.order.reached_state", attribute.STRING, "The state in which recovery has left the order."},
-		orderAttempt:       {"checkout.order.attempt", "checkout.order.attempt", attribute.INT64, "Which attempt this is at what the order's state owes; the first is 1."},
-		cartItems:          {"app.cart.items.count", "demo.cart.items.count", attribute.INT64, "Pieces in the cart."},
-		shippingAmount:     {"app.shipping.amount", "demo.shipping.amount", attribute.FLOAT64, "What shipping costs, in the currency asked for."},
-		shippingTracking:   {"app.shipping.tracking.id", "demo.shipping.tracking.id", attribute.STRING, "The parcel's tracking id."},
-		paymentTransaction: {"app.payment.transaction.id", "demo.payment.transaction.id", attribute.STRING, "The charge's transaction id."},
+		userID:             {"app.user.id", "user.id"},
+		userCurrency:       {"app.user.currency", "demo.user_context.selected_currency"},
+		userSynthetic:      {"", "user_agent.synthetic.type"},
+		orderID:            {"app.order.id", "demo.order.id"},
+		orderAmount:        {"app.order.amount", "demo.order.amount"},
+		orderItems:         {"app.order.items.count", "demo.order.items.count"},
+		orderStep:          {"checkout.order.step", "checkout.order.step"},
+		orderState:         {"checkout.order.state", "checkout.order.state"},
+		orderReached:       {"checkout.order.reached_state", "checkout.order.reached_state"},
+		orderAttempt:       {"checkout.order.attempt", "checkout.order.attempt"},
+		cartItems:          {"app.cart.items.count", "demo.cart.items.count"},
+		shippingAmount:     {"app.shipping.amount", "demo.shipping.amount"},
+		shippingTracking:   {"app.shipping.tracking.id", "demo.shipping.tracking.id"},
+		paymentTransaction: {"app.payment.transaction.id", "demo.payment.transaction.id"},
 	}
 }
 
@@ -122,8 +115,7 @@ const (
 	goCPUState attribute.Key = "go.cpu.state"
 )
 
-// Attributes of metrics that the conventions know nothing of. They are the same in both dialects; the step and the state
-// of an order are those of terms.
+// Attributes of our own metrics, the same in both dialects.
 const (
 	outcomeKey  attribute.Key = "checkout.order.outcome"
 	currencyKey attribute.Key = "checkout.order.currency"
@@ -134,32 +126,32 @@ const (
 	connectionStateKey attribute.Key = "checkout.connection.state"
 )
 
-// outcome is what came of a call that was to place an order.
+// outcome is how a call to place an order ended.
 type outcome string
 
 const (
 	outcomePlaced   outcome = "placed"   // paid and shipped
-	outcomePaid     outcome = "paid"     // and the parcel is late
-	outcomeRepeated outcome = "repeated" // the answer to a call before, once more
-	outcomeRefused  outcome = "refused"  // what was asked for cannot be; nothing was charged
-	outcomeFailed   outcome = "failed"   // nothing was charged, and that is not the caller's doing
-	outcomeInDoubt  outcome = "in_doubt" // nobody knows whether it was charged
-	outcomeOwed     outcome = "owed"     // charged, and not to be shipped: the money is owed back, or went back
+	outcomePaid     outcome = "paid"     // not yet shipped
+	outcomeRepeated outcome = "repeated" // duplicate request: an earlier answer
+	outcomeRefused  outcome = "refused"  // not possible; nothing was charged
+	outcomeFailed   outcome = "failed"   // nothing was charged, and the caller is not the cause
+	outcomeInDoubt  outcome = "in_doubt" // payment unknown
+	outcomeOwed     outcome = "owed"     // charged and cannot be shipped: to be refunded, or refunded
 )
 
-// failure is what an order that was not placed counts as.
+// failure is how an order that was not placed is reported.
 type failure struct {
 	kind    error
 	name    string // the error.type
 	outcome outcome
 	level   slog.Level
-	callers bool // the caller asked for what cannot be: the span is not in error
-	rests   bool // the order stays where it is until a person looks at it
-	crowd   bool // it comes in masses
+	callers bool // the caller's error: the span is not in error
+	manual  bool // the order requires manual action
+	masses  bool // under overload there are many: they are logged once a minute
 }
 
-// failures are the kinds of failure. The last is for whatever is none of the others: a bug. They are an array because
-// every call that fails looks at them, and a slice would be garbage.
+// failures are the kinds of failure. The last is for all others: bugs. It is an array so that a failed call allocates
+// nothing for it.
 func failures() [18]failure {
 	return [...]failure{
 		{kind: order.ErrInvalid, name: "invalid_request", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
@@ -168,11 +160,11 @@ func failures() [18]failure {
 		{kind: order.ErrUnknownProduct, name: "product_unknown", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrImplausible, name: "answer_implausible", outcome: outcomeFailed, level: slog.LevelError},
 		{kind: order.ErrUnavailable, name: "unavailable", outcome: outcomeFailed, level: slog.LevelError},
-		{kind: order.ErrOverloaded, name: "overloaded", outcome: outcomeFailed, level: slog.LevelWarn, crowd: true},
+		{kind: order.ErrOverloaded, name: "overloaded", outcome: outcomeFailed, level: slog.LevelWarn, masses: true},
 		{kind: order.ErrDeclined, name: "card_declined", outcome: outcomeRefused, level: slog.LevelWarn},
 		{kind: order.ErrPaymentUnreachable, name: "payment_unreachable", outcome: outcomeFailed, level: slog.LevelError},
-		{kind: order.ErrInDoubt, name: "payment_unknown", outcome: outcomeInDoubt, level: slog.LevelError, rests: true},
-		{kind: order.ErrUnshippable, name: "shipping_refused", outcome: outcomeOwed, level: slog.LevelError, rests: true},
+		{kind: order.ErrInDoubt, name: "payment_unknown", outcome: outcomeInDoubt, level: slog.LevelError, manual: true},
+		{kind: order.ErrUnshippable, name: "shipping_refused", outcome: outcomeOwed, level: slog.LevelError, manual: true},
 		{kind: order.ErrRefunded, name: "refunded", outcome: outcomeOwed, level: slog.LevelWarn},
 		{kind: order.ErrKeyReused, name: "idempotency_key_reused", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrBusy, name: "order_under_way", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
@@ -183,7 +175,7 @@ func failures() [18]failure {
 	}
 }
 
-// failureOf is the failure that err is, by its kind rather than by what caused it.
+// failureOf is the failure of err, by its kind rather than by its cause.
 func failureOf(err error) failure {
 	kind := err
 	if e, ok := errors.AsType[*order.Error](err); ok {
@@ -198,10 +190,10 @@ func failureOf(err error) failure {
 	return all[len(all)-1]
 }
 
-// other is the error.type of what is on no list.
+// other is the error.type of what is in no list.
 const other = "_OTHER"
 
-// stepFailures are the error.types of a step: what its port's errors say, or why it did not answer.
+// stepFailures are the error.types of a step, by the errors of its port.
 func stepFailures() []failure {
 	return []failure{
 		{kind: order.ErrRefused, name: "refused"},

@@ -92,7 +92,7 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	p.orders.Add(ctx, 1, p.came[came]...)
 	line := fields(facts, customer)
 	if came == outcomeRepeated {
-		p.logger.LogAttrs(ctx, slog.LevelInfo, "order placed before", line...)
+		p.logger.LogAttrs(ctx, slog.LevelInfo, "duplicate request", line...)
 		return o, nil
 	}
 	p.amount.Record(ctx, o.Total.Float64(), measurement(currencyKey.String(string(o.Currency))))
@@ -124,7 +124,7 @@ func (p placer) failed(ctx context.Context, span trace.Span, err error, customer
 		p.orders.Add(ctx, 1, p.failures[f.name]...)
 	}
 	skipped := 0
-	if f.crowd {
+	if f.masses {
 		var ok bool
 		if skipped, ok = p.limited(report{name: f.name}); !ok {
 			return
@@ -239,7 +239,7 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	f := t.heldUp(err)
 	skipped := 0
-	if !f.rests {
+	if !f.manual {
 		var ok bool
 		if skipped, ok = t.limited(report{f.step, f.name}); !ok {
 			return
@@ -299,10 +299,10 @@ func (t *Telemetry) heldUp(err error) explanation {
 	x := t.explain(err)
 	switch {
 	case errors.Is(err, order.ErrGivenUp):
-		x.name, x.rests = givenUp, true
+		x.name, x.manual = givenUp, true
 		x.attrs[0] = errorType.String(givenUp) // explain puts it first
 	case x.step == order.StepLookup, x.step == order.StepReverse:
-		x.rests = false // it is asked again
+		x.manual = false // it is asked again
 	}
 	return x
 }

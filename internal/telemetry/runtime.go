@@ -12,10 +12,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// What contrib's runtime metrics leave out of the conventions for Go, which is what tells a heap that is too small for its
-// limit: how often garbage is collected, what that takes of the processors, and what has to wait for it.
+// The runtime metrics that contrib lacks show a heap that is too small for its limit: how often garbage is collected, what
+// that takes of the processors, and what has to wait for it.
 
-// processorTime is where the runtime's processor time goes, by the conventions' names and the runtime's own.
+// processorTime is the runtime's classes of processor time, by their names in the conventions.
 func processorTime() map[string]string {
 	return map[string]string{
 		"user":     "/cpu/classes/user:cpu-seconds",
@@ -25,8 +25,8 @@ func processorTime() map[string]string {
 	}
 }
 
-// observeRuntime reports them, but for what is a histogram. The runtime counts processor time at the end of each collection
-// of garbage: it may lag behind by as much as two minutes.
+// observeRuntime reports those that are no histograms. The runtime counts processor time at the end of a garbage collection:
+// it may lag by two minutes.
 func (t *Telemetry) observeRuntime() {
 	cycles, cpu := t.observedCounter(goCycles), t.observedSeconds(goCPU)
 	samples := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
@@ -51,46 +51,43 @@ func (t *Telemetry) observeRuntime() {
 	}, cycles, cpu))
 }
 
-// distributions tells how long collections of garbage have stopped the world, and how long goroutines have waited for a
-// processor. The runtime keeps histograms of that, which no instrument takes. Contrib has a producer for the second: in the
-// runtime's own 160 buckets, which is more than all other series of the process together.
+// distributions produces the runtime's histograms of GC pauses and of scheduling latencies, which no instrument takes.
+// Contrib has a producer of the latter, in 160 buckets: more than all other series of the process together.
 type distributions struct {
 	since time.Time
-	of    [2]instrument
+	table map[string]instrument
 }
 
-func newDistributions() distributions {
-	return distributions{time.Now(), [2]instrument{instrumentOf(goPause), instrumentOf(goSchedule)}}
-}
+func newDistributions() distributions { return distributions{time.Now(), instruments()} }
 
 // Produce implements sdkmetric.Producer.
 func (d distributions) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
+	names := []string{goPause, goSchedule}
 	samples := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/sched/latencies:seconds"}}
 	metrics.Read(samples)
-	now := time.Now()
-	told := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: scope}}
+	produced := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: scope}}
 	for n, sample := range samples {
 		if sample.Value.Kind() != metrics.KindFloat64Histogram {
 			continue // an error would cost the whole export
 		}
-		i := d.of[n]
+		i := d.table[names[n]]
 		point := rebucket(sample.Value.Float64Histogram(), i.buckets)
-		point.StartTime, point.Time = d.since, now
-		told.Metrics = append(told.Metrics, metricdata.Metrics{
-			Name: i.name, Description: i.text, Unit: i.unit,
+		point.StartTime, point.Time = d.since, time.Now()
+		produced.Metrics = append(produced.Metrics, metricdata.Metrics{
+			Name: names[n], Description: i.text, Unit: i.unit,
 			Data: metricdata.Histogram[float64]{
 				Temporality: metricdata.CumulativeTemporality,
 				DataPoints:  []metricdata.HistogramDataPoint[float64]{point},
 			},
 		})
 	}
-	return []metricdata.ScopeMetrics{told}, nil
+	return []metricdata.ScopeMetrics{produced}, nil
 }
 
 var _ sdkmetric.Producer = distributions{}
 
-// rebucket puts a histogram of the runtime's into the given buckets. A value counts as the lower bound of where it lay,
-// so that the sum is too small rather than too large.
+// rebucket converts a histogram of the runtime to the given buckets. Values count as the lower bound of their bucket, so that
+// the sum is too small rather than too large.
 func rebucket(h *metrics.Float64Histogram, bounds []float64) metricdata.HistogramDataPoint[float64] {
 	point := metricdata.HistogramDataPoint[float64]{Bounds: bounds, BucketCounts: make([]uint64, len(bounds)+1)}
 	for i, n := range h.Counts {
