@@ -87,6 +87,9 @@ func refusalOf(err error) *refusal {
 			f.again = retryable && d.GetMetadata()["safe_to_retry"] == "true"
 		case *errdetails.BadRequest:
 			f.fields = d.GetFieldViolations()
+			if f.fields[0].GetField() == "checkout-expected-total" { // it was quoted in another currency
+				f.Reason = "PRICE_CHANGED"
+			}
 		}
 	}
 	if f.Reason == "" { // the process died, or the time was up
@@ -120,6 +123,8 @@ func (f *refusal) say(code codes.Code, moved string) {
 		f.Advice = "We cannot send these products to this address, or so many of them. Please change the cart or the address."
 	case "PRODUCT_UNKNOWN":
 		f.Title, f.Advice = "A product is not available any more", "Please remove it from the cart."
+	case "PRICE_CHANGED":
+		f.Title, f.Advice = "The total has changed", "Please check the new total below, and order again if you agree."
 	case "UNAVAILABLE", "IMPLAUSIBLE_ANSWER":
 		f.Title, f.Advice = "The shop cannot take your order right now", "Please try again in a moment."
 	case "PAYMENT_UNREACHABLE":

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
@@ -40,6 +41,10 @@ func (s *Storefront) shopping(mux *http.ServeMux) {
 	mux.HandleFunc("POST /cart/empty", s.changeCart(func(ctx context.Context, user string, _ *http.Request) error {
 		return s.fillCart(ctx, user, nil)
 	}))
+	mux.HandleFunc("POST /cart/quote", func(w http.ResponseWriter, r *http.Request) {
+		f, _ := read(r)
+		s.showForm(w, r, http.StatusOK, f, nil)
+	})
 	mux.HandleFunc("POST /checkout", s.placeOrder)
 }
 
@@ -181,6 +186,8 @@ type cartPage struct {
 	Total      string // in US dollars, without shipping
 	Currencies []string
 	Form       *form
+	Quote      *checkoutv1.QuoteResponse
+	Unpriced   *refusal // why there is no quote
 	Refusal    *refusal // of the order that was tried just now
 	Pending    string   // the order whose payment is not known yet: nothing is to be paid again
 	Last       string   // the recent order that emptied the cart
@@ -207,6 +214,9 @@ func (s *Storefront) showForm(w http.ResponseWriter, r *http.Request, code int, 
 	if err := s.readCart(ctx, &page, customer(r)); err != nil && refused == nil { // a refusal is shown in any case
 		s.explain(w, r, err)
 		return
+	}
+	if len(page.Lines) > 0 && !page.Gone && page.Pending == "" {
+		s.quote(ctx, &page, customer(r))
 	}
 	s.showShop(w, r, code, "cart", web.Page{Title: "Cart", Nav: "/cart", Data: page})
 }
@@ -251,6 +261,21 @@ func (s *Storefront) readCart(ctx context.Context, page *cartPage, user string) 
 	return nil
 }
 
+// quote fills in what the order would cost.
+func (s *Storefront) quote(ctx context.Context, page *cartPage, user string) {
+	f := page.Form
+	quote, err := s.quotes.Quote(ctx, &checkoutv1.QuoteRequest{UserId: user, UserCurrency: f.Currency, Address: f.address()})
+	switch {
+	case err == nil:
+		page.Quote = quote
+	case status.Code(err) != codes.Unimplemented: // by another program in checkout's place, which tells the total afterwards
+		page.Unpriced = refusalOf(err)
+		for _, violation := range page.Unpriced.fields {
+			f.blame(violation.GetField())
+		}
+	}
+}
+
 // lastOrder is the customer's last order: pending if its payment is not known yet, placed if it is recent.
 func (s *Storefront) lastOrder(ctx context.Context, user string) (pending, placed string) {
 	last := s.receipts.last(user)
@@ -286,6 +311,9 @@ func (s *Storefront) placeOrder(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), OrderTime)
 	defer cancel()
+	if total := r.PostFormValue("total"); total != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "checkout-expected-total", total)
+	}
 	got := s.place(ctx, request, f.Key)
 	if id := s.orderOf(r.Context(), user, f.Key, got); id != "" {
 		http.Redirect(w, r, "/orders/"+id, http.StatusSeeOther)

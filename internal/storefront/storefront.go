@@ -71,6 +71,7 @@ type Storefront struct {
 	catalog  oteldemo.ProductCatalogServiceClient
 	currency oteldemo.CurrencyServiceClient
 	checkout oteldemo.CheckoutServiceClient
+	quotes   checkoutv1.QuoteServiceClient
 	orders   checkoutv1.OrderServiceClient
 	receipts receipts
 	shared   web.Shared[any]
@@ -91,6 +92,7 @@ func New(o Options) (*Storefront, error) {
 		Options:  o,
 		streams:  web.NewStreams(maxStreams),
 		checkout: oteldemo.NewCheckoutServiceClient(o.Checkout),
+		quotes:   checkoutv1.NewQuoteServiceClient(o.Checkout),
 		orders:   checkoutv1.NewOrderServiceClient(o.Orders),
 	}
 	s.life, s.end = context.WithCancel(context.Background())

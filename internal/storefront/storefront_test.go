@@ -19,6 +19,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
 	"checkout/internal/test/nettest"
+	"checkout/internal/wire"
 )
 
 // update rewrites the golden files.
@@ -35,8 +36,13 @@ func (s *testShop) fillCart(t *testing.T) url.Values {
 // form is the checkout form as a page shows it.
 func (s *testShop) form(t *testing.T, page string) url.Values {
 	t.Helper()
+	return s.formOf(t, page, "key total email street city zip state country card month year cvv")
+}
+
+func (s *testShop) formOf(t *testing.T, page, names string) url.Values {
+	t.Helper()
 	form := values("currency", "USD")
-	for _, name := range strings.Fields("key email street city zip state country card month year cvv") {
+	for _, name := range strings.Fields(names) {
 		form.Set(name, first(t, page, `name="`+name+`"[^>]* value="([^"]*)"`))
 	}
 	return form
@@ -58,6 +64,7 @@ func TestWhatIsBoughtIsSeenOnEveryPage(t *testing.T) {
 	s := openShop(t, nil)
 	form := s.fillCart(t)
 	form.Set("currency", "EUR")
+	form.Del("total")
 	if cart := s.see(t, "/cart"); !strings.Contains(cart, `id="cart-total">USD 57.48<`) || !strings.Contains(cart, `<option>EUR</option>`) {
 		t.Errorf("the cart: %s", cart)
 	}
@@ -148,7 +155,7 @@ func TestARefusalIsToldHonestly(t *testing.T) {
 		if status != test.status || first(t, page, `data-reason="([^"]*)"`) != test.reason || !strings.Contains(page, test.words) {
 			t.Errorf("%s: status %d: %s", test.name, status, page)
 		}
-		if again := s.form(t, page); (again.Get("key") == form.Get("key")) != test.sameKey || again.Get("street") != form.Get("street") {
+		if again := s.formOf(t, page, "key street card cvv month"); (again.Get("key") == form.Get("key")) != test.sameKey || again.Get("street") != form.Get("street") {
 			t.Errorf("%s: the form had %v, and has %v", test.name, form, again)
 		} else if again.Get("card")+again.Get("cvv")+again.Get("month") != "" {
 			t.Errorf("%s: the page sends the card back", test.name)
@@ -176,6 +183,32 @@ func TestAnOrderWhosePaymentIsUnknownIsFollowedAndNotPaidAgain(t *testing.T) {
 		t.Errorf("the form sent again leads to order %s after %d charges; want %s after one", again, len(s.Payment.Charges()), id)
 	}
 	s.watch(t, "/reconciliation", "reconciliation", `data-verdict="open".*1 payment unknown.*payment unknown</span>`)
+}
+
+func TestTheTotalThatIsShownIsCharged(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	form := s.fillCart(t)
+	if form.Get("total") != "USD 84.45" { // 57.08 + 2 · 0.20 + 3 · 8.99 for shipping
+		t.Errorf("the total is %s", form.Get("total"))
+	}
+	form.Set("currency", "JPY") // and the old total
+	status, page := s.post(t, "/checkout", form)
+	if status != http.StatusUnprocessableEntity || first(t, page, `data-reason="([^"]*)"`) != "PRICE_CHANGED" {
+		t.Errorf("in another currency: status %d: %s", status, page)
+	}
+	_, page = s.post(t, "/cart/quote", form)
+	form.Set("total", first(t, page, `name="total" value="(JPY \d+)"`))
+	s.press(t, "/cart", "product", "STICKER020", "quantity", "1") // in another tab
+	status, page = s.post(t, "/checkout", form)
+	if status != http.StatusUnprocessableEntity || first(t, page, `data-reason="([^"]*)"`) != "PRICE_CHANGED" || !strings.Contains(page, "Your card has not been charged.") {
+		t.Errorf("with another sticker: status %d: %s", status, page)
+	}
+	form.Set("total", first(t, page, `name="total" value="(JPY \d+)"`))
+	s.order(t, form)
+	if charged := wire.Price(s.Payment.Charges()[0].Amount); charged != form.Get("total") || s.Payment.Count("Charge") != 1 {
+		t.Errorf("charged %s, want %s; %d calls", charged, form.Get("total"), s.Payment.Count("Charge"))
+	}
 }
 
 func TestACartCanBeChanged(t *testing.T) {

@@ -31,5 +31,19 @@ document.addEventListener('submit', async (event) => {
   }
 });
 
+// Asks for the total again when somebody has changed what it depends on.
+document.addEventListener('change', async (event) => {
+  const form = event.target.closest('form[data-stay]');
+  if (!form || !event.target.matches('[data-price]')) return;
+  const data = new FormData(form);
+  for (const field of form.querySelectorAll('[data-card]')) data.delete(field.name);
+  const answer = await fetch(document.getElementById('update-total').formAction, { method: 'POST', body: new URLSearchParams(data) });
+  const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const quote = page.getElementById('quote'), focus = document.activeElement?.id;
+  if (!quote || form.ariaBusy) return;
+  document.getElementById('quote').replaceWith(document.adoptNode(quote));
+  if (focus) document.getElementById(focus)?.focus();
+});
+
 // A page that the back button has kept may show a cart that was ordered meanwhile.
 window.addEventListener('pageshow', (event) => { if (event.persisted) location.reload(); });
