@@ -12,7 +12,10 @@ import (
 	"checkout/internal/order"
 )
 
-var _ order.Admission = (*Limiter)(nil)
+var _ order.Admission = struct {
+	*Limiter
+	*Customers
+}{}
 
 // enter lets so many orders in.
 func enter(t *testing.T, l *Limiter, orders int) (all []func(error)) {

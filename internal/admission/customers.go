@@ -12,8 +12,8 @@ import (
 )
 
 // Customers bounds how often one user may place an order, and how often a user's or a card's charges may be declined: who
-// tries stolen cards, or many guesses of one, is refused before the payment service is asked. It is an order.Customers,
-// made by NewCustomers and safe for concurrent use.
+// tries stolen cards, or many guesses of one, is refused before the payment service is asked. It is part of an
+// order.Admission, made by NewCustomers and safe for concurrent use.
 //
 // Of a card it keeps an HMAC under a random key that lives for twenty minutes at most and never leaves the process.
 type Customers struct {
@@ -43,7 +43,7 @@ func NewCustomers(rate, declines int) *Customers {
 	}
 }
 
-// Allow implements order.Customers.
+// Allow implements order.Admission.
 func (c *Customers) Allow(req order.Request) (declined func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

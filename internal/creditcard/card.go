@@ -42,12 +42,11 @@ func (c Card) Clone() Card {
 	return Card{&clone}
 }
 
-// WithoutCVV returns a card with the number alone, that is cleared separately.
-func (c Card) WithoutCVV() Card {
-	if c.secret == nil {
-		return c
+// ForgetCVV overwrites all but the number.
+func (c Card) ForgetCVV() {
+	if c.secret != nil {
+		*c.secret = secret{number: c.number, cvv: -1}
 	}
-	return Card{&secret{number: slices.Clone(c.number), cvv: -1}}
 }
 
 // Clear overwrites the card in memory. No other goroutine may be using it, or a copy.

@@ -32,7 +32,7 @@ func TestTheSameKeyHasTheSameAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		s.carts["ada"] = []Line{{"lens", 1}} // the next purchase has begun
 		time.Sleep(6 * 24 * time.Hour)
 		for name, p := range map[string]*Placer{"the same replica": p, "another replica": s.open(t)} {
@@ -323,7 +323,7 @@ func TestAStoreWhoseClockWasSetBackMakesNoBusyLoop(t *testing.T) {
 		if _, err := ask(t, p, request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		for _, r := range s.rows {
 			r.settled = time.Now().Add(time.Minute)
 		}
@@ -350,7 +350,7 @@ func TestWhatTheRecordHasRefusedForCertainIsNotAbandoned(t *testing.T) {
 		if _, err := ask(t, p, request()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%v, want unavailable", err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.count("save cancelled"); got != 0 || len(s.reports) != 0 {
 			t.Errorf("%d writes and reports %v, want none: there is nothing to take back", got, s.reports)
 		}

@@ -127,7 +127,7 @@ func TestAnOperatorDecidesAboutWhatCouldNotBeDelivered(t *testing.T) {
 				if _, err := ask(t, p, request()); err != nil {
 					t.Fatal(err)
 				}
-				p.flights.Wait()
+				p.runs.Wait()
 				if test.works {
 					synctest.Wait()
 					s.before = nil
@@ -156,7 +156,7 @@ func TestTheHistoryNamesWhatCouldNotBeDelivered(t *testing.T) {
 		if _, err := ask(t, p, request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		var lines []string
 		for _, e := range s.the(t).History {
 			lines = append(lines, fmt.Sprint(e.State, " ", e.Step, " ", e.Problem))
@@ -181,7 +181,7 @@ func TestAServiceThatWasAwayForADayGivesOthersTimeToComeBack(t *testing.T) {
 				if _, err := ask(t, p, request()); err != nil {
 					t.Fatal(err)
 				}
-				p.flights.Wait()
+				p.runs.Wait()
 				time.Sleep(25 * time.Hour)
 				synctest.Wait()
 				s.before = failing(step, 2, fmt.Errorf("%w: connection refused", ErrUnsent))

@@ -8,18 +8,18 @@
 //     Nothing is recorded and nothing moves; whatever can be refused is refused here.
 //  2. Pivot. The intent is recorded, in state Charging, and the card is charged. This is the one act that cannot be
 //     undone or blindly repeated, so it is tried once.
-//  3. Forward. The order is shipped (ship.go), the cart emptied, and then, after the answer, the e-mail and the event are sent
-//     (deliver.go). Deliveries are repeated until they are made, refused for good, or a day has passed. So is a shipment that
-//     certainly was not made, or whose carrier honours keys. Any other one is repeated a few times, which are on record.
+//  3. Forward. The order is shipped, the cart emptied, and then, after the answer, the e-mail and the event are sent.
+//     Deliveries are repeated until they are made, refused for good, or a day has passed. So is a shipment that certainly was
+//     not made, or whose service honours keys. Any other one is repeated a few times, which are on record.
 //
-// From the charge on the order is a flight (flight.go): it belongs to the Placer and not to the caller, who may hang up.
-// Between any two acts on the world lies a durable record (State, Store). So after a crash Recover (recovery.go) runs the
-// same steps from the recorded state on. An order found in Charging may have been charged; as the card is never stored,
-// nobody can charge it again, and the order is in doubt. A Ledger can be asked what became of it, and can take it back;
-// without one the order rests until a person resolves it (resolve.go).
+// From the charge on the order belongs to its run (run.go) and not to the caller, who may hang up. Between any two acts on the
+// world lies a durable record (State, Store, record.go). So after a crash Recover (recovery.go) enters the same list of steps
+// at the recorded state. An order found in Charging may have been charged; as the card is never stored, nobody can charge it
+// again, and the order is in doubt. A Ledger can be asked what became of it, and can take it back; without one the order waits
+// until an operator resolves it (resolve.go).
 //
-// Who asks twice gets one order (again.go): by an idempotency key or, without one, because a user has one latest order,
-// which gives way to the next only once its cart has been dealt with. The store decides that as it opens an order, so it
+// Who asks twice gets one order (existing.go): by an idempotency key or, without one, because a user has one latest order,
+// which the next one supersedes only once its cart has been dealt with. The store decides that as it opens an order, so it
 // holds between replicas as well.
 //
 // Whoever takes an order over raises its Epoch; a write with an older one fails with ErrFenced. Safety rests on that and

@@ -17,14 +17,9 @@ func TestTheAnswerGoesBeforeTheDeadline(t *testing.T) {
 	p := s.open(t)
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())
-		o, _, err := p.open(ctx, request())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := p.depart(ctx, o, request().Card, func(error) {})
-		<-f.answered
-		cancel() // both are ready now
-		if _, err := f.wait(ctx); !errors.Is(err, ErrDeclined) {
+		r := opened(t, p)
+		r.caller.release = func(error) { cancel() } // right before the answer
+		if _, err := r.finish(ctx); !errors.Is(err, ErrDeclined) {
 			t.Fatalf("a declined order is answered with %v", err)
 		}
 	}
@@ -63,7 +58,7 @@ func TestABugInTheStoreIsThatOrdersAlone(t *testing.T) {
 		if _, err := p.Place(t.Context(), request()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Place says %v, want unavailable", err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if len(s.reports) != 1 || !errors.Is(s.reports[0], ErrInternal) {
 			t.Errorf("reported: %v, want the bug", s.reports)
 		}
@@ -89,7 +84,7 @@ func TestNoChargeFollowsASlowRecord(t *testing.T) {
 				defer cancel()
 				p := s.open(t)
 				_, err := p.Place(ctx, request())
-				p.flights.Wait()
+				p.runs.Wait()
 				if !errors.Is(err, ErrUnavailable) || s.books()[0] != 0 {
 					t.Errorf("Place says %v after %d charges, want unavailable and none", err, s.books()[0])
 				}
@@ -128,7 +123,7 @@ func TestASlowDiskDoesNotMakeTwoMasters(t *testing.T) {
 		}
 		<-ctx.Done()
 		synctest.Wait()
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.books()[1]; got != 1 {
 			t.Errorf("%d parcels, want one: recovery took the order while it was being shipped", got)
 		}
@@ -173,7 +168,7 @@ func TestWhatIsPutIntoTheCartMeanwhileStays(t *testing.T) {
 		if _, err := p.Place(t.Context(), request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if len(s.carts["ada"]) == 0 {
 			t.Error("what the customer put into the cart while the parcel was sent is gone")
 		}
@@ -193,7 +188,7 @@ func TestOrdersInDollarsDoNotWaitForTheExchange(t *testing.T) {
 			if _, err := p.Place(t.Context(), request()); err != nil {
 				t.Fatalf("an order in dollars says %v while the exchange hangs", err)
 			}
-			p.flights.Wait()
+			p.runs.Wait()
 		}
 		if took := time.Since(began); took >= 500*time.Millisecond {
 			t.Errorf("the orders took %v", took)
@@ -235,7 +230,7 @@ func TestARefusalThatNoCallerHearsIsReported(t *testing.T) {
 		if _, err := p.Place(ctx, request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if len(s.reports) != 1 || !errors.Is(s.reports[0], ErrUnshippable) {
 			t.Errorf("reported: %v, want that shipping was refused", s.reports)
 		}
@@ -250,7 +245,7 @@ func TestAReasonEndsWithItsState(t *testing.T) {
 		if _, err := p.Place(t.Context(), request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.the(t); got.Reason == "" {
 			t.Errorf("the order is %v and does not say why", got.State)
 		}

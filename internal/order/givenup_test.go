@@ -35,7 +35,7 @@ func TestAnOrderThatBeginsToRequireAnOperatorIsReportedOnceAsGivenUp(t *testing.
 				if len(steps) != 1 || steps[0] != test.step {
 					t.Errorf("given up: %v of %d reports, want %s once", steps, len(s.reports), test.step)
 				}
-				if !p.rests(s.the(t).State) {
+				if !p.requiresOperator(s.the(t).State) {
 					t.Errorf("the order is %v, want it to require an operator", s.the(t).State)
 				}
 			})

@@ -26,7 +26,6 @@ type Dependencies struct {
 	Email        Email
 	Events       Events // nil when the shop has no broker: then no event is owed
 	Admission    Admission
-	Customers    Customers // nil: everybody may ask for anything
 
 	// Background is how many orders make their deliveries at once, and how many of each queue recovery takes up at once. While
 	// e-mail or the broker is slow each of them holds memory; what does not fit is on record, and recovery takes it up. 0: 128.
@@ -48,12 +47,13 @@ type Dependencies struct {
 // Placer places orders, and sees them through.
 type Placer struct {
 	Dependencies
-	turns      turns
-	charges    pace
-	deliveries chan struct{} // a place for each order that makes its deliveries right after its answer
 
-	flights       sync.WaitGroup
-	life          context.Context // ends when flights must
+	calls      calls
+	charges    latency
+	deliveries chan struct{} // a slot for each order that makes its deliveries right after its answer
+
+	runs          sync.WaitGroup
+	life          context.Context // ends when runs must
 	end           context.CancelFunc
 	recording     context.Context // ends closeTime after life
 	stopRecording context.CancelFunc
@@ -62,28 +62,27 @@ type Placer struct {
 // closeTime is how long the record may take for the orders that are cut off when the service ends.
 const closeTime = 2 * time.Second
 
-// defaultRetention is Dependencies.Retention where that is not set.
-const defaultRetention = 7 * 24 * time.Hour
-
-// defaultBackground is Dependencies.Background where that is not set.
-const defaultBackground = 128
+// What Dependencies says where it is not set.
+const (
+	defaultRetention  = 7 * 24 * time.Hour
+	defaultBackground = 128
+)
 
 // NewPlacer makes a Placer. Close it.
-func NewPlacer(w Dependencies) *Placer {
-	if w.Random == nil {
-		w.Random = rand.Int64N
+func NewPlacer(d Dependencies) *Placer {
+	if d.Random == nil {
+		d.Random = rand.Int64N
 	}
-	if w.Resumed == nil {
-		w.Resumed = func(ctx context.Context, _ *Order) (context.Context, func(error)) { return ctx, func(error) {} }
+	if d.Resumed == nil {
+		d.Resumed = func(ctx context.Context, _ *Order) (context.Context, func(error)) { return ctx, func(error) {} }
 	}
-	if w.Retention <= 0 {
-		w.Retention = defaultRetention
+	if d.Retention <= 0 {
+		d.Retention = defaultRetention
 	}
-	if w.Background <= 0 {
-		w.Background = defaultBackground
+	if d.Background <= 0 {
+		d.Background = defaultBackground
 	}
-	p := &Placer{Dependencies: w, deliveries: make(chan struct{}, w.Background)}
-	p.Payment = pacedPayment{w.Payment, &p.charges}
+	p := &Placer{Dependencies: d, deliveries: make(chan struct{}, d.Background)}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.recording, p.stopRecording = context.WithCancel(context.Background())
 	return p
@@ -93,107 +92,102 @@ func NewPlacer(w Dependencies) *Placer {
 // answer. Its error is an *Error.
 //
 // An order whose parcel could not be sent in time is returned as it is, in state Charged: it is safe, and goes on.
-func (p *Placer) Place(ctx context.Context, req Request) (*Order, error) {
+func (p *Placer) Place(ctx context.Context, req Request) (placed *Order, err error) {
 	req = req.normalized()
 	if err := req.Validate(time.Now()); err != nil {
 		return nil, err
 	}
-	return p.turns.place(ctx, req, func(mine *turn) (*Order, error) { return p.place(ctx, req, mine) })
+	call, placed, err := p.existing(ctx, req) // asked before: the same answer
+	if call == nil {
+		return placed, err
+	}
+	defer func() { call.end(ctx, placed, err) }()
+	o, err := p.price(ctx, req) // reads only: nothing has moved, and the caller may hang up
+	if err != nil {
+		return p.replayIfEmptied(ctx, call, err)
+	}
+	run, placed, err := p.open(ctx, call, o) // the intent is durable: from here on a crash is recoverable
+	if run == nil {
+		return placed, err
+	}
+	return run.finish(ctx) // charge, ship, empty the cart: the caller may hang up, we may not
 }
 
-// place is Place when it is the user's turn.
-func (p *Placer) place(ctx context.Context, req Request, mine *turn) (*Order, error) {
-	if p.Customers != nil {
-		var err error
-		if mine.declined, err = p.Customers.Allow(req); err != nil {
-			return nil, fail(ErrOverloaded, "", err)
-		}
+// price reads what the cart holds, and what that costs. It fails if the customer has agreed to another total.
+func (p *Placer) price(ctx context.Context, req Request) (o *Order, err error) {
+	defer caught(&err)
+	if o, err = p.Pricer.Price(ctx, req); err != nil {
+		return nil, fail(ErrInternal, "", err)
 	}
-	for delay := tick; ; delay = min(2*delay, longTick) {
-		o, rival, err := p.try(ctx, req, mine)
-		switch {
-		case errors.Is(err, ErrEmptyCart):
-			return p.replay(ctx, req, err)
-		case rival == nil:
-			return o, err
+	if req.Expected != (money.Amount{}) && req.Expected != o.Total {
+		return nil, &Error{Kind: ErrPriceChanged, Total: o.Total}
+	}
+	o.Key = req.Key
+	o.append(HistoryEntry{At: o.Created, State: o.State})
+	return o, nil
+}
+
+// clockTick is how finely the store's clock counts: after it, a newer order may supersede one that has just been settled. It
+// may take longer, up to slowTick a time, when the store's clock was set back.
+const (
+	clockTick = 2 * time.Millisecond
+	slowTick  = 250 * time.Millisecond
+)
+
+// open records the intent to charge the order, and returns its run. While another order of the user is in the way it waits
+// for that one, which may be the answer, and prices again what is in the cart then.
+func (p *Placer) open(ctx context.Context, c *call, o *Order) (*run, *Order, error) {
+	for delay := clockTick; ; delay = min(2*delay, slowTick) {
+		if err := p.inTime(ctx); err != nil {
+			return nil, nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
 		}
-		// Another order of the user stands in the way. It is the answer, or it is waited for.
-		if answer, err := p.yield(ctx, rival, o, req); answer != nil || err != nil {
-			return answer, err
+		conflict, err := p.insert(ctx, o)
+		switch {
+		case errors.Is(err, ErrUnsent):
+			return nil, nil, err
+		case err != nil:
+			p.cancel(ctx, c, o, err)
+			return nil, nil, err
+		case conflict == nil:
+			return p.start(c, o), nil, nil
+		}
+		c.release(ErrBusy)
+		if answer, err := p.waitFor(ctx, conflict, o); answer != nil || err != nil {
+			return nil, answer, err
 		}
 		wait.For(ctx, p.jitter(delay))
+		if err := p.admit(ctx, c); err != nil {
+			return nil, nil, err
+		}
+		if o, err = p.price(ctx, c.request); err != nil {
+			answer, err := p.replayIfEmptied(ctx, c, err)
+			return nil, answer, err
+		}
 	}
 }
 
-// try places the order. If a rival stands in its way it returns that, and what would have been placed if that is known.
-func (p *Placer) try(ctx context.Context, req Request, mine *turn) (o, rival *Order, err error) {
-	release, err := p.Admission.Admit(ctx)
+// insert records the order as its user's latest, unless another one is in the way. After an error, but for ErrUnsent, it may
+// be on record or not.
+func (p *Placer) insert(ctx context.Context, o *Order) (conflict *Order, err error) {
+	defer caught(&err)
+	opening := Opening{Order: o, Hold: lease, CartRead: o.Created}
+	conflict, err = p.Store.Open(ctx, opening)
+	if conflict != nil && conflict.canBeSuperseded(o) {
+		opening.Supersede = conflict.ID
+		conflict, err = p.Store.Open(ctx, opening)
+	}
+	if err == nil && conflict == nil {
+		err = p.inTime(ctx) // the store may have taken long
+	}
 	if err != nil {
-		return nil, nil, fail(ErrOverloaded, "", err)
+		return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	}
-	// Reading and adding up: nothing has moved yet, and the caller may hang up.
-	o, rival, err = p.open(ctx, req)
-	switch {
-	case rival != nil:
-		release(ErrBusy)
-		return o, rival, nil
-	case err != nil:
-		p.abandon(ctx, o, err, release)
-		return nil, nil, err
-	}
-	// Money and parcels move. The caller may hang up; we may not.
-	f := p.depart(ctx, o, req.Card, func(failure error) {
-		if errors.Is(failure, ErrDeclined) && mine.declined != nil {
-			mine.declined()
-		}
-		release(failure)
-	})
-	mine.order.Store(f)
-	o, err = f.wait(ctx)
-	return o, nil, err
+	return conflict, nil
 }
 
 // leastTime is what must be left to a caller beside the time that a charge takes lately, so that it is started: with less they
 // would never hear of it.
 const leastTime = 100 * time.Millisecond
-
-// open prices the order and records the intent to charge it, unless a rival stands in the way. From then on a crash is
-// somebody's work. An order that comes with an error may be on record or not; one that comes with a rival is not.
-func (p *Placer) open(ctx context.Context, req Request) (o, rival *Order, err error) {
-	defer caught(&err)
-	if before, err := p.before(ctx, req); before != nil || err != nil {
-		return nil, before, err
-	}
-	asked := time.Now() // the cart may be emptied on behalf of another order from here on
-	o, err = p.Pricer.Price(ctx, req)
-	if err != nil {
-		return nil, nil, fail(ErrInternal, "", err)
-	}
-	if err := p.inTime(ctx); err != nil {
-		return nil, nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
-	}
-	if req.Expected != (money.Amount{}) && req.Expected != o.Total {
-		return nil, nil, &Error{Kind: ErrPriceChanged, Total: o.Total}
-	}
-	o.Key = req.Key
-	o.tell(HistoryEntry{At: o.Created, State: o.State})
-	rival, err = p.Store.Open(ctx, Opening{Order: o, Hold: lease, CartRead: asked})
-	if rival != nil && rival.givesWay(o, req) {
-		rival, err = p.Store.Open(ctx, Opening{Order: o, Hold: lease, CartRead: asked, Supersede: rival.ID})
-	}
-	switch {
-	case errors.Is(err, ErrUnsent):
-		return nil, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
-	case err != nil:
-		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
-	case rival != nil:
-		return o, rival, nil
-	}
-	if err := p.inTime(ctx); err != nil { // the store has taken long
-		return o, nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
-	}
-	return o, nil, nil
-}
 
 // inTime tells whether the caller is there, and will be for as long as it takes to hear of a charge.
 func (p *Placer) inTime(ctx context.Context) error {
@@ -204,25 +198,17 @@ func (p *Placer) inTime(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// abandon gives up an order that will never be charged, and its place. That is recorded if the order may be on record or may
-// still get there, so that it does not look as if it had been charged: nobody else knows, so it is tried until it is done.
-func (p *Placer) abandon(ctx context.Context, o *Order, failure error, release func(error)) {
-	if errors.Is(ctx.Err(), context.Canceled) { // the caller has hung up: that is nobody else's failure
-		failure = ctx.Err()
-	}
-	if o == nil {
-		release(failure)
-		return
-	}
-	p.flights.Go(func() {
-		defer release(failure) // at last, so that orders that cannot be recorded are not more than may be under way
-		f := &flight{Placer: p, order: o}
-		f.report(ctx, guard(func() error {
-			const why = "never charged: it could not be recorded in time"
-			if f.record(ctx, Cancelled, why) != nil {
-				f.unrecorded = &HistoryEntry{State: Cancelled, Problem: why}
-			}
-			f.testify(ctx)
+// cancel records that an order will never be charged, which may be on record or may still get there, so that it does not look
+// as if it had been charged: nobody else knows, so it is tried until it is done. Until then the call is under way, so that
+// orders that cannot be recorded are not more than may be.
+func (p *Placer) cancel(ctx context.Context, c *call, o *Order, failure error) {
+	release, failure := c.handOver(), outcome(ctx, failure)
+	p.runs.Go(func() {
+		defer release(failure)
+		r := &run{Placer: p, order: o}
+		r.report(ctx, guard(func() error {
+			_ = r.recordOutcome(ctx, Cancelled, "never charged: it could not be recorded in time")
+			r.retryRecord(ctx)
 			return nil
 		}))
 	})
@@ -238,16 +224,16 @@ func (p *Placer) CutOff() {
 // Close waits for the orders under way until ctx ends; then it cuts them off. Nothing may be placed any more when it is
 // called, and Recover must have returned.
 func (p *Placer) Close(ctx context.Context) {
-	landed := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(landed)
-		p.flights.Wait()
+		defer close(ended)
+		p.runs.Wait()
 	}()
 	select {
-	case <-landed:
+	case <-ended:
 	case <-ctx.Done():
 	}
 	p.CutOff()
-	<-landed
+	<-ended
 	p.stopRecording()
 }

@@ -86,7 +86,7 @@ func TestDistinctPricesAreConvertedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.flights.Wait()
+	p.runs.Wait()
 	if s.calls[StepConvert] != 3 {
 		t.Errorf("%d conversions, want 3: two distinct prices and the quote", s.calls[StepConvert])
 	}
@@ -197,7 +197,7 @@ func TestHonestCustomersAreNotTurnedAway(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.flights.Wait()
+			p.runs.Wait()
 			if o.Total.String() != test.total {
 				t.Errorf("the total is %v, want %s", o.Total, test.total)
 			}
@@ -305,7 +305,7 @@ func TestFailuresAfterTheIntentIsOnRecord(t *testing.T) {
 				if failure != nil && failure.OrderID != s.the(t).ID {
 					t.Errorf("the failure names order %q, want %q", failure.OrderID, s.the(t).ID)
 				}
-				p.flights.Wait()
+				p.runs.Wait()
 				if got := s.the(t).State; got != test.state {
 					t.Errorf("on record it is %v, want %v", got, test.state)
 				}
@@ -334,7 +334,7 @@ func TestACallerWhoHangsUpAfterTheChargeLosesNothing(t *testing.T) {
 		if !errors.As(err, &failure) || failure.Kind != ErrInDoubt {
 			t.Errorf("the caller who left is told %v, want in doubt", err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.the(t).State; got != Completed {
 			t.Errorf("the order is %v, want completed", got)
 		}
@@ -481,7 +481,7 @@ func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 			t.Error("a card was charged, and its customer could not hear of it")
 		}
 		slow = 0
-		time.Sleep(paceTime)
+		time.Sleep(latencyTime)
 		if err := place("hasty later", 900*time.Millisecond); err != nil {
 			t.Errorf("when the payment service may have recovered: %v", err)
 		}

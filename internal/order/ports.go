@@ -126,14 +126,10 @@ type Pricer interface {
 	Price(ctx context.Context, req Request) (*Order, error)
 }
 
-// Customers bounds what one user or one card may ask for.
-type Customers interface {
-	// Allow returns what to call when the card is declined, or an ErrOverloaded that says when to ask again.
-	Allow(req Request) (declined func(), err error)
-}
-
-// Admission bounds how many orders are under way.
+// Admission bounds how many orders are under way, and what one user or one card may ask for.
 type Admission interface {
+	// Allow returns what to call when the request's card is declined, or an ErrOverloaded that says when to ask again.
+	Allow(req Request) (declined func(), err error)
 	// Admit returns what to call when the order's money and parcel are settled, with the order's failure or nil, or else an
 	// ErrOverloaded. It may wait a while, if the order can be placed before the deadline of ctx.
 	Admit(ctx context.Context) (done func(failure error), err error)

@@ -5,15 +5,12 @@ import "context"
 // Quote is the order that Place would charge now: its lines, shipping and total. Of req it reads the user, the currency and
 // the address. It takes a place in the admission, as an order does, and changes nothing. Its error is an *Error.
 func (p *Placer) Quote(ctx context.Context, req Request) (o *Order, err error) {
-	defer caught(&err)
 	req = req.normalized()
 	if bad := req.unpriceable(); bad != nil {
 		return nil, &Error{Kind: ErrInvalid, Violations: bad}
 	}
-	if p.Customers != nil {
-		if _, err := p.Customers.Allow(req); err != nil {
-			return nil, fail(ErrOverloaded, "", err)
-		}
+	if _, err := p.Admission.Allow(req); err != nil {
+		return nil, fail(ErrOverloaded, "", err)
 	}
 	release, err := p.Admission.Admit(ctx)
 	if err != nil {
@@ -26,8 +23,5 @@ func (p *Placer) Quote(ctx context.Context, req Request) (o *Order, err error) {
 			release(err)
 		}
 	}()
-	if o, err = p.Pricer.Price(ctx, req); err != nil {
-		return nil, fail(ErrInternal, "", err)
-	}
-	return o, nil
+	return p.price(ctx, req)
 }

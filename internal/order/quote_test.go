@@ -12,7 +12,10 @@ import (
 )
 
 // counting is an Admission that remembers what came of the orders that it let in.
-type counting struct{ outcomes []error }
+type counting struct {
+	Admission
+	outcomes []error
+}
 
 func (c *counting) Admit(context.Context) (func(error), error) {
 	return func(outcome error) { c.outcomes = append(c.outcomes, outcome) }, nil
@@ -23,7 +26,7 @@ func TestAQuoteIsThePriceThatIsCharged(t *testing.T) {
 		for _, currency := range []money.Currency{"USD", "EUR", "JPY"} {
 			s := newShop()
 			p := s.open(t)
-			admission := new(counting)
+			admission := &counting{Admission: s}
 			p.Admission = admission
 			req := request()
 			req.Currency = currency
@@ -42,7 +45,7 @@ func TestAQuoteIsThePriceThatIsCharged(t *testing.T) {
 			if err != nil || o.Total != quote.Total || o.Shipping != quote.Shipping {
 				t.Errorf("the order is %+v, %v; want the total %v", o, err, quote.Total)
 			}
-			p.flights.Wait()
+			p.runs.Wait()
 		}
 	})
 }
@@ -70,7 +73,7 @@ func TestAnotherTotalThanAgreedIsNotCharged(t *testing.T) {
 		if o, err := p.Place(t.Context(), req); err != nil || o.Total != failure.Total {
 			t.Errorf("the order is %+v, %v; want the total %v", o, err, failure.Total)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 	})
 }
 
@@ -84,7 +87,7 @@ func TestWhatCannotBeQuotedIsRefused(t *testing.T) {
 		"no address":    {func(_ *shop, _ *Placer, r *Request) { r.Address = Address{} }, ErrInvalid},
 		"an empty cart": {func(s *shop, _ *Placer, _ *Request) { s.carts["ada"] = nil }, ErrEmptyCart},
 		"no quote":      {func(s *shop, _ *Placer, _ *Request) { s.before = failing(StepQuote, 9, errAway) }, ErrUnavailable},
-		"a full house":  {func(_ *shop, p *Placer, _ *Request) { p.Admission = full{} }, ErrOverloaded},
+		"a full house":  {func(_ *shop, p *Placer, _ *Request) { p.Admission = full{p.Admission} }, ErrOverloaded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -101,6 +104,6 @@ func TestWhatCannotBeQuotedIsRefused(t *testing.T) {
 }
 
 // full is an Admission that lets nobody in.
-type full struct{}
+type full struct{ Admission }
 
 func (full) Admit(context.Context) (func(error), error) { return nil, &Error{Kind: ErrOverloaded} }

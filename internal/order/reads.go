@@ -57,17 +57,7 @@ func (r *reads) wait() error { return r.group.Wait() }
 // guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
 func guard(f func() error) (err error) {
 	defer caught(&err)
-	makeRoom(0)
 	return f()
-}
-
-// makeRoom has a goroutine's stack grow at once to what a call of a neighbour takes. Otherwise it doubles again and again in
-// the middle of the call, and is copied each time with all that stands on it: a twentieth of an order's CPU.
-//
-//go:noinline
-func makeRoom(i int) byte {
-	var room [7 << 10]byte
-	return room[i]
 }
 
 // caught, deferred, makes err of a panic.

@@ -28,7 +28,7 @@ func TestAReceiptWhoseRecordIsMadeAndNotAnsweredIsOnRecord(t *testing.T) {
 		if err != nil || o.State != Placed {
 			t.Errorf("the caller is told %v, %v; want the placed order", o, err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.the(t); got.State != Completed || got.ShipAttempts != 1 {
 			t.Errorf("on record it is %v after %d attempts to ship, want completed after 1", got.State, got.ShipAttempts)
 		}
@@ -56,7 +56,7 @@ func TestAReceiptOnWhichSomebodyElseHasActedIsOnRecord(t *testing.T) {
 		if o, err := p.Place(ctx, request()); err != nil || o.State != Completed {
 			t.Errorf("the caller is told %v, %v; want the order, which somebody else has completed", o, err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.books(); got != [4]int{1, 1, 1, 1} {
 			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
 		}
@@ -93,7 +93,7 @@ func TestAReceiptIsNotActedUponBeforeItsLeaseIsRenewed(t *testing.T) {
 		p, other := s.open(t), s.open(t)
 		go func() { _, _ = ask(t, p, request()) }()
 		recovering(t, other, 2*time.Minute)
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.books(); got != [4]int{1, 1, 1, 1} {
 			t.Errorf("charges, parcels, mails, events: %v, want one of each: it was taken over while it was shipped", got)
 		}
@@ -128,7 +128,7 @@ func TestAnOrderThatWasNeverChargedIsCancelledHoweverLongTheRecordIsAway(t *test
 					t.Errorf("Place says %v, want unavailable", err)
 				}
 				recovering(t, s.open(t), 11*time.Minute)
-				p.flights.Wait()
+				p.runs.Wait()
 				if test.late {
 					_, _ = s.Open(t.Context(), Opening{Order: late, Hold: lease, CartRead: time.Now()})
 				}
@@ -168,7 +168,7 @@ func TestARefusalIsRecordedHoweverLongTheRecordIsAway(t *testing.T) {
 					t.Error("Place says that the order was placed")
 				}
 				recovering(t, s.open(t), 11*time.Minute)
-				p.flights.Wait()
+				p.runs.Wait()
 				if got := s.the(t).State; got != want {
 					t.Errorf("on record it is %v, want %v", got, want)
 				}

@@ -43,7 +43,7 @@ func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int) {
 		})
 		places.Release(int64(claimSize - len(orders)))
 		for _, o := range orders {
-			p.flights.Go(func() {
+			p.runs.Go(func() {
 				defer places.Release(1)
 				if vain.Add(1); p.resume(o) == nil {
 					vain.Store(0)
@@ -72,21 +72,16 @@ func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int) {
 
 // resume takes one claimed order as far as it goes. It returns why it did not go further, if it did not.
 func (p *Placer) resume(o *Order) error {
-	f := &flight{Placer: p, order: o, held: time.Now().Round(0)}
-	f.snapshot()
+	r := &run{Placer: p, order: o, held: time.Now().Round(0)}
+	r.snapshot()
 	if o.Attempts == 0 {
-		o.tell(HistoryEntry{At: time.Now(), State: o.State, Problem: "taken up", By: "recovery"})
+		o.append(HistoryEntry{At: time.Now(), State: o.State, Problem: "taken up", By: "recovery"})
 	}
 	ctx, ended := p.Resumed(p.life, o)
-	err := guard(func() error {
-		if err := f.forward(ctx); err != nil || o.State != Placed {
-			return err
-		}
-		return within(ctx, f.deliver)
-	})
+	err := r.execute(ctx)
 	ended(err)
-	f.report(ctx, err)
-	f.testify(ctx)
+	r.report(ctx, err)
+	r.retryRecord(ctx)
 	return err
 }
 

@@ -17,7 +17,7 @@ func recovering(t *testing.T, p *Placer, d time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	p.Recover(ctx)
-	p.flights.Wait()
+	p.runs.Wait()
 }
 
 func TestRecoveryFinishesWhatIsOwed(t *testing.T) {
@@ -33,7 +33,7 @@ func TestRecoveryFinishesWhatIsOwed(t *testing.T) {
 				if _, err := p.Place(t.Context(), request()); err != nil {
 					t.Fatal(err)
 				}
-				p.flights.Wait()
+				p.runs.Wait()
 				if got := s.the(t).State; got != state {
 					t.Fatalf("the order is %v, want %v", got, state)
 				}
@@ -55,9 +55,7 @@ func TestAnOrderFoundInChargingIsInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		p := s.open(t)
-		if _, _, err := p.open(t.Context(), request()); err != nil { // and here the process dies
-			t.Fatal(err)
-		}
+		opened(t, p) // and here the process dies
 		recovering(t, p, time.Minute)
 		if got := s.the(t); got.State != InDoubt || got.Reason == "" {
 			t.Errorf("the order is %v (%q), want in doubt and why", got.State, got.Reason)
@@ -83,7 +81,7 @@ func TestAZombieStopsWhenItsOrderHasBeenTakenOver(t *testing.T) {
 		if o, err := p.Place(t.Context(), request()); err != nil || o.State != Charged {
 			t.Errorf("the zombie says %v, %v; want the order charged, as it last knew it", o, err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.the(t); got.State != Completed || got.ShipAttempts != 2 || got.TrackingID != "parcel 1 of "+string(got.ID) {
 			t.Errorf("on record it is %v, shipped as %q in %d attempts; want it completed with the parcel of the other replica, and both attempts", got.State, got.TrackingID, got.ShipAttempts)
 		}
@@ -110,7 +108,7 @@ func TestAZombieThatHasChargedTakesItsOrderBack(t *testing.T) {
 		if _, err := p.Place(t.Context(), request()); err != nil {
 			t.Errorf("the zombie says %v, want the order: it alone knows that it was charged", err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.the(t).State; got != Completed {
 			t.Errorf("on record it is %v, want completed", got)
 		}
@@ -128,7 +126,7 @@ func TestRecoveryLeavesALaterCartAlone(t *testing.T) {
 		if _, err := p.Place(t.Context(), request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		s.carts["ada"] = append(s.carts["ada"], Line{"lens", 5})
 		recovering(t, p, time.Minute)
 		if len(s.carts["ada"]) == 0 {
@@ -187,7 +185,7 @@ func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
 		if _, err := p.Place(t.Context(), request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.the(t).State; got != Placed {
 			t.Fatalf("the order is %v, want placed and waiting for its deliveries", got)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // ResolutionKind is what an operator has found out about an order, or has decided.
@@ -52,11 +51,7 @@ func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution) (*Order, erro
 		return nil, err
 	}
 	from := o.State
-	o.State, o.Reason, o.Changed, o.Attempts = to, r.Why, time.Now(), 0
-	o.tell(HistoryEntry{At: o.Changed, State: to, Problem: r.Why, By: r.By})
-	if to == Cancelled {
-		o.Key = ""
-	}
+	o.enter(to, HistoryEntry{Problem: r.Why, By: r.By})
 	hold := p.hold(to)
 	if to.Queue() != 0 {
 		hold = 0 // for recovery to take up at once
@@ -208,17 +203,4 @@ func (o *Order) undone() bool {
 		}
 	}
 	return o.State == Refunding
-}
-
-// rests tells whether an order that comes into this state waits for a person, because nothing here can take it further. One
-// that came into it under another kind of payment service may rest all the same: its record knows.
-func (p *Placer) rests(s State) bool {
-	switch s {
-	case Parked, Undelivered:
-		return true
-	case InDoubt, Refunding:
-		return p.Ledger == nil
-	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
-	}
-	return false
 }

@@ -39,7 +39,7 @@ func TestAPersonResolvesAnOrder(t *testing.T) {
 				s.before = failing(test.step, 1, test.err)
 				p := s.open(t)
 				_, _ = ask(t, p, request())
-				p.flights.Wait()
+				p.runs.Wait()
 				id := s.the(t).ID
 				o, err := test.act(p, id)
 				if !errors.Is(err, test.refused) {
@@ -171,10 +171,7 @@ func TestACrashAroundTheChargeIsLookedUp(t *testing.T) {
 		s := newShop()
 		s.keyed = true
 		p := s.open(t)
-		o, _, err := p.open(t.Context(), request())
-		if err != nil {
-			t.Fatal(err)
-		}
+		o := opened(t, p).order
 		if _, err := s.Charge(t.Context(), o.ID, o.Total, request().Card); err != nil { // and here the process dies
 			t.Fatal(err)
 		}

@@ -98,7 +98,7 @@ func TestAnOrderThatGoesWellIsRecordedFourTimes(t *testing.T) {
 		if _, err := ask(t, p, request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := fmt.Sprint(writes); got != "[open save charged save placed save completed]" {
 			t.Errorf("records: %s, want none more for the attempt to ship", got)
 		}
@@ -180,7 +180,7 @@ func TestNoAttemptIsMadeThatCannotBeRecorded(t *testing.T) {
 		if _, err := ask(t, p, request()); err != nil {
 			t.Fatal(err)
 		}
-		p.flights.Wait()
+		p.runs.Wait()
 		synctest.Wait()
 		s.before = failing("save charged", 1<<30, errAway)
 		recovering(t, p, time.Hour)
@@ -201,7 +201,7 @@ func TestARefusalAfterAnAttemptThatMayHaveShippedNeedsAnOperator(t *testing.T) {
 				if _, err := ask(t, p, request()); err != nil {
 					t.Fatal(err)
 				}
-				p.flights.Wait()
+				p.runs.Wait()
 				synctest.Wait()
 				s.before = failing(StepShip, 1, ErrRefused)
 				recovering(t, p, time.Minute)
@@ -288,7 +288,7 @@ func TestNothingIsShippedByWhoHasSleptThroughTheLease(t *testing.T) {
 			return nil
 		}
 		_, _ = ask(t, p, request()) // nobody waits so long
-		p.flights.Wait()
+		p.runs.Wait()
 		if got := s.count(StepShip); got != 1 {
 			t.Errorf("the carrier was asked %d times, want once: by who has taken the order over", got)
 		}

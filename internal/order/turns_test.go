@@ -60,8 +60,8 @@ func TestManyClicksAreOneOrderThatIsPricedOnce(t *testing.T) {
 		if len(got.orders) != 1 || got.own != 1 {
 			t.Errorf("the calls are answered with %v, of which %d are no repetitions; want one order", got.orders, got.own)
 		}
-		if n := got.failures[ErrOverloaded]; n != 200-1-maxWaiting || len(got.failures) != 1 {
-			t.Errorf("%v fail; want %d refused", got.failures, 200-1-maxWaiting)
+		if n := got.failures[ErrOverloaded]; n != 200-1-maxWaiters || len(got.failures) != 1 {
+			t.Errorf("%v fail; want %d refused", got.failures, 200-1-maxWaiters)
 		}
 		time.Sleep(time.Minute) // deliveries look at the cart, too
 		if n := s.count(StepCart); n > 2 {
@@ -78,7 +78,7 @@ func TestOrdersOfAUserTakeTurnsWithoutHoldingPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = slowly
-		counted := &places{}
+		counted := &places{Admission: s}
 		p := s.open(t)
 		p.Admission = counted
 		var calls sync.WaitGroup
@@ -98,6 +98,7 @@ func TestOrdersOfAUserTakeTurnsWithoutHoldingPlaces(t *testing.T) {
 
 // places are an Admission that counts.
 type places struct {
+	Admission
 	mu        sync.Mutex
 	now, most int
 }
@@ -197,8 +198,11 @@ func TestALateClickIsAnOrderOfItsOwn(t *testing.T) {
 	})
 }
 
-// strict are Customers that count declines.
-type strict struct{ declines, limit int }
+// strict is an Admission that counts declines.
+type strict struct {
+	Admission
+	declines, limit int
+}
 
 func (s *strict) Allow(Request) (func(), error) {
 	if s.declines >= s.limit {
@@ -213,7 +217,7 @@ func TestWhoseCardsAreDeclinedTooOftenIsRefusedUnasked(t *testing.T) {
 		s := newShop()
 		s.before = failing(StepCharge, 1000, ErrRefused)
 		p := s.open(t)
-		p.Customers = &strict{limit: 3}
+		p.Admission = &strict{Admission: s, limit: 3}
 		for i := range 5 {
 			want := ErrDeclined
 			if i >= 3 {

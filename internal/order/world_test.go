@@ -314,6 +314,8 @@ func (s *shop) look(ctx context.Context, is func(*row) bool) (found *Order, err 
 	return found, err
 }
 
+func (s *shop) Allow(Request) (func(), error) { return nil, nil }
+
 func (s *shop) Admit(context.Context) (func(error), error) { return func(error) {}, nil }
 
 // open makes a Placer in this shop, which is closed at the test's end.
@@ -335,6 +337,21 @@ func (s *shop) open(t *testing.T) *Placer {
 	p := NewPlacer(w)
 	t.Cleanup(func() { p.Close(t.Context()) })
 	return p
+}
+
+// opened is the run of an order that Place has opened, and that nobody has gone on with.
+func opened(t *testing.T, p *Placer) *run {
+	t.Helper()
+	c := &call{calls: &p.calls, request: request(), admitted: func(error) {}}
+	o, err := p.price(t.Context(), c.request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _, err := p.open(t.Context(), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // the is the shop's only order, on record.

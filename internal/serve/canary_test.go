@@ -240,7 +240,11 @@ func TestAPanicTellsNoCard(t *testing.T) {
 	stdout := &syncBuffer{}
 	tel := telemetry.Start(t.Context(), telemetry.Options{Getenv: os.Getenv, Stdout: stdout, Names: "both"})
 	placer := order.NewPlacer(order.Dependencies{
-		Pricer: tel.Pricer(careless{}), Store: tel.Store(careless{}), Admission: admission.New(admission.Options{}), Report: tel.Report,
+		Pricer: tel.Pricer(careless{}), Store: tel.Store(careless{}), Report: tel.Report,
+		Admission: struct {
+			*admission.Limiter
+			*admission.Customers
+		}{admission.New(admission.Options{}), admission.NewCustomers(0, 0)},
 	})
 	defer placer.Close(t.Context())
 	var told strings.Builder

@@ -88,7 +88,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	}
 	limiter := admission.New(limits)
 	defer t.Watch(record.Backlog, load(limiter))()
-	pricing := order.NewPricing(shop.cart, shop.catalog, shop.exchange, shop.carrier, c.Limits)
+	pricing := order.NewPricing(shop.cart, shop.catalog, shop.currency, shop.shipping, c.Limits)
 	pricing.ReadTimeout = c.ReadTimeout
 	defer pricing.Close()
 	placer := order.NewPlacer(order.Dependencies{
@@ -96,17 +96,19 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Store:        t.Store(record),
 		Payment:      shop.payment,
 		Ledger:       shop.ledger,
-		Shipping:     shop.carrier,
+		Shipping:     shop.shipping,
 		ShipAttempts: c.shipAttempts(),
 		Cart:         shop.cart,
-		Email:        shop.mail,
+		Email:        shop.email,
 		Events:       shop.events,
 		Retention:    c.Retention,
 		Background:   background(container.MemoryLimit()),
-		Admission:    limiter,
-		Customers:    admission.NewCustomers(c.UserRate, c.Declines),
-		Report:       t.Report,
-		Resumed:      t.Resumed,
+		Admission: struct {
+			*admission.Limiter
+			*admission.Customers
+		}{limiter, admission.NewCustomers(c.UserRate, c.Declines)},
+		Report:  t.Report,
+		Resumed: t.Resumed,
 	})
 	servers, err := newServers(ctx, c, t, placer, record, identities, limiter)
 	if err != nil {

@@ -25,10 +25,10 @@ const closeTime = 500 * time.Millisecond
 type shop struct {
 	cart     order.Cart
 	catalog  order.Catalog
-	exchange order.Currency
+	currency order.Currency
 	payment  order.Payment
-	carrier  order.Shipping
-	mail     order.Email
+	shipping order.Shipping
+	email    order.Email
 	ledger   order.Ledger // nil when the payment service cannot be asked
 	events   order.Events // nil without a broker
 
@@ -59,7 +59,7 @@ func connect(c Config, t *telemetry.Telemetry, i identities) (_ *shop, err error
 			s.catalog = t.Catalog(gateway.ShareCatalog(gateway.NewCatalog(conn, timeouts), t.Shared))
 		}},
 		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) {
-			s.exchange = t.Currency(gateway.ShareCurrency(gateway.NewCurrency(conn, timeouts), t.Shared))
+			s.currency = t.Currency(gateway.ShareCurrency(gateway.NewCurrency(conn, timeouts), t.Shared))
 		}},
 	} {
 		target, options := i.dialing(n.addr, t.DialOptions())
@@ -87,15 +87,15 @@ func connect(c Config, t *telemetry.Telemetry, i identities) (_ *shop, err error
 func (s *shop) post(c Config, t *telemetry.Telemetry, i identities, timeouts gateway.Timeouts) error {
 	http := gateway.NewHTTP(c.MaxOrders, i.dialTLS, t.Transport)
 	s.closers = append(s.closers, func() error { http.Close(); return nil })
-	carrier, err := gateway.NewShipping(c.Shipping, http, timeouts)
+	shipping, err := gateway.NewShipping(c.Shipping, http, timeouts)
 	if err != nil {
 		return fmt.Errorf("SHIPPING_ADDR=%q: %w", c.Shipping, err)
 	}
-	mail, err := gateway.NewEmail(c.Email, http, timeouts)
+	email, err := gateway.NewEmail(c.Email, http, timeouts)
 	if err != nil {
 		return fmt.Errorf("EMAIL_ADDR=%q: %w", c.Email, err)
 	}
-	s.carrier, s.mail = t.Shipping(carrier), t.Email(mail)
+	s.shipping, s.email = t.Shipping(shipping), t.Email(email)
 	return nil
 }
 

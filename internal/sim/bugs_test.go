@@ -10,13 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// bug is a mistake that somebody might make in a file: old becomes new.
-type bug struct{ name, file, old, new string }
+// bug is a mistake that somebody might make in a file: old becomes new, which breaks an invariant.
+type bug struct{ breaks, name, file, old, new string }
 
 // TestPlantedBugs makes each mistake in turn and wants the schedules to find it: a checker that finds nothing proves
 // nothing.
@@ -29,8 +30,13 @@ func TestPlantedBugs(t *testing.T) {
 		t.Skip("there is no go to compile with")
 	}
 	t.Parallel()
+	for n := range 11 { // I12, the arithmetic of money, has tests of its own
+		if !slices.ContainsFunc(bugs(), func(b bug) bool { return b.breaks == fmt.Sprint("I", n+1) }) {
+			t.Errorf("no bug breaks invariant I%d", n+1)
+		}
+	}
 	for _, b := range bugs() {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.breaks+" "+b.name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
 			found := play(t, plant(t, tool, b))

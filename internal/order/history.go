@@ -20,7 +20,7 @@ type HistoryEntry struct {
 const storyLength = 48
 
 // tell adds a line to the order's story. A failure just like the last one is counted with it.
-func (o *Order) tell(e HistoryEntry) {
+func (o *Order) append(e HistoryEntry) {
 	story := o.History[:len(o.History):len(o.History)] // copies of the order share what has been told
 	if n := len(story); n > 0 {
 		last := story[n-1]
@@ -39,7 +39,7 @@ func (o *Order) tell(e HistoryEntry) {
 
 // failed tells of a try that failed.
 func (o *Order) failed(step Step, cause error) {
-	o.tell(HistoryEntry{At: time.Now(), State: o.State, Step: step, Problem: brief(cause)})
+	o.append(HistoryEntry{At: time.Now(), State: o.State, Step: step, Problem: brief(cause)})
 }
 
 // brief is the text of a cause, short enough for a record.
