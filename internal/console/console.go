@@ -68,6 +68,7 @@ type Console struct {
 	pages    *web.Pages
 	bare     *web.Pages // without links, for who may not see where they lead
 	streams  *web.Streams
+	exports  chan struct{} // a place for each
 	history  *history
 	gate     *gate // nil: everybody may look
 
@@ -93,6 +94,7 @@ func New(o Options) (*Console, error) {
 	c := &Console{
 		services: o.Services, traceURL: o.TraceURL, log: o.Log,
 		streams: web.NewStreams(maxStreams),
+		exports: make(chan struct{}, maxExports),
 		history: newHistory(len(o.Services)),
 		now:     time.Now,
 	}
@@ -102,6 +104,7 @@ func New(o Options) (*Console, error) {
 			{Text: "Overview", Path: "/"},
 			{Text: "Orders", Path: "/orders"},
 			{Text: "Attention", Path: "/attention", Badge: "badge"},
+			{Text: "Audit log", Path: "/audit"},
 		}, o.Links...),
 		Funcs: template.FuncMap{"tone": tone, "words": words, "age": age, "long": long, "ms": ms, "rate": rate, "whole": whole, "some": some},
 	}
@@ -152,7 +155,10 @@ func (c *Console) route() http.Handler {
 		"GET /{$}":                  c.showOverview,
 		"GET /live/overview":        c.liveOverview,
 		"GET /orders":               c.showOrders,
+		"POST /orders":              c.findOrders,
+		"POST /orders/export":       c.export,
 		"GET /live/orders":          c.liveOrders,
+		"GET /audit":                c.showAudit,
 		"GET /attention":            c.showAttention,
 		"GET /live/attention":       c.liveAttention,
 		"GET /orders/{id}":          c.showOrder,

@@ -4,12 +4,19 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/creditcard"
+	"checkout/internal/decision"
+	"checkout/internal/web"
 )
 
 // form is what was typed into one of the forms of an order, and why it was not done.
@@ -22,6 +29,7 @@ type form struct {
 	Transaction string
 	Tracking    string
 	Skip        []string // deliveries
+	Seen        string   // the order as it was when the decision was confirmed; empty: it is not confirmed
 	Failure     *failure
 }
 
@@ -52,35 +60,41 @@ type choices struct {
 // verdict is a choice of the form that resolves.
 type verdict struct{ Name, Text string }
 
-// Choices are the decisions that make sense for the order, which requires one.
+// Choices are the decisions that the order allows, which requires one.
 func (p orderPage) Choices() choices {
 	const ask, fixed = "How do you know?", "Or: the cause is fixed"
-	refunded := verdict{"refunded", "The money was given back: the order is over"}
-	switch {
+	c := choices{Ask: ask, When: fixed}
+	texts := map[string]string{
+		"paid": "Yes, and the money is kept: ship the order", "not_paid": "No, and it never will be: cancel the order",
+		"shipped": "Yes: send the confirmation", "refunded": "The money was refunded: the order is over",
+	}
+	for _, name := range p.Decisions {
+		if text := texts[name]; text != "" {
+			c.Verdicts = append(c.Verdicts, verdict{name, text})
+		}
+	}
+	switch retry := slices.Contains(p.Decisions, "retry"); {
 	case p.State == "undelivered":
-		return choices{
-			Hint: "The order is paid and shipped, but not everything could be delivered.", Legend: "Deliveries to skip", Ask: "Why are they skipped?",
-			When: fixed, Retry: "Send again", Caution: "What was delivered is not sent again.",
+		c.Hint, c.Legend, c.Ask = "The order is paid and shipped, but not everything could be delivered.", "Deliveries to skip", "Why are they skipped?"
+		c.Retry, c.Caution = "Send again", "What was delivered is not sent again."
+	case !c.Offers("paid") && !c.Offers("shipped"):
+		c.Hint, c.Legend = "The customer was charged, and the money is to be refunded.", "Was it refunded?"
+		c.Verdicts = slices.DeleteFunc(c.Verdicts, func(v verdict) bool { return v.Name == "not_paid" }) // that was never sure
+		if retry {
+			c.Retry, c.Caution = "Refund again", "The payment service is asked to refund it."
 		}
-	case p.toRefund():
-		c := choices{Hint: "The customer was charged, and the money is to be given back.", Legend: "Was it given back?", Ask: ask, Verdicts: []verdict{refunded}}
-		if p.State == "parked" {
-			c.When, c.Retry, c.Caution = fixed, "Refund again", "The payment service is asked to give it back."
-		}
-		return c
 	case p.Transaction != "":
-		return choices{
-			Hint: "The customer was charged. Find out from the shipping service whether it has sent a parcel.", Legend: "Was it shipped?", Ask: ask,
-			Verdicts: []verdict{{"shipped", "Yes: send the confirmation"}, refunded},
-			When:     "Or: it was not shipped", Retry: "Ship again", Caution: "If a parcel was sent before, the customer gets another one.",
+		c.Hint, c.Legend = "The customer was charged. Find out from the shipping service whether it has sent a parcel.", "Was it shipped?"
+		c.When, c.Retry, c.Caution = "Or: it was not shipped", "Ship again", "If a parcel was sent before, the customer gets another one."
+		c.Verdicts = slices.DeleteFunc(c.Verdicts, func(v verdict) bool { return v.Name == "paid" }) // it means to ship again
+	default:
+		c.Hint, c.Legend = "It is not known whether the customer was charged. Look for a charge of this total at the payment provider.", "Was it paid?"
+		if retry {
+			c.Retry, c.Caution = "Ask again", "The payment service is asked whether it has charged."
 		}
 	}
-	c := choices{
-		Hint: "It is not known whether the customer was charged. Look for a charge of this total at the payment provider.", Legend: "Was it paid?", Ask: ask,
-		Verdicts: []verdict{{"paid", "Yes, and the money is kept: ship the order"}, {"not_paid", "No, and it never will be: cancel the order"}, refunded},
-	}
-	if p.State == "parked" {
-		c.When, c.Retry, c.Caution = fixed, "Ask again", "The payment service is asked whether it has charged."
+	if c.Retry == "" {
+		c.Hint += " The payment service cannot be asked: it is a basic one."
 	}
 	return c
 }
@@ -88,16 +102,6 @@ func (p orderPage) Choices() choices {
 // Offers tells whether the form has that choice.
 func (c choices) Offers(name string) bool {
 	return slices.ContainsFunc(c.Verdicts, func(v verdict) bool { return v.Name == name })
-}
-
-// toRefund tells whether the charge's reversal was ever asked for: the order must not be shipped then.
-func (p orderPage) toRefund() bool {
-	for _, e := range slices.Backward(p.Story) {
-		if p.State == "parked" && e.State != "parked" {
-			return e.State == "refunding"
-		}
-	}
-	return p.State == "refunding"
 }
 
 // signer is whom the client's certificate names, by its subject (RFC 4514), or else by its number. Only one that was
@@ -122,30 +126,25 @@ func verdicts() map[string]checkoutv1.ResolveOrderRequest_Resolution {
 }
 
 // retry continues an order that waits for an operator.
-func (c *Console) retry(w http.ResponseWriter, r *http.Request) {
-	c.decide(w, r, "retry", func(ctx context.Context, id string, f form) (*checkoutv1.Order, error) {
-		return c.services.retry(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, By: f.By, Why: f.Why})
+func (c *Console) retry(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "retry") }
+
+// resolve records what an operator has found out, or decided, about an order.
+func (c *Console) resolve(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "resolve") }
+
+// act has the decision of a form made, or only checked. What contradicts it is for the service to refuse.
+func (c *Console) act(ctx context.Context, id string, f form, validateOnly bool) (*checkoutv1.Order, error) {
+	if f.Action == "retry" {
+		return c.services.retry(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+	}
+	return c.services.resolve(ctx, &checkoutv1.ResolveOrderRequest{
+		OrderId: id, Resolution: verdicts()[f.Verdict], By: f.By, Why: f.Why,
+		TransactionId: f.Transaction, TrackingId: f.Tracking, Skip: f.Skip, ValidateOnly: validateOnly,
 	})
 }
 
-// resolve records what an operator has found out, or decided, about an order. What was typed for another choice is left out.
-func (c *Console) resolve(w http.ResponseWriter, r *http.Request) {
-	c.decide(w, r, "resolve", func(ctx context.Context, id string, f form) (*checkoutv1.Order, error) {
-		req := &checkoutv1.ResolveOrderRequest{OrderId: id, Resolution: verdicts()[f.Verdict], By: f.By, Why: f.Why}
-		switch f.Verdict {
-		case "paid":
-			req.TransactionId = f.Transaction
-		case "shipped":
-			req.TrackingId = f.Tracking
-		case "skip":
-			req.Skip = f.Skip
-		}
-		return c.services.resolve(ctx, req)
-	})
-}
-
-// decide has a decision done. A browser is led to the order, and back to the form when it was not done.
-func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string, act func(context.Context, string, form) (*checkoutv1.Order, error)) {
+// decide has a decision made. A browser is asked to confirm it first, then led to the order, and back to the form when it was
+// not made. A program says all at once.
+func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) {
 	if err := r.ParseForm(); err != nil {
 		c.fail(w, r, &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "the form cannot be read"})
 		return
@@ -154,10 +153,21 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string, 
 	typed := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	f := form{
 		Action: action, By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Verdict: typed("verdict"),
-		Transaction: typed("transaction_id"), Tracking: typed("tracking_id"), Skip: r.PostForm["skip"],
+		Transaction: typed("transaction_id"), Tracking: typed("tracking_id"), Skip: r.PostForm["skip"], Seen: typed("seen"),
+	}
+	if !wantsJSON(r) {
+		is, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: id})
+		if err != nil {
+			c.fail(w, r, failureOf(err))
+			return
+		}
+		if seen := seen(is); f.Seen != seen {
+			c.confirm(w, r, is, f, seen)
+			return
+		}
 	}
 	// What is decided is done, whether or not somebody waits for the answer.
-	o, err := act(context.WithoutCancel(r.Context()), id, f)
+	o, err := c.act(context.WithoutCancel(r.Context()), id, f, false)
 	switch {
 	case err == nil && wantsJSON(r):
 		c.answerOrder(w, r, http.StatusOK, c.pageOf(o))
@@ -170,12 +180,77 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string, 
 	}
 }
 
-// undecided answers that a decision was not done, or that nobody knows: with the order and what was typed, for people.
+// seen tells one version of an order from another.
+func seen(o *checkoutv1.Order) string {
+	return fmt.Sprint(o.GetState(), " ", o.GetChanged().AsTime().UnixNano(), " ", o.GetAttempts())
+}
+
+// confirmation is what is to be confirmed.
+type confirmation struct {
+	orderPage
+
+	Decision string // in words
+	Charge   string // what is known of it
+	Next     string // what happens then
+	Changed  bool   // the order is not what it was when the decision was confirmed
+}
+
+// confirm asks to confirm a decision, unless it would be refused.
+func (c *Console) confirm(w http.ResponseWriter, r *http.Request, is *checkoutv1.Order, f form, seen string) {
+	would, err := c.act(r.Context(), is.GetOrderId(), f, true)
+	if err == nil {
+		err = complete(f)
+	}
+	if err != nil {
+		c.undecided(w, r, is.GetOrderId(), f, failureOf(err))
+		return
+	}
+	p := c.pageOf(is)
+	p.form = f
+	p.form.Seen = seen
+	data := confirmation{p, f.text(p), decision.Charge(is), decision.Next(would.GetState()), f.Seen != ""}
+	c.answer(w, r, http.StatusOK, "confirm", data, web.Page{Title: "Confirm", Nav: "/orders", Data: data})
+}
+
+// complete refuses a decision without what is recorded with it.
+func complete(f form) error {
+	var missing []*errdetails.BadRequest_FieldViolation
+	if f.By == "" {
+		missing = append(missing, &errdetails.BadRequest_FieldViolation{Field: "by", Description: "is missing"})
+	}
+	if f.Why == "" && f.Action == "resolve" {
+		missing = append(missing, &errdetails.BadRequest_FieldViolation{Field: "why", Description: "is missing"})
+	}
+	if missing == nil {
+		return nil
+	}
+	s, err := status.New(codes.InvalidArgument, "the decision is not complete").WithDetails(&errdetails.BadRequest{FieldViolations: missing})
+	if err != nil {
+		return err
+	}
+	return s.Err()
+}
+
+// text is the decision in words.
+func (f form) text(p orderPage) string {
+	choices := p.Choices()
+	if f.Action == "retry" {
+		return choices.Retry
+	}
+	for _, v := range choices.Verdicts {
+		if v.Name == f.Verdict {
+			return choices.Legend + " " + v.Text
+		}
+	}
+	return "Skip: " + strings.Join(f.Skip, ", ")
+}
+
+// undecided answers that a decision was not made, or that nobody knows: with the order and what was typed, for people.
 func (c *Console) undecided(w http.ResponseWriter, r *http.Request, id string, f form, why *failure) {
 	if !wantsJSON(r) {
 		if o, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: id}); err == nil {
 			p := c.pageOf(o)
-			f.Failure = why
+			f.Failure, f.Seen = why, ""
 			p.form = f.withoutCards()
 			c.answerOrder(w, r, why.Status, p)
 			return

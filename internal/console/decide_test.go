@@ -4,10 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"html"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -40,11 +43,11 @@ func TestADecisionIsRecordedAndShown(t *testing.T) {
 	}{
 		"paid":           {doubtful, "resolve", url.Values{"verdict": {"paid"}, "transaction_id": {" tx-1 "}}, order.Charged},
 		"not paid":       {doubtful, "resolve", url.Values{"verdict": {"not_paid"}, "transaction_id": {""}}, order.Cancelled},
-		"given back":     {doubtful, "resolve", url.Values{"verdict": {"refunded"}, "transaction_id": {"typed before the choice was changed"}}, order.Refunded},
-		"shipped":        {unshipped, "resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {" parcel-2 "}, "transaction_id": {"typed before the choice was changed"}}, order.Placed},
+		"given back":     {doubtful, "resolve", url.Values{"verdict": {"refunded"}}, order.Refunded},
+		"shipped":        {unshipped, "resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {" parcel-2 "}}, order.Placed},
 		"shipped again":  {unshipped, "retry", url.Values{}, order.Charged},
 		"skipped":        {undelivered, "resolve", url.Values{"verdict": {"skip"}, "skip": {"email", "event"}}, order.Completed},
-		"skipped partly": {undelivered, "resolve", url.Values{"verdict": {"skip"}, "skip": {"event"}, "tracking_id": {"typed elsewhere"}}, order.Undelivered},
+		"skipped partly": {undelivered, "resolve", url.Values{"verdict": {"skip"}, "skip": {"event"}}, order.Undelivered},
 		"sent again":     {undelivered, "retry", url.Values{}, order.Placed},
 	} {
 		for _, accept := range []string{"text/html", "application/json"} {
@@ -56,7 +59,14 @@ func TestADecisionIsRecordedAndShown(t *testing.T) {
 				for name, values := range test.form {
 					form[name] = values
 				}
-				r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/"+test.action, form, "Accept", accept)
+				path := "/orders/" + string(id(2)) + "/" + test.action
+				r := w.do(t, http.MethodPost, path, form, "Accept", accept)
+				if accept == "text/html" {
+					if got := w.stands(t); got != test.of().State || r.status != http.StatusOK {
+						t.Fatalf("before it is confirmed the order is %v, answer %d", got, r.status)
+					}
+					r = w.do(t, http.MethodPost, path, hidden(r.body), "Accept", accept)
+				}
 				if accept == "text/html" && (r.status != http.StatusSeeOther || r.header.Get("Location") != "/orders/"+string(id(2))) {
 					t.Errorf("status %d to %q, want 303 to the order", r.status, r.header.Get("Location"))
 				}
@@ -74,6 +84,81 @@ func TestADecisionIsRecordedAndShown(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// hidden are the fields that a page of confirmation sends.
+func hidden(page string) url.Values {
+	fields := url.Values{}
+	for _, f := range regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)">`).FindAllStringSubmatch(page, -1) {
+		fields.Add(f[1], html.UnescapeString(f[2]))
+	}
+	return fields
+}
+
+func TestADecisionIsConfirmedByWhoSeesWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	w.put(t, doubtful())
+	r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve",
+		url.Values{"verdict": {"paid"}, "transaction_id": {"tx-1"}, "by": {"grace"}, "why": {"seen in the books"}}, "Accept", "text/html")
+	wantPage(t, r, http.StatusOK, "confirm")
+	fields := hidden(r.body)
+	o, err := w.record.Get(t.Context(), id(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Attempts++
+	if err := w.record.Save(t.Context(), o, order.InDoubt, order.UntilResolved); err != nil {
+		t.Fatal(err)
+	}
+	r = w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", fields, "Accept", "text/html")
+	if r.status != http.StatusOK || !strings.Contains(r.body, "The order has changed since") || w.stands(t) != order.InDoubt {
+		t.Errorf("an order that has changed is decided: %d, %v", r.status, w.stands(t))
+	}
+	r = w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", hidden(r.body), "Accept", "text/html")
+	if r.status != http.StatusSeeOther || w.stands(t) != order.Charged {
+		t.Errorf("the decision was not made: %d, %v", r.status, w.stands(t))
+	}
+}
+
+func TestAContradictionIsRefusedBeforeItIsConfirmed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		of   func() *order.Order
+		form url.Values
+		says string
+	}{
+		"not paid, by a transaction":       {doubtful, url.Values{"verdict": {"not_paid"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
+		"refunded, by a transaction":       {doubtful, url.Values{"verdict": {"refunded"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
+		"paid, without a transaction":      {doubtful, url.Values{"verdict": {"paid"}}, "transaction id: the transaction is missing"},
+		"paid by that of another order":    {doubtful, url.Values{"verdict": {"paid"}, "transaction_id": {"tx-of-3"}}, "belongs to order " + string(id(3))},
+		"not paid, though it was":          {unshipped, url.Values{"verdict": {"not_paid"}}, "it was paid, by transaction"},
+		"shipped, though perhaps unpaid":   {doubtful, url.Values{"verdict": {"shipped"}, "tracking_id": {"p"}}, "nobody knows whether it was paid"},
+		"shipped, without a tracking id":   {unshipped, url.Values{"verdict": {"shipped"}}, "tracking id: is missing"},
+		"shipped, and paid again":          {unshipped, url.Values{"verdict": {"shipped"}, "tracking_id": {"p"}, "transaction_id": {"t"}}, "transaction id: is for PAID only"},
+		"skipped, and it is not delivered": {doubtful, url.Values{"verdict": {"skip"}, "skip": {"email"}}, "it is in doubt"},
+		"without a reason":                 {doubtful, url.Values{"verdict": {"not_paid"}, "why": {""}}, "why: is missing"},
+		"without a name":                   {doubtful, url.Values{"verdict": {"not_paid"}, "by": {""}}, "by: is missing"},
+		"a customer's address":             {doubtful, url.Values{"verdict": {"not_paid"}, "why": {"told ada@example.com"}}, "e-mail address"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, Options{})
+			w.put(t, test.of())
+			other := asNumber(3, completed())
+			other.TransactionID = "tx-of-3"
+			w.put(t, other)
+			form := url.Values{"by": {"grace"}, "why": {"seen in the books"}}
+			maps.Copy(form, test.form)
+			r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", form, "Accept", "text/html")
+			if r.status < 400 || !strings.Contains(strings.ReplaceAll(r.body, "_", " "), test.says) || strings.Contains(r.body, "data-testid=\"confirm\"") {
+				t.Errorf("status %d, want a refusal that says %q", r.status, test.says)
+			}
+			if got := w.stands(t); got != test.of().State {
+				t.Errorf("the order is %v, want it as before", got)
+			}
+		})
 	}
 }
 
@@ -112,8 +197,8 @@ func TestOnlyDecisionsThatMakeSenseAreOffered(t *testing.T) {
 	}{
 		"in doubt":                     {doubtful(), []string{paid, notPaid, refunded}},
 		"parked, shipped or not":       {unshipped(), []string{refunded, shipped, "Ship again"}},
-		"parked, paid or not":          {change(unshipped(), func(o *order.Order) { o.TransactionID = "" }), []string{paid, notPaid, refunded, "Ask again"}},
-		"parked, not refunded":         {change(unshipped(), func(o *order.Order) { o.History[2].State = order.Refunding }), []string{refunded, "Refund again"}},
+		"parked, paid or not":          {change(unshipped(), func(o *order.Order) { o.TransactionID = "" }), []string{paid, notPaid, refunded}},
+		"parked, not refunded":         {change(unshipped(), func(o *order.Order) { o.History[2].State = order.Refunding }), []string{refunded}},
 		"refunding":                    {numbered(2, order.Refunding), []string{refunded}},
 		"undelivered":                  {undelivered(), []string{skipEmail, skipEvent, "Send again"}},
 		"undelivered but the event":    {change(undelivered(), func(o *order.Order) { o.Undeliverable = order.EmailSent }), []string{skipEmail, "Send again"}},
@@ -156,13 +241,17 @@ func TestADecisionWithoutAnAnswerIsNotToldAsUndone(t *testing.T) {
 			w := open(t, Options{})
 			w.put(t, doubtful())
 			rest := w.services[0]
+			is, err := w.services.order(t.Context(), &checkoutv1.GetOrderRequest{OrderId: string(id(2))})
+			if err != nil {
+				t.Fatal(err)
+			}
 			var asked atomic.Int32
 			torn := &desk{
 				get: func() (*checkoutv1.Order, error) {
-					if asked.Add(1) > 1 {
+					if asked.Add(1) > 2 { // once to see that the order is as it was confirmed, and once to see who has it
 						return nil, status.Error(codes.Unavailable, "away")
 					}
-					return &checkoutv1.Order{}, nil
+					return is, nil
 				},
 				resolve: func(req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
 					// It is recorded, and only the answer is lost.
@@ -177,7 +266,7 @@ func TestADecisionWithoutAnAnswerIsNotToldAsUndone(t *testing.T) {
 			if known {
 				w.services = append(w.services, rest)
 			}
-			form := url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}}
+			form := url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}, "seen": {seen(is)}}
 			path := "/orders/" + string(id(2)) + "/resolve"
 			r := w.do(t, http.MethodPost, path, form, "Accept", "text/html")
 			if strings.Contains(r.body, "was not done") || !strings.Contains(r.body, "It is not known whether it was done") {
@@ -208,7 +297,9 @@ func TestWhoShowsACertificateDecidesByItsName(t *testing.T) {
 	if shown := ask(http.MethodGet, one, nil).Body.String(); strings.Count(shown, `name="by" value="CN=grace,O=Payments" readonly`) != 2 {
 		t.Errorf("the forms do not have the certificate's subject, for nobody to change:\n%s", shown)
 	}
-	ask(http.MethodPost, one+"/resolve", url.Values{"verdict": {"refunded"}, "by": {"somebody else"}, "why": {"so"}})
+	confirm := hidden(ask(http.MethodPost, one+"/resolve", url.Values{"verdict": {"refunded"}, "by": {"somebody else"}, "why": {"so"}}).Body.String())
+	confirm.Set("by", "somebody else")
+	ask(http.MethodPost, one+"/resolve", confirm)
 	shown := ask(http.MethodGet, one, nil).Body.String()
 	if !strings.Contains(shown, "<b>CN=grace,O=Payments</b>") || strings.Contains(shown, "somebody else") {
 		t.Errorf("the story does not tell the certificate's subject:\n%s", shown)

@@ -90,45 +90,6 @@ func (p orderPage) Final() bool {
 	return false
 }
 
-// Waterfall shows how long the order was in each state, and what failed meanwhile.
-func (p orderPage) Waterfall() web.Waterfall {
-	w := web.Waterfall{Caption: "How long it was in each state"}
-	current := -1 // the bar of the state that the order is in
-	for _, e := range p.Story {
-		at := e.At.Sub(p.Created)
-		switch {
-		case current < 0 || e.Step == "" && words(e.State) != w.Bars[current].Name:
-			if current >= 0 {
-				w.Bars[current].Took = at - w.Bars[current].Start
-			}
-			current = len(w.Bars)
-			w.Bars = append(w.Bars, web.Bar{Name: words(e.State), Tone: tone(e.State), Start: at})
-		case e.Step != "":
-			w.Bars = append(w.Bars, failedBar(e, at))
-		}
-	}
-	switch {
-	case current < 0:
-	case p.Final():
-		w.Bars[current].Note = "the end"
-	default:
-		w.Bars[current].Took, w.Bars[current].Open = p.At.Sub(p.Created)-w.Bars[current].Start, true
-	}
-	return w
-}
-
-// failedBar is a try that failed, or several that did alike.
-func failedBar(e event, at time.Duration) web.Bar {
-	b := web.Bar{Name: words(e.Step) + " failed", Depth: 1, Tone: "warn", Start: at}
-	if e.Times > 1 {
-		b.Note = count(int(e.Times), "times")
-	}
-	if e.Last != nil {
-		b.Took = e.Last.Sub(e.At)
-	}
-	return b
-}
-
 func (c *Console) showOrder(w http.ResponseWriter, r *http.Request) {
 	o, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: r.PathValue("id")})
 	if err != nil {
@@ -157,5 +118,5 @@ func (c *Console) liveOrder(w http.ResponseWriter, r *http.Request) {
 		p := c.pageOf(o)
 		p.form.Signer = signer(r)
 		return p, err
-	}, "state-of", "facts", "bill", "waterfall-of", "story", "decide")
+	}, "state-of", "facts", "bill", "story", "decide")
 }

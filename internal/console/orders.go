@@ -23,6 +23,8 @@ const (
 	freshEvery = time.Second
 	// sharedFor is how long an answer is given to other open pages: less than freshEvery, or pages would be fresh every other time.
 	sharedFor = freshEvery * 9 / 10
+	// idLength is the length of the id of an order.
+	idLength = len("01890a5d-ac96-774b-bcce-b302099a8057")
 	// minute is a time in a form of HTML, in UTC.
 	minute = "2006-01-02T15:04"
 )
@@ -32,6 +34,7 @@ type orderList struct {
 	At     time.Time  `json:"at"`
 	Orders []orderRow `json:"orders"`
 	Next   string     `json:"next_page,omitempty"` // the page after it
+	Token  string     `json:"-"`                   // the same, of a search that is in no address
 	Filter *filter    `json:"filter,omitempty"`
 	// Missing are the records that are not, or not all, in it.
 	Missing []missing `json:"missing,omitempty"`
@@ -51,6 +54,7 @@ type orderRow struct {
 	Undeliverable []string  `json:"undeliverable,omitempty"` // deliveries that failed for good, or for a day
 	Skipped       []string  `json:"skipped,omitempty"`       // deliveries that an operator has decided to do without
 	Attempts      int32     `json:"attempts,omitempty"`      // failed tries since it came into its state
+	Decisions     []string  `json:"decisions,omitempty"`     // that an operator can make
 }
 
 // Why is why the order is where it is, as far as that is not plain.
@@ -82,15 +86,26 @@ func rowOf(o *checkoutv1.Order) orderRow {
 		Undeliverable: o.GetUndeliverable(),
 		Skipped:       o.GetSkipped(),
 		Attempts:      o.GetAttempts(),
+		Decisions:     o.GetDecisions(),
 	}
 }
 
-// filter selects orders, as the query of the address says.
+// filter selects orders, as the query of the address, or a form, says.
 type filter struct {
-	States []string   `json:"states,omitempty"`
-	From   *time.Time `json:"from,omitempty"`
-	Until  *time.Time `json:"until,omitempty"`
-	Page   string     `json:"-"`
+	States      []string   `json:"states,omitempty"`
+	From        *time.Time `json:"from,omitempty"`
+	Until       *time.Time `json:"until,omitempty"`
+	Order       string     `json:"order,omitempty"` // how the id begins
+	User        string     `json:"-"`               // nobody is named
+	Transaction string     `json:"transaction,omitempty"`
+	Tracking    string     `json:"tracking,omitempty"`
+	Email       string     `json:"-"` // never part of an address: browsers and proxies keep those
+	Page        string     `json:"-"`
+}
+
+// texts are the fields that are taken as they are, by their names in a form.
+func (f *filter) texts() map[string]*string {
+	return map[string]*string{"order": &f.Order, "user": &f.User, "transaction": &f.Transaction, "tracking": &f.Tracking}
 }
 
 // parseFilter reads a filter. What is wrong with it is in the failure.
@@ -120,6 +135,9 @@ func parseFilter(query url.Values) (f filter, _ *failure) {
 		t = t.UTC()
 		*into = &t
 	}
+	for name, into := range f.texts() {
+		*into = strings.TrimSpace(query.Get(name))
+	}
 	f.Page = query.Get("page")
 	if bad.Fields != nil {
 		return f, bad
@@ -148,23 +166,42 @@ func (filter) Input(t *time.Time) string {
 
 // Query is the filter as a query, with another page.
 func (f filter) Query(page string) string {
-	q := url.Values{"state": f.States}
-	for name, t := range map[string]*time.Time{"from": f.From, "until": f.Until} {
-		if t != nil {
-			q.Set(name, t.Format(time.RFC3339))
-		}
-	}
-	if page != "" {
-		q.Set("page", page)
-	}
-	if text := q.Encode(); text != "" {
+	if text := f.values(page).Encode(); text != "" {
 		return "?" + text
 	}
 	return ""
 }
 
+// values are the filter as a form, but for the e-mail address.
+func (f filter) values(page string) url.Values {
+	q := url.Values{}
+	if f.States != nil {
+		q["state"] = f.States
+	}
+	for name, t := range map[string]*time.Time{"from": f.From, "until": f.Until} {
+		if t != nil {
+			q.Set(name, t.Format(time.RFC3339))
+		}
+	}
+	for name, text := range f.texts() {
+		if *text != "" {
+			q.Set(name, *text)
+		}
+	}
+	if page != "" {
+		q.Set("page", page)
+	}
+	return q
+}
+
+// Hidden are the filter as the hidden fields of a form.
+func (f filter) Hidden() url.Values { return f.values("") }
+
 func (f filter) request() *checkoutv1.ListOrdersRequest {
-	req := &checkoutv1.ListOrdersRequest{PageSize: pageSize, PageToken: f.Page}
+	req := &checkoutv1.ListOrdersRequest{
+		PageSize: pageSize, PageToken: f.Page,
+		OrderIdPrefix: f.Order, UserId: f.User, Email: f.Email, TransactionId: f.Transaction, TrackingId: f.Tracking,
+	}
 	for _, s := range order.States() {
 		if f.Has(s.String()) {
 			req.States = append(req.States, checkoutv1.OrderState(s))
@@ -185,7 +222,10 @@ func (c *Console) listOf(resp *checkoutv1.ListOrdersResponse, f filter) orderLis
 	for _, o := range resp.GetOrders() {
 		l.Orders = append(l.Orders, rowOf(o))
 	}
-	if token := resp.GetNextPageToken(); token != "" {
+	switch token := resp.GetNextPageToken(); {
+	case token != "" && f.Email != "":
+		l.Token = token
+	case token != "":
 		l.Next = c.site.URL("/orders") + f.Query(token)
 	}
 	return l
@@ -193,7 +233,7 @@ func (c *Console) listOf(resp *checkoutv1.ListOrdersResponse, f filter) orderLis
 
 func (c *Console) showOrders(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	if query.Get("order") != "" || query.Get("user") != "" || query.Get("key") != "" {
+	if len(strings.TrimSpace(query.Get("order"))) == idLength || query.Get("key") != "" {
 		c.search(w, r, query)
 		return
 	}
@@ -202,6 +242,33 @@ func (c *Console) showOrders(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, bad)
 		return
 	}
+	c.listOrders(w, r, f)
+}
+
+// findOrders takes a search as a form. One without an e-mail address has an address of its own.
+func (c *Console) findOrders(w http.ResponseWriter, r *http.Request) {
+	f, bad := formFilter(r)
+	switch {
+	case bad != nil:
+		c.fail(w, r, bad)
+	case f.Email == "":
+		http.Redirect(w, r, c.site.URL("/orders")+f.Query(f.Page), http.StatusSeeOther)
+	default:
+		c.listOrders(w, r, f)
+	}
+}
+
+// formFilter is the filter in a form.
+func formFilter(r *http.Request) (filter, *failure) {
+	if err := r.ParseForm(); err != nil {
+		return filter{}, &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "the form cannot be read"}
+	}
+	f, bad := parseFilter(r.PostForm)
+	f.Email = strings.TrimSpace(r.PostForm.Get("email"))
+	return f, bad
+}
+
+func (c *Console) listOrders(w http.ResponseWriter, r *http.Request, f filter) {
 	resp, err := c.services.list(r.Context(), f.request())
 	if err != nil {
 		c.fail(w, r, failureOf(err))
@@ -209,7 +276,7 @@ func (c *Console) showOrders(w http.ResponseWriter, r *http.Request) {
 	}
 	l := c.listOf(resp, f)
 	page := web.Page{Title: "Orders", Nav: "/orders", Data: l}
-	if f.Page == "" { // what comes in changes the first page only
+	if f.Page == "" && f.Email == "" { // what comes in changes the first page only
 		page.Live = "/live/orders" + f.Query("")
 	}
 	c.answer(w, r, http.StatusOK, "orders", l, page)

@@ -76,6 +76,8 @@ func TestThePagesAreAsTheyWere(t *testing.T) {
 		"order_unshipped":   "/orders/" + string(id(4)),
 		"order_undelivered": "/orders/" + string(id(5)),
 		"attention":         "/attention",
+		"orders_found":      "/orders?order=0197&transaction=receipt-2",
+		"audit_empty":       "/audit",
 		"login":             "/login?next=%2Forders",
 	} {
 		wantPage(t, w.get(t, path), http.StatusOK, name)
@@ -172,7 +174,9 @@ func TestAnOrderIsFound(t *testing.T) {
 			t.Errorf("%s: status %d to %q, want 303 to %q", query, r.status, got, want)
 		}
 	}
-	for query, want := range map[string]int{"order=7": http.StatusBadRequest, "user=ada": http.StatusBadRequest, "user=ada&key=1": http.StatusNotFound} {
+	for query, want := range map[string]int{
+		"order=7": http.StatusOK, "order=x": http.StatusBadRequest, "user=ada": http.StatusOK, "user=ada&key=1": http.StatusNotFound, "key=1": http.StatusBadRequest,
+	} {
 		if r := w.get(t, "/orders?"+query); r.status != want {
 			t.Errorf("%s: status %d, want %d", query, r.status, want)
 		}

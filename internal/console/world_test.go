@@ -85,9 +85,9 @@ func serve(t testing.TB, record *store.SQLite) *grpc.ClientConn {
 	metrics := telemetry.Start(t.Context(), telemetry.Options{Getenv: func(string) string { return "none" }, Stdout: t.Output(), Collect: true})
 	stop := metrics.Watch(record.Backlog, func() (limit, active int, refused int64) { return 256, 3, 0 })
 	server := rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{
-		Orders: record,
-		Stats:  &stats.Server{Collect: metrics.Collect, Started: time.Now(), Record: "a record", Manual: rpc.ManualStates(false)},
-		Log:    slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Audit: record, Orders: record,
+		Stats: &stats.Server{Collect: metrics.Collect, Started: time.Now(), Record: "a record", Manual: rpc.ManualStates(false)},
+		Log:   slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

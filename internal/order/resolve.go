@@ -80,9 +80,12 @@ func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, erro
 // Decisions are the kinds of resolution that do not contradict what is on record of an order that requires an operator.
 // keyed: the payment service is idempotent.
 func Decisions(o *Order, keyed bool) (kinds []ResolutionKind) {
-	for _, kind := range []ResolutionKind{Paid, NotPaid, PaidBack, Shipped, SkipDeliveries, Retry} {
+	for _, kind := range []ResolutionKind{Paid, NotPaid, Shipped, PaidBack, SkipDeliveries, Retry} {
 		would := *o
-		r := Resolution{Kind: kind, TransactionID: cmp.Or(o.TransactionID, "any"), TrackingID: "any", Skip: o.Undeliverable}
+		r := Resolution{Kind: kind, TrackingID: "any", Skip: o.Undeliverable}
+		if kind == Paid {
+			r.TransactionID = cmp.Or(o.TransactionID, "any")
+		}
 		if _, err := would.resolved(r, keyed); err == nil {
 			kinds = append(kinds, kind)
 		}
@@ -198,7 +201,7 @@ func (o *Order) skip(deliveries Delivery) (State, error) {
 // undone tells whether the charge's reversal was ever asked for: it may land at any time, so the order must not be shipped.
 func (o *Order) undone() bool {
 	for _, e := range slices.Backward(o.History) {
-		if e.State != Parked {
+		if o.State == Parked && e.State != Parked {
 			return e.State == Refunding
 		}
 	}

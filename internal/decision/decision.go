@@ -1,0 +1,57 @@
+// Package decision says what an operator should know before a decision about an order is made: it is about money, and cannot
+// be undone.
+package decision
+
+import (
+	"fmt"
+	"time"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/wire"
+)
+
+// Charge says what is known of the order's charge.
+func Charge(o *checkoutv1.Order) string {
+	asked := o.GetCreated()
+	outcome := "no transaction is on record"
+	if tx := o.GetTransactionId(); tx != "" {
+		outcome = "transaction " + tx
+	}
+	for _, e := range o.GetStory() {
+		switch {
+		case e.GetState() == checkoutv1.OrderState_CHARGING && e.GetStep() == "":
+			asked = e.GetAt()
+		case e.GetState() == checkoutv1.OrderState_IN_DOUBT && o.GetTransactionId() == "" && e.GetProblem() != "" && e.GetBy() == "":
+			outcome = "no transaction is on record: " + e.GetProblem()
+		}
+	}
+	amount, err := wire.Amount(o.GetTotal())
+	if err != nil {
+		return "the amount on record cannot be read"
+	}
+	return fmt.Sprintf("%s %s, requested once, at %s UTC; %s", amount.Decimal(), amount.Currency(), asked.AsTime().Format(time.DateTime), outcome)
+}
+
+// Next says what happens once an order has come into a state by a decision.
+func Next(state checkoutv1.OrderState) string {
+	switch state {
+	case checkoutv1.OrderState_CHARGED:
+		return "The order is shipped. The confirmation and the event follow."
+	case checkoutv1.OrderState_PLACED:
+		return "The confirmation and the event are sent, as far as they were not."
+	case checkoutv1.OrderState_COMPLETED:
+		return "The order is complete without the deliveries that are skipped."
+	case checkoutv1.OrderState_UNDELIVERED:
+		return "The other delivery still requires an operator."
+	case checkoutv1.OrderState_CANCELLED:
+		return "The order is cancelled: nothing is shipped, and nothing is refunded. A charge that arrives later is not noticed."
+	case checkoutv1.OrderState_REFUNDED:
+		return "The order is over: nothing is shipped. No refund is requested: it was made by hand."
+	case checkoutv1.OrderState_REFUNDING:
+		return "The payment service is asked to refund the charge until it has. Nothing is shipped."
+	case checkoutv1.OrderState_IN_DOUBT:
+		return "The payment service is asked whether it has charged."
+	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_PARKED:
+	}
+	return "The order is " + state.String() + "."
+}
