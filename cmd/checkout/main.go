@@ -16,6 +16,7 @@ import (
 
 	"checkout/internal/cli"
 	"checkout/internal/env"
+	"checkout/internal/version"
 )
 
 func main() {
@@ -74,7 +75,7 @@ Without a command it serves, as "checkout serve" does. Flags may also be written
 
 Exit status: 0 on success, 1 on failure, 2 if the command line or a setting is wrong. "checkout order place" and
 "checkout health" have more.`,
-		Version: versionLine(),
+		Version: version.Read().String(),
 	}
 	return cli.Group(root,
 		p.serveCommand(), p.healthCommand(), p.versionCommand(),

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,20 +20,10 @@ func (p process) versionCommand() *cobra.Command {
 			if output == cli.JSON {
 				return json.NewEncoder(p.stdout).Encode(version.Read())
 			}
-			_, _ = fmt.Fprintln(p.stdout, "checkout "+versionLine())
+			_, _ = fmt.Fprintln(p.stdout, "checkout "+version.Read().String())
 			return nil
 		},
 	}
 	output.Flag(cmd)
 	return cmd
-}
-
-// versionLine is the build on one line.
-func versionLine() string {
-	v := version.Read()
-	line := []string{v.Version}
-	if v.Commit != "" {
-		line = append(line, "commit "+v.Commit)
-	}
-	return strings.Join(append(line, v.Go, v.Platform), ", ")
 }

@@ -1,11 +1,9 @@
-// Command console serves the site of the people who run checkout: how the service does, what became of each order, and
-// what needs a person. `console -h` tells its settings.
+// Command console serves the operators' console: how checkout does, each order and its history, and the orders that require
+// an operator. `console --help` lists its settings.
 package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,11 +14,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 
+	"checkout/internal/cli"
 	"checkout/internal/console"
 	"checkout/internal/env"
+	"checkout/internal/version"
 	"checkout/internal/web"
 )
 
@@ -28,34 +29,39 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	getenv := func(name string) string { return env.Clean(os.Getenv(name)) }
-	err := run(ctx, os.Args[1:], getenv, os.Stderr, nil)
+	status := cli.Run(ctx, newCommand(getenv, os.Stderr, nil), os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	os.Exit(exitStatus(err, os.Stderr))
+	os.Exit(status)
 }
 
-// errMisuse says that the settings are wrong.
-var errMisuse = errors.New("settings")
+// newCommand returns the command, which logs to stderr. ready, unless nil, is called once with the listening address.
+func newCommand(getenv func(string) string, stderr io.Writer, ready func(net.Addr)) *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "console",
+		Short: "Serve the operators' console",
+		Long: `Serve the operators' console: how checkout does, each order and its history, and the orders that require an operator. It
+calls checkout's operators' listener, CHECKOUT_ADMIN_ADDR, and never opens the record.
 
-// exitStatus is 0, or 1 when the console could not serve, or 2 when it was set up wrongly. It says why.
-func exitStatus(err error, stderr io.Writer) int {
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return 0
-	case errors.Is(err, errMisuse):
-		_, _ = fmt.Fprintf(stderr, "console: %v\nconsole -h tells the settings.\n", err)
-		return 2
+Each flag is also an environment variable, named in parentheses; a flag takes precedence. The token for users is read from
+CHECKOUT_CONSOLE_TOKEN or --token-file.`,
+		Example: `  console                                     # http://127.0.0.1:8070, for the checkout of this machine
+  console --admin-addr checkout-0:5051,checkout-1:5051`,
+		Args:    cli.Args(),
+		Version: version.Read().String(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.complete(getenv); err != nil {
+				return err
+			}
+			return s.run(cmd.Context(), stderr, ready)
+		},
 	}
-	_, _ = fmt.Fprintf(stderr, "console: %v\n", err)
-	return 1
+	s.flags(cmd.Flags(), getenv)
+	return cmd
 }
 
-// run is the command: it serves until ctx ends. The log goes to stderr. ready, unless nil, is called once with the address
-// that is listened on.
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer, ready func(net.Addr)) error {
-	s, err := parse(args, getenv, stderr)
-	if err != nil {
-		return err
-	}
+// run serves until ctx ends.
+func (s *settings) run(ctx context.Context, stderr io.Writer, ready func(net.Addr)) error {
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	services, hangUp, err := s.dial()
 	if err != nil {
@@ -66,15 +72,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Services: services, Token: s.token, Proven: s.clientCA != "", TraceURL: s.traceURL, Log: log,
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errMisuse, err)
+		return err
 	}
 	secure, err := s.secure()
 	if err != nil {
-		return fmt.Errorf("%w: %w", errMisuse, err)
+		return err
 	}
 	listener, err := s.listen(ctx)
 	if err != nil {
-		return err
+		return cli.Fail(err)
 	}
 	if ready != nil {
 		ready(listener.Addr())
@@ -89,7 +95,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	watch.Go(func() { site.Watch(watching) })
 	defer watch.Wait()
 	defer stop()
-	return web.Serve(ctx, listener, secure, site, log)
+	if err := web.Serve(ctx, listener, secure, site, log); err != nil {
+		return cli.Fail(err)
+	}
+	return nil
 }
 
 // dial makes a connection to each service. Nothing is sent yet, and none has to be there.
@@ -106,12 +115,12 @@ func (s *settings) dial() (services []console.Service, hangUp func(), err error)
 	}
 	for _, addr := range s.admin {
 		conn, err := grpc.NewClient(addr, append(options[:len(options):len(options)], grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, // who waits is a person
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, // a person waits
 			MinConnectTimeout: time.Second,
 		}))...)
 		if err != nil {
 			hangUp()
-			return nil, nil, fmt.Errorf("%w: CHECKOUT_ADMIN_ADDR=%q: %w", errMisuse, addr, err)
+			return nil, nil, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: %w", addr, err)
 		}
 		conns = append(conns, conn)
 		services = append(services, console.Service{Name: addr, Conn: conn})

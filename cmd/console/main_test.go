@@ -11,7 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"flag"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -27,6 +27,8 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/health"
 
+	"checkout/internal/cli"
+	"checkout/internal/cli/clitest"
 	"checkout/internal/order"
 	"checkout/internal/rpc"
 	"checkout/internal/store"
@@ -109,21 +111,20 @@ func service(t *testing.T) string {
 func start(t *testing.T, env map[string]string, args ...string) (address string, written *log) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ready, ended, written := make(chan string, 1), make(chan error, 1), new(log)
-	go func() {
-		ended <- run(ctx, args, func(name string) string { return env[name] }, written, func(a net.Addr) { ready <- a.String() })
-	}()
+	ready, ended, written := make(chan string, 1), make(chan int, 1), new(log)
+	cmd := newCommand(func(name string) string { return env[name] }, written, func(a net.Addr) { ready <- a.String() })
+	go func() { ended <- cli.Run(ctx, cmd, args, io.Discard, written) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the console ended with %v", err)
+		if status := <-ended; status != cli.OK {
+			t.Errorf("the console exits with %d: %s", status, written)
 		}
 	})
 	select {
 	case address = <-ready:
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("the console did not start: %v", err)
+	case status := <-ended:
+		ended <- cli.OK
+		t.Fatalf("the console did not start: exit status %d: %s", status, written)
 	}
 	return address, written
 }
@@ -246,23 +247,38 @@ func TestWhatIsSetWronglyIsSaid(t *testing.T) {
 		"no such token file":              {map[string]string{"CHECKOUT_CONSOLE_TOKEN_FILE": "/nowhere/token"}, nil, "CHECKOUT_CONSOLE_TOKEN_FILE"},
 		"an empty token file":             {map[string]string{"CHECKOUT_CONSOLE_TOKEN_FILE": os.DevNull, "CHECKOUT_CONSOLE_TOKEN": secret}, nil, "is empty"},
 		"half a certificate":              {nil, []string{"-tls-cert", "c.pem"}, "CHECKOUT_CONSOLE_TLS_KEY"},
-		"an authority without TLS":        {nil, []string{"-client-ca", "ca.pem"}, "goes with"},
+		"an authority without TLS":        {nil, []string{"-client-ca", "ca.pem"}, "requires CHECKOUT_CONSOLE_TLS_CERT"},
 		"no port of a service":            {map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:5051,checkout"}, nil, `"checkout"`},
 		"no place for a trace's id":       {nil, []string{"-trace-url", "http://localhost:16686/trace/"}, "{trace}"},
 		"an argument":                     {nil, []string{"serve"}, `"serve"`},
-		"no such flag":                    {nil, []string{"-port", "1"}, "-port"},
+		"no such flag":                    {nil, []string{"-port", "1"}, "unknown flag --port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var written, said log
-			err := run(t.Context(), test.args, func(name string) string { return test.env[name] }, &written, nil)
-			if status := exitStatus(err, &said); status != 2 || !strings.Contains(said.String(), test.want) {
-				t.Errorf("status %d, saying %q; want 2, and %q", status, said.String(), test.want)
+			status, said := exit(t, test.env, test.args...)
+			if status != cli.Usage || !strings.Contains(said, test.want) {
+				t.Errorf("exit status %d, saying %q; want 2, and %q", status, said, test.want)
 			}
 		})
 	}
-	if err := run(t.Context(), []string{"-h"}, func(string) string { return "" }, new(log), nil); !errors.Is(err, flag.ErrHelp) || exitStatus(err, new(log)) != 0 {
-		t.Errorf("help ends with %v, want no failure", err)
+}
+
+// exit runs the command to its end.
+func exit(t *testing.T, env map[string]string, args ...string) (status int, said string) {
+	t.Helper()
+	var written log
+	cmd := newCommand(func(name string) string { return env[name] }, &written, nil)
+	return cli.Run(t.Context(), cmd, args, &written, &written), written.String()
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--help", "-h", "-help"} {
+		status, help := exit(t, nil, flag)
+		if status != cli.OK {
+			t.Errorf("console %s: exit status %d", flag, status)
+		}
+		clitest.Golden(t, "console", help)
 	}
 }
 
@@ -273,10 +289,8 @@ func TestAnAddressThatIsTakenIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	var said log
-	err = run(t.Context(), []string{"-addr", listener.Addr().String()}, func(string) string { return "" }, new(log), nil)
-	if status := exitStatus(err, &said); status != 1 || !strings.Contains(said.String(), "CHECKOUT_CONSOLE_ADDR") {
-		t.Errorf("status %d, saying %q; want 1, and which setting", status, said.String())
+	if status, said := exit(t, nil, "-addr", listener.Addr().String()); status != cli.Failed || !strings.Contains(said, "CHECKOUT_CONSOLE_ADDR") {
+		t.Errorf("exit status %d, saying %q; want 1, and which setting", status, said)
 	}
 }
 

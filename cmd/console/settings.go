@@ -5,13 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
 
+	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -23,7 +22,8 @@ import (
 // settings are what the environment and the flags over it say.
 type settings struct {
 	addr                                  string
-	admin                                 []string
+	adminAddr                             string
+	admin                                 []string // its parts
 	serviceCA                             string
 	serviceCert, serviceKey, serviceToken string
 	tls                                   bool
@@ -34,47 +34,34 @@ type settings struct {
 	traceURL                              string
 }
 
-// parse reads the settings. Its error names all that is wrong with them.
-func parse(args []string, getenv func(string) string, out io.Writer) (*settings, error) {
-	s := &settings{token: getenv("CHECKOUT_CONSOLE_TOKEN")}
-	flags := flag.NewFlagSet("console", flag.ContinueOnError)
-	flags.SetOutput(out)
-	var admin string
+// flags adds the settings as flags, with the environment as their defaults.
+func (s *settings) flags(flags *pflag.FlagSet, getenv func(string) string) {
 	for _, f := range []struct {
 		into             *string
 		name, env, usage string
 		otherwise        string
 	}{
-		{&s.addr, "addr", "CHECKOUT_CONSOLE_ADDR", "`host:port` to serve on; beyond this machine it takes a token or -client-ca", "127.0.0.1:8070"},
-		{&admin, "admin-addr", "CHECKOUT_ADMIN_ADDR", "`host:port,…` of the listeners for operators of the services to look at", "127.0.0.1:5051"},
-		{&s.serviceCA, "admin-ca", "CHECKOUT_ADMIN_CA", "PEM `file` of the services' certificate authority; none: the system's", ""},
-		{&s.serviceCert, "admin-cert", "CHECKOUT_ADMIN_CERT", "PEM `file` of the certificate to present to the services", ""},
+		{&s.addr, "addr", "CHECKOUT_CONSOLE_ADDR", "`host:port` to listen on; beyond loopback it requires a token or --client-ca", "127.0.0.1:8070"},
+		{&s.adminAddr, "admin-addr", "CHECKOUT_ADMIN_ADDR", "`host:port,…` of the operators' listeners of the services", "127.0.0.1:5051"},
+		{&s.serviceCA, "admin-ca", "CHECKOUT_ADMIN_CA", "PEM `file` of the CA for verifying the services; none: the system's", ""},
+		{&s.serviceCert, "admin-cert", "CHECKOUT_ADMIN_CERT", "PEM `file` of the client certificate for the services", ""},
 		{&s.serviceKey, "admin-key", "CHECKOUT_ADMIN_KEY", "PEM `file` of its private key", ""},
-		{&s.serviceToken, "admin-token-file", "CHECKOUT_ADMIN_TOKEN_FILE", "`file` with the token to present to the services", ""},
-		{&s.tokenFile, "token-file", "CHECKOUT_CONSOLE_TOKEN_FILE", "`file` with the token, instead of CHECKOUT_CONSOLE_TOKEN", ""},
+		{&s.serviceToken, "admin-token-file", "CHECKOUT_ADMIN_TOKEN_FILE", "`file` with the token for the services", ""},
+		{&s.tokenFile, "token-file", "CHECKOUT_CONSOLE_TOKEN_FILE", "`file` with the token for users, instead of CHECKOUT_CONSOLE_TOKEN", ""},
 		{&s.cert, "tls-cert", "CHECKOUT_CONSOLE_TLS_CERT", "PEM `file` of the console's certificate; none: plaintext", ""},
-		{&s.key, "tls-key", "CHECKOUT_CONSOLE_TLS_KEY", "PEM `file` of the certificate's key", ""},
-		{&s.clientCA, "client-ca", "CHECKOUT_CONSOLE_CLIENT_CA", "PEM `file` of the CA for verifying client certificates; none: no certificate is needed", ""},
-		{&s.traceURL, "trace-url", "CHECKOUT_TRACE_URL", "`URL` of a trace, with {trace} in the place of its id", ""},
+		{&s.key, "tls-key", "CHECKOUT_CONSOLE_TLS_KEY", "PEM `file` of its private key", ""},
+		{&s.clientCA, "client-ca", "CHECKOUT_CONSOLE_CLIENT_CA", "PEM `file` of the CA for verifying client certificates; none: no certificate is required", ""},
+		{&s.traceURL, "trace-url", "CHECKOUT_TRACE_URL", "`URL` of a trace, with {trace} in place of its id", ""},
 	} {
 		flags.StringVar(f.into, f.name, cmp.Or(getenv(f.env), f.otherwise), f.usage+" ("+f.env+")")
 	}
-	flags.BoolVar(&s.tls, "admin-tls", getenv("CHECKOUT_TLS_CERT") != "", "speak TLS to the services (CHECKOUT_TLS_CERT)")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil, err
-	} else if err != nil {
-		return nil, fmt.Errorf("%w: %w", errMisuse, err)
-	}
-	var problems []error
-	if flags.NArg() > 0 {
-		problems = append(problems, fmt.Errorf("argument %q: console takes only flags", flags.Arg(0)))
-	}
-	s.admin = strings.Split(admin, ",")
-	problems = append(problems, s.readToken(), s.check())
-	if err := errors.Join(problems...); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMisuse, err)
-	}
-	return s, nil
+	flags.BoolVar(&s.tls, "admin-tls", getenv("CHECKOUT_TLS_CERT") != "", "use TLS for the services (CHECKOUT_TLS_CERT)")
+}
+
+// complete reads and checks what the flags name. Its error names all that is wrong.
+func (s *settings) complete(getenv func(string) string) error {
+	s.admin, s.token = strings.Split(s.adminAddr, ","), getenv("CHECKOUT_CONSOLE_TOKEN")
+	return errors.Join(s.readToken(), s.check())
 }
 
 func (s *settings) readToken() error {
@@ -96,18 +83,18 @@ func (s *settings) check() error {
 	for i, addr := range s.admin {
 		s.admin[i] = strings.TrimSpace(addr)
 		if host, _, err := net.SplitHostPort(s.admin[i]); err != nil || host == "" {
-			problems = append(problems, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: is not host:port", addr))
+			problems = append(problems, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: must be host:port", addr))
 		}
 	}
 	if (s.cert == "") != (s.key == "") {
 		problems = append(problems, fmt.Errorf("CHECKOUT_CONSOLE_TLS_CERT=%q, CHECKOUT_CONSOLE_TLS_KEY=%q: set both or neither", s.cert, s.key))
 	}
 	if s.clientCA != "" && s.cert == "" {
-		problems = append(problems, fmt.Errorf("CHECKOUT_CONSOLE_CLIENT_CA=%q: goes with CHECKOUT_CONSOLE_TLS_CERT only", s.clientCA))
+		problems = append(problems, fmt.Errorf("CHECKOUT_CONSOLE_CLIENT_CA=%q: requires CHECKOUT_CONSOLE_TLS_CERT", s.clientCA))
 	}
 	if !web.IsLoopback(s.addr) && s.token == "" && s.clientCA == "" {
 		problems = append(problems, fmt.Errorf(
-			"CHECKOUT_CONSOLE_ADDR=%q: others than this machine reach it, so it takes CHECKOUT_CONSOLE_TOKEN, of 16 bytes or more, or CHECKOUT_CONSOLE_CLIENT_CA", s.addr))
+			"CHECKOUT_CONSOLE_ADDR=%q: is not a loopback address; set CHECKOUT_CONSOLE_TOKEN (at least 16 bytes) or CHECKOUT_CONSOLE_CLIENT_CA", s.addr))
 	}
 	return redact.Error(errors.Join(problems...))
 }

@@ -62,8 +62,8 @@ func (s *shop) startCheckout(ctx context.Context, environ []string) error {
 		}
 		env[asCheckout] = "1"
 	}
-	s.address = net.JoinHostPort("127.0.0.1", env["CHECKOUT_PORT"])
-	for _, address := range []string{s.address, env["CHECKOUT_ADMIN_ADDR"]} {
+	s.address, s.operators = net.JoinHostPort("127.0.0.1", env["CHECKOUT_PORT"]), env["CHECKOUT_ADMIN_ADDR"]
+	for _, address := range []string{s.address, s.operators} {
 		conn, err := storefront.Dial(address)
 		if err != nil {
 			return err
@@ -97,12 +97,12 @@ func (s *shop) probe(ctx context.Context) error {
 
 // environ is what checkout's environment has from the shop.
 func (s *shop) environ(ctx context.Context) (map[string]string, error) {
-	port, admin, err := freePorts(ctx, s.options.port)
+	port, admin, err := s.options.freePorts(ctx)
 	if err != nil {
 		return nil, err
 	}
 	env := s.Environ()
-	env["CHECKOUT_PORT"] = strconv.Itoa(port)
+	env["CHECKOUT_HOST"], env["CHECKOUT_PORT"] = "127.0.0.1", strconv.Itoa(port)
 	env["CHECKOUT_ADMIN_ADDR"] = net.JoinHostPort("127.0.0.1", strconv.Itoa(admin))
 	env["PAYMENT_MODE"], env["SHIPPING_MODE"] = s.options.payment, s.options.shipping
 	env["CHECKOUT_DB"] = s.options.db
@@ -114,15 +114,27 @@ func (s *shop) environ(ctx context.Context) (map[string]string, error) {
 	return env, nil
 }
 
-// freePorts are two ports that nobody listens on: for customers the one that is wanted, unless that is 0, and one for
-// operators.
-func freePorts(ctx context.Context, wanted int) (customers, operators int, err error) {
-	first, err := take(ctx, wanted)
+// adminPort is where operators are served beside the default port of checkout, and where its commands look for them.
+const adminPort = 5051
+
+// freePorts returns two ports that are not in use, for customers and for operators.
+func (o options) freePorts(ctx context.Context) (customers, operators int, err error) {
+	first, err := take(ctx, o.port)
+	if err != nil && o.anyPort {
+		first, err = take(ctx, 0)
+	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("-port=%d: %w", wanted, err)
+		return 0, 0, fmt.Errorf("--port=%d: %w", o.port, err)
 	}
 	defer func() { err = errors.Join(err, first.Close()) }() // held until the second is another one
-	second, err := take(ctx, 0)
+	wanted := 0
+	if o.anyPort {
+		wanted = adminPort
+	}
+	second, err := take(ctx, wanted)
+	if err != nil && o.anyPort {
+		second, err = take(ctx, 0)
+	}
 	if err != nil {
 		return 0, 0, err
 	}
@@ -132,7 +144,7 @@ func freePorts(ctx context.Context, wanted int) (customers, operators int, err e
 // take listens on a port or, when that is 0, on one between lowPort and highPort.
 func take(ctx context.Context, port int) (net.Listener, error) {
 	if port != 0 {
-		return new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+		return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	}
 	var failures []error
 	for range 20 {

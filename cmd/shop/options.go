@@ -1,13 +1,17 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"checkout/internal/cli"
+	"checkout/internal/version"
 )
 
 // The values of -payment and -shipping, and of checkout's PAYMENT_MODE and SHIPPING_MODE.
@@ -32,134 +36,138 @@ type options struct {
 	payment     string // stock or keyed
 	shipping    string // stock or keyed
 	port        int
+	anyPort     bool // if port is in use
 	db          string
 	keep        bool
 	http        string // where the site is; empty: there is none
 	program     string // checkout's; empty: this one
 }
 
-// misuseError says that the command line makes no sense.
-type misuseError struct{ error }
-
-const usage = `Usage: shop [flags]
-
-Opens a whole shop: checkout in a process of its own, and the six services that it calls, a Kafka broker, accounting,
-feature flags, an OpenTelemetry collector and a web site in this one. Without -orders it places one order, shows everything
-that came of it, and serves until Ctrl-C. With -orders it places that many and tells how fast, and whether the books balance; its exit status is then 0
-only if every order that was charged was shipped, confirmed and booked exactly once, or its money given back.
-
-  shop                                              look at one order
-  shop -currency JPY -lines 6                       … with more products, in yen
-  shop -orders 1000 -concurrency 16                 measure
-  shop -orders 1000 -fail payment=0.1               a tenth of the cards is refused
-  shop -orders 1000 -away kafka,email               no broker and no mail while the orders are placed
-  shop -orders 200 -payment keyed -lose payment=0.1 answers get lost, and charges are looked up
-  shop -orders 200 -payment keyed -unshippable 0.1  what is paid and cannot be shipped is paid back
-  shop -orders 200 -shipping keyed -lose shipping=0.1   answers get lost, and each order is one parcel
-
-Neighbours: cart catalog currency payment shipping email, and for -away also kafka flagd collector.
-
-Flags:
-`
-
-// parse reads the command line. Its error is a *misuseError or flag.ErrHelp.
-func parse(args []string, stderr io.Writer) (options, error) {
+// newCommand returns the command.
+func newCommand(environ []string, stdout io.Writer) *cobra.Command {
 	o := options{fail: chances{}, lose: chances{}}
-	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are told once, by main
-	flags.IntVar(&o.orders, "orders", 0, "place so `many` orders and report; 0: place one and show it")
-	flags.IntVar(&o.concurrency, "concurrency", 16, "orders `at once`")
-	flags.IntVar(&o.lines, "lines", 3, "different `products` in an order, 1 to 12")
-	flags.StringVar(&o.currency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
-	flags.DurationVar(&o.latency, "latency", 0, "how much `longer` every neighbour takes, such as 5ms")
-	flags.Var(o.fail, "fail", "`neighbour=chance,…`: with that chance a call is refused, and nothing done")
-	flags.Var(o.lose, "lose", "`neighbour=chance,…`: with that chance a call is done, and its answer lost")
-	flags.Var(&o.away, "away", "`neighbour,…` that take no calls while the orders are placed, and return afterwards")
-	flags.Float64Var(&o.unshippable, "unshippable", 0, "the `chance` that a paid order is refused by shipping, for good")
-	flags.StringVar(&o.payment, "payment", stock, "`stock|keyed`: whether payment honours idempotency keys, and can look charges up and reverse them")
-	flags.StringVar(&o.shipping, "shipping", stock, "`stock|keyed`: whether shipping honours idempotency keys, so that an order is one parcel however often it is sent")
-	flags.IntVar(&o.port, "port", 0, "`port` of checkout; 0: any")
-	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory without a site; default: a file that is removed in the end")
-	flags.BoolVar(&o.keep, "keep", false, "after -orders, go on serving until Ctrl-C")
-	flags.StringVar(&o.http, "http", site8088, "`address` of the site, when it serves on: this one or, if that is taken, another port; empty: no site. Whoever reaches it sees everything and can do everything there")
-	flags.StringVar(&o.program, "checkout", "", "`path` of another executable to be checkout, such as bin/checkout; default: this one")
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		_, _ = io.WriteString(stderr, usage)
-		flags.SetOutput(stderr)
-		flags.PrintDefaults()
-		return o, flag.ErrHelp
-	case err != nil:
-		return o, &misuseError{err}
-	case flags.NArg() > 0:
-		return o, &misuseError{fmt.Errorf("argument %q: there are only flags", flags.Arg(0))}
+	cmd := &cobra.Command{
+		Use:   "shop",
+		Short: "Run a whole shop in one program",
+		Long: `Run a whole shop on 127.0.0.1: checkout in a process of its own, and in this one the six services that it calls, a Kafka
+broker, accounting, feature flags, an OpenTelemetry collector and a web site.
+
+Without --orders it places one order, shows what became of it, and serves until Ctrl-C. With --orders it places that many and
+reports response times and whether the ledgers match. Its exit status is then 0 only if every order that was charged was
+shipped, confirmed by e-mail and published exactly once, or refunded.
+
+Services are cart, catalog, currency, payment, shipping and email; with --away also kafka, flagd and collector.`,
+		Example: `  shop                                                      # look at one order
+  shop --currency JPY --lines 6                             # with more products, in yen
+  shop --orders 1000 --concurrency 16                       # measure
+  shop --orders 1000 --fail payment=0.1                     # a tenth of the cards is declined
+  shop --orders 1000 --away kafka,email                     # no broker and no e-mail while the orders are placed
+  shop --orders 200 --payment keyed --lose payment=0.1      # responses are lost, and charges are looked up
+  shop --orders 200 --payment keyed --unshippable 0.1       # paid orders that cannot be shipped are refunded
+  shop --orders 200 --shipping keyed --lose shipping=0.1    # responses are lost, and each order is one parcel`,
+		Args:    cli.Args(),
+		Version: version.Read().String(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.anyPort = !cmd.Flags().Changed("port")
+			if err := o.check(); err != nil {
+				return err
+			}
+			if err := run(cmd.Context(), o, environ, stdout); err != nil {
+				return cli.Fail(err)
+			}
+			return nil
+		},
 	}
-	return o, o.check()
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+func (o *options) flags(flags *pflag.FlagSet) {
+	flags.IntVar(&o.orders, "orders", 0, "`number` of orders to place and report on; 0: place one and show it")
+	flags.IntVar(&o.concurrency, "concurrency", 16, "`number` of orders in progress at once")
+	flags.IntVar(&o.lines, "lines", 3, "`number` of different products in an order, 1 to 12")
+	flags.StringVar(&o.currency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
+	flags.DurationVar(&o.latency, "latency", 0, "`time` that every service takes longer, such as 5ms")
+	flags.Var(o.fail, "fail", "`service=probability,…`: calls are refused, and nothing is done")
+	flags.Var(o.lose, "lose", "`service=probability,…`: calls are done, and their responses lost")
+	flags.Var(&o.away, "away", "`service,…` that are unavailable while the orders are placed, and return afterwards")
+	flags.Float64Var(&o.unshippable, "unshippable", 0, "`probability` that shipping refuses a paid order permanently")
+	flags.StringVar(&o.payment, "payment", stock, "payment `mode`: stock, or keyed, which honours idempotency keys, can look up charges and refund them")
+	flags.StringVar(&o.shipping, "shipping", stock, "shipping `mode`: stock, or keyed, which honours idempotency keys")
+	flags.IntVar(&o.port, "port", 5050, "`port` of checkout; 0: any. If the default is in use: any")
+	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory without a site; default: a file that is removed at the end")
+	flags.BoolVar(&o.keep, "keep", false, "after --orders, continue to serve until Ctrl-C")
+	flags.StringVar(&o.http, "http", site8088, "`address` of the site; if the port is in use: any; empty: no site. Whoever can reach it can see and do everything")
+	flags.StringVar(&o.program, "checkout", "", "`path` of another executable of checkout, such as bin/checkout; default: this one")
 }
 
 func (o options) check() error {
-	wrong := func(format string, args ...any) error { return &misuseError{fmt.Errorf(format, args...)} }
 	switch {
 	case o.orders < 0:
-		return wrong("-orders=%d: must not be negative", o.orders)
+		return fmt.Errorf("--orders=%d: must not be negative", o.orders)
 	case o.concurrency < 1 || o.concurrency > 10_000:
-		return wrong("-concurrency=%d: must be between 1 and 10000", o.concurrency)
+		return fmt.Errorf("--concurrency=%d: must be between 1 and 10000", o.concurrency)
 	case o.lines < 1 || o.lines > maxLines:
-		return wrong("-lines=%d: must be between 1 and %d", o.lines, maxLines)
+		return fmt.Errorf("--lines=%d: must be between 1 and %d", o.lines, maxLines)
 	case o.latency < 0:
-		return wrong("-latency=%v: must not be negative", o.latency)
+		return fmt.Errorf("--latency=%v: must not be negative", o.latency)
 	case !(o.unshippable >= 0 && o.unshippable <= 1):
-		return wrong("-unshippable=%v: must be between 0 and 1", o.unshippable)
+		return fmt.Errorf("--unshippable=%v: must be between 0 and 1", o.unshippable)
 	case o.payment != stock && o.payment != keyed:
-		return wrong("-payment=%s: must be %s or %s", o.payment, stock, keyed)
+		return fmt.Errorf("--payment=%q: must be %s or %s", o.payment, stock, keyed)
 	case o.shipping != stock && o.shipping != keyed:
-		return wrong("-shipping=%s: must be %s or %s", o.shipping, stock, keyed)
+		return fmt.Errorf("--shipping=%q: must be %s or %s", o.shipping, stock, keyed)
 	case o.port < 0 || o.port > 65535:
-		return wrong("-port=%d: is no port", o.port)
+		return fmt.Errorf("--port=%d: must be between 0 and 65535", o.port)
 	case o.db == memory && o.hasSite():
-		return wrong("-db=%s: the site can kill checkout, and its record would die with it; give a path, or -http= for no site", o.db)
+		return fmt.Errorf("--db=%s: the site can kill checkout, and its record would be lost; use a path, or --http= for no site", o.db)
 	}
 	return nil
 }
 
-// names is a list of neighbours.
+// names is a list of services.
 type names []string
 
 func (n *names) String() string { return strings.Join(*n, ",") }
 
+// Type implements pflag.Value.
+func (n *names) Type() string { return "services" }
+
 func (n *names) Set(s string) error {
 	for name := range strings.SplitSeq(s, ",") {
-		if !isNeighbour(name) && name != "kafka" && name != "flagd" && name != "collector" {
-			return fmt.Errorf("there is no neighbour %q", name)
+		if !isService(name) && name != "kafka" && name != "flagd" && name != "collector" {
+			return fmt.Errorf("unknown service %q", name)
 		}
 		*n = append(*n, name)
 	}
 	return nil
 }
 
-// chances are probabilities by neighbour.
+// chances are probabilities by service.
 type chances map[string]float64
 
 func (c chances) String() string { return "" }
 
+// Type implements pflag.Value.
+func (c chances) Type() string { return "probabilities" }
+
 func (c chances) Set(s string) error {
 	for pair := range strings.SplitSeq(s, ",") {
 		name, chance, _ := strings.Cut(pair, "=")
-		if !isNeighbour(name) {
-			return fmt.Errorf("there is no neighbour %q that could do that", name)
+		if !isService(name) {
+			return fmt.Errorf("unknown service %q", name)
 		}
 		p, err := strconv.ParseFloat(chance, 64)
 		if err != nil || !(p >= 0 && p <= 1) {
-			return fmt.Errorf("%q is not neighbour=chance with a chance between 0 and 1", pair)
+			return fmt.Errorf("%q must be service=probability, between 0 and 1", pair)
 		}
 		c[name] = p
 	}
 	return nil
 }
 
-// isNeighbour tells whether checkout calls a neighbour of that name during an order.
-func isNeighbour(name string) bool {
+// isService reports whether checkout calls a service of that name during an order.
+func isService(name string) bool {
 	switch name {
 	case "cart", "catalog", "currency", "payment", "shipping", "email":
 		return true

@@ -24,12 +24,13 @@ type shop struct {
 	page    *page
 	folder  string // of files that are removed in the end
 
-	address  string             // checkout's
-	conns    []*grpc.ClientConn // to checkout, for customers and for operators
-	checkout oteldemo.CheckoutServiceClient
-	child    *child.Child // its process
-	log      *os.File     // its log
-	site     *site        // nil when there is none
+	address   string             // checkout's, for customers
+	operators string             // checkout's, for operators
+	conns     []*grpc.ClientConn // to checkout, for customers and for operators
+	checkout  oteldemo.CheckoutServiceClient
+	child     *child.Child // its process
+	log       *os.File     // its log
+	site      *site        // nil when there is none
 }
 
 // open starts everything. On an error nothing is left running.
@@ -108,7 +109,10 @@ func (s *shop) introduce() {
 	if s.site != nil {
 		rows = append(rows, []string{"the site", "HTTP", s.site.url, "the shop in your browser"})
 	}
-	rows = append(rows, []string{"checkout", "gRPC", s.address, "places orders"})
+	if s.site != nil && s.site.console != "" {
+		rows = append(rows, []string{"console", "HTTP", s.site.console, "for operators"})
+	}
+	rows = append(rows, []string{"checkout", "gRPC", s.address, "places orders"}, []string{"operators", "gRPC", s.operators, "checkout's CHECKOUT_ADMIN_ADDR: checkout order list"})
 	for _, n := range storefront.Neighbours(s.Shop) {
 		rows = append(rows, []string{n.Name, n.Protocol, n.Address(), n.What})
 	}

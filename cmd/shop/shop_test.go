@@ -5,15 +5,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"checkout/internal/cli"
+	"checkout/internal/cli/clitest"
 )
 
 // asShop makes the test's executable be the command: a process of its own has signals and an environment of its own.
@@ -31,6 +34,9 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
+	if !slices.Contains(args, "-port") {
+		args = append(args, "--port=0") // several shops at once
+	}
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asShop+"=1", "TMPDIR="+t.TempDir())
 	return cmd
@@ -166,54 +172,57 @@ func TestWhoCallsItWronglyIsToldWhy(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"-orders x":          "-orders",
-		"-orders -1":         "-orders=-1",
-		"-concurrency 0":     "-concurrency=0",
-		"-lines 13":          "-lines=13: must be between 1 and 12",
-		"-latency -1s":       "-latency=-1s",
-		"-port 70000":        "-port=70000",
-		"-db memory":         "-db=memory: the site can kill checkout",
-		"-payment cash":      "-payment=cash: must be stock or keyed",
-		"-shipping air":      "-shipping=air: must be stock or keyed",
-		"-unshippable 1.1":   "-unshippable=1.1: must be between 0 and 1",
-		"-away moon":         `no neighbour "moon"`,
-		"-fail kafka=1":      `no neighbour "kafka"`,
-		"-fail cart":         `"cart" is not neighbour=chance`,
-		"-lose payment=1.1":  `"payment=1.1" is not neighbour=chance`,
-		"-lose payment=NaN":  `"payment=NaN" is not neighbour=chance`,
+		"-orders -1":         "--orders=-1",
+		"-concurrency 0":     "--concurrency=0",
+		"-lines 13":          "--lines=13: must be between 1 and 12",
+		"-latency -1s":       "--latency=-1s",
+		"-port 70000":        "--port=70000",
+		"-db memory":         "--db=memory: the site can kill checkout",
+		"-payment cash":      "--payment=\"cash\": must be stock or keyed",
+		"-shipping air":      "--shipping=\"air\": must be stock or keyed",
+		"-unshippable 1.1":   "--unshippable=1.1: must be between 0 and 1",
+		"-away moon":         `unknown service "moon"`,
+		"-fail kafka=1":      `unknown service "kafka"`,
+		"-fail cart":         `"cart" must be service=probability`,
+		"-lose payment=1.1":  `"payment=1.1" must be service=probability`,
+		"-lose payment=NaN":  `"payment=NaN" must be service=probability`,
 		"serve":              `argument "serve"`,
 		"-no-such-flag-here": "no-such-flag-here",
 	} {
-		_, err := parse(strings.Fields(args), new(bytes.Buffer))
-		var said bytes.Buffer
-		if status := exitStatus(err, &said); status != 2 || !strings.Contains(said.String(), want) {
-			t.Errorf("shop %s: status %d, %q", args, status, said.String())
+		status, stdout, stderr := execute(t, strings.Fields(args)...)
+		if status != cli.Usage || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("shop %s: exit status %d, stdout %q, stderr %q; want 2, nothing, and %q", args, status, stdout, stderr, want)
 		}
 	}
 }
 
-func TestHelpNamesEveryFlag(t *testing.T) {
+// execute runs the command in this process.
+func execute(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = cli.Run(t.Context(), newCommand(nil, &out), args, &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+func TestHelp(t *testing.T) {
 	t.Parallel()
-	var said bytes.Buffer
-	_, err := parse([]string{"-h"}, &said)
-	if !errors.Is(err, flag.ErrHelp) || exitStatus(err, &said) != 0 {
-		t.Errorf("error %v", err)
-	}
-	for _, name := range strings.Fields("orders concurrency lines currency latency fail lose away unshippable payment port db keep http checkout") {
-		if !strings.Contains(said.String(), "  -"+name) {
-			t.Errorf("-%s is not explained", name)
+	for _, flag := range []string{"--help", "-h", "-help"} {
+		status, stdout, stderr := execute(t, flag)
+		if status != cli.OK || stderr != "" {
+			t.Errorf("shop %s: exit status %d, stderr %q; want help on stdout", flag, status, stderr)
 		}
+		clitest.Golden(t, "shop", stdout)
 	}
 }
 
 func TestRunLeavesNothingRunning(t *testing.T) { //nolint:paralleltest // what others run would be seen as left
 	for name, args := range map[string][]string{
-		"when done":           {"-orders", "3"},
-		"when it cannot open": {"-db", "/dev/null/orders.db"},
+		"when done":           {"--orders", "3", "--port", "0"},
+		"when it cannot open": {"--db", "/dev/null/orders.db", "--port", "0"},
 	} {
-		var out bytes.Buffer
-		err := run(t.Context(), args, nil, &out, &out)
-		if (err != nil) != (name != "when done") {
-			t.Errorf("%s: %v\n%s", name, err, out.String())
+		status, stdout, stderr := execute(t, args...)
+		if (status != cli.OK) != (name != "when done") {
+			t.Errorf("%s: exit status %d\n%s%s", name, status, stdout, stderr)
 		}
 		if err := goleak.Find(); err != nil {
 			t.Errorf("%s: %v", name, err)

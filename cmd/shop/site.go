@@ -23,6 +23,7 @@ const consoleBase = "/console"
 // site is the shop's web site while it is served.
 type site struct {
 	url      string
+	console  string // URL; empty: there is none
 	front    *storefront.Storefront
 	end      context.CancelFunc
 	ended    chan error     // gets how the server ended
@@ -75,6 +76,7 @@ func (s *shop) newSite(ctx context.Context, local bool, log *slog.Logger) (http.
 		return nil, err
 	}
 	s.site.watching.Go(func() { desk.Watch(ctx) })
+	s.site.console = s.site.url + consoleBase[1:] + "/"
 	mux := http.NewServeMux()
 	mux.Handle("/", s.site.front.Handler())
 	mux.Handle(consoleBase+"/", desk)

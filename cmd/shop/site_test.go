@@ -183,11 +183,11 @@ func TestAPortThatIsTakenIsRefused(t *testing.T) {
 
 func TestCustomersAndOperatorsHavePortsOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	customers, operators, err := freePorts(t.Context(), 0)
+	customers, operators, err := options{port: 0}.freePorts(t.Context())
 	if err != nil || customers == operators {
 		t.Errorf("ports %d and %d, error %v", customers, operators, err)
 	}
-	again, operators, err := freePorts(t.Context(), customers)
+	again, operators, err := options{port: customers}.freePorts(t.Context())
 	if err != nil || again != customers || operators == customers {
 		t.Errorf("ports %d and %d, error %v; want %d and another", again, operators, err, customers)
 	}

@@ -19,7 +19,8 @@ import (
 // Config is everything that can be set. Each field is a flag of `checkout serve` and an environment variable; the
 // variables of the OpenTelemetry specification are read beside it, by telemetry.
 type Config struct {
-	Port int // 0 takes any free port
+	Host string // empty: all interfaces
+	Port int    // 0 takes any free port
 
 	Cart, Catalog, Currency, Payment string // host:port, or a gRPC target such as dns:///host:port
 	Shipping, Email                  string // base URLs
@@ -85,46 +86,47 @@ func (c *Config) settings() []setting {
 	}
 	const must, may = true, false
 	return append([]setting{
-		{"CHECKOUT_PORT", port{integer{&c.Port, 0, 65535}}, must, "`port` to serve gRPC on; 0 takes any free one"},
+		{"CHECKOUT_PORT", port{integer{&c.Port, 0, 65535}}, must, "`port` to serve gRPC on; 0: any free one"},
+		{"CHECKOUT_HOST", text{&c.Host}, may, "`address` to serve gRPC on, such as 127.0.0.1; none: all interfaces"},
 		{"CART_ADDR", target{&c.Cart}, must, "`host:port` of the cart service; https:// in front of it for TLS"},
 		{"PRODUCT_CATALOG_ADDR", target{&c.Catalog}, must, "`host:port` of the product catalog; https:// in front of it for TLS"},
 		{"CURRENCY_ADDR", target{&c.Currency}, must, "`host:port` of the currency service; https:// in front of it for TLS"},
 		{"PAYMENT_ADDR", target{&c.Payment}, must, "`host:port` of the payment service; https:// in front of it for TLS"},
 		{"SHIPPING_ADDR", base{&c.Shipping}, must, "base `URL` of the shipping service; http:// may be left out"},
 		{"EMAIL_ADDR", base{&c.Email}, must, "base `URL` of the e-mail service; http:// may be left out"},
-		{"PAYMENT_MODE", choice{&c.PaymentMode, []string{"stock", "keyed"}}, may, "what the payment service can do: `stock|keyed`; keyed honours idempotency keys and serves checkout.v1.PaymentLedger"},
-		{"SHIPPING_MODE", choice{&c.ShippingMode, []string{"stock", "keyed"}}, may, "what the shipping service can do: `stock|keyed`; keyed honours idempotency keys, so that an order is one parcel however often it is sent"},
-		{"CHECKOUT_SHIP_ATTEMPTS", integer{&c.ShipAttempts, 1, 100}, may, "attempts to ship an order that may each have sent a parcel, at most, with SHIPPING_MODE=stock; then it requires an operator"},
-		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: orders make no events"},
+		{"PAYMENT_MODE", choice{&c.PaymentMode, []string{"stock", "keyed"}}, may, "`mode` of the payment service: stock, or keyed, which honours idempotency keys and serves checkout.v1.PaymentLedger"},
+		{"SHIPPING_MODE", choice{&c.ShippingMode, []string{"stock", "keyed"}}, may, "`mode` of the shipping service: stock, or keyed, which honours idempotency keys"},
+		{"CHECKOUT_SHIP_ATTEMPTS", integer{&c.ShipAttempts, 1, 100}, may, "maximum `number` of attempts per order that may have sent a parcel, with SHIPPING_MODE=stock; then it requires an operator"},
+		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: no events"},
 		{"KAFKA_TOPIC", text{&c.KafkaTopic}, may, "`topic` of the orders' events"},
 		{"FLAGD_HOST", text{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
 		{"FLAGD_PORT", port{integer{&c.FlagdPort, 1, 65535}}, may, "`port` of flagd's evaluation service"},
-		{"FLAGD_RESOLVER", preference{choice{&c.FlagResolver, []string{"rpc", "file"}}}, may, "where flags come from: `rpc|file`"},
-		{"FLAGD_OFFLINE_FLAG_SOURCE_PATH", text{&c.FlagsPath}, may, "flag `file` in flagd's format, for the resolver file"},
-		{"CHECKOUT_DB", database{&c.DB}, may, "the record of orders: a `path`, or postgres://…, or memory for one that ends with the process; default: checkout/orders.db in the user's state folder"},
+		{"FLAGD_RESOLVER", preference{choice{&c.FlagResolver, []string{"rpc", "file"}}}, may, "`source` of flags: rpc for flagd, or file"},
+		{"FLAGD_OFFLINE_FLAG_SOURCE_PATH", text{&c.FlagsPath}, may, "flag `file` in flagd's format, for FLAGD_RESOLVER=file"},
+		{"CHECKOUT_DB", database{&c.DB}, may, "the record of orders: a `path`, or postgres://…, or memory, lost at exit; default: checkout/orders.db in the user's state folder"},
 		{"CHECKOUT_RETENTION", days{duration{&c.Retention, day, 3650 * day}}, may, "`time` for which a finished order, and its idempotency key, stay on record"},
 		{"CHECKOUT_AUDIT_RETENTION", days{duration{&c.AuditRetention, day, 3650 * day}}, may, "`time` for which operators' actions stay in the audit log"},
-		{"CHECKOUT_ADMIN_ADDR", listen{&c.Admin}, may, "`host:port` to serve operators on, who may retry and resolve orders; none: nobody may"},
-		{"CHECKOUT_DEADLINE", duration{&c.Deadline, time.Second, 30 * time.Second}, may, "`time` that an order gets when the caller names none"},
-		{"CHECKOUT_READ_TIMEOUT", duration{&c.ReadTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for a call that only reads"},
-		{"CHECKOUT_CHARGE_TIMEOUT", duration{&c.ChargeTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for a charge; after it the outcome is unknown"},
-		{"CHECKOUT_SHIP_TIMEOUT", duration{&c.ShipTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for shipping an order"},
-		{"CHECKOUT_EMAIL_TIMEOUT", duration{&c.EmailTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for sending a confirmation"},
-		{"CHECKOUT_PUBLISH_TIMEOUT", duration{&c.PublishTimeout, time.Millisecond, 15 * time.Second}, may, "`time` for the broker to take an event"},
-		{"CHECKOUT_SHUTDOWN_DELAY", duration{&c.Delay, 0, 10 * time.Minute}, may, "`time` after the signal to end in which new calls are still accepted, so that load balancers can notice"},
-		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` after the delay in which orders under way may finish; then they are cut off and recorded as they are"},
-		{"CHECKOUT_MAX_ORDERS", integer{&c.MaxOrders, 8, 1 << 16}, may, "orders under way at once, at most"},
-		{"CHECKOUT_TARGET_LATENCY", duration{&c.Target, time.Millisecond, 30 * time.Second}, may, "`time` an order may take before fewer are let in"},
-		{"CHECKOUT_USER_RATE", integer{&c.UserRate, 0, 1 << 16}, may, "orders a minute of one user, at most; 0: any number"},
-		{"CHECKOUT_MAX_DECLINES", integer{&c.Declines, 0, 1 << 16}, may, "declined charges in ten minutes, of one user, after which they are refused; of one card, ten times as many; 0: any number"},
-		{"CHECKOUT_MAX_LINES", integer{&c.Limits.Lines, 1, 10_000}, may, "products in an order, at most"},
-		{"CHECKOUT_MAX_QUANTITY", integer32{&c.Limits.Quantity, 1, 1_000_000}, may, "pieces of one product in an order, at most"},
-		{"CHECKOUT_MAX_PIECES", integer{&c.Limits.Pieces, 1, 1 << 30}, may, "pieces in an order, at most"},
-		{"CHECKOUT_MAX_PRICE", integer64{&c.Limits.Price, 1, 1 << 50}, may, "US dollars for one piece, at most"},
-		{"CHECKOUT_MAX_TOTAL", integer64{&c.Limits.Total, 1, 1 << 50}, may, "US dollars for an order with its shipping, at most"},
-		{"CHECKOUT_TELEMETRY_NAMES", choice{&c.Names, []string{"app", "demo", "both"}}, may, "what telemetry calls an order's facts, as the shop's dashboards do: `app|demo|both`"},
-		{"CHECKOUT_BAGGAGE_ALLOW", names{&c.Baggage}, may, "`key,…` of the callers' baggage that goes on to other services, into the record and into events; none: all keys"},
-		{"CHECKOUT_CORE_DUMPS", boolean{&c.CoreDumps}, may, "let a crash write a core dump, in which cards may be found"},
+		{"CHECKOUT_ADMIN_ADDR", listen{&c.Admin}, may, "`host:port` to serve operators on; none: no operators"},
+		{"CHECKOUT_DEADLINE", duration{&c.Deadline, time.Second, 30 * time.Second}, may, "deadline of an order if the caller sets none"},
+		{"CHECKOUT_READ_TIMEOUT", duration{&c.ReadTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of a read"},
+		{"CHECKOUT_CHARGE_TIMEOUT", duration{&c.ChargeTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of a charge; then its outcome is unknown"},
+		{"CHECKOUT_SHIP_TIMEOUT", duration{&c.ShipTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of a shipment"},
+		{"CHECKOUT_EMAIL_TIMEOUT", duration{&c.EmailTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of an e-mail"},
+		{"CHECKOUT_PUBLISH_TIMEOUT", duration{&c.PublishTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of an event"},
+		{"CHECKOUT_SHUTDOWN_DELAY", duration{&c.Delay, 0, 10 * time.Minute}, may, "`time` after SIGTERM in which new calls are accepted, for load balancers"},
+		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` after that for orders in progress; then they are cut off and recorded"},
+		{"CHECKOUT_MAX_ORDERS", integer{&c.MaxOrders, 8, 1 << 16}, may, "maximum `number` of orders in progress"},
+		{"CHECKOUT_TARGET_LATENCY", duration{&c.Target, time.Millisecond, 30 * time.Second}, may, "order duration above which fewer are admitted"},
+		{"CHECKOUT_USER_RATE", integer{&c.UserRate, 0, 1 << 16}, may, "maximum `number` of orders per user and minute; 0: no limit"},
+		{"CHECKOUT_MAX_DECLINES", integer{&c.Declines, 0, 1 << 16}, may, "`number` of declined charges per user in ten minutes before refusal; per card, ten times as many; 0: no limit"},
+		{"CHECKOUT_MAX_LINES", integer{&c.Limits.Lines, 1, 10_000}, may, "maximum `number` of products in an order"},
+		{"CHECKOUT_MAX_QUANTITY", integer32{&c.Limits.Quantity, 1, 1_000_000}, may, "maximum `number` of pieces of one product"},
+		{"CHECKOUT_MAX_PIECES", integer{&c.Limits.Pieces, 1, 1 << 30}, may, "maximum `number` of pieces in an order"},
+		{"CHECKOUT_MAX_PRICE", integer64{&c.Limits.Price, 1, 1 << 50}, may, "maximum `number` of US dollars per piece"},
+		{"CHECKOUT_MAX_TOTAL", integer64{&c.Limits.Total, 1, 1 << 50}, may, "maximum `number` of US dollars per order, with shipping"},
+		{"CHECKOUT_TELEMETRY_NAMES", choice{&c.Names, []string{"app", "demo", "both"}}, may, "`names` of order attributes in telemetry: app (demo up to 2.1), demo (later), or both"},
+		{"CHECKOUT_BAGGAGE_ALLOW", names{&c.Baggage}, may, "baggage `keys`, comma-separated, to propagate to services, record and events; none: all"},
+		{"CHECKOUT_CORE_DUMPS", boolean{&c.CoreDumps}, may, "permit core dumps, which may contain cards"},
 	}, c.Security.settings()...)
 }
 

@@ -15,6 +15,7 @@ import (
 	"checkout/internal/rpc"
 	"checkout/internal/store"
 	"checkout/internal/telemetry"
+	"checkout/internal/version"
 )
 
 // record is the record of orders, in whichever database.
@@ -45,7 +46,7 @@ func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) err
 	if !c.CoreDumps {
 		dumps = forbidCoreDumps()
 	}
-	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage, Synthetic: c.Security.synthetic(), Collect: c.Admin != ""})
+	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage, Synthetic: c.Security.synthetic(), Collect: c.Admin != "", Version: version.Read().Known()})
 	if dumps != nil {
 		t.Logger().WarnContext(ctx, "a crash may write a core dump, with cards in it", "error", dumps)
 	}

@@ -61,7 +61,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 	evicted := t.Evicted()
 	fromShop, fromOperators := newConnections(evicted), newConnections(evicted)
 	forShop.Connections, forOperators.Connections = fromShop, fromOperators
-	if err := s.listen(ctx, "the shop", ":"+strconv.Itoa(c.Port), fromShop, rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
+	if err := s.listen(ctx, "the shop", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), fromShop, rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
 		return nil, fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
 	}
 	if c.Admin == "" {

@@ -67,7 +67,10 @@ func (v names) Set(s string) error {
 
 type boolean struct{ p *bool }
 
-// IsBoolFlag lets a flag stand without a value.
+// Type and IsBoolFlag make it a flag that needs no value.
+func (v boolean) Type() string { return "bool" }
+
+// IsBoolFlag implements the interface of package flag.
 func (v boolean) IsBoolFlag() bool { return true }
 func (v boolean) String() string   { return strconv.FormatBool(deref(v.p)) }
 func (v boolean) Set(s string) error {
@@ -177,6 +180,10 @@ type duration struct {
 }
 
 func (v duration) String() string { return deref(v.p).String() }
+
+// Type is what help calls it.
+func (v duration) Type() string { return "duration" }
+
 func (v duration) Set(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -217,6 +224,10 @@ type (
 )
 
 func (v number[T]) String() string { return fmt.Sprint(deref(v.p)) }
+
+// Type is what help calls it.
+func (v number[T]) Type() string { return "number" }
+
 func (v number[T]) Set(s string) error {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < int64(v.min) || n > int64(v.max) {

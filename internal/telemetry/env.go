@@ -22,6 +22,7 @@ import (
 type env struct {
 	getenv    func(string) string
 	log       *slog.Logger
+	version   string                     // service.version; empty: none
 	baggage   []string                   // keys that are allowed; none: all
 	synthetic func(context.Context) bool // whether the caller may send the baggage synthetic_request; nil: everybody may
 }
@@ -121,6 +122,14 @@ func (e env) propagator() propagation.TextMapPropagator {
 	return inbound{propagation.NewCompositeTextMapPropagator(all...), e.baggage, e.synthetic}
 }
 
+// build is the version of the service, if it is known.
+func (e env) build() []attribute.KeyValue {
+	if e.version == "" {
+		return nil
+	}
+	return []attribute.KeyValue{attribute.String("service.version", e.version)}
+}
+
 // resource is who emits all this. The command line and the user are left out: they may hold what is nobody's business.
 func (e env) resource(ctx context.Context) *resource.Resource {
 	r, err := resource.New(ctx,
@@ -136,6 +145,7 @@ func (e env) resource(ctx context.Context) *resource.Resource {
 		resource.WithProcessRuntimeDescription(),
 		resource.WithService(), // a random service.instance.id
 		resource.WithAttributes(attribute.String("service.name", "checkout"), attribute.String("host.arch", runtime.GOARCH)),
+		resource.WithAttributes(e.build()...),
 		resource.WithFromEnv(), // has the last word
 	)
 	if err != nil {

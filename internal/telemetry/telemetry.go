@@ -55,6 +55,8 @@ type Options struct {
 	Baggage []string
 	// Synthetic tells whether the caller may send the baggage synthetic_request; nil: everybody may.
 	Synthetic func(ctx context.Context) bool
+	// Version is service.version unless the environment sets it; empty: none.
+	Version string
 	// Collect says that Telemetry.Collect will be called: metrics are kept even when none are exported.
 	Collect bool
 }
@@ -85,7 +87,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	level := new(slog.LevelVar)
 	out := &shared{w: o.Stdout}
 	stdout := toStdout(out, level)
-	e := env{getenv: o.Getenv, log: stdout, baggage: o.Baggage, synthetic: o.Synthetic}
+	e := env{getenv: o.Getenv, log: stdout, version: o.Version, baggage: o.Baggage, synthetic: o.Synthetic}
 	level.Set(e.logLevel())
 	handleErrors(stdout, e)
 

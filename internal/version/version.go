@@ -4,6 +4,7 @@ package version
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // Info describes a build.
@@ -37,4 +38,21 @@ func Read() Info {
 		}
 	}
 	return info
+}
+
+// String is the build on one line.
+func (i Info) String() string {
+	parts := []string{i.Version}
+	if i.Commit != "" {
+		parts = append(parts, "commit "+i.Commit)
+	}
+	return strings.Join(append(parts, i.Go, i.Platform), ", ")
+}
+
+// Known is the version, or empty if the build does not know it.
+func (i Info) Known() string {
+	if i.Version == Devel {
+		return ""
+	}
+	return i.Version
 }
