@@ -2,6 +2,9 @@ package console
 
 import (
 	"math"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,5 +198,19 @@ func TestHealthChecks(t *testing.T) {
 	want = []string{"No order requires manual action", "Orders make progress within a minute", "No request is rejected", "Dependencies answer"}
 	if diff := cmp.Diff(want, failing()); diff != "" {
 		t.Errorf("in a busy hour (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheMetricsThatAreShownAreExported(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/telemetry.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for metric, attribute := range attributeOf() {
+		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(metric) + "`.*$").FindString(string(text))
+		if row == "" || !strings.Contains(row, attribute) {
+			t.Errorf("no metric %s by %q among those that the service exports: %s", metric, attribute, row)
+		}
 	}
 }
