@@ -18,6 +18,8 @@ const (
 	// are deleted in one go, so that no order waits long for it.
 	purgeEvery = 10 * time.Minute
 	purgeSize  = 500
+	// indexEvery is how often orders are made to be found without looking at each.
+	indexEvery = 2 * time.Second
 	// readyEvery is how often the record is asked whether it takes new orders, and how long it may take to answer.
 	// readyFailures is how many failures in a row it takes to be NOT_SERVING.
 	readyEvery    = time.Second
@@ -42,9 +44,11 @@ func keep(ctx context.Context, placer *order.Placer, record record, auditRetenti
 		})
 	})
 	all.Go(func() {
-		if err := record.Index(ctx); err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "indexing orders of an earlier release", "error", err)
-		}
+		every(ctx, indexEvery, func() {
+			if err := record.Index(ctx); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "indexing orders", "error", err)
+			}
+		})
 	})
 	all.Go(func() {
 		r := readiness{record: record, health: h, log: log}

@@ -32,8 +32,7 @@ func (i insertion) insert(ctx context.Context, t session) (conflict *record, err
 	r := i.record
 	for range tries {
 		rows, err := t.exec(ctx, insertOrder, r.id, r.state, r.epoch, i.hold, r.userID, r.key, i.settled,
-			r.delivered, r.attempts, r.created, r.changed, r.body,
-			r.terms.user, r.terms.email, r.terms.transaction, r.terms.tracking)
+			r.delivered, r.attempts, r.created, r.changed, r.body)
 		if rows > 0 || err != nil {
 			return nil, err
 		}

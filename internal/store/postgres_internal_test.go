@@ -32,7 +32,7 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, _ := updateOrder(&record{state: order.Placed, terms: terms{tracking: int64(1)}}, order.Parked)
+	placed, _ := updateOrder(&record{state: order.Placed}, terms{transaction: int64(1), tracking: int64(1)})
 	everything, unfinished := bits(order.States()...), bits(order.Charging, order.Placed, order.Parked)
 	for _, test := range []struct {
 		statement string

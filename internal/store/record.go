@@ -30,7 +30,6 @@ type record struct {
 	changed   int64
 	body      []byte
 	read      int64 // when the store read it
-	terms     terms // to write only
 }
 
 // fields are what a row is scanned into.

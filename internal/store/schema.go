@@ -68,14 +68,14 @@ const sqliteSearch = `
 	CREATE TABLE orders_secret (
 		id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
 		secret  BLOB    NOT NULL,
-		indexed INTEGER NOT NULL -- 1: all orders have their hashes
+		indexed TEXT    NOT NULL -- the id up to which orders have their hashes
 	) STRICT;
 	CREATE TABLE orders_audit (
 		id       TEXT NOT NULL PRIMARY KEY, -- a UUID that begins with the time
 		order_id TEXT NOT NULL,
 		body     BLOB NOT NULL -- checkout.v1.AuditEntry
 	) STRICT, WITHOUT ROWID;
-	ALTER TABLE orders ADD COLUMN user_hash INTEGER; -- NULL: of an earlier release, and not yet indexed
+	ALTER TABLE orders ADD COLUMN user_hash INTEGER; -- NULL: not yet indexed
 	ALTER TABLE orders ADD COLUMN email_hash INTEGER;
 	ALTER TABLE orders ADD COLUMN transaction_hash INTEGER;
 	ALTER TABLE orders ADD COLUMN tracking_hash INTEGER;` + searchIndexes
@@ -125,7 +125,7 @@ const postgresSearch = `
 	CREATE TABLE IF NOT EXISTS orders_secret (
 		id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
 		secret  BYTEA   NOT NULL,
-		indexed INTEGER NOT NULL -- 1: all orders have their hashes
+		indexed TEXT    NOT NULL -- the id up to which orders have their hashes
 	);
 	CREATE TABLE IF NOT EXISTS orders_audit (
 		id       TEXT  NOT NULL PRIMARY KEY, -- a UUID that begins with the time

@@ -17,6 +17,9 @@ import (
 
 // What an order is found by, beside its id and its time, are hashes in columns of its row, under a key that the record
 // keeps: short, so that the indexes stay small, and of no use to who sees an index without the key.
+//
+// An order gets them when it is some seconds old, with others: with each order, four indexes would double what is written.
+// Among those that are younger, a search looks at each.
 
 // terms are the hashes of what an order is found by. nil: there is nothing to find it by.
 type terms struct{ user, email, transaction, tracking any }
@@ -49,7 +52,7 @@ func readSecret(ctx context.Context, t session) ([]byte, error) {
 	}
 	made := make([]byte, sha256.Size)
 	_, _ = rand.Read(made) // never fails: crypto/rand
-	if _, err := t.exec(ctx, `INSERT INTO orders_secret (id, secret, indexed) VALUES (1, $1, 0) ON CONFLICT (id) DO NOTHING`, made); err != nil {
+	if _, err := t.exec(ctx, `INSERT INTO orders_secret (id, secret, indexed) VALUES (1, $1, '') ON CONFLICT (id) DO NOTHING`, made); err != nil {
 		return nil, fmt.Errorf("make the record's secret: %w", err)
 	}
 	return selectSecret(ctx, t)
@@ -97,11 +100,21 @@ func (s orders) Search(ctx context.Context, q order.Search) (found []*order.Orde
 	if t.value == "" {
 		return s.page(ctx, q)
 	}
+	mark, err := s.indexed(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("search orders: %w", err)
+	}
 	first, end, _, _ := bounds(q)
 	hash := s.hash(t)
 	var unreadable []error
 	for range searchParts {
-		part, err := s.find(ctx, searchOrders(t.column), hash, first, end, searchPart)
+		var part []record
+		young := end > mark
+		if young {
+			part, err = s.find(ctx, selectYoung, max(first, mark), end, searchPart)
+		} else {
+			part, err = s.find(ctx, searchOrders(t.column), hash, first, end, searchPart)
+		}
 		if err != nil {
 			return nil, "", fmt.Errorf("search orders: %w", err)
 		}
@@ -116,10 +129,14 @@ func (s orders) Search(ctx context.Context, q order.Search) (found []*order.Orde
 				found = append(found, o)
 			}
 		}
-		if len(part) < searchPart {
+		switch {
+		case len(part) == searchPart:
+			end = string(part[len(part)-1].id)
+		case young && first < mark:
+			end = mark
+		default:
 			return found, "", errors.Join(unreadable...)
 		}
-		end = string(part[len(part)-1].id)
 	}
 	return found, order.ID(end), errors.Join(unreadable...)
 }
@@ -157,52 +174,46 @@ func searchOrders(column string) string {
 }
 
 const (
-	// selectUnindexed goes through all orders, so many at a time: it selects those without hashes among the orders after an
-	// id, and the last of these in any case, to go on from.
-	selectUnindexed = `
-		WITH part AS MATERIALIZED (SELECT * FROM orders WHERE id > $1 ORDER BY id LIMIT $2)
-		SELECT ` + columns + ` FROM part WHERE user_hash IS NULL OR id = (SELECT MAX(id) FROM part)
-		ORDER BY id`
+	selectYoung     = `SELECT ` + columns + ` FROM orders WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT $3`
+	selectUnindexed = `SELECT ` + columns + ` FROM orders WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3`
+
 	// indexOrder leaves alone what a Save has set meanwhile.
 	indexOrder = `
 		UPDATE orders SET user_hash = $1, email_hash = $2,
 			transaction_hash = COALESCE(transaction_hash, $3), tracking_hash = COALESCE(tracking_hash, $4)
 		WHERE id = $5 AND user_hash IS NULL`
-	indexed = `UPDATE orders_secret SET indexed = 1 WHERE id = 1 AND indexed = 0`
-	// indexPause is left to orders between two parts.
+	selectIndexed = `SELECT indexed FROM orders_secret WHERE id = 1`
+	updateIndexed = `UPDATE orders_secret SET indexed = $1 WHERE id = 1 AND indexed < $1`
+
+	// indexAge is how old an order is when it gets its hashes. What has happened to it after half of that, Save adds.
+	indexAge = 10 * time.Second
+	// indexPart is how many orders get them at a time, and indexPause is left to others between two parts.
+	indexPart  = 64
 	indexPause = 20 * time.Millisecond
 )
 
-// Index gives the orders of an earlier release the hashes that they are found by, once in the life of a record.
-// Interrupted, it may be repeated.
+// Index gives all orders that are old enough the hashes that they are found by. Interrupted, it may be repeated.
 func (s orders) Index(ctx context.Context) error {
-	done, err := s.indexed(ctx)
-	for last := order.ID(""); err == nil && !done; {
+	for more := true; more; {
+		mark, err := s.indexed(ctx)
 		var part []record
-		if part, err = s.find(ctx, selectUnindexed, last, erasePart); err != nil {
-			break
+		if err == nil {
+			part, err = s.find(ctx, selectUnindexed, mark, idAt(time.Now().Add(-indexAge)), indexPart)
 		}
-		if done = len(part) == 0; !done {
-			last = part[len(part)-1].id
+		if more = len(part) == indexPart; len(part) > 0 {
+			err = s.do(ctx, other, func(ctx context.Context, t session) error { return s.index(ctx, t, part) })
 		}
-		err = s.do(ctx, other, func(ctx context.Context, t session) error {
-			if done {
-				_, err := t.exec(ctx, indexed)
-				return err
-			}
-			return s.indexPart(ctx, t, part)
-		})
-		if !wait.For(ctx, indexPause) && err == nil {
+		if err == nil && more && !wait.For(ctx, indexPause) {
 			err = ctx.Err()
 		}
-	}
-	if err != nil {
-		return fmt.Errorf("index the orders of an earlier release: %w", err)
+		if err != nil {
+			return fmt.Errorf("index orders: %w", err)
+		}
 	}
 	return nil
 }
 
-func (s orders) indexPart(ctx context.Context, t session, part []record) error {
+func (s orders) index(ctx context.Context, t session, part []record) error {
 	for i := range part {
 		o, err := part[i].decode()
 		if err != nil {
@@ -213,19 +224,24 @@ func (s orders) indexPart(ctx context.Context, t session, part []record) error {
 			return err
 		}
 	}
-	return nil
+	_, err := t.exec(ctx, updateIndexed, string(part[len(part)-1].id)+beyond)
+	return err
 }
 
-// indexed tells whether all orders have their hashes.
-func (s orders) indexed(ctx context.Context) (done bool, err error) {
+// indexed is what the ids come before of the orders that have their hashes.
+func (s orders) indexed(ctx context.Context) (mark string, err error) {
 	err = s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		rows, err := t.rows(ctx, `SELECT indexed FROM orders_secret WHERE id = 1 AND indexed = 1`)
+		rows, err := t.rows(ctx, selectIndexed)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, rows.Close()) }()
-		done = rows.Next()
+		for rows.Next() {
+			if err := rows.Scan(&mark); err != nil {
+				return err
+			}
+		}
 		return rows.Err()
 	})
-	return done && err == nil, err
+	return mark, err
 }

@@ -17,9 +17,11 @@ type searcher interface {
 	storetest.Store
 	Search(ctx context.Context, q order.Search) ([]*order.Order, order.ID, error)
 	Erase(ctx context.Context, userID string) (int, []order.ID, error)
+	Index(ctx context.Context) error
 }
 
 // searches records orders of a few users and addresses, of which some were paid and shipped by and by, and looks for them.
+// The first are indexed by then; of these, some were paid or shipped before, and others later.
 func searches(t *testing.T, s searcher) {
 	t.Helper()
 	var all []*order.Order // newest first
@@ -31,12 +33,22 @@ func searches(t *testing.T, s searcher) {
 		o.UserID, o.Key, o.Email = fmt.Sprint("user ", i%4), "", order.EmailAddress(fmt.Sprintf("Person%d@example.com", i%5))
 		o.Created = created
 		put(t, s, o)
+		index := func(at int) {
+			if i < 40 && i%4 == at {
+				if err := s.Index(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		index(0)
 		paid := *o
 		paid.State, paid.TransactionID = order.Charged, fmt.Sprint("transaction ", i/2)
 		save(t, s, &paid, order.Charging)
+		index(1)
 		shipped := paid
 		shipped.State, shipped.TrackingID = order.Placed, fmt.Sprint("parcel ", i/3)
 		save(t, s, &shipped, order.Charged)
+		index(2)
 		is := shipped
 		is.State = states[i%len(states)]
 		save(t, s, &is, order.Placed)
@@ -160,5 +172,26 @@ func TestASearchLooksAtSoManyOrdersAtMost(t *testing.T) {
 	q.Before = next
 	if found, next, err = s.Search(t.Context(), q); len(found) != 1 || next != "" || err != nil {
 		t.Errorf("the next page has %d orders, next %q, %v; want the one, and no more", len(found), next, err)
+	}
+}
+
+func TestANewOrderIsFoundBeforeItIsIndexed(t *testing.T) {
+	t.Parallel()
+	s, err := store.OpenMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	ms := time.Now().UnixMilli()
+	o := storetest.Order(order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff)))
+	o.Created = time.Now()
+	put(t, s, o)
+	o.State, o.TransactionID = order.Charged, "a transaction"
+	save(t, s, o, order.Charging)
+	if err := s.Index(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := pages(t, s, order.Search{TransactionID: "a transaction", Query: order.Query{Limit: 5}}); !slices.Equal(got, []order.ID{o.ID}) {
+		t.Errorf("found %v, want %v", got, o.ID)
 	}
 }

@@ -31,17 +31,16 @@ const (
 
 	// insertOrder changes no row when there is one of that id, one of that user and key, or one that is the user's latest.
 	insertOrder = `
-		INSERT INTO orders (id, state, epoch, due, user_id, key, latest_of, settled, delivered, attempts, created, changed, body,
-			user_hash, email_hash, transaction_hash, tracking_hash)
-		VALUES ($1, $2, $3, ` + dueIn4 + `, $5, NULLIF($6, ''), $5, CASE WHEN $7 THEN @late END, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+		INSERT INTO orders (id, state, epoch, due, user_id, key, latest_of, settled, delivered, attempts, created, changed, body)
+		VALUES ($1, $2, $3, ` + dueIn4 + `, $5, NULLIF($6, ''), $5, CASE WHEN $7 THEN @late END, $8, $9, $10, $11, $12)
 		ON CONFLICT DO NOTHING`
 	dueIn4 = `CASE WHEN $4 = ` + atRest + ` THEN ` + atRest + ` ELSE @now + $4 END`
 
 	// cancelOrder makes an order cancelled that is charging or in doubt, and records one that is not on record, so that it
 	// keeps out an insertOrder of its id that comes later.
 	cancelOrder = `
-		INSERT INTO orders (id, state, epoch, due, user_id, settled, delivered, attempts, created, changed, body, user_hash, email_hash)
-		VALUES ($1, $2, $3, ` + dueIn4 + `, $5, @late, $6, $7, $8, $9, $10, $11, $12)
+		INSERT INTO orders (id, state, epoch, due, user_id, settled, delivered, attempts, created, changed, body)
+		VALUES ($1, $2, $3, ` + dueIn4 + `, $5, @late, $6, $7, $8, $9, $10)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, due = excluded.due, key = NULL,
 			settled = COALESCE(orders.settled, excluded.settled), delivered = excluded.delivered, attempts = excluded.attempts,
 			changed = excluded.changed, body = excluded.body
@@ -125,25 +124,24 @@ func listOrders(states int64) string {
 	return text + ` ORDER BY id DESC LIMIT $6`
 }
 
-// updateOrder is the statement that saves r, which was in state from, and its arguments after the tenth. It is the
-// compare-and-set: it changes no row of another state or epoch. Each index of a column that it sets would cost a page a
-// time, so it sets only what may have changed: a key can be given up, and an order has its transaction once it is paid and
-// its tracking id once it is shipped.
-func updateOrder(r *record, from order.State) (statement string, args []any) {
+// updateOrder is the statement that saves r, and its arguments after the tenth. It is the compare-and-set: it changes no row
+// of another state or epoch. Each index of a column that it sets would cost a page a time, so it sets a key only to give it
+// up, and hashes only when the order may have been indexed without them.
+func updateOrder(r *record, found terms) (statement string, args []any) {
 	statement = `
 		UPDATE orders SET state = $1, attempts = $2, delivered = $3, due = ` + dueIn4 + `, changed = $5, body = $6,
 			settled = CASE WHEN $7 THEN COALESCE(settled, @late) ELSE settled END`
 	if r.key == "" {
 		statement += `, key = NULL`
 	}
-	switch from {
-	case order.Charging, order.InDoubt, order.Refunding, order.Parked:
-		statement, args = statement+`, transaction_hash = $11`, append(args, r.terms.transaction)
-	case order.Charged, order.Placed, order.Completed, order.Declined, order.Refunded, order.Cancelled, order.Undelivered:
-	}
-	if from != r.state && r.terms.tracking != nil && from != order.Placed && from != order.Undelivered {
-		args = append(args, r.terms.tracking)
-		statement += fmt.Sprintf(`, tracking_hash = $%d`, 10+len(args))
+	for _, t := range []struct {
+		column string
+		hash   any
+	}{{byTransaction, found.transaction}, {byTracking, found.tracking}} {
+		if t.hash != nil {
+			args = append(args, t.hash)
+			statement += fmt.Sprintf(`, %s = $%d`, t.column, 10+len(args))
+		}
 	}
 	return statement + `
 		WHERE id = $8 AND epoch = $9 AND state = $10`, args

@@ -55,7 +55,6 @@ func (s orders) Open(ctx context.Context, o order.Opening) (*order.Order, error)
 	if err != nil {
 		return nil, describe("open", o.Order.ID, err)
 	}
-	r.terms = s.termsOf(o.Order)
 	i := insertion{r, o.Order.Settled(), millis(o.Hold), o.CartRead, o.Supersede}
 	var conflict *record
 	err = s.do(ctx, opening, func(ctx context.Context, t session) (err error) {
@@ -76,8 +75,11 @@ func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold
 	if err != nil {
 		return describe("save", o.ID, err)
 	}
-	r.terms = s.termsOf(o)
-	update, args := updateOrder(r, from)
+	var found terms
+	if time.Since(o.Created) > indexAge/2 && o.State != from {
+		found = s.termsOf(o)
+	}
+	update, args := updateOrder(r, found)
 	args = append([]any{r.state, r.attempts, r.delivered, millis(hold), r.changed, r.body, o.Settled(), r.id, r.epoch, from}, args...)
 	err = s.do(ctx, other, func(ctx context.Context, t session) error {
 		n, err := t.exec(ctx, update, args...)
@@ -103,10 +105,9 @@ func (s orders) Cancel(ctx context.Context, o *order.Order, hold time.Duration) 
 	if err != nil {
 		return describe("cancel", o.ID, err)
 	}
-	r.terms = s.termsOf(o)
 	err = s.do(ctx, other, func(ctx context.Context, t session) error {
 		n, err := t.exec(ctx, cancelOrder, r.id, order.Cancelled, r.epoch, millis(hold), r.userID,
-			r.delivered, r.attempts, r.created, r.changed, r.body, r.terms.user, r.terms.email)
+			r.delivered, r.attempts, r.created, r.changed, r.body)
 		if n > 0 || err != nil {
 			return err
 		}
@@ -206,7 +207,6 @@ func (s orders) list(ctx context.Context, q order.Search, limit int) ([]record, 
 
 // bounds are the ids, and the times of creation, that q selects: those from the first of each to before the second.
 func bounds(q order.Search) (first, end string, from, until int64) {
-	const beyond = "g" // ids are hexadecimal
 	first, end = q.Prefix, q.Prefix+beyond
 	from, until = math.MinInt64, math.MaxInt64
 	if !q.From.IsZero() {
@@ -220,6 +220,9 @@ func bounds(q order.Search) (first, end string, from, until int64) {
 	}
 	return first, end, from, until
 }
+
+// beyond, after an id, comes after that id and before the next: ids are hexadecimal.
+const beyond = "g"
 
 // slack is how far the time in an order's id and that of its creation may be apart.
 const slack = time.Hour
