@@ -8,14 +8,14 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// Evicted returns what counts and logs the connections that are closed to make room for new ones: idle ones or, when every
-// connection has a call under way, busy ones.
+// Evicted returns a function that counts and logs connections closed to make room for new ones: idle ones or, if every
+// connection has a call in progress, busy ones.
 func (t *Telemetry) Evicted() func(remote net.Addr, idle bool) {
 	evicted, ctx := t.counter(metricEvicted), context.Background()
 	eviction := func(state string) func(net.Addr) {
 		is := connectionStateKey.String(state)
 		counted, logged := measurement(is), &limiter{every: noise}
-		evicted.Add(ctx, 0, counted) // so that the first one is an increase
+		evicted.Add(ctx, 0, counted) // so that Prometheus sees the first as an increase
 		return func(remote net.Addr) {
 			evicted.Add(ctx, 1, counted)
 			skipped, ok := logged.allow()

@@ -8,9 +8,8 @@ import (
 	"checkout/internal/container"
 )
 
-// observeContainer reports how near the container is to the limit of its memory, if it has one. The conventions have no
-// name for the limit; and their working set counts the executable's pages, which fill a small container at all times and
-// cost nothing when they are dropped.
+// observeContainer reports the memory limit of the container and the memory that counts towards it, if there is a limit. The
+// conventions have no name for a limit, and their working set includes the executable's pages, which the kernel can drop.
 func (t *Telemetry) observeContainer(read func() (container.Memory, bool)) {
 	if _, ok := read(); !ok {
 		return

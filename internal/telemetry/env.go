@@ -17,19 +17,19 @@ import (
 	"checkout/internal/redact"
 )
 
-// env is the environment as the OpenTelemetry specification reads it: an empty variable is one that is not set, names of
-// things are the same in upper and lower case, and what is not understood is a warning and ignored.
+// env reads the environment as OpenTelemetry specifies: an empty variable is unset, values of enumerations ignore case, and an
+// unknown value is a warning and ignored.
 type env struct {
 	getenv    func(string) string
 	log       *slog.Logger
 	version   string                     // service.version; empty: none
-	baggage   []string                   // keys that are allowed; none: all
+	baggage   []string                   // allowed keys; none: all
 	synthetic func(context.Context) bool // whether the caller may send the baggage synthetic_request; nil: everybody may
 }
 
 func (e env) get(key string) string { return strings.TrimSpace(e.getenv(key)) }
 
-// choice is the value of the variable key, if it is one of those given; else the first of them.
+// choice is the value of the variable key if it is one of those given, or else the first of them.
 func (e env) choice(key string, known ...string) string {
 	value := strings.ToLower(e.get(key))
 	if value == "" {
@@ -52,7 +52,7 @@ func (e env) disabled() bool {
 	return e.choice("OTEL_SDK_DISABLED", "false", "true") == "true"
 }
 
-// number is the value of the variable key, if it is a positive number.
+// number is the value of the variable key if it is a positive number, or else fallback.
 func (e env) number(key string, fallback int) int {
 	value := e.get(key)
 	if value == "" {
@@ -66,7 +66,7 @@ func (e env) number(key string, fallback int) int {
 	return int(n)
 }
 
-// milliseconds is the value of the variable key, if it is a positive number of them.
+// milliseconds is number for a duration.
 func (e env) milliseconds(key string, fallback time.Duration) time.Duration {
 	return time.Duration(e.number(key, int(fallback.Milliseconds()))) * time.Millisecond
 }
@@ -82,13 +82,13 @@ const (
 	protocolJSON = "http/json"
 )
 
-// exporter is where a signal (TRACES, METRICS, LOGS) goes.
+// exporter is the exporter of a signal (TRACES, METRICS, LOGS).
 func (e env) exporter(signal string) string {
 	return e.choice("OTEL_"+signal+"_EXPORTER", overOTLP, console, none)
 }
 
-// overHTTP tells how OTLP travels for a signal. Without a protocol the endpoint's port says it (4317 is gRPC's, 4318
-// HTTP's, by the OTLP specification), then a path, which only HTTP has; without either it is gRPC.
+// overHTTP reports whether OTLP is sent over HTTP for a signal. Without a protocol the endpoint's port decides (by the OTLP
+// specification 4317 is gRPC's and 4318 HTTP's), then a path, which only HTTP has. The default is gRPC.
 func (e env) overHTTP(signal string) bool {
 	fallback := protocolGRPC
 	_, endpoint := e.ofExporter(signal, "ENDPOINT")
@@ -104,7 +104,7 @@ func (e env) overHTTP(signal string) bool {
 	return e.choice(key, protocolGRPC, protocolHTTP, protocolJSON) != protocolGRPC
 }
 
-// propagator carries trace context and baggage as OTEL_PROPAGATORS says: both, by default.
+// propagator propagates what OTEL_PROPAGATORS lists, by default trace context and baggage.
 func (e env) propagator() propagation.TextMapPropagator {
 	const key = "OTEL_PROPAGATORS"
 	var all []propagation.TextMapPropagator
@@ -122,7 +122,7 @@ func (e env) propagator() propagation.TextMapPropagator {
 	return inbound{propagation.NewCompositeTextMapPropagator(all...), e.baggage, e.synthetic}
 }
 
-// build is the version of the service, if it is known.
+// build is the service's version, if it is known.
 func (e env) build() []attribute.KeyValue {
 	if e.version == "" {
 		return nil
@@ -130,7 +130,7 @@ func (e env) build() []attribute.KeyValue {
 	return []attribute.KeyValue{attribute.String("service.version", e.version)}
 }
 
-// resource is who emits all this. The command line and the user are left out: they may hold what is nobody's business.
+// resource describes the process. The command line and the user are left out, as they may contain secrets.
 func (e env) resource(ctx context.Context) *resource.Resource {
 	r, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
@@ -146,7 +146,7 @@ func (e env) resource(ctx context.Context) *resource.Resource {
 		resource.WithService(), // a random service.instance.id
 		resource.WithAttributes(attribute.String("service.name", "checkout"), attribute.String("host.arch", runtime.GOARCH)),
 		resource.WithAttributes(e.build()...),
-		resource.WithFromEnv(), // has the last word
+		resource.WithFromEnv(), // has precedence
 	)
 	if err != nil {
 		e.log.WarnContext(ctx, "part of the resource is unknown", "error", err)

@@ -10,15 +10,14 @@ import (
 	"go.opentelemetry.io/otel/log"
 )
 
-// flagHook tells of the evaluation of flags.
+// flagHook reports evaluations of flags.
 type flagHook struct {
 	openfeature.UnimplementedHook
 	*Telemetry
 }
 
-// FlagHook observes the evaluation of flags: each is an event of the log, feature_flag.evaluation, in the span that it
-// decides about. It is no span event, because flags are also asked for after the span of the call has ended. That flagd
-// is away is no error: the default holds, and that is its reason.
+// FlagHook observes evaluations of flags: each is the log event feature_flag.evaluation in the span of its context. It is no
+// span event, because flags are also evaluated after that span has ended. Without flagd the default holds: no error.
 func (t *Telemetry) FlagHook() openfeature.Hook { return flagHook{Telemetry: t} }
 
 // Finally implements openfeature.Hook.

@@ -14,13 +14,11 @@ import (
 	"checkout/internal/redact"
 )
 
-// Whatever is emitted, by whomever, passes here: there is one way to spans, one to log records, and one to stdout.
-// Nothing is copied unless there is something to hide.
+// All that is emitted passes here: spans, log records, and lines on stdout. Nothing is copied unless something is masked.
 
-// maskedSpans hides personal data in spans on their way to the processor behind.
+// maskedSpans masks personal data in spans before the next processor gets them.
 type maskedSpans struct{ sdktrace.SpanProcessor }
 
-// OnEnd implements sdktrace.SpanProcessor.
 func (m maskedSpans) OnEnd(s sdktrace.ReadOnlySpan) {
 	masked := maskedSpan{s, redact.Text(s.Name()), s.Attributes(), s.Events(), s.Links(), s.Status()}
 	masked.status.Description = redact.Text(masked.status.Description)
@@ -47,7 +45,7 @@ func (m maskedSpans) OnEnd(s sdktrace.ReadOnlySpan) {
 	m.SpanProcessor.OnEnd(s)
 }
 
-// maskedSpan is a span that had something to hide.
+// maskedSpan is a span in which something was masked.
 type maskedSpan struct {
 	sdktrace.ReadOnlySpan
 
@@ -64,13 +62,11 @@ func (s maskedSpan) Events() []sdktrace.Event         { return s.events }
 func (s maskedSpan) Links() []sdktrace.Link           { return s.links }
 func (s maskedSpan) Status() sdktrace.Status          { return s.status }
 
-// maskedLogs hides personal data in log records before the processors behind see them.
+// maskedLogs masks personal data in log records before the next processors get them.
 type maskedLogs struct{}
 
-// Enabled implements sdklog.Processor.
-func (maskedLogs) Enabled(context.Context, sdklog.EnabledParameters) bool { return false } // it wants nothing for itself
+func (maskedLogs) Enabled(context.Context, sdklog.EnabledParameters) bool { return false } // it needs no records for itself
 
-// OnEmit implements sdklog.Processor.
 func (maskedLogs) OnEmit(_ context.Context, r *sdklog.Record) error {
 	if body, found := mask(r.Body()); found {
 		r.SetBody(body)
@@ -94,13 +90,10 @@ func (maskedLogs) OnEmit(_ context.Context, r *sdklog.Record) error {
 	return nil
 }
 
-// Shutdown implements sdklog.Processor.
-func (maskedLogs) Shutdown(context.Context) error { return nil }
-
-// ForceFlush implements sdklog.Processor.
+func (maskedLogs) Shutdown(context.Context) error   { return nil }
 func (maskedLogs) ForceFlush(context.Context) error { return nil }
 
-// maskAll is attrs, or what is left of them when there was something to hide.
+// maskAll masks the values of attributes.
 func maskAll(attrs []attribute.KeyValue) (_ []attribute.KeyValue, found bool) {
 	for i, a := range attrs {
 		value, hit := mask(a.Value)
@@ -134,7 +127,7 @@ func mask(v attribute.Value) (_ attribute.Value, found bool) {
 	return attribute.StringValue(masked), true
 }
 
-// maskField hides personal data in a line of the log on stdout. The ids of trace and span are digits, too, and ours.
+// maskField masks personal data in a line on stdout, but not the ids of trace and span, which may look like cards.
 func maskField(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && (a.Key == logTraceID || a.Key == logSpanID) {
 		return a
@@ -151,7 +144,7 @@ func maskField(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// maskAny is what the log would show of v, if there is something to hide in it.
+// maskAny returns v as the log would show it, masked, and whether something was.
 func maskAny(v any) (text string, found bool) {
 	switch v := v.(type) {
 	case slog.Level:

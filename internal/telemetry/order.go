@@ -17,7 +17,7 @@ import (
 	"checkout/internal/redact"
 )
 
-// noise is how often a failure that comes over and over is logged.
+// noise is how often a frequent failure is logged.
 const noise = time.Minute
 
 // Placer places orders.
@@ -32,14 +32,14 @@ type placer struct {
 	amount metric.Float64Histogram
 	lines  metric.Int64Histogram
 
-	synthetic []attribute.KeyValue // what is told of an order that is no customer's
+	synthetic []attribute.KeyValue // of a test order
 
-	came     map[outcome][]metric.AddOption // of orders that were placed
-	failures map[string][]metric.AddOption  // of those that were not, by error.type
+	outcomes map[outcome][]metric.AddOption // of orders that were placed
+	failures map[string][]metric.AddOption  // of the others, by error.type
 }
 
-// Placer observes the placing of orders: what is asked and what comes of it stands on the span of the call, in one line
-// of the log, and in the metrics. The request takes the call's trace context and baggage along, for what follows later.
+// Placer observes the placing of orders: attributes on the span of the call, one line of the log, and the metrics. The
+// request gets the call's trace context and baggage, for what happens after the call.
 func (t *Telemetry) Placer(next Placer) Placer {
 	p := placer{
 		Telemetry: t,
@@ -48,19 +48,19 @@ func (t *Telemetry) Placer(next Placer) Placer {
 		amount:    t.duration(metricAmount),
 		lines:     t.size(metricLines),
 		synthetic: t.names.attributes(userSynthetic.is("test")),
-		came:      make(map[outcome][]metric.AddOption),
+		outcomes:  make(map[outcome][]metric.AddOption),
 		failures:  make(map[string][]metric.AddOption),
 	}
 	p.countFromZero()
 	return p
 }
 
-// countFromZero counts every outcome that there can be, no times: what Prometheus meets for the first time has not grown
-// in its eyes, so that the first failure of a kind would not be seen.
+// countFromZero exports a zero for every possible outcome: the first sample of a series is no increase for Prometheus, so
+// the first failure of a kind would be missed.
 func (p placer) countFromZero() {
 	for _, o := range []outcome{outcomePlaced, outcomePaid, outcomeRepeated} {
-		p.came[o] = []metric.AddOption{measurement(outcomeKey.String(string(o)))}
-		p.orders.Add(context.Background(), 0, p.came[o]...)
+		p.outcomes[o] = []metric.AddOption{measurement(outcomeKey.String(string(o)))}
+		p.orders.Add(context.Background(), 0, p.outcomes[o]...)
 	}
 	for _, f := range failures() {
 		p.failures[f.name] = []metric.AddOption{measurement(outcomeKey.String(string(f.outcome)), errorType.String(f.name))}
@@ -68,7 +68,6 @@ func (p placer) countFromZero() {
 	}
 }
 
-// Place implements Placer.
 func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, error) {
 	span := trace.SpanFromContext(ctx)
 	ctx = withoutCard(ctx, req.Card)
@@ -88,10 +87,10 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	}
 	facts := p.names.placed(o)
 	span.SetAttributes(facts...)
-	came := outcomeOf(o)
-	p.orders.Add(ctx, 1, p.came[came]...)
+	outcome := outcomeOf(o)
+	p.orders.Add(ctx, 1, p.outcomes[outcome]...)
 	line := fields(facts, customer)
-	if came == outcomeRepeated {
+	if outcome == outcomeRepeated {
 		p.logger.LogAttrs(ctx, slog.LevelInfo, "duplicate request", line...)
 		return o, nil
 	}
@@ -101,14 +100,13 @@ func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, err
 	return o, nil
 }
 
-// Refused counts an order that was refused before its call was read. It has no span, and no line in the log.
+// Refused counts an order that was refused before its request was read. It has no span and no line in the log.
 func (p placer) Refused(ctx context.Context, err error) {
 	p.orders.Add(ctx, 1, p.failures[failureOf(err).name]...)
 }
 
-// failed tells why an order was not placed, to whom it concerns: on the span of the call, whose own status then stands
-// back, in the log, and in the count of orders. Each failure has a line in the log, but for those that were turned away in
-// a crowd: to tell of every one of them would cost more than to turn them away.
+// failed reports why an order was not placed: on the span of the call, in place of gRPC's status, in the log, and in the
+// count of orders. Under overload one line a minute is logged, because a line costs more than a rejection.
 func (p placer) failed(ctx context.Context, span trace.Span, err error, customer []attribute.KeyValue) {
 	f := p.explain(err)
 	f.mark(span)
@@ -119,7 +117,7 @@ func (p placer) failed(ctx context.Context, span trace.Span, err error, customer
 		span.AddEvent(event, trace.WithAttributes(exceptionMessage.String(f.text)))
 	}
 	if f.repeated {
-		p.orders.Add(ctx, 1, p.came[outcomeRepeated]...)
+		p.orders.Add(ctx, 1, p.outcomes[outcomeRepeated]...)
 	} else {
 		p.orders.Add(ctx, 1, p.failures[f.name]...)
 	}
@@ -133,7 +131,7 @@ func (p placer) failed(ctx context.Context, span trace.Span, err error, customer
 	p.logger.LogAttrs(ctx, f.level, "order not placed", fields(f.attrs, message(f.text, skipped), customer)...)
 }
 
-// outcomeOf is what came of a call that was answered with the order.
+// outcomeOf is the outcome of a call that returned the order.
 func outcomeOf(o *order.Order) outcome {
 	switch {
 	case o.Repeated:
@@ -149,10 +147,9 @@ type pricer struct {
 	next order.Pricer
 }
 
-// Pricer observes the read phase: a span around it, and an event on the span of the call once it is done.
+// Pricer observes the reads: a span around them, and an event on the span of the call when they are done.
 func (t *Telemetry) Pricer(next order.Pricer) order.Pricer { return pricer{t, next} }
 
-// Price implements order.Pricer.
 func (p pricer) Price(ctx context.Context, req order.Request) (*order.Order, error) {
 	call := trace.SpanFromContext(ctx)
 	ctx, span := p.tracer.Start(ctx, spanPrepare)
@@ -177,13 +174,10 @@ type store struct {
 	order.Store
 }
 
-// Store observes the record: a change of state is an event on the span of the call, a failed write a line of the log, and
-// what an order waits for a write is measured.
-func (t *Telemetry) Store(next order.Store) order.Store {
-	return store{t, next}
-}
+// Store observes the record: changes of state are events on the span of the call, failed writes are logged, and writes are
+// measured.
+func (t *Telemetry) Store(next order.Store) order.Store { return store{t, next} }
 
-// Open implements order.Store.
 func (s store) Open(ctx context.Context, opening order.Opening) (conflict *order.Order, err error) {
 	defer s.steps.took(ctx, order.StepRecord, time.Now(), &err)
 	conflict, err = s.Store.Open(ctx, opening)
@@ -191,7 +185,6 @@ func (s store) Open(ctx context.Context, opening order.Opening) (conflict *order
 	return conflict, err
 }
 
-// Save implements order.Store.
 func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) (err error) {
 	defer s.steps.took(ctx, order.StepRecord, time.Now(), &err)
 	err = s.Store.Save(ctx, o, from, hold)
@@ -210,7 +203,6 @@ func (s store) Save(ctx context.Context, o *order.Order, from order.State, hold 
 	return nil
 }
 
-// Cancel implements order.Store.
 func (s store) Cancel(ctx context.Context, o *order.Order, hold time.Duration) (err error) {
 	defer s.steps.took(ctx, order.StepRecord, time.Now(), &err)
 	err = s.Store.Cancel(ctx, o, hold)
@@ -218,13 +210,13 @@ func (s store) Cancel(ctx context.Context, o *order.Order, hold time.Duration) (
 	return err
 }
 
-// check logs a failed write: each one, because each leaves an order that is not where its record says.
+// check logs every failed write, because its order is not in the recorded state.
 func (s store) check(ctx context.Context, o *order.Order, err error) {
 	if err == nil {
 		return
 	}
 	level := slog.LevelError
-	if errors.Is(err, order.ErrFenced) || errors.Is(err, context.Canceled) { // taken over; or nobody waits any more
+	if errors.Is(err, order.ErrFenced) || errors.Is(err, context.Canceled) { // taken over; or nobody waits for it
 		level = slog.LevelWarn
 	}
 	s.logger.LogAttrs(ctx, level, "order not recorded", fields(
@@ -233,9 +225,9 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 	)...)
 }
 
-// Report logs a failure that no caller waits for, of the order named or, with "", of the search for orders. While
-// something is away every order meets the same failure, so that of each kind there is one line a minute; an order that
-// requires an operator has a line of its own.
+// Report logs a failure in the background: of the order named or, with "", of the search for orders. A kind of failure is
+// logged once a minute, because all orders have it while a service is unavailable. An order that requires manual action
+// has its own line.
 func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	f := t.heldUp(err)
 	skipped := 0
@@ -251,13 +243,13 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	t.logger.LogAttrs(ctx, f.level, "order held up", fields(f.attrs, message(f.text, skipped))...)
 }
 
-// report is a kind of failure that has a limiter of its own.
+// report is a kind of failure, which has its own limiter.
 type report struct {
 	step order.Step
 	name string
 }
 
-// limited tells whether a report of this kind is due, and how many were not since the last.
+// limited reports whether a failure of this kind is to be logged, and how many were not since the last.
 func (t *Telemetry) limited(r report) (skipped int, ok bool) {
 	l, known := t.reports.Load(r)
 	if !known {
@@ -266,14 +258,14 @@ func (t *Telemetry) limited(r report) (skipped int, ok bool) {
 	return l.(*limiter).allow()
 }
 
-// explanation is why an order was not placed, or does not go on.
+// explanation is why an order was not placed or does not proceed.
 type explanation struct {
 	failure
-	step     order.Step // "" where that says nothing
+	step     order.Step // "" if none
 	id       order.ID   // "" when nothing was recorded
-	repeated bool       // it is the failure of another call's order
+	repeated bool       // it is the failure of an earlier call
 	text     string
-	attrs    []attribute.KeyValue // kind, step and order, as far as they are known
+	attrs    []attribute.KeyValue // error.type first, then step and order if known
 }
 
 func (t *Telemetry) explain(err error) explanation {
@@ -291,23 +283,23 @@ func (t *Telemetry) explain(err error) explanation {
 	return x
 }
 
-// givenUp is the error.type of a step that is not tried again by itself.
+// givenUp is the error.type of a step that is no longer retried.
 const givenUp = "given_up"
 
-// heldUp explains why an order does not go on, when no caller waits for it.
+// heldUp explains why an order does not proceed in the background.
 func (t *Telemetry) heldUp(err error) explanation {
 	x := t.explain(err)
 	switch {
 	case errors.Is(err, order.ErrGivenUp):
 		x.name, x.manual = givenUp, true
-		x.attrs[0] = errorType.String(givenUp) // explain puts it first
+		x.attrs[0] = errorType.String(givenUp)
 	case x.step == order.StepLookup, x.step == order.StepReverse:
-		x.manual = false // it is asked again
+		x.manual = false // it is retried
 	}
 	return x
 }
 
-// mark puts the explanation on a span. What the caller got wrong is no error of ours, as in the conventions.
+// mark puts the explanation on a span. By the conventions a caller's error is not an error of the server's span.
 func (x explanation) mark(span trace.Span) {
 	span.SetAttributes(x.attrs...)
 	if !x.callers {

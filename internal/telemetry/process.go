@@ -7,14 +7,14 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// usage is what the process takes of the machine.
+// usage is the resources that the process uses.
 type usage struct {
 	user, system time.Duration
 	memory       int64 // bytes
 	descriptors  int64 // open ones
 }
 
-// observeProcess reports what the process takes of the machine, where the system tells it.
+// observeProcess reports the usage of the process, on systems that provide it.
 func (t *Telemetry) observeProcess() {
 	cpu, memory, descriptors := t.observedSeconds(processCPU), t.observedLevel(processMemory), t.observedLevel(processDescriptors)
 	user, system := measurement(cpuMode.String("user")), measurement(cpuMode.String("system"))

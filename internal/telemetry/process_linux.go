@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// readUsage asks the kernel.
+// readUsage reads it from the kernel.
 func readUsage() (usage, bool) {
 	var u usage
 	var r syscall.Rusage
@@ -16,7 +16,7 @@ func readUsage() (usage, bool) {
 		return u, false
 	}
 	u.user, u.system = time.Duration(r.Utime.Nano()), time.Duration(r.Stime.Nano())
-	pages, err := os.ReadFile("/proc/self/statm") // proc(5): all of it, what is resident, and so on
+	pages, err := os.ReadFile("/proc/self/statm") // proc(5): size, resident, …
 	if err != nil {
 		return u, false
 	}
@@ -33,6 +33,6 @@ func readUsage() (usage, bool) {
 	if err != nil {
 		return u, false
 	}
-	u.descriptors = int64(len(open)) - 1 // less the one that has just read them
+	u.descriptors = int64(len(open)) - 1 // without the one that reads the folder
 	return u, true
 }

@@ -2,5 +2,5 @@
 
 package telemetry
 
-// readUsage cannot tell.
+// readUsage is not available.
 func readUsage() (usage, bool) { return usage{}, false }

@@ -10,9 +10,8 @@ import (
 	"checkout/internal/order"
 )
 
-// Resumed observes an order that recovery takes up: a span of its own, the root of a new trace, because the call that
-// placed the order may lie days back. It is linked to that call's, and has its baggage. What recovery does with the
-// context that is returned belongs to the span; the function returned ends it, with how the attempt went.
+// Resumed observes an order that recovery resumes. Its span is the root of a new trace, because the call that placed the order
+// may be days old; it is linked to that call and has its baggage. The function returned ends the span.
 func (t *Telemetry) Resumed(ctx context.Context, o *order.Order) (context.Context, func(error)) {
 	ctx = t.propagator.Extract(ctx, propagation.MapCarrier(o.Trace))
 	options := []trace.SpanStartOption{
@@ -32,7 +31,7 @@ func (t *Telemetry) Resumed(ctx context.Context, o *order.Order) (context.Contex
 		if err != nil {
 			x := t.heldUp(err)
 			span.SetAttributes(x.attrs...)
-			span.SetStatus(codes.Error, x.text) // whoever is to blame, the order has not gone on
+			span.SetStatus(codes.Error, x.text) // whatever the cause, the order did not proceed
 		}
 		span.End()
 	}

@@ -15,11 +15,11 @@ import (
 	"go.opentelemetry.io/otel"
 )
 
-// The exporters read OTEL_EXPORTER_OTLP_… by themselves, each once for itself, and go on without what they cannot use: with
-// the system's certificates, to localhost. What they say of that names neither variable nor file, and a header's secret
-// value in full. So the settings are looked at before, and said once what is wrong with them.
+// The exporters read OTEL_EXPORTER_OTLP_… by themselves, and ignore what is invalid: they go on with the system's certificates,
+// or to localhost. Their messages name neither variable nor file, but quote secret headers. So the settings are checked
+// before, with one warning each.
 
-// checkExporters warns of what the exporters cannot use. It tells whether they need not say so, too: that is known.
+// checkExporters warns of invalid settings. It reports whether the exporters' own messages are to be dropped.
 func (e env) checkExporters() (known bool) {
 	seen := make(map[string]bool)
 	warn := func(err error, variable string, more ...any) {
@@ -46,14 +46,14 @@ func (e env) checkExporters() (known bool) {
 			_, err := tls.LoadX509KeyPair(file, keyFile)
 			warn(err, key, "path", file)
 		case file != "":
-			warn(errors.New("there is no key to the certificate"), key, "path", file)
+			warn(errors.New("the certificate's key is not set"), key, "path", file)
 		case keyFile != "":
-			warn(errors.New("there is no certificate to the key"), keyOfKey, "path", keyFile)
+			warn(errors.New("the key's certificate is not set"), keyOfKey, "path", keyFile)
 		}
 		if key, value := e.ofExporter(signal, "HEADERS"); value != "" {
 			_, err := parseHeaders(value)
 			warn(err, key)
-			known = true // they are read here
+			known = true // they are parsed here
 		}
 		if key, value := e.ofExporter(signal, "TIMEOUT"); value != "" {
 			_, err := strconv.Atoi(value)
@@ -63,8 +63,7 @@ func (e env) checkExporters() (known bool) {
 	return known || len(seen) > 0
 }
 
-// ofExporter is the variable that sets something of a signal's exporter, the signal's own or else that of all, and its
-// value.
+// ofExporter is the variable for a signal's exporter, the signal's own or else that of all signals, and its value.
 func (e env) ofExporter(signal, what string) (key, value string) {
 	own, all := "OTEL_EXPORTER_OTLP_"+signal+"_"+what, "OTEL_EXPORTER_OTLP_"+what
 	if value := e.get(own); value != "" {
@@ -73,20 +72,20 @@ func (e env) ofExporter(signal, what string) (key, value string) {
 	return all, e.get(all)
 }
 
-// checkEndpoint checks an endpoint, without repeating it: there may be a password in it.
+// checkEndpoint checks an endpoint. Its error does not quote it, as it may contain a password.
 func checkEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
-	if err != nil { // which quotes what it cannot read
-		return errors.New("it is not a URL")
+	if err != nil { // err quotes it
+		return errors.New("not a URL")
 	}
 	switch strings.ToLower(u.Scheme) {
 	case "http", "https":
 		if u.Host == "" {
-			return errors.New("it has no host")
+			return errors.New("the URL has no host")
 		}
-	case "unix": // gRPC's, on the same machine
+	case "unix": // a socket, for gRPC
 	default:
-		return errors.New("it does not begin with http:// or https://")
+		return errors.New("not a URL with http:// or https://")
 	}
 	return nil
 }
@@ -94,21 +93,21 @@ func checkEndpoint(endpoint string) error {
 func checkAuthorities(file string) error {
 	pem, err := os.ReadFile(file)
 	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		err = errors.New("there is no certificate in it")
+		err = errors.New("no certificate in the file")
 	}
 	return err
 }
 
-// headers are those of a signal's exporter. They are read here, because the exporters read them differently: for a comma at the
-// end one of them drops them all.
+// headers are those of a signal's exporter. They are parsed here because the exporters differ: one drops all headers for a comma
+// at the end.
 func (e env) headers(signal string) map[string]string {
 	_, list := e.ofExporter(signal, "HEADERS")
 	headers, _ := parseHeaders(list)
 	return headers
 }
 
-// parseHeaders reads headers as W3C Baggage writes them, which the OTLP specification borrows. Its error says what was left
-// out, and repeats no value: it may be a secret.
+// parseHeaders parses headers in the format of W3C Baggage, as OTLP specifies. Its error says what is ignored, and quotes no
+// value, as it may be a secret.
 func parseHeaders(list string) (headers map[string]string, err error) {
 	headers = make(map[string]string)
 	for header := range strings.SplitSeq(list, ",") {
@@ -120,9 +119,9 @@ func parseHeaders(list string) (headers map[string]string, err error) {
 		value, wrong := url.PathUnescape(strings.TrimSpace(value))
 		switch {
 		case !ok:
-			err = errors.New("a header has no =")
+			err = errors.New("a header without =")
 		case name == "" || strings.ContainsFunc(name, notOfToken):
-			err = errors.New("a header has a name that cannot be")
+			err = errors.New("a header with an invalid name")
 		case wrong != nil:
 			err = fmt.Errorf("the value of the header %s is not percent-encoded", name)
 		default:
@@ -132,7 +131,7 @@ func parseHeaders(list string) (headers map[string]string, err error) {
 	return headers, err
 }
 
-// notOfToken tells whether r stands in no token (RFC 9110, §5.6.2).
+// notOfToken reports whether r cannot be in a token (RFC 9110, §5.6.2).
 func notOfToken(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 }

@@ -12,8 +12,7 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-// What an exporter cannot use is said once, by the name of the variable and without what may be secret; and the service
-// starts.
+// An invalid setting is logged once, with the variable and without secrets, and the service starts.
 func TestASettingThatAnExporterCannotUseIsAWarningOnly(t *testing.T) {
 	const all, noPEM = "OTEL_EXPORTER_OTLP_", "settings.go"
 	for name, test := range map[string]struct {
@@ -21,17 +20,17 @@ func TestASettingThatAnExporterCannotUseIsAWarningOnly(t *testing.T) {
 		variable, path, problem string
 	}{
 		"a certificate that is not there": {[]string{all + "CERTIFICATE", "/nowhere/ca.pem"}, all + "CERTIFICATE", "/nowhere/ca.pem", "no such file"},
-		"a certificate that is none":      {[]string{all + "CERTIFICATE", noPEM}, all + "CERTIFICATE", noPEM, "no certificate in it"},
+		"a certificate that is none":      {[]string{all + "CERTIFICATE", noPEM}, all + "CERTIFICATE", noPEM, "no certificate in the file"},
 		"of one signal":                   {[]string{all + "LOGS_CERTIFICATE", "/nowhere/ca.pem"}, all + "LOGS_CERTIFICATE", "/nowhere/ca.pem", "no such file"},
 		"a client's certificate":          {[]string{all + "CLIENT_CERTIFICATE", noPEM, all + "CLIENT_KEY", noPEM}, all + "CLIENT_CERTIFICATE", noPEM, "failed to find any PEM data"},
-		"a client's without its key":      {[]string{all + "CLIENT_CERTIFICATE", noPEM}, all + "CLIENT_CERTIFICATE", noPEM, "no key"},
-		"a key alone":                     {[]string{all + "CLIENT_KEY", noPEM}, all + "CLIENT_KEY", noPEM, "no certificate"},
+		"a client's without its key":      {[]string{all + "CLIENT_CERTIFICATE", noPEM}, all + "CLIENT_CERTIFICATE", noPEM, "key is not set"},
+		"a key alone":                     {[]string{all + "CLIENT_KEY", noPEM}, all + "CLIENT_KEY", noPEM, "certificate is not set"},
 		"an endpoint without a scheme":    {[]string{all + "ENDPOINT", "collector:4317"}, all + "ENDPOINT", "", "http://"},
 		"an endpoint of nobody":           {[]string{all + "ENDPOINT", "http:///v1"}, all + "ENDPOINT", "", "no host"},
 		"an endpoint that is no URL":      {[]string{all + "TRACES_ENDPOINT", "http://me:secret@collector:port"}, all + "TRACES_ENDPOINT", "", "not a URL"},
 		"a password with a slash":         {[]string{all + "ENDPOINT", "http://me:secret/1@collector:4317"}, all + "ENDPOINT", "", "not a URL"},
 		"an endpoint that is an address":  {[]string{all + "ENDPOINT", "127.0.0.1:4317"}, all + "ENDPOINT", "", "not a URL"},
-		"a header without a value":        {[]string{all + "HEADERS", "a=1,secret"}, all + "HEADERS", "", "has no ="},
+		"a header without a value":        {[]string{all + "HEADERS", "a=1,secret"}, all + "HEADERS", "", "without ="},
 		"a header's name":                 {[]string{all + "HEADERS", "a b=secret"}, all + "HEADERS", "", "name"},
 		"a header's value":                {[]string{all + "HEADERS", "key=secret%zz"}, all + "HEADERS", "", "of the header key"},
 		"a time":                          {[]string{all + "METRICS_TIMEOUT", "5s"}, all + "METRICS_TIMEOUT", "", "invalid syntax"},

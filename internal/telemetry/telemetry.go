@@ -1,9 +1,14 @@
-// Package telemetry provides everything about the service that can be watched: the start-up of OpenTelemetry, every name
-// that is emitted (names.go, conventions.go, metrics.go), the log, and what rides on the seams of the program: handlers for gRPC servers and
-// clients, a transport for HTTP, hooks for Kafka and for flags, and decorators around the ports of package order.
+// Package telemetry provides traces, metrics and logs of the service.
 //
-// Nothing here can make an order fail. A setting that is not understood is a warning, a collector that is away costs a
-// bounded queue, and no card or e-mail address is ever emitted.
+//   - set-up from the environment: telemetry.go, env.go, settings.go, export.go, collect.go
+//   - all names: names.go, dialect.go, conventions.go, metrics.go
+//   - transports: rpc.go, http.go, kafka.go, flags.go; what callers propagate: inbound.go
+//   - orders, as decorators of the ports of package order: order.go, steps.go, recovery.go, watch.go
+//   - the process: process.go, runtime.go, container.go, connections.go
+//   - the log and privacy: log.go, mask.go
+//
+// Telemetry never fails an order: an invalid setting is a warning, an unavailable collector costs a bounded queue. No card or
+// e-mail address is emitted.
 package telemetry
 
 import (
@@ -30,30 +35,29 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"checkout/internal/container"
-
 	"checkout/internal/redact"
 )
 
 const (
-	// shutdownLimit is how long Shutdown waits for the collector to take what is left.
+	// shutdownLimit is how long Shutdown waits for the last exports.
 	shutdownLimit = 3 * time.Second
-	// abortLimit is how long the exports may take to notice that they have been broken off.
+	// abortLimit is how long exports may take to return after they were cancelled.
 	abortLimit = 300 * time.Millisecond
 )
 
-// Options is what Start needs of the process.
+// Options configures Start.
 type Options struct {
 	// Getenv reads the environment. What OpenTelemetry's SDK itself understands (endpoints, timeouts,
 	// certificates, samplers, limits) it reads from the process's environment, whatever Getenv says.
 	Getenv func(string) string
-	// Stdout gets the log, as lines of JSON, and what the console exporters write.
+	// Stdout gets the log, as lines of JSON, and the output of the console exporters.
 	Stdout io.Writer
 	// Names is the dialect of an order's attributes: "app" (the default) as in the demo's release 2.1, "demo" as in later
 	// ones, or "both".
 	Names string
-	// Baggage is the keys of the callers' baggage that goes on to the neighbours and into the record; none: all.
+	// Baggage is the keys of callers' baggage that are propagated; none: all.
 	Baggage []string
-	// Synthetic tells whether the caller may send the baggage synthetic_request; nil: everybody may.
+	// Synthetic reports whether the caller may send the baggage synthetic_request; nil: everybody may.
 	Synthetic func(ctx context.Context) bool
 	// Version is service.version unless the environment sets it; empty: none.
 	Version string
@@ -66,7 +70,7 @@ type Telemetry struct {
 	tracer      trace.Tracer
 	meter       metric.Meter
 	logger      *slog.Logger
-	events      log.Logger // of the log, by name; OTLP alone has them
+	events      log.Logger // of the log, over OTLP alone
 	propagator  propagation.TextMapPropagator
 	names       dialect
 	conventions conventions
@@ -75,14 +79,13 @@ type Telemetry struct {
 
 	local    sdkmetric.Reader              // for Collect; nil: nothing is kept
 	shutdown []func(context.Context) error // of the providers
-	abort    context.CancelFunc            // breaks off every export
+	abort    context.CancelFunc            // cancels all exports
 }
 
-// Start makes the telemetry that the environment asks for, by the variables of the OpenTelemetry specification.
-// It does not wait for a collector, and it never fails: what cannot be had is replaced by nothing, with a warning.
+// Start starts the telemetry that the environment configures with the variables of OpenTelemetry's specification. It does not
+// wait for a collector and never fails: a signal that cannot be exported is off, with a warning.
 //
-// OpenTelemetry's error handler and inner log are global by its API; Start directs them to stdout. No other global is
-// touched.
+// OpenTelemetry's error handler and logger are global; Start directs them to stdout. It changes no other global.
 func Start(ctx context.Context, o Options) *Telemetry {
 	level := new(slog.LevelVar)
 	out := &shared{w: o.Stdout}
@@ -104,7 +107,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	return t
 }
 
-// providers make the three signals.
+// providers are those of the three signals.
 type providers struct {
 	traces trace.TracerProvider
 	meters metric.MeterProvider
@@ -112,19 +115,19 @@ type providers struct {
 	local  sdkmetric.Reader // of meters; may be nil
 }
 
-// silent are providers that make nothing and cost nothing.
+// silent are no-op providers.
 func silent() providers {
 	return providers{traces: tracenoop.NewTracerProvider(), meters: metricnoop.NewMeterProvider(), logs: lognoop.NewLoggerProvider()}
 }
 
-// providers starts the signals that are asked for.
+// providers starts the configured signals.
 func (e env) providers(ctx context.Context, p pipeline) providers {
 	ps := silent()
 	if e.disabled() {
 		e.getenv = func(string) string { return none } // every OTEL_…_EXPORTER
 	}
 	if e.checkExporters() {
-		hush() // it is said
+		hush() // warned already
 		defer handleErrors(e.log, e)
 	}
 	if tp := e.traces(ctx, p); tp != nil {
@@ -139,7 +142,7 @@ func (e env) providers(ctx context.Context, p pipeline) providers {
 	return ps
 }
 
-// assemble makes a Telemetry of its parts.
+// assemble makes a Telemetry from its parts.
 func assemble(p providers, propagator propagation.TextMapPropagator, logger *slog.Logger, names dialect, c conventions) *Telemetry {
 	t := &Telemetry{
 		tracer:      p.traces.Tracer(scope),
@@ -161,15 +164,15 @@ func assemble(p providers, propagator propagation.TextMapPropagator, logger *slo
 	return t
 }
 
-// Logger is the log: JSON on stdout, with trace_id and span_id, and OTLP.
+// Logger is the log: JSON on stdout, with trace_id and span_id, and over OTLP.
 func (t *Telemetry) Logger() *slog.Logger { return t.logger }
 
-// Shutdown sends what is left and stops. It takes no longer than 3.3 seconds, or than ctx, whatever the collector does;
-// what could not be sent by then is lost, and the error says so. Nothing runs any more when it returns.
+// Shutdown exports what is left and stops. It takes at most 3.3 seconds, or as long as ctx; what is not exported by then is
+// lost, which is an error. Nothing runs when it returns.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
 	defer cancel()
-	// When time is up the exports are broken off, rather than the providers: so these come to an orderly end.
+	// When time is up the exports are cancelled, and not the providers, which then end in order.
 	defer context.AfterFunc(ctx, t.abort)()
 	defer t.abort()
 	hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit+abortLimit)
@@ -187,9 +190,9 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// pipeline is what the exporters of all signals share.
+// pipeline is common to the exporters of all signals.
 type pipeline struct {
-	stop     context.Context // done when every export shall be broken off
+	stop     context.Context // done when exports are to be cancelled
 	stdout   io.Writer
 	resource *resource.Resource
 	collect  bool // metrics are also read in this process
@@ -202,8 +205,7 @@ func during(ctx, stop context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { release(); cancel() }
 }
 
-// handleErrors brings the SDK's errors into the log on stdout (not into OTLP: it is what has failed). Without an
-// endpoint nobody may be listening on the default one, and nobody needs to hear of that twice.
+// handleErrors logs the SDK's errors on stdout, and not over OTLP, which has failed. Without a configured endpoint it logs one.
 func handleErrors(log *slog.Logger, e env) {
 	every := time.Minute
 	if cmp.Or(e.get("OTEL_EXPORTER_OTLP_ENDPOINT"), e.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),

@@ -12,144 +12,130 @@ import (
 	"checkout/internal/redact"
 )
 
-// Backlog counts the orders on record that are not finished. It reports, of each state and set of deliveries done, how many
-// orders there are, and how long ago the oldest of them was placed.
-type Backlog func(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
+// Backlog counts the unfinished orders on record. It calls report for each state and set of deliveries that are done, with the
+// number of orders and the age of the oldest.
+type Backlog func(ctx context.Context, report func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
 
-// Load tells how many orders may be under way, how many are, and how many were turned away so far. It does not wait.
+// Load returns the limit of orders in progress, how many there are, and how many were refused so far. It does not wait.
 type Load func() (limit, active int, refused int64)
 
-const (
-	// The backlog is counted at most every backlogAge, for at most one part in backlogShare of the time. A count may take
-	// backlogTime: so long, at most, an export of metrics is held up.
-	backlogAge, backlogShare, backlogTime = time.Second, 20, time.Second
-)
+// The backlog is counted at most every backlogAge, and for at most one part in backlogShare of the time. A count, and with it
+// an export of metrics, takes at most backlogTime.
+const backlogAge, backlogShare, backlogTime = time.Second, 20, time.Second
 
-// standing is how many orders, or deliveries, there are of a kind, and the age of the oldest.
-type standing struct {
-	orders int
+// pending is how many orders or deliveries of a kind there are, and the age of the oldest.
+type pending struct {
+	attrs  metric.MeasurementOption
+	orders int64
 	oldest time.Duration
 }
 
-func (s *standing) add(orders int, oldest time.Duration) {
-	s.orders += orders
-	s.oldest = max(s.oldest, oldest)
+func (p *pending) add(orders int, oldest time.Duration) {
+	p.orders += int64(orders)
+	p.oldest = max(p.oldest, oldest)
 }
 
-// standings are those of every kind that there can be, so that what is at peace is told as zero.
-type standings struct {
-	states     map[order.State]*standing
-	deliveries map[order.Delivery]*standing
+// counts has all kinds, so that those without orders are exported as zero.
+type counts struct {
+	states     map[order.State]*pending
+	deliveries map[order.Delivery]*pending
 }
 
-func newStandings() standings {
-	s := standings{make(map[order.State]*standing), make(map[order.Delivery]*standing)}
+func newCounts() *counts {
+	c := counts{make(map[order.State]*pending), make(map[order.Delivery]*pending)}
 	for _, state := range order.States() {
 		if !state.Final() {
-			s.states[state] = new(standing)
+			c.states[state] = &pending{attrs: measurement(stateKey.String(state.String()))}
 		}
 	}
-	for delivery := range deliveries() {
-		s.deliveries[delivery] = new(standing)
+	for delivery, name := range map[order.Delivery]string{order.CartSettled: "cart", order.EmailSent: "email", order.EventPublished: "event"} {
+		c.deliveries[delivery] = &pending{attrs: measurement(deliveryKey.String(name))}
 	}
-	return s
+	return &c
 }
 
-// deliveries are what is owed to a placed order, by their names.
-func deliveries() map[order.Delivery]string {
-	return map[order.Delivery]string{order.CartSettled: "cart", order.EmailSent: "email", order.EventPublished: "event"}
-}
-
-// count takes in orders of one state to which the same is owed.
-func (s standings) count(state order.State, done order.Delivery, orders int, oldest time.Duration) {
-	if of, ok := s.states[state]; ok {
-		of.add(orders, oldest)
+// add counts orders of a state with these deliveries done.
+func (c *counts) add(state order.State, done order.Delivery, orders int, oldest time.Duration) {
+	if p, ok := c.states[state]; ok {
+		p.add(orders, oldest)
 	}
-	for delivery, of := range s.deliveries {
+	for delivery, p := range c.deliveries {
 		if state == order.Placed && !done.Has(delivery) {
-			of.add(orders, oldest)
+			p.add(orders, oldest)
 		}
 	}
 }
 
-// watch reports what stands on record.
+// watch counts the backlog.
 type watch struct {
 	*Telemetry
 	backlog Backlog
-	told    limiter // of counts that failed
+	failed  limiter
 
-	mu    sync.Mutex
-	until time.Time  // last is good for
-	last  *standings // nil: the last count failed
-	over  bool
+	mu      sync.Mutex
+	until   time.Time // when last is to be counted anew
+	last    *counts   // nil: the last count failed
+	stopped bool
 }
 
-// Watch reports how many orders are under way, on record and owed something, whenever metrics are collected. stop takes
-// the last count, and ends the asking: the record may be closed then.
+// Watch reports the load, the unfinished orders and the pending deliveries whenever metrics are collected. stop counts for the
+// last time; the record may be closed then.
 func (t *Telemetry) Watch(backlog Backlog, load Load) (stop func()) {
-	w := &watch{Telemetry: t, backlog: backlog, told: limiter{every: noise}}
-	w.observeRecord()
+	w := &watch{Telemetry: t, backlog: backlog, failed: limiter{every: noise}}
+	w.observeBacklog()
 	limit, active, refused := t.observedGauge(metricLimit), t.observedGauge(metricActive), t.observedCounter(metricTurnedAway)
 	made(t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		may, are, were := load()
-		o.ObserveInt64(limit, int64(may))
-		o.ObserveInt64(active, int64(are))
-		o.ObserveInt64(refused, were)
+		most, now, rejected := load()
+		o.ObserveInt64(limit, int64(most))
+		o.ObserveInt64(active, int64(now))
+		o.ObserveInt64(refused, rejected)
 		return nil
 	}, limit, active, refused))
 	return w.stop
 }
 
-func (w *watch) observeRecord() {
+func (w *watch) observeBacklog() {
 	unfinished, oldest := w.observedGauge(metricUnfinished), w.observedAge(metricOldest)
 	owed, oldestOwed := w.observedGauge(metricOwed), w.observedAge(metricOldestOwed)
-	states := make(map[order.State]metric.MeasurementOption)
-	for _, state := range order.States() {
-		states[state] = measurement(stateKey.String(state.String()))
-	}
-	of := make(map[order.Delivery]metric.MeasurementOption)
-	for delivery, name := range deliveries() {
-		of[delivery] = measurement(deliveryKey.String(name))
-	}
 	made(w.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		s := w.standings(ctx)
-		if s == nil {
+		c := w.counts(ctx)
+		if c == nil {
 			return nil // an error would cost the whole export
 		}
-		for state, is := range s.states {
-			o.ObserveInt64(unfinished, int64(is.orders), states[state])
-			o.ObserveFloat64(oldest, is.oldest.Seconds(), states[state])
+		for _, p := range c.states {
+			o.ObserveInt64(unfinished, p.orders, p.attrs)
+			o.ObserveFloat64(oldest, p.oldest.Seconds(), p.attrs)
 		}
-		for delivery, is := range s.deliveries {
-			o.ObserveInt64(owed, int64(is.orders), of[delivery])
-			o.ObserveFloat64(oldestOwed, is.oldest.Seconds(), of[delivery])
+		for _, p := range c.deliveries {
+			o.ObserveInt64(owed, p.orders, p.attrs)
+			o.ObserveFloat64(oldestOwed, p.oldest.Seconds(), p.attrs)
 		}
 		return nil
 	}, unfinished, oldest, owed, oldestOwed))
 }
 
-// standings are those of a count that is fresh enough; nil when there is none to be had.
-func (w *watch) standings(ctx context.Context) *standings {
+// counts returns counts that are recent enough, or nil.
+func (w *watch) counts(ctx context.Context) *counts {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.over && !time.Now().Before(w.until) {
-		w.take(ctx)
+	if !w.stopped && !time.Now().Before(w.until) {
+		w.count(ctx)
 	}
 	return w.last
 }
 
-// take counts. A caller that leaves does not break off the count that others will see. The caller holds mu.
-func (w *watch) take(ctx context.Context) {
+// count counts, even if the caller leaves: others will use the result. The caller holds mu.
+func (w *watch) count(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backlogTime)
 	defer cancel()
-	s, start := newStandings(), time.Now()
-	err := w.backlog(ctx, s.count)
-	w.until, w.last = start.Add(max(backlogAge, backlogShare*time.Since(start))), &s
+	c, start := newCounts(), time.Now()
+	err := w.backlog(ctx, c.add)
+	w.until, w.last = start.Add(max(backlogAge, backlogShare*time.Since(start))), c
 	if err == nil {
 		return
 	}
 	w.last = nil
-	if skipped, ok := w.told.allow(); ok {
+	if skipped, ok := w.failed.allow(); ok {
 		w.logger.LogAttrs(ctx, slog.LevelWarn, "orders on record not counted", fields(append(message(redact.Text(err.Error()), skipped), errorType.String(errorKind(err))))...)
 	}
 }
@@ -157,8 +143,8 @@ func (w *watch) take(ctx context.Context) {
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.over {
-		w.take(context.Background())
+	if !w.stopped {
+		w.count(context.Background())
 	}
-	w.over = true
+	w.stopped = true
 }
