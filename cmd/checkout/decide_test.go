@@ -27,7 +27,7 @@ func TestAPersonDecides(t *testing.T) {
 		says   string
 		to     order.State
 	}{
-		{order.InDoubt, nil, []string{"resolve", "-paid", "-transaction", "tx 1"}, 0, "is charged", order.Charged},
+		{order.InDoubt, nil, []string{"resolve", "-paid", "-transaction", "tx of nobody else"}, 0, "is charged", order.Charged},
 		{order.InDoubt, nil, []string{"resolve", "-paid"}, 1, "the transaction is missing", order.InDoubt},
 		{order.InDoubt, nil, []string{"resolve", "-not-paid"}, 0, "is cancelled", order.Cancelled},
 		{order.InDoubt, nil, []string{"retry"}, 1, "the payment service cannot be asked whether it was paid", order.InDoubt},
@@ -52,7 +52,7 @@ func TestAPersonDecides(t *testing.T) {
 			}
 			off.put(t, n, test.from, test.change)
 			args := slices.Concat([]string{"order"}, test.args[:1], []string{id(n)}, test.args[1:], who)
-			status, stdout, stderr := call(t, off.environ, "", args...)
+			status, stdout, stderr := call(t, off.environ, "yes\n", args...)
 			if status != test.status || !strings.Contains(stdout+stderr, test.says) {
 				t.Errorf("exit status %d, stdout %q, stderr %q; want %d and %q", status, stdout, stderr, test.status, test.says)
 			}
@@ -63,11 +63,46 @@ func TestAPersonDecides(t *testing.T) {
 	}
 }
 
+func TestADecisionIsShownBeforeItIsConfirmed(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{"", "\n", "no\n", "y\n", "yes"} {
+		off := openOffice(t, nil)
+		off.put(t, 1, order.InDoubt)
+		status, stdout, stderr := call(t, off.environ, answer, "order", "resolve", id(1), "-not-paid", "-by", "grace", "-why", "asked the bank")
+		for _, want := range []string{id(1), "in_doubt -> cancelled", "requested once, at ", "no transaction is on record", "A charge that arrives later is not noticed"} {
+			if !strings.Contains(stderr, want) {
+				t.Errorf("the question lacks %q:\n%s", want, stderr)
+			}
+		}
+		is, made := off.state(t, 1), answer == "yes"
+		if made != (is == order.Cancelled) || made != (status == 0) || made != (stdout != "") {
+			t.Errorf("the answer %q: exit status %d, %q, and the order is %v", answer, status, stdout, is)
+		}
+	}
+}
+
+func TestWhatOperatorsDidIsListed(t *testing.T) {
+	t.Parallel()
+	off := openOffice(t, nil)
+	off.put(t, 1, order.InDoubt)
+	call(t, off.environ, "", "order", "resolve", id(1), "-not-paid", "-yes", "-by", "grace", "-why", "the bank says no")
+	call(t, off.environ, "", "order", "retry", id(1), "-yes", "-by", "ada")
+	status, stdout, stderr := call(t, off.environ, "", "audit", "list", "-order", id(1), "-newer", "1d")
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if status != 0 || len(lines) != 2 || !strings.Contains(lines[0], "retry refused") ||
+		!strings.Contains(lines[1], "not_paid done  "+id(1)+"  in_doubt -> cancelled  by grace (name as given): the bank says no") {
+		t.Errorf("exit status %d, %q, %q; want what grace did, and that ada was refused", status, stdout, stderr)
+	}
+	if _, stdout, stderr = call(t, off.environ, "", "audit", "list", "-o", "json", "-limit", "1"); strings.Count(stdout, "\n") != 1 || !strings.Contains(stderr, "more than 1") {
+		t.Errorf("%q, %q; want one entry, and that there are more", stdout, stderr)
+	}
+}
+
 func TestTheStoryTellsWhoDecided(t *testing.T) {
 	t.Parallel()
 	off := openOffice(t, nil)
 	off.put(t, 1, order.InDoubt)
-	call(t, off.environ, "", "order", "resolve", id(1), "-not-paid", "-by", "grace", "-why", "the bank says no")
+	call(t, off.environ, "", "order", "resolve", id(1), "-not-paid", "-yes", "-by", "grace", "-why", "the bank says no")
 	if _, stdout, _ := call(t, off.environ, "", "order", "show", id(1)); !strings.Contains(stdout, "cancelled    by grace: the bank says no") {
 		t.Errorf("the order is shown as %q, want that grace has cancelled it", stdout)
 	}
@@ -124,7 +159,7 @@ func TestAnOrderInDoubtIsFoundAndResolvedFromTheTerminal(t *testing.T) {
 		t.Fatalf("what needs a person is %q, want one order in doubt", stdout)
 	}
 	doubtful := column(stdout, 4)[0]
-	status, _, stderr = call(t, environ, "", "order", "resolve", doubtful, "-paid", "-transaction", shop.Payment.Charges()[0].TransactionID, "-by", "grace", "-why", "in the books")
+	status, _, stderr = call(t, environ, "", "order", "resolve", doubtful, "-yes", "-paid", "-transaction", shop.Payment.Charges()[0].TransactionID, "-by", "grace", "-why", "in the books")
 	if status != 0 {
 		t.Fatalf("exit status %d, stderr %q; want it resolved", status, stderr)
 	}

@@ -25,6 +25,8 @@ type listing struct {
 	older, newer cli.Age
 	attention    bool
 	limit        int
+
+	prefix, user, email, transaction, tracking string
 }
 
 func (p process) listCommand() *cobra.Command {
@@ -34,6 +36,7 @@ func (p process) listCommand() *cobra.Command {
 		Short: "List orders, newest first",
 		Example: `  checkout order list --attention                   # orders that require an operator
   checkout order list --state placed --older 2d     # deliveries pending for two days
+  checkout order list --user ada --newer 7d         # what one user ordered this week
   checkout order list -o json | jq -r .orderId      # one order a line`,
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.list(cmd.Context(), &l) },
@@ -43,6 +46,11 @@ func (p process) listCommand() *cobra.Command {
 	l.states.flag(cmd, "only orders in these `states`: "+strings.Join(stateNames(), ","))
 	flags.Var(&l.older, "older", "only orders created longer than this `time` ago, such as 30m, 12h or 2d")
 	flags.Var(&l.newer, "newer", "only orders created within this `time`")
+	flags.StringVar(&l.prefix, "id", "", "only orders whose ID has this `beginning`")
+	flags.StringVar(&l.user, "user", "", "only orders of this user `id`")
+	flags.StringVar(&l.email, "email", "", "only orders of this `address`")
+	flags.StringVar(&l.transaction, "transaction", "", "only orders of this transaction `id`")
+	flags.StringVar(&l.tracking, "tracking", "", "only orders of this tracking `id`")
 	flags.IntVar(&l.limit, "limit", 50, "maximum `number` of orders")
 	l.adminFlags(cmd, p.getenv)
 	return cmd
@@ -85,7 +93,9 @@ func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) 
 	case older > 0 && newer > 0 && older >= newer:
 		return nil, fmt.Errorf("--older=%v, --newer=%v: no order can be both", older, newer)
 	}
-	req := &checkoutv1.ListOrdersRequest{States: l.states}
+	req := &checkoutv1.ListOrdersRequest{
+		States: l.states, OrderIdPrefix: l.prefix, UserId: l.user, Email: l.email, TransactionId: l.transaction, TrackingId: l.tracking,
+	}
 	if l.attention && len(l.states) == 0 { // the others cannot require an operator, and are many
 		req.States = []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED}
 	}

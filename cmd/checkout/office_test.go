@@ -40,7 +40,7 @@ func openOffice(t *testing.T, creds credentials.TransportCredentials) *office {
 func officeOf(t *testing.T, record *store.SQLite, creds credentials.TransportCredentials) *office {
 	t.Helper()
 	t.Cleanup(func() { _ = record.Close() })
-	opts := rpc.Options{Orders: record, Eraser: record, Backuper: record, Credentials: creds, Log: slog.New(slog.DiscardHandler)}
+	opts := rpc.Options{Orders: record, Audit: record, Eraser: record, Backuper: record, Credentials: creds, Log: slog.New(slog.DiscardHandler)}
 	placer := order.NewPlacer(order.Dependencies{Store: record})
 	t.Cleanup(func() { placer.Close(context.Background()) })
 	shop, admin := listen(t, "localhost:0"), listen(t, "localhost:0")

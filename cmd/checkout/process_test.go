@@ -69,8 +69,8 @@ func TestNoCommandCallsThroughAProxy(t *testing.T) {
 		{"order", "list", "-admin-addr", service},
 		{"order", "show", "-admin-addr", service, id(1)},
 		{"order", "watch", "-admin-addr", service, id(1)},
-		{"order", "retry", "-admin-addr", service, "-by", "ada", "-why", "test", id(1)},
-		{"order", "resolve", "-admin-addr", service, "-by", "ada", "-why", "test", "-not-paid", id(1)},
+		{"order", "retry", "-admin-addr", service, "-by", "ada", "-why", "test", "-yes", id(1)},
+		{"order", "resolve", "-admin-addr", service, "-by", "ada", "-why", "test", "-not-paid", "-yes", id(1)},
 	} {
 		name := strings.Join(args[:2], " ")
 		cmd := command(t, map[string]string{"HTTPS_PROXY": "http://" + proxy}, args...)

@@ -26,8 +26,8 @@ func (p process) resolveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resolve ID",
 		Short: "Record a decision about an order that requires an operator",
-		Long: `Record what an operator has found out, or decided, about an order that requires an operator. The decision cannot be
-undone; processing resumes at once.`,
+		Long: `Record what an operator has found out, or decided, about an order that requires an operator. You are shown
+what is known of the order, and what happens next, before you confirm the decision. It cannot be undone.`,
 		Example: `  checkout order resolve ID --paid --transaction TX --by grace --why "in the provider's list of charges"
   checkout order resolve ID --not-paid --by grace --why 'not in the list two days later'
   checkout order resolve ID --refunded --by grace --why 'refunded by hand, receipt 4711'
@@ -42,9 +42,10 @@ undone; processing resumes at once.`,
 			if err != nil {
 				return err
 			}
-			return p.decide(cmd.Context(), &r.decision, func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
+			return p.decide(cmd.Context(), &r.decision, args[0], func(ctx context.Context, admin checkoutv1.OrderAdminClient, validateOnly bool) (*checkoutv1.Order, error) {
 				return admin.ResolveOrder(ctx, &checkoutv1.ResolveOrderRequest{
 					OrderId: args[0], Resolution: chosen, TransactionId: r.transaction, TrackingId: r.tracking, Skip: r.skip, By: r.by, Why: r.why,
+					ValidateOnly: validateOnly,
 				})
 			})
 		},

@@ -22,8 +22,8 @@ e-mail and the event are sent again. If a parcel was sent before, the customer r
 			if err := required(cmd.Flags(), "by"); err != nil {
 				return err
 			}
-			return p.decide(cmd.Context(), &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
-				return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{OrderId: args[0], By: d.by, Why: d.why})
+			return p.decide(cmd.Context(), &d, args[0], func(ctx context.Context, admin checkoutv1.OrderAdminClient, validateOnly bool) (*checkoutv1.Order, error) {
+				return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{OrderId: args[0], By: d.by, Why: d.why, ValidateOnly: validateOnly})
 			})
 		},
 	}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/cli"
+)
+
+// auditing is what the flags of `checkout audit list` say.
+type auditing struct {
+	remote
+
+	order string
+	newer cli.Age
+	limit int
+}
+
+func (p process) auditListCommand() *cobra.Command {
+	var a auditing
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List what operators have done, newest first",
+		Example: `  checkout audit list --newer 30d
+  checkout audit list -o json --limit 100000 > audit.jsonl    # one entry a line`,
+		Args: cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.audit(cmd.Context(), &a) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&a.order, "order", "", "only of the order of this `id`")
+	flags.Var(&a.newer, "newer", "only within this `time`, such as 12h or 30d")
+	flags.IntVar(&a.limit, "limit", 50, "maximum `number` of entries")
+	a.adminFlags(cmd, p.getenv)
+	return cmd
+}
+
+// audit prints entries of the audit log, newest first, as they arrive.
+func (p process) audit(ctx context.Context, a *auditing) error {
+	if a.limit < 1 {
+		return fmt.Errorf("--limit=%d: must be positive", a.limit)
+	}
+	req := &checkoutv1.ListAuditRequest{OrderId: a.order}
+	if a.newer > 0 {
+		req.After = timestamppb.New(time.Now().Add(-time.Duration(a.newer)))
+	}
+	for left := a.limit; ; {
+		req.PageSize = int32(min(left, 500)) //nolint:gosec // it is bounded on the spot
+		var resp *checkoutv1.ListAuditResponse
+		err := p.call(ctx, &a.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) { // each page in its own time
+			resp, err = checkoutv1.NewOrderAdminClient(conn).ListAudit(ctx, req)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range resp.GetEntries() {
+			p.entry(e, a.output)
+		}
+		left -= len(resp.GetEntries())
+		switch req.PageToken = resp.GetNextPageToken(); {
+		case req.GetPageToken() == "":
+			return nil
+		case left <= 0:
+			_, _ = fmt.Fprintf(p.stderr, "There are more than %d; use --limit=%d to see more.\n", a.limit, 10*a.limit)
+			return nil
+		}
+	}
+}
+
+// entry prints an entry of the audit log.
+func (p process) entry(e *checkoutv1.AuditEntry, output cli.Output) {
+	if output == cli.JSON {
+		text, err := protojson.Marshal(e)
+		if err == nil {
+			_, _ = fmt.Fprintf(p.stdout, "%s\n", text)
+		}
+		return
+	}
+	who := e.GetBy() + " (name as given)"
+	if e.GetIdentity() != "" {
+		who = e.GetBy() + " (authenticated: " + e.GetIdentity() + ")"
+	}
+	outcome := map[checkoutv1.AuditEntry_Outcome]string{checkoutv1.AuditEntry_DONE: "done", checkoutv1.AuditEntry_REFUSED: "refused"}[e.GetOutcome()]
+	if outcome == "" {
+		outcome = "outcome unknown"
+	}
+	line := fmt.Sprintf("%s  %s %s", e.GetAt().AsTime().Format(time.DateTime), e.GetAction(), outcome)
+	if e.GetOrderId() != "" {
+		line += "  " + e.GetOrderId()
+	}
+	if before := e.GetBefore(); before != nil {
+		line += "  " + stateName(before.GetState())
+		if after := e.GetAfter(); after != nil {
+			line += " -> " + stateName(after.GetState())
+		}
+	}
+	line += "  by " + who
+	for _, text := range []string{e.GetWhy(), e.GetDetail()} {
+		if text != "" {
+			line += ": " + text
+		}
+	}
+	_, _ = fmt.Fprintln(p.stdout, clean(line))
+}
