@@ -79,6 +79,7 @@ Services are cart, catalog, currency, payment, shipping and email; with --away a
 		},
 	}
 	o.flags(cmd.Flags())
+	cmd.AddCommand(servicesCommand(stdout))
 	return cmd
 }
 

@@ -27,12 +27,15 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 )
 
 // Options say what kind of shop it is. The zero value is the usual one.
 type Options struct {
-	// Host is the address that all listen on; 127.0.0.1 if empty. Ports are always chosen by the system.
+	// Host is the address that all listen on; 127.0.0.1 if empty.
 	Host string
+	// Port is that of the cart; catalog, currency, payment, shipping, email, collector, flagd and Kafka follow. 0: any ports.
+	Port int
 	// Products is how many products the catalogue has at least: beyond its own, they are plain ones.
 	Products int
 	// Folder is where the flag file goes; if empty, a temporary folder that is removed in the end.
@@ -54,12 +57,13 @@ type Shop struct {
 
 	bell  *bell
 	host  string
+	port  int            // of the next server; 0: any
 	stops []func() error // what to end, in the order of its start
 }
 
 // Start opens the shop. It runs until Close, also when ctx has ended. On an error nothing is left running.
 func Start(ctx context.Context, o Options) (*Shop, error) {
-	s := &Shop{bell: newBell(), host: cmp.Or(o.Host, "127.0.0.1")}
+	s := &Shop{bell: newBell(), host: cmp.Or(o.Host, "127.0.0.1"), port: o.Port}
 	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the shop: %w", err), s.Close())
 	}
@@ -121,9 +125,18 @@ func (s *Shop) open(ctx context.Context, o Options) error {
 	)
 }
 
+// door opens the door of the next server.
+func (s *Shop) door(ctx context.Context) (*door, error) {
+	port := s.port
+	if port != 0 {
+		s.port++
+	}
+	return newDoor(ctx, net.JoinHostPort(s.host, strconv.Itoa(port)))
+}
+
 // start starts a neighbour behind a door of its own.
 func start[T any](ctx context.Context, s *Shop, into *T, serve func(*Neighbour) (T, func() error)) error {
-	d, err := newDoor(ctx, net.JoinHostPort(s.host, "0"))
+	d, err := s.door(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,7 +147,7 @@ func start[T any](ctx context.Context, s *Shop, into *T, serve func(*Neighbour) 
 }
 
 func (s *Shop) openFlags(ctx context.Context, folder string) error {
-	d, err := newDoor(ctx, net.JoinHostPort(s.host, "0"))
+	d, err := s.door(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +163,7 @@ func (s *Shop) openFlags(ctx context.Context, folder string) error {
 }
 
 func (s *Shop) openBroker(ctx context.Context) error {
-	d, err := newDoor(ctx, net.JoinHostPort(s.host, "0"))
+	d, err := s.door(ctx)
 	if err != nil {
 		return err
 	}
