@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -15,13 +16,13 @@ func TestManyReadersShareOneAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var s Shared[int]
-		asked := 0
-		ask := func(context.Context) (int, error) { time.Sleep(100 * time.Millisecond); asked++; return asked, nil }
+		asked, problem := 0, errors.New("an error is an answer, too")
+		ask := func(context.Context) (int, error) { time.Sleep(100 * time.Millisecond); asked++; return asked, problem }
 		for round := range 5 {
 			var all sync.WaitGroup
 			for range 20 {
 				all.Go(func() {
-					if n, err := s.Get(t.Context(), "a question", kept, ask); n != round+1 || err != nil {
+					if n, err := s.Get(t.Context(), "a question", kept, ask); n != round+1 || !errors.Is(err, problem) {
 						t.Errorf("round %d is answered %d, %v", round, n, err)
 					}
 				})

@@ -3,7 +3,6 @@ package console
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -111,5 +110,3 @@ func moneyOf(m *oteldemo.Money) sumOf {
 
 // String is the amount with its currency.
 func (s sumOf) String() string { return s.Amount + " " + s.Currency }
-
-func count(n int, what string) string { return fmt.Sprintf("%d %s", n, what) }
