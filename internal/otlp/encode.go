@@ -11,7 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The numbers of the fields are those of opentelemetry-proto 1.x: trace/v1/trace.proto and common/v1/common.proto.
+// Fields are written by their numbers in opentelemetry-proto 1.x, trace/v1/trace.proto and common/v1/common.proto. A test
+// compares the result with the generated messages.
 
 const (
 	fieldSpans         = 2 // ScopeSpans.spans
@@ -19,61 +20,7 @@ const (
 	scopeAttributes    = 3 // InstrumentationScope.attributes
 )
 
-// Fields of Span.
-const (
-	spanTraceID           = 1
-	spanSpanID            = 2
-	spanTraceState        = 3
-	spanParent            = 4
-	spanName              = 5
-	spanKind              = 6
-	spanStart             = 7
-	spanEnd               = 8
-	spanAttributes        = 9
-	spanDroppedAttributes = 10
-	spanEvents            = 11
-	spanDroppedEvents     = 12
-	spanLinks             = 13
-	spanDroppedLinks      = 14
-	spanStatus            = 15
-	spanFlags             = 16
-)
-
-// Fields of Span.Event, Span.Link, and Status.
-const (
-	eventTime       = 1
-	eventName       = 2
-	eventAttributes = 3
-	eventDropped    = 4
-
-	linkTraceID    = 1
-	linkSpanID     = 2
-	linkTraceState = 3
-	linkAttributes = 4
-	linkDropped    = 5
-	linkFlags      = 6
-
-	statusMessage = 2
-	statusCode    = 3
-)
-
-// Fields of KeyValue, AnyValue, ArrayValue and KeyValueList.
-const (
-	keyValueKey   = 1
-	keyValueValue = 2
-
-	valueString = 1
-	valueBool   = 2
-	valueInt    = 3
-	valueDouble = 4
-	valueArray  = 5
-	valueMap    = 6
-	valueBytes  = 7
-
-	listValues = 1
-)
-
-// Flags of a span or a link, beyond those of W3C Trace Context: whether it is known that the other end is another process.
+// Flags of a span or a link, beyond those of W3C Trace Context: whether the other end is in another process.
 const (
 	flagRemoteKnown = 0x100
 	flagRemote      = 0x200
@@ -83,64 +30,67 @@ const (
 func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	return appendMessage(b, fieldSpans, func(b []byte) []byte {
 		of, parent := s.SpanContext(), s.Parent()
-		b = appendIDs(b, spanTraceID, spanSpanID, of)
-		b = appendString(b, spanTraceState, of.TraceState().String())
+		b = appendIDs(b, 1, 2, of)
+		b = appendString(b, 3, of.TraceState().String())
 		if id := parent.SpanID(); id.IsValid() {
-			b = appendBytes(b, spanParent, id[:])
+			b = appendBytes(b, 4, id[:])
 		}
-		b = appendString(b, spanName, s.Name())
-		b = appendVarint(b, spanKind, kind(s.SpanKind()))
-		b = appendTime(b, spanStart, s.StartTime())
-		b = appendTime(b, spanEnd, s.EndTime())
-		b = appendAttributes(b, spanAttributes, s.Attributes())
-		b = appendVarint(b, spanDroppedAttributes, count(s.DroppedAttributes()))
+		b = appendString(b, 5, s.Name())
+		b = appendVarint(b, 6, kind(s.SpanKind()))
+		b = appendTime(b, 7, s.StartTime())
+		b = appendTime(b, 8, s.EndTime())
+		b = appendAttributes(b, 9, s.Attributes())
+		b = appendVarint(b, 10, count(s.DroppedAttributes()))
 		for _, event := range s.Events() {
 			b = appendEvent(b, event)
 		}
-		b = appendVarint(b, spanDroppedEvents, count(s.DroppedEvents()))
+		b = appendVarint(b, 12, count(s.DroppedEvents()))
 		for _, link := range s.Links() {
 			b = appendLink(b, link)
 		}
-		b = appendVarint(b, spanDroppedLinks, count(s.DroppedLinks()))
+		b = appendVarint(b, 14, count(s.DroppedLinks()))
 		b = appendStatus(b, s.Status())
-		return appendFlags(b, spanFlags, of.TraceFlags(), parent)
+		return appendFlags(b, 16, of.TraceFlags(), parent)
 	})
 }
 
+// appendEvent appends an element of Span.events.
 func appendEvent(b []byte, e sdktrace.Event) []byte {
-	return appendMessage(b, spanEvents, func(b []byte) []byte {
-		b = appendTime(b, eventTime, e.Time)
-		b = appendString(b, eventName, e.Name)
-		b = appendAttributes(b, eventAttributes, e.Attributes)
-		return appendVarint(b, eventDropped, count(e.DroppedAttributeCount))
+	return appendMessage(b, 11, func(b []byte) []byte {
+		b = appendTime(b, 1, e.Time)
+		b = appendString(b, 2, e.Name)
+		b = appendAttributes(b, 3, e.Attributes)
+		return appendVarint(b, 4, count(e.DroppedAttributeCount))
 	})
 }
 
+// appendLink appends an element of Span.links.
 func appendLink(b []byte, l sdktrace.Link) []byte {
-	return appendMessage(b, spanLinks, func(b []byte) []byte {
-		b = appendIDs(b, linkTraceID, linkSpanID, l.SpanContext)
-		b = appendString(b, linkTraceState, l.SpanContext.TraceState().String())
-		b = appendAttributes(b, linkAttributes, l.Attributes)
-		b = appendVarint(b, linkDropped, count(l.DroppedAttributeCount))
-		return appendFlags(b, linkFlags, l.SpanContext.TraceFlags(), l.SpanContext)
+	return appendMessage(b, 13, func(b []byte) []byte {
+		b = appendIDs(b, 1, 2, l.SpanContext)
+		b = appendString(b, 3, l.SpanContext.TraceState().String())
+		b = appendAttributes(b, 4, l.Attributes)
+		b = appendVarint(b, 5, count(l.DroppedAttributeCount))
+		return appendFlags(b, 6, l.SpanContext.TraceFlags(), l.SpanContext)
 	})
 }
 
+// appendStatus appends Span.status.
 func appendStatus(b []byte, s sdktrace.Status) []byte {
-	return appendMessage(b, spanStatus, func(b []byte) []byte {
-		b = appendString(b, statusMessage, s.Description)
+	return appendMessage(b, 15, func(b []byte) []byte {
+		b = appendString(b, 2, s.Description)
 		switch s.Code {
 		case codes.Ok:
-			b = appendVarint(b, statusCode, 1)
+			b = appendVarint(b, 3, 1)
 		case codes.Error:
-			b = appendVarint(b, statusCode, 2)
+			b = appendVarint(b, 3, 2)
 		case codes.Unset:
 		}
 		return b
 	})
 }
 
-// appendFlags appends the flags of a span, or of a link, whose other end is there.
+// appendFlags appends the flags of a span or a link with this other end.
 func appendFlags(b []byte, field protowire.Number, own trace.TraceFlags, there trace.SpanContext) []byte {
 	flags := uint32(own) | flagRemoteKnown
 	if there.IsRemote() {
@@ -159,18 +109,18 @@ func appendIDs(b []byte, traceField, spanField protowire.Number, of trace.SpanCo
 func appendAttributes(b []byte, field protowire.Number, attrs []attribute.KeyValue) []byte {
 	for _, a := range attrs {
 		b = appendMessage(b, field, func(b []byte) []byte {
-			b = appendString(b, keyValueKey, string(a.Key))
-			return appendMessage(b, keyValueValue, func(b []byte) []byte { return appendValue(b, a.Value) })
+			b = appendString(b, 1, string(a.Key))
+			return appendMessage(b, 2, func(b []byte) []byte { return appendValue(b, a.Value) })
 		})
 	}
 	return b
 }
 
-// appendValue appends the fields of AnyValue. One that is set is there even if it is zero, since it says of what type it is.
+// appendValue appends the fields of AnyValue, even those that are zero: the field is the type of the value.
 func appendValue(b []byte, v attribute.Value) []byte {
 	switch v.Type() {
 	case attribute.STRING:
-		b = protowire.AppendTag(b, valueString, protowire.BytesType)
+		b = protowire.AppendTag(b, 1, protowire.BytesType)
 		return protowire.AppendString(b, v.AsString())
 	case attribute.BOOL:
 		return appendBool(b, v.AsBool())
@@ -179,7 +129,7 @@ func appendValue(b []byte, v attribute.Value) []byte {
 	case attribute.FLOAT64:
 		return appendDouble(b, v.AsFloat64())
 	case attribute.BYTESLICE:
-		b = protowire.AppendTag(b, valueBytes, protowire.BytesType)
+		b = protowire.AppendTag(b, 7, protowire.BytesType)
 		return protowire.AppendBytes(b, v.AsByteSlice())
 	case attribute.BOOLSLICE:
 		return appendArray(b, v.AsBoolSlice(), appendBool)
@@ -189,44 +139,44 @@ func appendValue(b []byte, v attribute.Value) []byte {
 		return appendArray(b, v.AsFloat64Slice(), appendDouble)
 	case attribute.STRINGSLICE:
 		return appendArray(b, v.AsStringSlice(), func(b []byte, s string) []byte {
-			b = protowire.AppendTag(b, valueString, protowire.BytesType)
+			b = protowire.AppendTag(b, 1, protowire.BytesType)
 			return protowire.AppendString(b, s)
 		})
 	case attribute.SLICE:
 		return appendArray(b, v.AsSlice(), appendValue)
 	case attribute.MAP:
-		return appendMessage(b, valueMap, func(b []byte) []byte { return appendAttributes(b, listValues, v.AsMap()) })
+		return appendMessage(b, 6, func(b []byte) []byte { return appendAttributes(b, 1, v.AsMap()) })
 	case attribute.EMPTY:
 	}
 	return b
 }
 
 func appendArray[T any](b []byte, values []T, element func([]byte, T) []byte) []byte {
-	return appendMessage(b, valueArray, func(b []byte) []byte {
+	return appendMessage(b, 5, func(b []byte) []byte {
 		for _, v := range values {
-			b = appendMessage(b, listValues, func(b []byte) []byte { return element(b, v) })
+			b = appendMessage(b, 1, func(b []byte) []byte { return element(b, v) })
 		}
 		return b
 	})
 }
 
 func appendBool(b []byte, v bool) []byte {
-	b = protowire.AppendTag(b, valueBool, protowire.VarintType)
+	b = protowire.AppendTag(b, 2, protowire.VarintType)
 	return protowire.AppendVarint(b, protowire.EncodeBool(v))
 }
 
 func appendInt(b []byte, v int64) []byte {
-	b = protowire.AppendTag(b, valueInt, protowire.VarintType)
+	b = protowire.AppendTag(b, 3, protowire.VarintType)
 	return protowire.AppendVarint(b, uint64(v)) //nolint:gosec // as protobuf writes an int64
 }
 
 func appendDouble(b []byte, v float64) []byte {
-	b = protowire.AppendTag(b, valueDouble, protowire.Fixed64Type)
+	b = protowire.AppendTag(b, 4, protowire.Fixed64Type)
 	return protowire.AppendFixed64(b, math.Float64bits(v))
 }
 
-// appendMessage appends a field that is a message. Its length stands before it and is known after it: room is left for
-// one byte, which is enough for most, and what is longer moves.
+// appendMessage appends a field that is a message. Its length precedes it: one byte is reserved, which is enough for most, and
+// longer messages are moved.
 func appendMessage(b []byte, field protowire.Number, fields func([]byte) []byte) []byte {
 	b = protowire.AppendTag(b, field, protowire.BytesType)
 	b = append(b, 0)
@@ -242,7 +192,7 @@ func appendMessage(b []byte, field protowire.Number, fields func([]byte) []byte)
 	return b
 }
 
-// The fields of proto3 that are zero are left out.
+// Zero fields of proto3 are omitted.
 
 func appendString(b []byte, field protowire.Number, s string) []byte {
 	if s == "" {

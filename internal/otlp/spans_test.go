@@ -322,7 +322,7 @@ func TestWhatIsFlushedIsSentNow(t *testing.T) {
 		}
 		c.err = errors.New("no room")
 		s.OnEnd(span("two"))
-		if err := s.ForceFlush(t.Context()); err == nil || !strings.Contains(err.Error(), "sending 1 spans: no room") {
+		if err := s.ForceFlush(t.Context()); err == nil || !strings.Contains(err.Error(), "export 1 spans: no room") {
 			t.Errorf("flush says %v", err)
 		}
 		s.end(t)
@@ -344,8 +344,8 @@ func TestACollectorThatHangsCostsNoMoreThanTheQueue(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		want := []string{
-			"70 spans dropped: 20 wait to be sent already",
-			"sending 10 spans: context deadline exceeded", "sending 10 spans: context deadline exceeded", "sending 10 spans: context deadline exceeded",
+			"70 spans dropped: the queue of 20 is full",
+			"export 10 spans: context deadline exceeded", "sending 10 spans: context deadline exceeded", "sending 10 spans: context deadline exceeded",
 		}
 		got := strings.Split(strings.Join(lost.told, "\n"), "\n")
 		for _, w := range want {
