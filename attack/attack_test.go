@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	"checkout/internal/test/process"
 	"checkout/internal/test/rawgrpc"
+	"checkout/internal/wait"
 )
 
 func TestEveryAttackIsMadeAndEndsWithItsTime(t *testing.T) {
@@ -52,10 +52,10 @@ func TestEveryAttackIsMadeAndEndsWithItsTime(t *testing.T) {
 				close(ended)
 			}()
 			if silent[a.name] {
-				process.Pause(ctx, 3*tick)
+				wait.For(ctx, 3*tick)
 			}
 			for !silent[a.name] && frames.Load() == 0 {
-				process.Pause(ctx, tick)
+				wait.For(ctx, tick)
 			}
 			cancel()
 			<-ended

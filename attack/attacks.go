@@ -17,8 +17,8 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/test/process"
 	"checkout/internal/test/rawgrpc"
+	"checkout/internal/wait"
 )
 
 const (
@@ -72,7 +72,7 @@ func attacks() []attack {
 				if n < streams {
 					return c.headers(stream(n), block, false)
 				}
-				if n%streams == 0 && !process.Pause(ctx, 100*time.Millisecond) {
+				if n%streams == 0 && !wait.For(ctx, 100*time.Millisecond) {
 					return nil
 				}
 				at := n/streams - 1
@@ -250,7 +250,7 @@ func holding(method string, data []byte, more ...rawgrpc.Field) func(ctx context
 	return func(ctx context.Context, v *victim) error {
 		block := rawgrpc.Block(v.addr, method, more...)
 		return v.speak(ctx, reading, func(c *session, n int) error {
-			if n >= streams && !process.Pause(ctx, 2*tick) {
+			if n >= streams && !wait.For(ctx, 2*tick) {
 				return nil
 			}
 			if err := c.headers(stream(n), block, false); err != nil {

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"checkout/internal/test/process"
 	"checkout/internal/test/rawgrpc"
+	"checkout/internal/wait"
 )
 
 // Whether an attacker reads what the server sends.
@@ -51,7 +51,7 @@ func (v *victim) raw(ctx context.Context, text []byte, atOnce int) error {
 		}
 		v.frames.Add(1)
 		text = text[n:]
-		if !process.Pause(ctx, 100*time.Millisecond) {
+		if !wait.For(ctx, 100*time.Millisecond) {
 			return nil
 		}
 	}
@@ -205,7 +205,7 @@ func (c *session) data(ctx context.Context, id uint32, data []byte) error {
 				return err
 			}
 			c.mu.Unlock()
-			ok := process.Pause(ctx, time.Millisecond)
+			ok := wait.For(ctx, time.Millisecond)
 			c.mu.Lock()
 			if !ok {
 				return nil

@@ -15,6 +15,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 // backTime is how long the service may take to be back when an attack is over.
@@ -75,7 +76,7 @@ func (c *crowd) back(ctx context.Context) time.Duration {
 		if c.alone(ctx, n) {
 			return time.Since(began)
 		}
-		process.Pause(ctx, 100*time.Millisecond)
+		wait.For(ctx, 100*time.Millisecond)
 	}
 	return -1
 }
@@ -114,7 +115,7 @@ func (c *crowd) attack(ctx context.Context, a attack, conns int) {
 			for attacking.Err() == nil && c.service.Alive() {
 				tried.Add(1)
 				_ = a.run(attacking, v) // it may be thrown out, and comes again
-				process.Pause(attacking, 20*time.Millisecond)
+				wait.For(attacking, 20*time.Millisecond)
 			}
 		})
 	}
@@ -132,7 +133,7 @@ func (c *crowd) attack(ctx context.Context, a attack, conns int) {
 
 // watch samples memory.
 func (c *crowd) watch(ctx context.Context) {
-	for process.Pause(ctx, 50*time.Millisecond) {
+	for wait.For(ctx, 50*time.Millisecond) {
 		if u, err := c.service.Usage(); err == nil {
 			c.mu.Lock()
 			c.outcome.rss, c.outcome.anon = max(c.outcome.rss, u.Peak), max(c.outcome.anon, u.Anonymous)
@@ -145,7 +146,7 @@ func (c *crowd) watch(ctx context.Context) {
 func (c *crowd) probe(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for process.Pause(ctx, c.often()) && c.service.Alive() {
+	for wait.For(ctx, c.often()) && c.service.Alive() {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.patience)
 			defer cancel()

@@ -9,7 +9,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 const (
@@ -84,7 +84,7 @@ func (b burst) closed(ctx context.Context, customers int) (*tally, error) {
 				t.count(latency, err)
 				mu.Unlock()
 				if err != nil {
-					_ = process.Pause(ctx, patience)
+					_ = wait.For(ctx, patience)
 				}
 			}
 		})

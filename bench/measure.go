@@ -10,6 +10,7 @@ import (
 
 	"checkout/internal/demo"
 	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 const (
@@ -183,7 +184,7 @@ func (r *run) settle(ctx context.Context) (process.Usage, error) {
 	now, err := r.Usage()
 	for end := time.Now().Add(calmTime); err == nil && time.Now().Before(end); {
 		before := now
-		if !process.Pause(ctx, calm) {
+		if !wait.For(ctx, calm) {
 			return now, context.Cause(ctx)
 		}
 		if now, err = r.Usage(); now.CPU-before.CPU <= tick {

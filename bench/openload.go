@@ -15,8 +15,8 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/test/process"
 	"checkout/internal/test/rawgrpc"
+	"checkout/internal/wait"
 )
 
 // greedyUser is the user whose cart is never empty.
@@ -202,7 +202,7 @@ func (l *load) drive() {
 		running.Go(func() { c.Run(ctx) })
 	}
 	running.Go(func() {
-		for process.Pause(ctx, time.Millisecond) {
+		for wait.For(ctx, time.Millisecond) {
 			l.begin(time.Now())
 			for _, c := range l.callers {
 				c.Tick(time.Now())
@@ -288,7 +288,7 @@ func (l *load) run(ctx context.Context, p pace, d time.Duration) error {
 	l.mu.Lock()
 	l.pace, l.since, l.until, l.begun = p, time.Now(), time.Now().Add(d), 0
 	l.mu.Unlock()
-	process.Pause(ctx, d)
+	wait.For(ctx, d)
 	l.mu.Lock()
 	l.pace = nil
 	l.mu.Unlock()
@@ -310,7 +310,7 @@ func (l *load) settle(ctx context.Context) {
 		l.mu.Lock()
 		left := l.underWay
 		l.mu.Unlock()
-		if left == 0 || !process.Pause(ctx, 5*time.Millisecond) {
+		if left == 0 || !wait.For(ctx, 5*time.Millisecond) {
 			return
 		}
 	}

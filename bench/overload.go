@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 // What happens when more is wanted than can be done. Orders come when they come (an open loop), whoever waits for longer
@@ -309,7 +309,7 @@ func watch(ctx context.Context, service *running) (stop func() (anonymous, rss i
 	var anonymous, rss int64
 	go func() {
 		defer close(done)
-		for process.Pause(ctx, 100*time.Millisecond) {
+		for wait.For(ctx, 100*time.Millisecond) {
 			if u, err := service.Usage(); err == nil { // when it has died that is noticed elsewhere
 				anonymous, rss = max(anonymous, u.Anonymous), max(rss, u.RSS)
 			}

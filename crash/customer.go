@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"checkout/internal/demo"
-	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 const (
@@ -147,7 +147,7 @@ func (m *market) ask(ctx context.Context, p *purchase, first int) answer {
 	for try := 0; ; try++ {
 		a := m.counters[(first+try)%len(m.counters)].ask(ctx, p)
 		a.tries = try + 1
-		if !a.passing(m.patient) || time.Since(began) > stubbornness || !process.Pause(ctx, time.Duration(20+10*min(try, 8))*time.Millisecond) {
+		if !a.passing(m.patient) || time.Since(began) > stubbornness || !wait.For(ctx, time.Duration(20+10*min(try, 8))*time.Millisecond) {
 			return a
 		}
 	}
@@ -168,7 +168,7 @@ func (m *market) emptied(ctx context.Context, user string) bool {
 	ctx, cancel := context.WithTimeout(ctx, glance)
 	defer cancel()
 	for len(m.shop.Cart.Items(user)) > 0 {
-		if !process.Pause(ctx, 10*time.Millisecond) {
+		if !wait.For(ctx, 10*time.Millisecond) {
 			return false
 		}
 	}

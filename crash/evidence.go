@@ -13,7 +13,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 // evidence is what a verdict rests on: what customers were told, what the neighbours' ledgers say, and what checkout has
@@ -182,7 +182,7 @@ func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
 				return nil
 			}
 		}
-		if !process.Pause(ctx, 100*time.Millisecond) {
+		if !wait.For(ctx, 100*time.Millisecond) {
 			return nil
 		}
 	}

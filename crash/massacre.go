@@ -10,7 +10,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
-	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 const (
@@ -96,7 +96,7 @@ func (s *scene) killing(ctx context.Context) error {
 		} else if err := victim.await(ctx); err != nil {
 			return err
 		}
-		if !process.Pause(ctx, moment) {
+		if !wait.For(ctx, moment) {
 			return context.Cause(ctx)
 		}
 		if err := errors.Join(victim.kill(), victim.start()); err != nil {
@@ -122,7 +122,7 @@ func some(luck *rand.Rand, low, high time.Duration) time.Duration {
 func (s *scene) abandon(ctx context.Context, m *market, r *result) error {
 	r.since = time.Now()
 	closeDoors := m.open(ctx, abandonCrowd*s.concurrency)
-	process.Pause(ctx, abandonTime)
+	wait.For(ctx, abandonTime)
 	err := s.replicas[0].kill()
 	closeDoors()
 	if err != nil {

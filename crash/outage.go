@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 const (
@@ -36,16 +36,16 @@ func (s *scene) outage(ctx context.Context) (err error) {
 	}()
 
 	began := time.Now()
-	process.Pause(ctx, away/3)
+	wait.For(ctx, away/3)
 	s.shop.Broker.Leave()
 	left := time.Now()
-	process.Pause(ctx, away)
+	wait.For(ctx, away)
 	back := time.Now()
 	if err := s.shop.Broker.Return(); err != nil {
 		return err
 	}
 	took, _ := st.drain(ctx, back, drainTime)
-	process.Pause(ctx, time.Until(back.Add(away/3)))
+	wait.For(ctx, time.Until(back.Add(away/3)))
 	end := time.Now()
 	closeDoors()
 	_, lost := st.drain(ctx, end.Add(time.Hour), drainTime)

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 // startTime is how long a process may take until it serves.
@@ -122,7 +123,7 @@ func serving(ctx context.Context, conn *grpc.ClientConn) error {
 		if resp.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING {
 			return nil
 		}
-		if !process.Pause(ctx, 2*time.Millisecond) {
+		if !wait.For(ctx, 2*time.Millisecond) {
 			return fmt.Errorf("it does not serve: %w", errors.Join(err, ctx.Err()))
 		}
 	}

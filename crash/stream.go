@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"checkout/internal/test/process"
+	"checkout/internal/wait"
 	"checkout/internal/web"
 )
 
@@ -49,7 +50,7 @@ func (st *stream) run(ctx context.Context) {
 	began := time.Now()
 	for n := 0; ; n++ {
 		due := began.Add(time.Duration(n) * time.Second / time.Duration(st.rate))
-		if !process.Pause(ctx, time.Until(due)) {
+		if !wait.For(ctx, time.Until(due)) {
 			return
 		}
 		inside.Go(func() { st.visit(calls, n, due) })
@@ -68,7 +69,7 @@ func (st *stream) visit(ctx context.Context, n int, due time.Time) {
 
 // watch takes samples until ctx ends.
 func (st *stream) watch(ctx context.Context) error {
-	for process.Pause(ctx, sampleEvery) {
+	for wait.For(ctx, sampleEvery) {
 		used, err := st.replicas[0].usage()
 		if err != nil {
 			return err
@@ -110,7 +111,7 @@ func (st *stream) drain(ctx context.Context, before time.Time, patience time.Dur
 	began := time.Now()
 	for {
 		left = st.owed(before)
-		if left == 0 || time.Since(began) > patience || !process.Pause(ctx, sampleEvery/2) {
+		if left == 0 || time.Since(began) > patience || !wait.For(ctx, sampleEvery/2) {
 			return time.Since(began), left
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/test/process"
+	"checkout/internal/wait"
 )
 
 const (
@@ -103,9 +104,9 @@ func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, er
 	e := &evidence{step: c.step, mode: c.mode, keyed: o.keyed}
 	e.answers = o.buy(ctx, service, c.step)
 	// What follows the answer, such as the event, and telemetry, must have gone wrong, too.
-	for end := time.Now().Add(calm); f.hits.Load() == 0 && time.Now().Before(end) && process.Pause(ctx, 20*time.Millisecond); {
+	for end := time.Now().Add(calm); f.hits.Load() == 0 && time.Now().Before(end) && wait.For(ctx, 20*time.Millisecond); {
 	}
-	process.Pause(ctx, 50*time.Millisecond)
+	wait.For(ctx, 50*time.Millisecond)
 	r.hits = f.hits.Load()
 	f.heal()
 	e.record, e.recording = o.settled(ctx, service)
@@ -257,7 +258,7 @@ func (o options) settled(ctx context.Context, service *process.Service) (map[str
 		if asking && o.keyed {
 			resting, patience = false, askTime
 		}
-		if err == nil && resting || time.Since(began) > patience || !process.Pause(ctx, 50*time.Millisecond) {
+		if err == nil && resting || time.Since(began) > patience || !wait.For(ctx, 50*time.Millisecond) {
 			return states, err
 		}
 	}

@@ -229,7 +229,7 @@ func (x *exchange) hang() {
 }
 
 func (x *exchange) untilLeft() {
-	for !x.front.healed.Load() && wait(x, 20*time.Millisecond) {
+	for !x.front.healed.Load() && hold(x, 20*time.Millisecond) {
 	}
 }
 

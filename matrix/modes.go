@@ -93,7 +93,7 @@ func timeModes() []mode {
 	modes = append(modes, both("connection breaks", (*exchange).breakOff)...)
 	return append(modes,
 		mode{name: "is slow", effect: true, call: func(x *exchange) {
-			wait(x, 400*time.Millisecond)
+			hold(x, 400*time.Millisecond)
 			pass(x)
 		}},
 		mode{name: "comes when the caller has left", effect: true, late: true, call: func(x *exchange) {
@@ -130,7 +130,7 @@ func timeModes() []mode {
 			for i := range a.body {
 				_, _ = x.Write(a.body[i : i+1]) // likewise
 				x.flush()
-				if !wait(x, 100*time.Millisecond) {
+				if !hold(x, 100*time.Millisecond) {
 					return
 				}
 			}
@@ -154,7 +154,7 @@ func pass(x *exchange) {
 	}
 }
 
-func wait(x *exchange, d time.Duration) bool {
+func hold(x *exchange, d time.Duration) bool {
 	select {
 	case <-time.After(d):
 		return true

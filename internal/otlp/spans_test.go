@@ -345,7 +345,7 @@ func TestACollectorThatHangsCostsNoMoreThanTheQueue(t *testing.T) {
 		synctest.Wait()
 		want := []string{
 			"70 spans dropped: the queue of 20 is full",
-			"export 10 spans: context deadline exceeded", "sending 10 spans: context deadline exceeded", "sending 10 spans: context deadline exceeded",
+			"export 10 spans: context deadline exceeded", "export 10 spans: context deadline exceeded", "export 10 spans: context deadline exceeded",
 		}
 		got := strings.Split(strings.Join(lost.told, "\n"), "\n")
 		for _, w := range want {

@@ -1,5 +1,4 @@
-// Package process runs the service's executable as a child, for programs that measure it, kill it or attack it. It starts
-// the executable, reads what the kernel knows of it, and ends it.
+// Package process runs the service as a child process, for programs that measure, kill or attack it.
 package process
 
 import (
@@ -179,16 +178,4 @@ func Executable(ctx context.Context, given, folder string) (string, error) {
 		return "", fmt.Errorf("building the service: %w\n%s", err, output)
 	}
 	return path, nil
-}
-
-// Pause waits for d. It returns false when ctx ends first.
-func Pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
