@@ -8,9 +8,8 @@ import (
 
 const (
 	// room is how much of a container is left to what Go does not count: pages of the executable, of which an order runs
-	// through some 10 MiB, though not through all of them each time, and the kernel's memory. In the shop's 20 MB more orders
-	// are placed with 7 MiB than with 6, where pages are read again and again, or with 8, where Go collects garbage all the time.
-	room = 7 << 20
+	// through some 10 MiB, though not through all of them each time, and the kernel's memory.
+	room = 8 << 20
 	// tiny is a container in which a second processor would only wait for pages, and caches of its own take room.
 	tiny = 24 << 20
 	// ample is a memory limit from which on garbage collection is traded for memory: with GOGC=400 the heap grows to five
