@@ -106,7 +106,7 @@ func New(o Options) (*Console, error) {
 			{Text: "Attention", Path: "/attention", Badge: "badge"},
 			{Text: "Audit log", Path: "/audit"},
 		}, o.Links...),
-		Funcs: template.FuncMap{"tone": tone, "words": words, "age": age, "long": long, "ms": ms, "rate": rate, "whole": whole, "some": some},
+		Funcs: template.FuncMap{"tone": web.Tone, "words": words, "age": age, "long": long, "ms": ms, "rate": rate, "whole": whole, "some": some},
 	}
 	files, err := fs.Sub(pages, "pages")
 	if err != nil {

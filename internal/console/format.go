@@ -21,21 +21,6 @@ func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String
 // words are a name as people read it.
 func words(name string) string { return strings.ReplaceAll(name, "_", " ") }
 
-// tone is the colour of a state.
-func tone(state string) string {
-	switch state {
-	case "completed":
-		return "good"
-	case "charging", "charged", "placed":
-		return "info"
-	case "in_doubt", "parked", "undelivered":
-		return "bad"
-	case "refunding":
-		return "warn"
-	}
-	return ""
-}
-
 // age is how long ago then is.
 func age(then, now time.Time) string { return coarse(now.Sub(then)) }
 

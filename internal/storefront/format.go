@@ -7,6 +7,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
+	"checkout/internal/web"
 	"checkout/internal/wire"
 )
 
@@ -30,20 +31,7 @@ func stateName(s checkoutv1.OrderState) string {
 }
 
 // stateTone is the tone of a badge.
-func stateTone(s checkoutv1.OrderState) string {
-	switch s {
-	case checkoutv1.OrderState_COMPLETED:
-		return "good"
-	case checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED:
-		return "info"
-	case checkoutv1.OrderState_REFUNDING:
-		return "warn"
-	case checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED:
-		return "bad"
-	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_REFUNDED, checkoutv1.OrderState_CANCELLED:
-	}
-	return ""
-}
+func stateTone(s checkoutv1.OrderState) string { return web.Tone(strings.ToLower(s.String())) }
 
 // unfinished are the states that an order does not stay in.
 func unfinished() (states []checkoutv1.OrderState) {

@@ -85,3 +85,18 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 	rank := int(math.Ceil(q * float64(len(sorted))))
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
+
+// Tone is the tone of the badge of an order's state: good, info, bad, warn or none.
+func Tone(state string) string {
+	switch state {
+	case "completed":
+		return "good"
+	case "charging", "charged", "placed":
+		return "info"
+	case "in_doubt", "parked", "undelivered":
+		return "bad"
+	case "refunding":
+		return "warn"
+	}
+	return ""
+}
