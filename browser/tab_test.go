@@ -216,7 +216,8 @@ func (p *tab) click(selector string, times ...int) {
 func (p *tab) find(selector string) (x, y float64) {
 	p.t.Helper()
 	const middle = `(() => {
-		const element = document.querySelector(%s);
+		const element = document.querySelector(%s), folded = element?.parentElement.closest('details:not([open])');
+		if (folded && !element.matches('summary')) folded.open = true;
 		element?.scrollIntoView({block: 'center', behavior: 'instant'});
 		const box = element?.getClientRects()[0]; // a link that is broken into lines has several
 		const [x, y] = box ? [box.x + box.width / 2, box.y + box.height / 2] : [-1, -1];

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"checkout/internal/money"
 	"checkout/internal/order"
 )
 
@@ -72,6 +73,9 @@ func (w *world) checkOK(a *ask) {
 		w.saw("an empty cart was answered by the order before")
 	default:
 		w.bad("I6", name, "which is not %s", a.basket.name)
+	}
+	if o.Trace["ask"] == a.name && r.Expected != (money.Amount{}) && r.Expected != o.Total {
+		w.bad("I7", name, "which costs %v, and %v was agreed", o.Total, r.Expected)
 	}
 	if told.TrackingID == "" {
 		w.saw("OK without a parcel")

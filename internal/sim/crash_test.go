@@ -122,7 +122,7 @@ func (c crash) shop(w *world) (calls int) {
 	for n := range c.orders {
 		b := w.fill(buyer.name, []order.Line{{ProductID: "telescope", Quantity: int32(n + 1)}, {ProductID: "lens", Quantity: 3}})
 		for try := range 40 {
-			a := buyer.askAt(0, w.plan.hash("crash").number(int64(try)).dice(), b, buyer.request(b.name))
+			a := buyer.askAt(0, w.plan.hash("crash").number(int64(try)).dice(), b, buyer.request(b, b.name))
 			if a.heard && !a.passing() {
 				break
 			}

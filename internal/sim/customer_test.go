@@ -103,12 +103,12 @@ func (c *customer) buy(b *basket) {
 		twin := b.dicer(c.w).dice()
 		clicks.Go(func() {
 			if c.w.sleep(twin.between(1, one(twin, time.Millisecond, 300*time.Millisecond, 5*time.Second))) {
-				c.ask(twin, b, c.request(key))
+				c.ask(twin, b, c.request(b, key))
 			}
 		})
 	}
 	for range 1 + d.IntN(8) {
-		a := c.ask(d, b, c.request(key))
+		a := c.ask(d, b, c.request(b, key))
 		if a.heard && !a.passing() {
 			break
 		}
@@ -127,7 +127,7 @@ func (c *customer) again(b *basket, key string, first time.Time) {
 	if d.chance(0.6) || key == "" && time.Since(first)+later > keyless || !c.w.sleep(later) {
 		return
 	}
-	r := c.request(key)
+	r := c.request(b, key)
 	if d.chance(0.3) {
 		r.Address.City = "Elsewhere" // is another request
 	}
@@ -137,11 +137,16 @@ func (c *customer) again(b *basket, key string, first time.Time) {
 // dicer begins the purpose of a basket's second click.
 func (b *basket) dicer(w *world) hash { return w.plan.hash("twin").text(b.name) }
 
-func (c *customer) request(key string) order.Request {
-	return order.Request{
+// request is for a basket. Sometimes the customer has agreed to a total that nothing costs.
+func (c *customer) request(b *basket, key string) order.Request {
+	r := order.Request{
 		UserID: c.name, Key: key, Currency: c.pays, Address: c.home, Email: c.mail,
 		Card: creditcard.New(c.card, 672, 2039, 1),
 	}
+	if c.w.plan.hash("agreed").text(b.name).dice().chance(0.03) {
+		r.Expected, _ = money.New(c.pays, 1<<40, 0)
+	}
+	return r
 }
 
 // passing tells whether the answer asks for another try.

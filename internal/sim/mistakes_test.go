@@ -92,6 +92,11 @@ func bugs() []bug {
 			"if to == Cancelled || to == Declined {",
 		},
 		{
+			"I7", "another total than was agreed is charged", place,
+			"req.Expected != o.Total {",
+			"req.Expected == o.Total {",
+		},
+		{
 			"I6", "a key answers any request", existing,
 			"if o.terms() != asked {",
 			"if o.UserID != asked.userID {",

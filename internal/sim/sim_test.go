@@ -137,7 +137,7 @@ func sometimes() []string {
 		"an operator has a delivery tried again", "an operator skips a delivery",
 		string(order.ErrEmptyCart), string(order.ErrUnavailable), string(order.ErrOverloaded), string(order.ErrDeclined),
 		string(order.ErrPaymentUnreachable), string(order.ErrInDoubt), string(order.ErrUnshippable), string(order.ErrRefunded),
-		string(order.ErrKeyReused), string(order.ErrBusy),
+		string(order.ErrKeyReused), string(order.ErrBusy), string(order.ErrPriceChanged),
 	)
 }
 

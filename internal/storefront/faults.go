@@ -160,6 +160,8 @@ type faultsPage struct {
 	Flags      map[string]any
 	Shares     []int // of paymentFailure, in percent
 	Failing    int   // paymentFailure, in percent
+	Flagged    bool  // a flag is not as usual
+	Offline    bool  // a service is
 	Checkout   checkoutView
 	Load       loadView
 	MaxRate    int
@@ -208,8 +210,11 @@ func (s *Storefront) faultInjection(mux *http.ServeMux) {
 func (s *Storefront) lookAtFaults(ctx context.Context, _ *http.Request) (any, error) {
 	flags := s.Shop.Flags.Values()
 	failing, _ := flags["paymentFailure"].(float64)
+	neighbours := Neighbours(s.Shop)
 	return faultsPage{
-		Presets: s.presets(), Incident: s.lookAtIncident(), Groups: s.groups(), Neighbours: Neighbours(s.Shop), Flags: flags,
+		Flagged: failing != 0 || flags["paymentUnreachable"] != false || flags["kafkaQueueProblems"] != int64(0),
+		Offline: slices.ContainsFunc(neighbours, Neighbour.Away),
+		Presets: s.presets(), Incident: s.lookAtIncident(), Groups: s.groups(), Neighbours: neighbours, Flags: flags,
 		Shares: []int{0, 10, 25, 50, 75, 90, 100}, Failing: int(math.Round(100 * failing)),
 		Checkout: s.lookAtCheckout(ctx), Load: s.load.look(), MaxRate: maxRate,
 	}, nil
