@@ -178,7 +178,7 @@ func TestEveryAlertHasItsRunbook(t *testing.T) {
 		if r.Alert == "" {
 			continue
 		}
-		if want := "docs/operations.md#" + strings.ToLower(r.Alert); r.Annotations["runbook_url"] != want || r.Annotations["summary"] == "" {
+		if want := "{{ $externalLabels.checkout_docs }}docs/operations.md#" + strings.ToLower(r.Alert); r.Annotations["runbook_url"] != want || r.Annotations["summary"] == "" {
 			t.Errorf("%s has the annotations %v, want a summary and %s", r.Alert, r.Annotations, want)
 		}
 		if section := r.Alert + " " + r.Labels["severity"]; !sections[section] {
