@@ -33,9 +33,9 @@ func NewCurrency(conn grpc.ClientConnInterface, t Timeouts) *Currency {
 	return &Currency{oteldemo.NewCurrencyServiceClient(conn), t.withDefaults().Read}
 }
 
-// Supported are the currencies that the currency service lists, less what is not three capital letters. The list is no proof: the
-// stock service adds whatever it is asked about. There are none when the service does not have the
-// method, as in older and related shops. It returns order.ErrImplausible when nothing of the list remains.
+// Supported is the currencies that the service lists, without what is not three capital letters. The list is no proof: the
+// demo's service adds what it is asked for. It is empty if the service has no such method, as in older shops. It returns
+// order.ErrImplausible if nothing of the list remains.
 func (e *Currency) Supported(ctx context.Context) ([]money.Currency, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
@@ -84,7 +84,7 @@ func (e *Currency) Convert(ctx context.Context, amount money.Amount, to money.Cu
 	return converted, nil
 }
 
-// converted checks the currency service's answer to the question what amount is in the currency to.
+// converted checks the service's answer.
 func converted(amount money.Amount, to money.Currency, reply *oteldemo.Money) (money.Amount, error) {
 	result, err := wire.Amount(reply)
 	if err != nil {
@@ -93,7 +93,7 @@ func converted(amount money.Amount, to money.Currency, reply *oteldemo.Money) (m
 	if result.Currency() != to {
 		return money.Amount{}, fmt.Errorf("%w: an amount in %q", order.ErrImplausible, result.Currency())
 	}
-	// A double is exact enough to tell the plausible from the absurd.
+	// A double is exact enough for this.
 	if rate := result.Float64() / amount.Float64(); rate < 1/maxRate || rate > maxRate {
 		return money.Amount{}, fmt.Errorf("%w: %s, a rate of %.3g", order.ErrImplausible, result, rate)
 	}

@@ -59,8 +59,8 @@ func newConfirmation(o *order.Order) confirmation {
 	}}
 }
 
-// Confirm has the service write to the customer, with the order's id as Idempotency-Key. It returns order.ErrRefused for a
-// status by which the service will not have this letter. No error holds the customer's address.
+// Confirm sends the confirmation, with the order's id as Idempotency-Key. It returns order.ErrRefused if the service rejects it
+// for good. No error contains the customer's address.
 func (m *Email) Confirm(ctx context.Context, o *order.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()

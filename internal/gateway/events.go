@@ -19,17 +19,17 @@ import (
 	"checkout/internal/wire"
 )
 
-// What the records of events carry beside the order and the trace context, which a kgo.Hook of the telemetry adds.
+// The headers of an event's record, beside those of the trace context, which telemetry adds.
 const (
 	headerEventID     = "event-id"     // the order's id: copies of an event have the same
 	headerEventType   = "event-type"   // eventType
 	headerContentType = "content-type" // contentType
 
-	eventType   = "order.placed.v1"      // a value that reads differently will be called v2
+	eventType   = "order.placed.v1"      // a different format will be v2
 	contentType = "application/protobuf" // oteldemo.OrderResult
 )
 
-// The bounds of what waits for the broker. There is no need for more: what does not fit is still owed by the order's record.
+// The bounds of what waits for the broker. What does not fit stays pending in the record.
 const (
 	maxBuffered      = 512       // records
 	maxBufferedBytes = 2 << 20   // of keys, values and headers
@@ -44,26 +44,26 @@ type Events struct {
 	target  string // topic and brokers, for errors
 	flags   Flags
 	timeout time.Duration
-	batches *semaphore.Weighted // an event that shares a batch with others holds shared of it, one that is alone all of it
+	batches *semaphore.Weighted // an event sent with others holds shared of it, one sent alone all of it
 
-	lost    atomic.Bool // the broker did not take the last event that was tried
-	probing atomic.Bool // one event is trying whether it is back
+	lost    atomic.Bool // the last event failed
+	probing atomic.Bool // one event is trying again
 }
 
-// errLost: orders keep their events on record, so that nothing is gained by many of them waiting for a broker that is away.
-var errLost = errors.New("the broker is away, as another event has found")
+// errLost fails events at once while the broker is unavailable: they are on record, and need not wait in memory.
+var errLost = errors.New("the broker is unavailable, and another event is trying it")
 
 var _ order.Events = (*Events)(nil)
 
-// What an event holds of Events.batches.
+// The share of Events.batches that an event holds.
 const (
 	shared = 1
 	alone  = math.MaxInt64
 )
 
 // NewEvents makes an Events that publishes to topic, "" meaning "orders", at brokers, host:port separated by commas;
-// t.Publish bounds a call. opts bring TLS, SASL and the hooks of the telemetry. It connects with the first event: it fails
-// only for options that cannot be. Close it after use.
+// t.Publish bounds a call. opts bring TLS, SASL and the hooks of telemetry. It connects with the first event: it fails only
+// for invalid options. Close it after use.
 func NewEvents(brokers, topic string, flags Flags, t Timeouts, opts ...kgo.Opt) (*Events, error) {
 	if topic == "" {
 		topic = "orders"
@@ -86,7 +86,7 @@ func NewEvents(brokers, topic string, flags Flags, t Timeouts, opts ...kgo.Opt) 
 	}, nil
 }
 
-// producer are the options of a producer that needs little, loses nothing and gives up after timeout.
+// producer is the options of a producer that needs little memory and gives up after timeout.
 func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(seeds...),
@@ -95,16 +95,16 @@ func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
 		kgo.AllowAutoTopicCreation(),
 		kgo.DisableClientMetrics(),
 		kgo.DialTimeout(dialTimeout),
-		// A broker that comes back is found within a second.
+		// A broker that is back is found within a second.
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.RetryBackoffFn(func(fails int) time.Duration { return min(100*time.Millisecond<<min(fails, 4), time.Second) }),
 
-		// The broker has the event when all replicas in sync have it. Sequence numbers are not used: a broker that was rebuilt
-		// gives the producer id of one process to another, and then acknowledges the events of the second as repeats of the
-		// first one's, without keeping them. Without them a repeat by the client may be a copy, which consumers know by its id.
+		// All replicas in sync acknowledge an event. Sequence numbers are not used: a broker that was rebuilt gives the producer
+		// id of one process to another, and drops the events of the second as duplicates. Without them a retry may be a
+		// duplicate, which consumers recognize by the event's id (docs/adr/022).
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.DisableIdempotentWrite(),
-		// A little less than Publish waits, so that the client can say what went wrong.
+		// A little less than Publish waits, so that the client's error is returned.
 		kgo.RecordDeliveryTimeout(max(timeout*9/10, time.Second)),
 		kgo.ProduceRequestTimeout(max(timeout/2, time.Second)),
 		kgo.RequestTimeoutOverhead(time.Second),
@@ -116,14 +116,13 @@ func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
 		kgo.MaxBufferedRecords(maxBuffered),
 		kgo.MaxBufferedBytes(maxBufferedBytes),
 		kgo.BrokerMaxReadBytes(1 << 20),
-		kgo.FetchMaxBytes(1 << 20), // nothing is fetched, but it must not exceed the limit above
+		kgo.FetchMaxBytes(1 << 20), // unused, but it must not exceed the limit above
 	}
 }
 
-// Publish sends the event that o is placed, and waits until the broker holds it durably. Its key is the order's id; its
-// value is the order as the customer was told of it, oteldemo.OrderResult, the same bytes every time. It returns
-// order.ErrRefused for an event that the broker will never take. While the broker is away one event at a time waits for it,
-// and the others fail at once.
+// Publish sends the event that o is placed, and waits until the broker has stored it. Its key is the order's id; its value is
+// the caller's answer, oteldemo.OrderResult, always the same bytes. It returns order.ErrRefused for an event that the broker
+// rejects for good. While the broker is unavailable one event at a time waits for it, and the others fail at once.
 func (e *Events) Publish(ctx context.Context, o *order.Order) error {
 	if e.lost.Load() {
 		if !e.probing.CompareAndSwap(false, true) {
@@ -133,15 +132,14 @@ func (e *Events) Publish(ctx context.Context, o *order.Order) error {
 	}
 	err := e.publish(ctx, o)
 	answered, ok := errors.AsType[*kerr.Error](err)
-	e.lost.Store(err != nil && (!ok || answered.Retriable)) // what it refuses it has looked at
+	e.lost.Store(err != nil && (!ok || answered.Retriable)) // an answer that is final shows that it is available
 	if err != nil {
 		return fmt.Errorf("events: publish order %s to %s: %w", o.ID, e.target, err)
 	}
 	return nil
 }
 
-// publish sends the event and, if it is refused, once more alone: a broker refuses a whole batch because of one event, or
-// because of its size.
+// publish sends the event and, if it is rejected, once more alone: a broker rejects a whole batch for one event, or for its size.
 func (e *Events) publish(ctx context.Context, o *order.Order) error {
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(wire.OrderResult(o))
 	if err != nil {
@@ -159,8 +157,7 @@ func (e *Events) publish(ctx context.Context, o *order.Order) error {
 	return err
 }
 
-// neverTaken tells whether the broker has looked at an event and will not have it. What somebody may mend at the broker, a
-// permission or a missing topic, is not among these.
+// neverTaken reports whether the broker rejects an event for good. A missing permission or topic can be corrected, and is not.
 func neverTaken(err error) bool {
 	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) || errors.Is(err, kerr.PolicyViolation)
 }
@@ -172,7 +169,7 @@ func (e *Events) send(ctx context.Context, id order.ID, value []byte, share int6
 	}
 	defer e.batches.Release(share)
 	if share == alone {
-		if err := e.client.Flush(ctx); err != nil { // copies may still be in the buffer
+		if err := e.client.Flush(ctx); err != nil { // copies may be in the buffer
 			return err
 		}
 	}
@@ -182,13 +179,13 @@ func (e *Events) send(ctx context.Context, id order.ID, value []byte, share int6
 		{Key: headerContentType, Value: []byte(contentType)},
 	}}
 
-	// The record's life is bounded by the client, not by ctx: the end of the first context for a topic that is not known
-	// yet would fail everybody's records. Nor does it wait for room in the buffer: a full one fails at once.
+	// The client bounds the time of the record, not ctx: the end of the first context for a topic that is not yet known would
+	// fail all records. With a full buffer it fails at once.
 	lasting := context.WithoutCancel(ctx)
 	acknowledged := make(chan error, 1)
 	e.client.TryProduce(lasting, record, func(_ *kgo.Record, err error) { acknowledged <- err })
 	if share != alone {
-		e.crowd(lasting, record, e.flags.ExtraEvents(ctx))
+		e.sendCopies(lasting, record, e.flags.ExtraEvents(ctx))
 	}
 	var err error
 	select {
@@ -197,16 +194,15 @@ func (e *Events) send(ctx context.Context, id order.ID, value []byte, share int6
 		err = ctx.Err()
 	}
 	if errors.Is(err, kerr.UnknownTopicID) {
-		// The topic was deleted and made again, with all else that the broker held, perhaps. The client would insist on the
-		// one that it knew; as it is, the next event goes to the new one.
+		// The topic was deleted and created again. Without this the client would keep sending to the old one.
 		e.client.PurgeTopicsFromProducing(e.topic)
 	}
 	return err
 }
 
-// crowd sends n copies of a record, to make a queue, and does not wait for them. They are the same to the byte, with the
-// trace context that a hook has given to the record. Half of the buffer is left to the events of other orders.
-func (e *Events) crowd(ctx context.Context, record *kgo.Record, n int) {
+// sendCopies sends n exact copies of a record, to fill the queue, and does not wait for them. Half of the buffer is left to the
+// events of other orders.
+func (e *Events) sendCopies(ctx context.Context, record *kgo.Record, n int) {
 	for range min(n, maxCopies) {
 		if e.client.BufferedProduceRecords() >= maxBuffered/2 {
 			return
@@ -215,15 +211,14 @@ func (e *Events) crowd(ctx context.Context, record *kgo.Record, n int) {
 	}
 }
 
-// Close waits until everything published has been acknowledged or given up, at most until ctx ends, and closes the
-// connections. It returns an error when something was given up because of ctx. The hooks have seen the end of every
-// record when it returns.
+// Close waits until all events are acknowledged or have failed, at most until ctx ends, and closes the connections. It returns
+// an error if ctx ended first. All hooks were called when it returns.
 func (e *Events) Close(ctx context.Context) error {
 	err := e.client.Flush(ctx)
-	e.client.Close() // gives up what is left; the promises and the hooks learn it in a goroutine of the client
-	told, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	e.client.Close() // fails what is left; promises and hooks are called in a goroutine of the client
+	called, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := errors.Join(err, e.client.Flush(told)); err != nil {
+	if err := errors.Join(err, e.client.Flush(called)); err != nil {
 		return fmt.Errorf("events: flush %s: %w", e.target, err)
 	}
 	return nil

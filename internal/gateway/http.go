@@ -23,15 +23,14 @@ import (
 // maxBody is how many bytes of an answer are read.
 const maxBody = 64 << 10
 
-// HTTP is the client that the neighbours who speak JSON over HTTP are called with. It follows no redirect, asks no proxy
-// and bounds what it reads.
+// HTTP is the client of the services that speak JSON over HTTP. It follows no redirects, uses no proxy and limits what it reads.
 type HTTP struct {
-	calls http.RoundTripper // no http.Client: what that adds is redirects, and a neighbour that sends us elsewhere would have us post a customer's address there
+	calls http.RoundTripper // no http.Client, which follows redirects: a customer's address would be sent elsewhere
 	conns *http.Transport
 }
 
-// NewHTTP makes an HTTP with at most conns connections to one neighbour, each kept for the next call. dialTLS connects to
-// https services, handshake included; nil is net/http's own way. wrap, unless nil, puts telemetry around the transport. Close it after use.
+// NewHTTP makes an HTTP with at most conns connections to a service, kept alive. dialTLS connects to https services, including
+// the handshake; nil is net/http's default. wrap, unless nil, adds telemetry to the transport. Close it after use.
 func NewHTTP(conns int, dialTLS func(ctx context.Context, network, address string) (net.Conn, error), wrap func(http.RoundTripper) http.RoundTripper) *HTTP {
 	transport := &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -39,11 +38,11 @@ func NewHTTP(conns int, dialTLS func(ctx context.Context, network, address strin
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxConnsPerHost:        conns,
 		MaxIdleConnsPerHost:    conns,
-		IdleConnTimeout:        4 * time.Second, // shorter than servers' 5 s, or a shipment may meet a connection that is just being closed; and each is two goroutines
+		IdleConnTimeout:        4 * time.Second, // less than servers' 5 s, or a shipment may be sent while they close the connection
 		MaxResponseHeaderBytes: 16 << 10,
-		ReadBufferSize:         1 << 10, // a connection's own: there is one for every call under way
+		ReadBufferSize:         1 << 10, // there is a connection for every call in progress
 		WriteBufferSize:        1 << 10,
-		DisableCompression:     true, // so that maxBody is also what comes over the wire
+		DisableCompression:     true, // so that maxBody also limits what is received
 	}
 	if wrap == nil {
 		return &HTTP{transport, transport}
@@ -51,17 +50,16 @@ func NewHTTP(conns int, dialTLS func(ctx context.Context, network, address strin
 	return &HTTP{wrap(transport), transport}
 }
 
-// Close closes the connections that no call is using.
+// Close closes idle connections.
 func (h *HTTP) Close() { h.conns.CloseIdleConnections() }
 
 // post sends question as JSON to url and decodes the answer, one JSON value, into answer, unless that is nil.
 //
-// With a key it writes: it is sent once, with the header Idempotency-Key. Without one it only asks, and net/http may ask
-// again when the neighbour has just closed the connection that the question went out on.
+// With a key it is a write: it is sent once, with the header Idempotency-Key. Without one it is a read, which net/http retries
+// if the service closes the connection.
 //
-// Every status of the class 2xx is success. It returns order.ErrRefused for a status by which the neighbour says no for
-// good, order.ErrUnsent when certainly nothing was done, order.ErrImplausible for an answer that is too long or not the JSON
-// expected, and other errors for what may pass.
+// Every 2xx is success. It returns order.ErrRefused for a status that refuses for good, order.ErrUnsent if certainly nothing was
+// done, order.ErrImplausible for an answer that is too long or not the expected JSON, and other errors if a retry may succeed.
 func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -74,9 +72,9 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	req.Header.Set("Content-Type", "application/json")
 	if key != "" {
 		req.Header.Set("Idempotency-Key", string(key))
-		req.GetBody = nil // or net/http would take the header as leave to send the request again
+		req.GetBody = nil // or net/http would retry, because of the header
 	} else {
-		req.Header["Idempotency-Key"] = nil // not sent, but says the same to net/http
+		req.Header["Idempotency-Key"] = nil // not sent, but permits net/http to retry
 	}
 	var connected atomic.Bool
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -84,25 +82,25 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	}))
 	resp, err := h.calls.RoundTrip(req)
 	switch {
-	case err != nil && !connected.Load(): // there was no connection to send it on
+	case err != nil && !connected.Load(): // it was not sent
 		return fmt.Errorf("%w: %w", order.ErrUnsent, maskError(err))
 	case err != nil:
 		return maskError(err)
 	}
-	defer func() { _ = resp.Body.Close() }() // nothing more is wanted of it
+	defer func() { _ = resp.Body.Close() }() // it was read
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return refusal(resp.StatusCode)
 	}
 	if answer == nil {
-		_, _ = io.CopyN(io.Discard, resp.Body, maxBody) // so that the connection can be used again
+		_, _ = io.CopyN(io.Discard, resp.Body, maxBody) // so that the connection can be reused
 		return nil
 	}
 	return decode(resp.Body, resp.ContentLength, answer)
 }
 
-// refusal is the error of an answer with a status other than 2xx. Only those by which a service says that it has read
-// this very body and will not have it are for good. A 404 or a 403 is a deployment that somebody will mend, and a 409 may
-// say that an earlier try is still under way. 429 and 503 say that the request was turned away before anything was done.
+// refusal is the error for a status other than 2xx. Only statuses that reject this very body are refusals for good. A 404 or a
+// 403 can be a deployment that will be corrected, and a 409 an earlier attempt in progress. 429 and 503 reject the request
+// before anything is done.
 func refusal(code int) error {
 	err := fmt.Errorf("answered %d %s", code, http.StatusText(code))
 	switch code {
@@ -115,10 +113,10 @@ func refusal(code int) error {
 	return err
 }
 
-// decode reads one JSON value and no more than maxBody. length is that of the body, or -1 when it is not known.
+// decode reads one JSON value of at most maxBody. length is that of the body, or -1 if unknown.
 func decode(body io.Reader, length int64, answer any) error {
 	var buffer bytes.Buffer
-	buffer.Grow(int(min(max(length, 0), 4<<10)) + bytes.MinRead) // a neighbour's word is not worth more
+	buffer.Grow(int(min(max(length, 0), 4<<10)) + bytes.MinRead) // what the service says, within limits
 	_, err := buffer.ReadFrom(io.LimitReader(body, maxBody+1))
 	text := buffer.Bytes()
 	switch {
@@ -126,22 +124,22 @@ func decode(body io.Reader, length int64, answer any) error {
 		return fmt.Errorf("read the answer: %w", err)
 	case len(text) > maxBody:
 		return fmt.Errorf("%w: more than %d bytes", order.ErrImplausible, maxBody)
-	case !utf8.Valid(text): // encoding/json would mend it
+	case !utf8.Valid(text): // encoding/json would replace it
 		return fmt.Errorf("%w: not UTF-8", order.ErrImplausible)
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("%w: %w", order.ErrImplausible, maskError(err)) // it may quote a number
+		return fmt.Errorf("%w: %w", order.ErrImplausible, maskError(err)) // it may quote a card number
 	}
 	return nil
 }
 
-// baseURL is the URL of a neighbour that is configured as host:port or as a URL.
+// baseURL is the URL of a service that is configured as host:port or as a URL.
 func baseURL(addr string) (*url.URL, error) {
 	if !strings.Contains(addr, "://") {
 		addr = "http://" + addr
 	}
 	base, err := url.Parse(addr)
-	if err != nil { // which quotes what it cannot read
+	if err != nil { // err quotes it
 		return nil, fmt.Errorf("%q is not a URL", redact.URL(addr))
 	}
 	if base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.User != nil || base.RawQuery != "" {
@@ -150,7 +148,7 @@ func baseURL(addr string) (*url.URL, error) {
 	return base, nil
 }
 
-// The words of the JSON bodies. Every key is always sent: one generation of the shop or the other misses it otherwise.
+// Parts of the JSON bodies. All keys are always sent: some release of the shop needs each.
 type (
 	jsonAddress struct {
 		Street  string `json:"street_address"`

@@ -39,8 +39,8 @@ type maskedError struct{ error }
 func (e maskedError) Error() string { return mask(e.error.Error()) }
 func (e maskedError) Unwrap() error { return e.error }
 
-// mask hides card data in a foreign text. A text with a card number in it, however spaced or hyphenated, repeats what a
-// customer typed, so that all of its digits go: what else stands in it may be the expiry and the CVV.
+// mask masks card data in a service's text. A text with a card number repeats what a customer typed, so all of its digits are
+// masked: they may be the expiry and the CVV.
 func mask(text string) string {
 	if !holdsCard(text) {
 		return text
@@ -53,8 +53,7 @@ func mask(text string) string {
 	}, text)
 }
 
-// holdsCard tells whether a card number stands in text: 12 to 19 digits with a right check digit (ISO/IEC 7812-1), with
-// nothing but spaces and dashes between them. Longer runs of digits are searched through.
+// holdsCard reports whether text contains a card number, with spaces and dashes between digits, or within a longer run of digits.
 func holdsCard(text string) bool {
 	var run []byte
 	for _, r := range text {
@@ -72,7 +71,7 @@ func holdsCard(text string) bool {
 	return false
 }
 
-// endsInCard tells whether the last 12 to 19 of these digits are a card number.
+// endsInCard reports whether the last 12 to 19 of these digits are a card number.
 func endsInCard(run []byte) bool {
 	for n := minCardDigits; n <= min(len(run), maxCardDigits); n++ {
 		if creditcard.ValidNumber(run[len(run)-n:]) {
@@ -82,8 +81,8 @@ func endsInCard(run []byte) bool {
 	return false
 }
 
-// isCardNumber tells whether id is the number of a VISA card or a MasterCard and nothing else: one in 70 of all numbers of
-// 16 digits is. Where the card is known it is compared instead.
+// isCardNumber reports whether id is the number of a VISA card or a MasterCard and nothing else, as is one in 70 numbers of 16
+// digits. It is for look-ups, when the card is not known.
 func isCardNumber(id string) bool {
 	number := digits(id)
 	return len(number) == 16 && strings.Trim(id, "0123456789 -") == "" && creditcard.ValidNumber(number) &&

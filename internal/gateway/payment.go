@@ -20,16 +20,15 @@ import (
 	"checkout/internal/wire"
 )
 
-// nowhere is where payment is looked for while the flag paymentUnreachable is on. As passthrough, its name is looked up
-// by the dialler, within dialTimeout, so that a name server that is silent makes the call no slower.
+// nowhere is the target of payment calls while the flag paymentUnreachable is on. With passthrough the dialler looks the name
+// up, within dialTimeout, even if no name server answers.
 const nowhere = "passthrough:///badAddress:50051"
 
 // Payment is order.Payment over the shop's payment service, and order.Ledger if that serves checkout.v1.PaymentLedger at
 // the same address.
 //
-// A charge is sent once. No retry policy covers it; what gRPC repeats by itself (gRFC A6, transparent retries) is a call
-// that never left, or that the server has said it did not look at, by REFUSED_STREAM or by a GOAWAY with a lower stream
-// id (RFC 9113, §8.7). Neither can have charged.
+// A charge is sent once: no retry policy includes it. gRPC's transparent retries (gRFC A6) are of calls that were not sent, or
+// that the server has not processed, as it said by REFUSED_STREAM or GOAWAY (RFC 9113, §8.7). Neither can have charged.
 type Payment struct {
 	conn, nowhere *grpc.ClientConn
 	flags         Flags
@@ -37,13 +36,13 @@ type Payment struct {
 	refused       receipts
 }
 
-// receipts are orders whose receipt was refused because it repeated the card.
+// receipts are orders whose receipt was rejected because it repeated the card.
 type receipts struct {
 	mu     sync.Mutex
 	orders map[order.ID]bool
 }
 
-// maxReceipts bounds them. A service that gives such receipts gives one after the other.
+// maxReceipts bounds them. A service that returns one such receipt returns many.
 const maxReceipts = 1024
 
 func (r *receipts) add(id order.ID) {
@@ -67,15 +66,14 @@ func (r *receipts) has(id order.ID) bool {
 var _ order.Payment = (*Payment)(nil)
 
 // NewPayment makes a Payment of the service at target, host:port; t.Charge bounds a charge and its reversal, t.Read a
-// look-up. It dials by itself, with opts as Dial takes them, because it has to see whether a charge has left. Close it
-// after use.
+// look-up. It dials by itself, with opts as for Dial, because it has to know whether a charge was sent. Close it after use.
 func NewPayment(target string, flags Flags, t Timeouts, opts ...grpc.DialOption) (*Payment, error) {
 	opts = append(slices.Clip(opts), grpc.WithStatsHandler(departures{}))
 	conn, err := connect(target, withholdCard, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("payment: %w", err)
 	}
-	// Like any connection it dials with its first call. The idle timeout ends its attempts soon after the flag is off.
+	// It connects with its first call. The idle timeout ends its attempts soon after the flag is off.
 	bad, err := connect(nowhere, withholdCard, append(opts, grpc.WithIdleTimeout(10*time.Second))...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("payment: %w", err), conn.Close())
@@ -84,12 +82,12 @@ func NewPayment(target string, flags Flags, t Timeouts, opts ...grpc.DialOption)
 	return &Payment{conn: conn, nowhere: bad, flags: flags, charge: t.Charge, read: t.Read}, nil
 }
 
-// Close closes the connections. A charge under way then ends without an answer.
+// Close closes the connections. A charge in progress then ends without an answer.
 func (p *Payment) Close() error { return errors.Join(p.conn.Close(), p.nowhere.Close()) }
 
 // Charge takes amount from card, with the order's id as metadata idempotency-key. The text of an error is the stock
-// shop's, byte by byte, as its frontend reads it: "could not charge the card: rpc error: code = X desc = Y", less any
-// card data. order.ErrUnsent and order.ErrRefused in it say that no money moved.
+// shop's, byte by byte, because its frontend shows it: "could not charge the card: rpc error: code = X desc = Y", without card
+// data. order.ErrUnsent and order.ErrRefused in it say that no money moved.
 func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, card creditcard.Card) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.charge)
 	defer cancel()
@@ -103,14 +101,14 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 			CreditCardExpirationMonth: month,
 		},
 	}
-	defer request.GetCreditCard().Reset() // what protobuf keeps as a string can be let go, and no more
+	defer request.GetCreditCard().Reset() // strings cannot be overwritten, only released
 	ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", string(id))
 	reply, err := oteldemo.NewPaymentServiceClient(p.reach(ctx)).Charge(ctx, request)
 	if err != nil {
 		return "", fmt.Errorf("could not charge the card: %w", err)
 	}
 	transaction := reply.GetTransactionId()
-	// OK without a receipt is no answer. Nor is a receipt that repeats the card: it could be kept nowhere.
+	// OK without a receipt is no answer. A receipt that repeats the card cannot be stored.
 	repeats := card.IsIn(transaction)
 	if repeats {
 		p.refused.add(id)
@@ -121,7 +119,7 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 	return transaction, nil
 }
 
-// reach is the connection to ask: the payment service's, or that to nowhere while the flag is on.
+// reach is the connection to call: the payment service's, or that to nowhere while the flag is on.
 func (p *Payment) reach(ctx context.Context) *grpc.ClientConn {
 	if p.flags.PaymentUnreachable(ctx) {
 		return p.nowhere

@@ -35,7 +35,7 @@ func NewShipping(addr string, http *HTTP, t Timeouts) (*Shipping, error) {
 	}, nil
 }
 
-// parcel is the body of both requests, the same bytes for both: the quote is the only rehearsal of the shipment.
+// parcel is the body of both requests, so that the quote tests what the shipment sends.
 type parcel struct {
 	Address jsonAddress `json:"address"`
 	Items   []jsonLine  `json:"items"`
@@ -84,10 +84,9 @@ func quoted(cost *jsonAmount) (money.Amount, error) {
 	return price, nil
 }
 
-// Ship sends the parcel of the order, with its id as Idempotency-Key, and returns the tracking id. It returns
-// order.ErrRefused for a status by which the shipping service will not have this parcel, and order.ErrUnsent when there was no
-// connection, or for a status by which the shipping service has not looked at it. After any other error, an answer without a usable
-// tracking id included, the parcel may be on its way.
+// Ship ships the order, with its id as Idempotency-Key, and returns the tracking id. It returns order.ErrRefused if the service
+// rejects this parcel for good, and order.ErrUnsent if there was no connection or the service has not processed the request.
+// After any other error, also for an answer without a usable tracking id, the parcel may have been shipped.
 func (c *Shipping) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.deliver)
 	defer cancel()

@@ -18,30 +18,30 @@ import (
 	"checkout/internal/order"
 )
 
-// withheld stands in the place of what the payment service said.
+// withheld replaces the text of the payment service's error.
 const withheld = "[text withheld: it may hold card data]"
 
-// paymentError is a failed call to the payment service, with nothing of a card in it.
+// paymentError is a failed call to the payment service, without card data.
 type paymentError struct {
 	status    *status.Status
-	certainty error // order.ErrUnsent, order.ErrRefused, or nil when money may have moved
+	certainty error // order.ErrUnsent, order.ErrRefused, or nil if money may have moved
 }
 
 func (e *paymentError) Error() string              { return e.status.Err().Error() }
 func (e *paymentError) GRPCStatus() *status.Status { return e.status }
 func (e *paymentError) Unwrap() error              { return e.certainty }
 
-// withholdCard is the grpc.UnaryClientInterceptor next to the wire: nobody else sees what the payment service said as it
-// came. It knows the card of a charge. That of a look-up or a reversal is not known any more, so that no digit of the text
-// stays. Details go in any case.
+// withholdCard is the innermost grpc.UnaryClientInterceptor: it removes card data and all details from the payment service's
+// errors before anybody else sees them. The card of a look-up or a reversal is not known any more, so a text with digits is
+// removed whole.
 func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	var left atomic.Bool
 	err := next(context.WithValue(ctx, departed{}, &left), method, req, reply, conn, opts...)
 	if err == nil {
 		return nil
 	}
-	said := answered(err)
-	text := strings.ToValidUTF8(said.Message(), "\uFFFD")
+	answer := answered(err)
+	text := strings.ToValidUTF8(answer.Message(), "\uFFFD")
 	charge, isCharge := req.(*oteldemo.ChargeRequest)
 	var certainty error
 	switch {
@@ -52,13 +52,13 @@ func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc
 		}
 	case isCharge:
 		text = censored(text, charge.GetCreditCard())
-		if refused(said) {
+		if refused(answer) {
 			certainty = order.ErrRefused
 		}
 	case creditcard.MayHold(text):
 		text = withheld
 	}
-	return &paymentError{status.New(said.Code(), text), certainty}
+	return &paymentError{status.New(answer.Code(), text), certainty}
 }
 
 // answered is the status that the service answered with, without the text that gRPC puts before it after retries.
@@ -72,8 +72,7 @@ func answered(err error) *status.Status {
 	return status.Convert(err)
 }
 
-// censored is what the payment service said of a card, unless it may hold some of it. What is left then is how stock's
-// refusal begins, if it is one.
+// censored is the payment service's text, or withheld if it may contain card data, after the beginning of a known refusal.
 func censored(text string, c *oteldemo.CreditCardInfo) string {
 	card := creditcard.New(c.GetCreditCardNumber(), c.GetCreditCardCvv(), c.GetCreditCardExpirationYear(), c.GetCreditCardExpirationMonth())
 	defer card.Clear()
@@ -83,8 +82,8 @@ func censored(text string, c *oteldemo.CreditCardInfo) string {
 	return stockRefusal(text) + withheld
 }
 
-// isStock tells whether text is one of stock's refusals and nothing more. The CVV may be the same as the end of the card or
-// as the year of its expiry: both may be told.
+// isStock reports whether text is one of the refusals of the demo's payment service and nothing more. The end of the card's
+// number and its expiry may be shown, even if they equal the CVV.
 func isStock(text string, c *oteldemo.CreditCardInfo) bool {
 	number := digits(c.GetCreditCardNumber())
 	brand, after, found := strings.Cut(strings.TrimPrefix(text, "Sorry, we cannot process "), " credit cards. Only VISA or MasterCard is accepted.")
@@ -98,7 +97,7 @@ func isStock(text string, c *oteldemo.CreditCardInfo) bool {
 	}, text)
 }
 
-// digits is text without whatever is not a digit.
+// digits is the digits of text.
 func digits(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < '0' || r > '9' {
@@ -108,11 +107,11 @@ func digits(text string) string {
 	}, text)
 }
 
-// refused tells whether the payment service, having been asked, said no: whether it is certain that no money moved.
+// refused reports whether the payment service has refused the charge, so that certainly no money moved.
 //
-// What gRPC itself may report after the request has left is not in the list: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED,
-// INTERNAL, RESOURCE_EXHAUSTED (also an answer that is too large) and UNKNOWN. Neither are ALREADY_EXISTS, which says
-// that this very order may have been charged, and ABORTED, where another charge for it may be under way.
+// Codes that gRPC itself may return after the request was sent are not in the list: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED,
+// INTERNAL, RESOURCE_EXHAUSTED (also for too large an answer) and UNKNOWN. Neither are ALREADY_EXISTS, with which this order may
+// have been charged, and ABORTED, with which another charge for it may be in progress.
 func refused(s *status.Status) bool {
 	switch s.Code() {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange, codes.NotFound,
@@ -125,7 +124,7 @@ func refused(s *status.Status) bool {
 	}
 }
 
-// stockRefusal is how text begins, if that is how the stock payment service refuses, which knows no codes; else "".
+// stockRefusal is the beginning of text if it is a refusal of the demo's payment service, which has no codes; otherwise "".
 func stockRefusal(text string) string {
 	for _, beginning := range []string{
 		"Credit card info is invalid.",
@@ -140,10 +139,10 @@ func stockRefusal(text string) string {
 	return ""
 }
 
-// departed is the key of an *atomic.Bool in a call's context that becomes true before the call leaves the process.
+// departed is the key of an *atomic.Bool in a call's context that becomes true before the call is sent.
 type departed struct{}
 
-// departures sets it: gRPC reports the headers of a call in the very goroutine of the call.
+// departures sets it: gRPC reports the headers of a call in the goroutine of the call.
 type departures struct{}
 
 func (departures) HandleRPC(ctx context.Context, event stats.RPCStats) {

@@ -11,7 +11,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"checkout/internal/creditcard"
-
 	"checkout/internal/redact"
 )
 

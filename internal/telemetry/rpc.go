@@ -22,7 +22,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"checkout/internal/arrival"
-
 	"checkout/internal/redact"
 )
 

@@ -1,5 +1,5 @@
-// Package wire turns the shop's protobuf messages into the words of order and money, and back. The server's answer and
-// the event on Kafka are the same message; it is made here, once.
+// Package wire converts between the shop's protobuf messages and the types of order and money. The answer of PlaceOrder and the
+// event on Kafka are the same message.
 package wire
 
 import (
@@ -42,7 +42,7 @@ func Address(a *oteldemo.Address) order.Address {
 	}
 }
 
-// OrderResult is what the customer, and the rest of the shop, are told of an order.
+// OrderResult is the order in the answer to the caller and in the event.
 func OrderResult(o *order.Order) *oteldemo.OrderResult {
 	items := make([]*oteldemo.OrderItem, len(o.Items))
 	for i, item := range o.Items {

@@ -15,7 +15,7 @@ import (
 
 	_ "github.com/lib/pq" // the driver "postgres"
 
-	"checkout/internal/test/nettest" //nolint:depguard // both are for tests alone
+	"checkout/internal/test/nettest"
 )
 
 // Start is the server that all tests of this process share. It runs until the last test that has asked for it ends. When

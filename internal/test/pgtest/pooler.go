@@ -21,7 +21,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
-	"checkout/internal/test/nettest" //nolint:depguard // both are for tests alone
+	"checkout/internal/test/nettest"
 )
 
 // PgBouncer runs a real PgBouncer before the server, which pools by transaction, has two connections to each database, and

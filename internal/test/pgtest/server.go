@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"checkout/internal/test/nettest" //nolint:depguard // both are for tests alone
+	"checkout/internal/test/nettest"
 )
 
 // superuser is the name of the one who may do anything in the server, and of the operating system's user that runs it when

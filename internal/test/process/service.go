@@ -25,7 +25,7 @@ type Service struct {
 	Folder string           // of its record and its output
 }
 
-// Serve starts the executable and waits until it serves. environ says where the neighbours are, and overrides what is
+// Serve starts the executable and waits until it serves. environ has the addresses of the services, and overrides what is
 // chosen here: ports, record and folder. cgroup may be empty.
 func Serve(ctx context.Context, path string, environ map[string]string, cgroup string) (_ *Service, err error) {
 	s := new(Service)
