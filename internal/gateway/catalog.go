@@ -11,19 +11,20 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 	"checkout/internal/wire"
 )
 
 // usd is the currency of the catalogue and of the shipping service.
 const usd = "USD"
 
-// Catalog is order.Catalog over the shop's product catalogue.
+// Catalog is pricing.Catalog over the shop's product catalogue.
 type Catalog struct {
 	client  oteldemo.ProductCatalogServiceClient
 	timeout time.Duration
 }
 
-var _ order.Catalog = (*Catalog)(nil)
+var _ pricing.Catalog = (*Catalog)(nil)
 
 // NewCatalog makes a Catalog of a connection to the product catalogue; t.Read bounds a call.
 func NewCatalog(conn grpc.ClientConnInterface, t Timeouts) *Catalog {
@@ -32,36 +33,36 @@ func NewCatalog(conn grpc.ClientConnInterface, t Timeouts) *Catalog {
 
 // Product is the product of that id, with its price in US dollars. It returns order.ErrUnknownProduct, and
 // order.ErrImplausible for another product and for a price that is none.
-func (c *Catalog) Product(ctx context.Context, id string) (order.Product, error) {
+func (c *Catalog) Product(ctx context.Context, id string) (pricing.Product, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	reply, err := c.client.GetProduct(ctx, &oteldemo.GetProductRequest{Id: id})
 	if status.Code(err) == codes.NotFound {
-		return order.Product{}, fmt.Errorf("catalog: get product %q: %w: %w", id, order.ErrUnknownProduct, err)
+		return pricing.Product{}, fmt.Errorf("catalog: get product %q: %w: %w", id, order.ErrUnknownProduct, err)
 	}
 	if err != nil {
-		return order.Product{}, fmt.Errorf("catalog: get product %q: %w", id, err)
+		return pricing.Product{}, fmt.Errorf("catalog: get product %q: %w", id, err)
 	}
 	product, err := product(id, reply)
 	if err != nil {
-		return order.Product{}, fmt.Errorf("catalog: get product %q: %w", id, err)
+		return pricing.Product{}, fmt.Errorf("catalog: get product %q: %w", id, err)
 	}
 	return product, nil
 }
 
 // product checks the catalogue's answer to the question for id.
-func product(id string, reply *oteldemo.Product) (order.Product, error) {
+func product(id string, reply *oteldemo.Product) (pricing.Product, error) {
 	if reply.GetId() != id {
-		return order.Product{}, fmt.Errorf("%w: product %q", order.ErrImplausible, reply.GetId())
+		return pricing.Product{}, fmt.Errorf("%w: product %q", order.ErrImplausible, reply.GetId())
 	}
 	price, err := wire.Amount(reply.GetPriceUsd())
 	switch {
 	case err != nil:
-		return order.Product{}, fmt.Errorf("%w: price: %w", order.ErrImplausible, err)
+		return pricing.Product{}, fmt.Errorf("%w: price: %w", order.ErrImplausible, err)
 	case price.Currency() != usd:
-		return order.Product{}, fmt.Errorf("%w: a price in %q", order.ErrImplausible, price.Currency())
+		return pricing.Product{}, fmt.Errorf("%w: a price in %q", order.ErrImplausible, price.Currency())
 	case price.Sign() < 0: // a free product is the order's to judge
-		return order.Product{}, fmt.Errorf("%w: a price of %s", order.ErrImplausible, price)
+		return pricing.Product{}, fmt.Errorf("%w: a price of %s", order.ErrImplausible, price)
 	}
-	return order.Product{ID: id, Price: price}, nil
+	return pricing.Product{ID: id, Price: price}, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
 func catalogOf(t *testing.T, reply *oteldemo.Product, err error) *Catalog {
@@ -25,7 +26,7 @@ func TestProductHasItsPrice(t *testing.T) {
 		Id: "OLJCESPC7Z", Name: "Explorascope", PriceUsd: &oteldemo.Money{CurrencyCode: "USD", Units: 101, Nanos: 960_000_000},
 	}, nil)
 	got, err := catalog.Product(t.Context(), "OLJCESPC7Z")
-	if want := (order.Product{ID: "OLJCESPC7Z", Price: amount(t, "USD", 101, 960_000_000)}); got != want || err != nil {
+	if want := (pricing.Product{ID: "OLJCESPC7Z", Price: amount(t, "USD", 101, 960_000_000)}); got != want || err != nil {
 		t.Errorf("product is %v, %v; want %v", got, err, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 	"checkout/internal/wire"
 )
 
@@ -20,13 +21,13 @@ import (
 // four million of the weakest one today.
 const maxRate = 1e7
 
-// Currency is order.Currency over the shop's currency service.
+// Currency is pricing.Currency over the shop's currency service.
 type Currency struct {
 	client  oteldemo.CurrencyServiceClient
 	timeout time.Duration
 }
 
-var _ order.Currency = (*Currency)(nil)
+var _ pricing.Currency = (*Currency)(nil)
 
 // NewCurrency makes a Currency of a connection to the currency service; t.Read bounds a call.
 func NewCurrency(conn grpc.ClientConnInterface, t Timeouts) *Currency {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"checkout/internal/money"
-	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
 // A shop sells few products to many people. Orders that read the same at the same time share one call and its answer, which
@@ -21,28 +21,28 @@ const shareTime = 50 * time.Millisecond
 type Shared func(ctx, leader context.Context)
 
 // ShareCatalog makes a Catalog whose calls for the same product are shared. shared may be called concurrently.
-func ShareCatalog(next order.Catalog, shared Shared) order.Catalog {
-	return &sharedCatalog{next, newCalls[string, order.Product](shared)}
+func ShareCatalog(next pricing.Catalog, shared Shared) pricing.Catalog {
+	return &sharedCatalog{next, newCalls[string, pricing.Product](shared)}
 }
 
 // ShareCurrency makes a Currency whose calls for the list, and for the same conversion, are shared. shared may be called
 // concurrently.
-func ShareCurrency(next order.Currency, shared Shared) order.Currency {
+func ShareCurrency(next pricing.Currency, shared Shared) pricing.Currency {
 	return &sharedCurrency{next, newCalls[struct{}, []money.Currency](shared), newCalls[conversion, money.Amount](shared)}
 }
 
 type sharedCatalog struct {
-	order.Catalog
-	products *calls[string, order.Product]
+	pricing.Catalog
+	products *calls[string, pricing.Product]
 }
 
-// Product implements order.Catalog.
-func (c *sharedCatalog) Product(ctx context.Context, id string) (order.Product, error) {
-	return c.products.do(ctx, id, func() (order.Product, error) { return c.Catalog.Product(ctx, id) })
+// Product implements pricing.Catalog.
+func (c *sharedCatalog) Product(ctx context.Context, id string) (pricing.Product, error) {
+	return c.products.do(ctx, id, func() (pricing.Product, error) { return c.Catalog.Product(ctx, id) })
 }
 
 type sharedCurrency struct {
-	order.Currency
+	pricing.Currency
 	supported   *calls[struct{}, []money.Currency]
 	conversions *calls[conversion, money.Amount]
 }
@@ -52,12 +52,12 @@ type conversion struct {
 	to     money.Currency
 }
 
-// Supported implements order.Currency. The answer must not be changed.
+// Supported implements pricing.Currency. The answer must not be changed.
 func (c *sharedCurrency) Supported(ctx context.Context) ([]money.Currency, error) {
 	return c.supported.do(ctx, struct{}{}, func() ([]money.Currency, error) { return c.Currency.Supported(ctx) })
 }
 
-// Convert implements order.Currency.
+// Convert implements pricing.Currency.
 func (c *sharedCurrency) Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error) {
 	return c.conversions.do(ctx, conversion{amount, to}, func() (money.Amount, error) { return c.Currency.Convert(ctx, amount, to) })
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"checkout/internal/money"
-	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
 // slowCatalog takes its time to answer, and counts how often it is asked.
@@ -21,7 +21,7 @@ type slowCatalog struct {
 	panic atomic.Bool // the next time
 }
 
-func (c *slowCatalog) Product(ctx context.Context, id string) (order.Product, error) {
+func (c *slowCatalog) Product(ctx context.Context, id string) (pricing.Product, error) {
 	c.asked.Add(1)
 	took := 10 * time.Millisecond
 	if c.hang.Swap(false) {
@@ -30,12 +30,12 @@ func (c *slowCatalog) Product(ctx context.Context, id string) (order.Product, er
 	select {
 	case <-time.After(took):
 	case <-ctx.Done():
-		return order.Product{}, ctx.Err()
+		return pricing.Product{}, ctx.Err()
 	}
 	if c.panic.Swap(false) {
 		panic("a bug")
 	}
-	return order.Product{ID: id, Price: money.Zero("USD")}, c.err
+	return pricing.Product{ID: id, Price: money.Zero("USD")}, c.err
 }
 
 func nobody(context.Context, context.Context) {}

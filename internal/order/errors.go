@@ -3,6 +3,7 @@ package order
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -127,4 +128,17 @@ func fail(kind Kind, step Step, cause error) error {
 		return known
 	}
 	return &Error{Kind: kind, Step: step, Err: cause}
+}
+
+// guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
+func guard(f func() error) (err error) {
+	defer caught(&err)
+	return f()
+}
+
+// caught, deferred, makes err of a panic.
+func caught(err *error) {
+	if cause := recover(); cause != nil {
+		*err = &Error{Kind: ErrInternal, Err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
+	}
 }

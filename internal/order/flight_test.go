@@ -175,45 +175,6 @@ func TestWhatIsPutIntoTheCartMeanwhileStays(t *testing.T) {
 	})
 }
 
-func TestOrdersInDollarsDoNotWaitForTheExchange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
-		s.before = hanging("supported")
-		p := s.open(t)
-		began := time.Now()
-		for range 2 * edgesAtOnce {
-			s.mu.Lock()
-			s.carts["ada"] = []Line{{"lens", 1}}
-			s.mu.Unlock()
-			if _, err := p.Place(t.Context(), request()); err != nil {
-				t.Fatalf("an order in dollars says %v while the exchange hangs", err)
-			}
-			p.runs.Wait()
-		}
-		if took := time.Since(began); took >= 500*time.Millisecond {
-			t.Errorf("the orders took %v", took)
-		}
-		if got := s.count("supported"); got != edgesAtOnce {
-			t.Errorf("%d calls of the exchange are under way, want %d at most", got, edgesAtOnce)
-		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait() // or the bubble would not end: nothing is left of them
-	})
-}
-
-func TestAnOrderInDollarsCallsTheExchange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
-		if _, err := s.open(t).Place(t.Context(), request()); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if got := s.count("supported"); got != 1 {
-			t.Errorf("%d calls of the exchange, want 1: the service graph is drawn from them", got)
-		}
-	})
-}
-
 func TestARefusalThatNoCallerHearsIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Event is a line of an order's story: a change of state, a try that failed, or what a person did.
+// HistoryEntry is a line of an order's history: a change of state, a try that failed, or what an operator did.
 type HistoryEntry struct {
 	At      time.Time
 	State   State  // after it
@@ -16,28 +16,28 @@ type HistoryEntry struct {
 	By      string // the person or the process whose doing it was, if not the order's own course
 }
 
-// storyLength is how many lines of a story are kept: the first half and the last. In between lie failures.
-const storyLength = 48
+// historyLength is how many entries are kept: the first half and the last. In between lie failures.
+const historyLength = 48
 
-// tell adds a line to the order's story. A failure just like the last one is counted with it.
+// append adds an entry to the order's history. A failure just like the last one is counted with it.
 func (o *Order) append(e HistoryEntry) {
-	story := o.History[:len(o.History):len(o.History)] // copies of the order share what has been told
-	if n := len(story); n > 0 {
-		last := story[n-1]
+	history := o.History[:len(o.History):len(o.History)] // copies of the order share its entries
+	if n := len(history); n > 0 {
+		last := history[n-1]
 		if e.Step != "" && last.State == e.State && last.Step == e.Step && last.Problem == e.Problem && last.By == e.By {
 			last.Times, last.Last = max(last.Times, 1)+1, e.At
-			o.History = append(story[:n-1:n-1], last)
+			o.History = append(history[:n-1:n-1], last)
 			return
 		}
 	}
-	if len(story) >= storyLength {
-		const half = storyLength / 2
-		story = append(story[:half:half], story[half+1:]...)
+	if len(history) >= historyLength {
+		const half = historyLength / 2
+		history = append(history[:half:half], history[half+1:]...)
 	}
-	o.History = append(story, e)
+	o.History = append(history, e)
 }
 
-// failed tells of a try that failed.
+// failed adds a try that failed to the history.
 func (o *Order) failed(step Step, cause error) {
 	o.append(HistoryEntry{At: time.Now(), State: o.State, Step: step, Problem: brief(cause)})
 }

@@ -40,18 +40,12 @@ type Item struct {
 	Cost money.Amount
 }
 
-// Product is what the catalogue says of a product: a name and a unit price, in US dollars.
-type Product struct {
-	ID    string
-	Price money.Amount
-}
-
 // Address is where a parcel goes.
 type Address struct {
 	Street, City, State, Country, ZipCode string
 }
 
-// Email is a customer's address. It goes into the record and to the e-mail service, never into a log or a trace.
+// EmailAddress is a customer's address. It goes into the record and to the e-mail service, never into a log or a trace.
 type EmailAddress string
 
 // String hides the address from whoever prints it.

@@ -116,14 +116,16 @@ func (p *Placer) Place(ctx context.Context, req Request) (placed *Order, err err
 // price reads what the cart holds, and what that costs. It fails if the customer has agreed to another total.
 func (p *Placer) price(ctx context.Context, req Request) (o *Order, err error) {
 	defer caught(&err)
+	began := time.Now()
 	if o, err = p.Pricer.Price(ctx, req); err != nil {
 		return nil, fail(ErrInternal, "", err)
 	}
 	if req.Expected != (money.Amount{}) && req.Expected != o.Total {
 		return nil, &Error{Kind: ErrPriceChanged, Total: o.Total}
 	}
-	o.Key = req.Key
-	o.append(HistoryEntry{At: o.Created, State: o.State})
+	o.ID, o.Key, o.Trace = newID(began), req.Key, req.Trace
+	o.enter(Charging, HistoryEntry{})
+	o.Created = began // no later than the cart was read
 	return o, nil
 }
 

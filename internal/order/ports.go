@@ -20,27 +20,12 @@ type Cart interface {
 	Empty(ctx context.Context, userID string) error
 }
 
-// Catalog knows the products.
-type Catalog interface {
-	// Product returns ErrUnknownProduct when there is no such product.
-	Product(ctx context.Context, id string) (Product, error)
-}
-
-// Exchange converts money.
-type Currency interface {
-	// Supported are the currencies that the exchange says it knows: none when it has no list.
-	Supported(ctx context.Context) ([]money.Currency, error)
-	// Convert returns ErrImplausible for an answer that is no amount of the currency asked for, and ErrRefused when it
-	// does not know that currency.
-	Convert(ctx context.Context, amount money.Amount, to money.Currency) (money.Amount, error)
-}
-
-// Carrier prices and ships parcels.
+// Shipping prices and ships parcels.
 type Shipping interface {
 	// Quote is the price of shipping the lines, in US dollars. It returns ErrRefused when they cannot be shipped there.
 	Quote(ctx context.Context, to Address, lines []Line) (money.Amount, error)
 	// Ship sends the parcel of an order and returns its tracking id. ErrRefused and ErrUnsent say for certain that no parcel
-	// was sent: the carrier refuses it for good, or may be asked again freely. After any other error it may have been sent.
+	// was sent: the service refuses it for good, or may be asked again freely. After any other error it may have been sent.
 	Ship(ctx context.Context, id ID, to Address, lines []Line) (trackingID string, err error)
 }
 
@@ -51,7 +36,7 @@ type Payment interface {
 	Charge(ctx context.Context, id ID, amount money.Amount, card creditcard.Card) (transactionID string, err error)
 }
 
-// Mail writes to customers.
+// Email writes to customers.
 type Email interface {
 	// Confirm tells the customer that the order is on its way. It returns ErrRefused when asking again is vain.
 	Confirm(ctx context.Context, o *Order) error

@@ -199,8 +199,8 @@ func TestWhatIsOwedForLongerThanADayWaitsForAPerson(t *testing.T) {
 				if got.State != Parked || got.Reason == "" {
 					t.Fatalf("a day later the order is %v (%q), want parked, and why", got.State, got.Reason)
 				}
-				if len(got.History) > storyLength || got.History[0].State != Charging {
-					t.Errorf("its story has %d lines from %v on, want at most %d from the beginning", len(got.History), got.History[0], storyLength)
+				if len(got.History) > historyLength || got.History[0].State != Charging {
+					t.Errorf("its story has %d lines from %v on, want at most %d from the beginning", len(got.History), got.History[0], historyLength)
 				}
 				synctest.Wait()
 				s.before = nil

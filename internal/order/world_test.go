@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -97,33 +96,44 @@ func (s *shop) Empty(ctx context.Context, user string) error {
 	return s.call(ctx, StepEmptyCart, func() error { delete(s.carts, user); return nil })
 }
 
-func (s *shop) Product(ctx context.Context, id string) (product Product, err error) {
-	err = s.call(ctx, StepCatalog, func() error {
-		price, ok := s.prices[id]
-		if !ok {
-			return ErrUnknownProduct
-		}
-		product = Product{ID: id, Price: price}
-		return nil
-	})
-	return product, err
-}
-
-func (s *shop) Supported(ctx context.Context) (known []money.Currency, err error) {
-	err = s.call(ctx, "supported", func() error { known = slices.Collect(maps.Keys(s.rates)); return nil })
-	return known, err
-}
-
-func (s *shop) Convert(ctx context.Context, a money.Amount, to money.Currency) (converted money.Amount, err error) {
-	err = s.call(ctx, StepConvert, func() error {
-		times, err := a.Mul(s.rates[to])
+// Price implements Pricer: what package pricing does, in a row and without its checks.
+func (s *shop) Price(ctx context.Context, req Request) (*Order, error) {
+	lines, err := s.Lines(ctx, req.UserID)
+	if err == nil && len(lines) == 0 {
+		return nil, &Error{Kind: ErrEmptyCart, Step: StepCart}
+	}
+	o := &Order{UserID: req.UserID, Currency: req.Currency, Email: req.Email, Address: req.Address}
+	total := money.Zero(req.Currency)
+	add := func(step Step, quantity int32, price money.Amount) (paid money.Amount) {
 		if err != nil {
-			return err
+			return paid
 		}
-		converted, err = money.New(to, times.Units(), times.Nanos())
-		return err
-	})
-	return converted, err
+		err = s.call(ctx, step, func() error {
+			times, err := price.Mul(s.rates[req.Currency])
+			if err != nil {
+				return err
+			}
+			if paid, err = money.New(req.Currency, times.Units(), times.Nanos()); err != nil {
+				return err
+			}
+			cost, err := paid.Mul(quantity)
+			if err != nil {
+				return err
+			}
+			total, err = total.Add(cost)
+			return err
+		})
+		return paid
+	}
+	for _, line := range lines {
+		o.Items = append(o.Items, Item{Line: line, Cost: add(StepCatalog, line.Quantity, s.prices[line.ProductID])})
+	}
+	o.Shipping = add(StepQuote, 1, s.quote)
+	o.Total = total
+	if err != nil {
+		return nil, fail(ErrUnavailable, "", err)
+	}
+	return o, nil
 }
 
 func (s *shop) Quote(ctx context.Context, _ Address, _ []Line) (quote money.Amount, err error) {
@@ -320,10 +330,8 @@ func (s *shop) Admit(context.Context) (func(error), error) { return func(error) 
 
 // open makes a Placer in this shop, which is closed at the test's end.
 func (s *shop) open(t *testing.T) *Placer {
-	pricing := NewPricing(s, s, s, s, DefaultLimits())
-	t.Cleanup(pricing.Close)
 	w := Dependencies{
-		Pricer: pricing,
+		Pricer: s,
 		Store:  s, Payment: s, Shipping: s, ShipAttempts: s.ships, Cart: s, Email: s, Events: s, Admission: s,
 		Report: func(_ context.Context, _ ID, err error) {
 			s.mu.Lock()

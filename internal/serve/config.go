@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"checkout/internal/env"
-	"checkout/internal/order"
+	"checkout/internal/pricing"
 	"checkout/internal/redact"
 )
 
@@ -49,7 +49,7 @@ type Config struct {
 	Target    time.Duration // an order's latency above which fewer are let in
 	UserRate  int           // orders a minute of one user; 0: any number
 	Declines  int           // declined charges of one user in ten minutes; 0: any number
-	Limits    order.Limits
+	Limits    pricing.Limits
 
 	Security Security
 
@@ -80,7 +80,7 @@ func (c *Config) settings() []setting {
 		EmailTimeout: 5 * time.Second, PublishTimeout: 5 * time.Second,
 		Deadline: 15 * time.Second, Delay: 2 * time.Second, Drain: 4 * time.Second,
 		MaxOrders: 512, Target: 2 * time.Second, Declines: 20,
-		Limits:    order.DefaultLimits(),
+		Limits:    pricing.DefaultLimits(),
 		Retention: 7 * day, AuditRetention: 400 * day,
 		Names: "app",
 	}

@@ -12,6 +12,7 @@ import (
 	"checkout/internal/admission"
 	"checkout/internal/container"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 	"checkout/internal/rpc"
 	"checkout/internal/store"
 	"checkout/internal/telemetry"
@@ -89,11 +90,11 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	}
 	limiter := admission.New(limits)
 	defer t.Watch(record.Backlog, load(limiter))()
-	pricing := order.NewPricing(shop.cart, shop.catalog, shop.currency, shop.shipping, c.Limits)
-	pricing.ReadTimeout = c.ReadTimeout
-	defer pricing.Close()
+	prices := pricing.New(shop.cart, shop.catalog, shop.currency, shop.shipping, c.Limits)
+	prices.ReadTimeout = c.ReadTimeout
+	defer prices.Close()
 	placer := order.NewPlacer(order.Dependencies{
-		Pricer:       t.Pricer(pricing),
+		Pricer:       t.Pricer(prices),
 		Store:        t.Store(record),
 		Payment:      shop.payment,
 		Ledger:       shop.ledger,

@@ -15,6 +15,7 @@ import (
 	"checkout/internal/flags"
 	"checkout/internal/gateway"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 	"checkout/internal/telemetry"
 )
 
@@ -24,8 +25,8 @@ const closeTime = 500 * time.Millisecond
 // shop is the neighbours as order sees them, and their connections.
 type shop struct {
 	cart     order.Cart
-	catalog  order.Catalog
-	currency order.Currency
+	catalog  pricing.Catalog
+	currency pricing.Currency
 	payment  order.Payment
 	shipping order.Shipping
 	email    order.Email

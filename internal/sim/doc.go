@@ -2,7 +2,7 @@
 //
 // # What is real and what is not
 //
-// The real order.Placer (Place, Recover, Retry, Resolve) and the real order.Pricing run as two replicas of the service.
+// The real order.Placer (Place, Recover, Retry, Resolve) and the real pricing.Pricer run as two replicas of the service.
 // Simulated are their neighbours, the record they share, the customers, the people who resolve what rests, and time:
 // a schedule is a bubble of testing/synctest, in which minutes pass in a millisecond.
 //

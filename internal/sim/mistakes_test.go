@@ -7,7 +7,7 @@ const (
 	existing = "../order/existing.go"
 	steps    = "../order/run.go"
 	record   = "../order/record.go"
-	pricing  = "../order/pricing.go"
+	prices   = "../pricing/pricing.go"
 	resolve  = "../order/resolve.go"
 	double   = "records_test.go"
 )
@@ -102,7 +102,7 @@ func bugs() []bug {
 			"if o.UserID != asked.userID {",
 		},
 		{
-			"I7", "the total leaves the shipping out", pricing,
+			"I7", "the total leaves the shipping out", prices,
 			"total := p.shipping",
 			"total := money.Zero(p.shipping.Currency())",
 		},

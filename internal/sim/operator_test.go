@@ -181,13 +181,16 @@ func (op operator) deliver(p *process, o *order.Order) func(context.Context) err
 // mistake tells the service something that its record knows to be wrong.
 func (op operator) mistake(p *process, o *order.Order) func(context.Context) error {
 	w := op.w
-	verdict, tx := one(op.dice, order.NotPaid, order.Paid, order.Shipped, order.SkipDeliveries), "tx of another order"
+	r := order.Resolution{Kind: one(op.dice, order.NotPaid, order.Paid, order.Shipped, order.SkipDeliveries), Skip: order.CartSettled, By: op.name, Why: looked}
+	if r.Kind == order.Paid {
+		r.TransactionID = "tx of another order"
+	}
 	return func(ctx context.Context) error {
-		_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Kind: verdict, TransactionID: tx, Skip: order.CartSettled, By: op.name, Why: looked})
+		_, err := p.placer.Resolve(ctx, o.ID, r)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if err == nil {
-			w.bad("I3", w.name(o.ID), "a verdict against the record was taken: %s", verdict)
+			w.bad("I3", w.name(o.ID), "a resolution against the record was taken: %s", r.Kind)
 		}
 		if errors.Is(err, order.ErrRefused) {
 			w.saw("a wrong verdict refused")

@@ -11,6 +11,7 @@ import (
 	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
 // The neighbours, as a process sees them: each method is one call through the door. The limits are those that the
@@ -78,15 +79,15 @@ func (p *process) troubled(user string, err error) {
 }
 
 // Product looks up a product.
-func (p *process) Product(ctx context.Context, id string) (order.Product, error) {
-	return pass(ctx, p, call[order.Product]{
+func (p *process) Product(ctx context.Context, id string) (pricing.Product, error) {
+	return pass(ctx, p, call[pricing.Product]{
 		to: theCatalog, name: "product", about: id + " " + askOf(ctx), limit: readLimit,
-		act: func() (order.Product, error) {
+		act: func() (pricing.Product, error) {
 			price, ok := priceOf(id)
 			if !ok {
-				return order.Product{}, order.ErrUnknownProduct
+				return pricing.Product{}, order.ErrUnknownProduct
 			}
-			return order.Product{ID: id, Price: dollars(price)}, nil
+			return pricing.Product{ID: id, Price: dollars(price)}, nil
 		},
 	})
 }

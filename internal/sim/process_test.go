@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
 // process is one life of a replica. What it holds in memory dies with it.
@@ -47,7 +48,7 @@ func (w *world) boot(replica, lives int) (p *process, recovered func()) {
 	p = &process{w: w, replica: replica, name: fmt.Sprintf("%c.%d", 'A'+replica, lives), calls: map[purpose]int{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	with := order.Dependencies{
-		Pricer: order.NewPricing(p, p, p, p, order.DefaultLimits()),
+		Pricer: pricing.New(p, p, p, p, pricing.DefaultLimits()),
 		Store:  p, Payment: p, Shipping: p, ShipAttempts: w.plan.attempts, Cart: p, Email: p, Admission: p,
 		Report: p.report, Random: p.random,
 	}

@@ -10,6 +10,7 @@ import (
 	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
 // steps measures how long orders wait for each of their steps. Its options are built once, because an order takes some
@@ -56,11 +57,11 @@ type (
 		steps
 	}
 	timedCatalog struct {
-		order.Catalog
+		pricing.Catalog
 		steps
 	}
 	timedCurrency struct {
-		order.Currency
+		pricing.Currency
 		steps
 	}
 	timedShipping struct {
@@ -89,10 +90,12 @@ type (
 func (t *Telemetry) Cart(next order.Cart) order.Cart { return timedCart{next, t.steps} }
 
 // Catalog measures the calls of next.
-func (t *Telemetry) Catalog(next order.Catalog) order.Catalog { return timedCatalog{next, t.steps} }
+func (t *Telemetry) Catalog(next pricing.Catalog) pricing.Catalog { return timedCatalog{next, t.steps} }
 
 // Currency measures the calls of next.
-func (t *Telemetry) Currency(next order.Currency) order.Currency { return timedCurrency{next, t.steps} }
+func (t *Telemetry) Currency(next pricing.Currency) pricing.Currency {
+	return timedCurrency{next, t.steps}
+}
 
 // Shipping measures the calls of next.
 func (t *Telemetry) Shipping(next order.Shipping) order.Shipping { return timedShipping{next, t.steps} }
@@ -119,7 +122,7 @@ func (c timedCart) Empty(ctx context.Context, userID string) (err error) {
 	return c.Cart.Empty(ctx, userID)
 }
 
-func (c timedCatalog) Product(ctx context.Context, id string) (_ order.Product, err error) {
+func (c timedCatalog) Product(ctx context.Context, id string) (_ pricing.Product, err error) {
 	defer c.took(ctx, order.StepCatalog, time.Now(), &err)
 	return c.Catalog.Product(ctx, id)
 }

@@ -15,19 +15,22 @@ import (
 	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
 // world answers every port with err.
 type world struct{ err error }
 
-func (w world) Lines(context.Context, string) ([]order.Line, error)    { return nil, w.err }
-func (w world) Empty(context.Context, string) error                    { return w.err }
-func (w world) Product(context.Context, string) (order.Product, error) { return order.Product{}, w.err }
-func (w world) Supported(context.Context) ([]money.Currency, error)    { return nil, w.err }
-func (w world) Confirm(context.Context, *order.Order) error            { return w.err }
-func (w world) Publish(context.Context, *order.Order) error            { return w.err }
-func (w world) Lookup(context.Context, order.ID) (string, error)       { return "", w.err }
-func (w world) Reverse(context.Context, order.ID) error                { return w.err }
+func (w world) Lines(context.Context, string) ([]order.Line, error) { return nil, w.err }
+func (w world) Empty(context.Context, string) error                 { return w.err }
+func (w world) Product(context.Context, string) (pricing.Product, error) {
+	return pricing.Product{}, w.err
+}
+func (w world) Supported(context.Context) ([]money.Currency, error) { return nil, w.err }
+func (w world) Confirm(context.Context, *order.Order) error         { return w.err }
+func (w world) Publish(context.Context, *order.Order) error         { return w.err }
+func (w world) Lookup(context.Context, order.ID) (string, error)    { return "", w.err }
+func (w world) Reverse(context.Context, order.ID) error             { return w.err }
 func (w world) Quote(context.Context, order.Address, []order.Line) (money.Amount, error) {
 	return money.Amount{}, w.err
 }

@@ -1,4 +1,4 @@
-package order
+package pricing
 
 import (
 	"context"
@@ -7,27 +7,29 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+
+	"checkout/internal/order"
 )
 
 // reads are calls that run side by side. The first that fails ends the rest.
 type reads struct {
-	p     *Pricing
+	p     *Pricer
 	ctx   context.Context
 	group *errgroup.Group
 }
 
-func (p *Pricing) start(ctx context.Context) *reads {
+func (p *Pricer) start(ctx context.Context) *reads {
 	group, ctx := errgroup.WithContext(ctx)
 	return &reads{p, ctx, group}
 }
 
 // bulkhead bounds the calls that a service gets at once, so that one that is slow holds up nobody who asks another.
 type bulkhead struct {
-	step   Step // what the service is asked for
+	step   order.Step // what the service is asked for
 	places *semaphore.Weighted
 }
 
-func newBulkhead(step Step) bulkhead { return bulkhead{step, semaphore.NewWeighted(readsAtOnce)} }
+func newBulkhead(step order.Step) bulkhead { return bulkhead{step, semaphore.NewWeighted(readsAtOnce)} }
 
 // do runs f, which asks a service, beside the others. It waits for a place first, so that orders in want of one hold no
 // goroutines for it. That is part of the time that f has.
@@ -41,7 +43,7 @@ func (r *reads) do(service bulkhead, f func(ctx context.Context) error) {
 		ctx, cancel = context.WithTimeout(r.ctx, r.p.ReadTimeout)
 		if err := service.places.Acquire(ctx, place); err != nil {
 			cancel()
-			r.group.Go(func() error { return fail(ErrUnavailable, service.step, context.Cause(ctx)) })
+			r.group.Go(func() error { return failed(order.ErrUnavailable, service.step, context.Cause(ctx)) })
 			return
 		}
 	}
@@ -56,13 +58,10 @@ func (r *reads) wait() error { return r.group.Wait() }
 
 // guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
 func guard(f func() error) (err error) {
-	defer caught(&err)
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = &order.Error{Kind: order.ErrInternal, Err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
+		}
+	}()
 	return f()
-}
-
-// caught, deferred, makes err of a panic.
-func caught(err *error) {
-	if cause := recover(); cause != nil {
-		*err = &Error{Kind: ErrInternal, Err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
-	}
 }
