@@ -52,11 +52,10 @@ func TestEverybodyCanUseEveryPageOfTheConsole(t *testing.T) {
 	t.Parallel()
 	shop := startShop(t)
 	p := open(t, shop.url)
-	doubtful := p.doubtful()
-	p.trouble("charge", "none")
 	p.fill()
 	p.follow("#place-order")
 	done := p.order()
+	doubtful := p.doubtful()
 	for _, l := range []look{
 		{name: "console-overview", path: "/console/", ready: "document.querySelector('.line').getAttribute('d')"},
 		{name: "console-orders", path: "/console/orders"},
