@@ -197,8 +197,8 @@ func (o *overview) check(recent window) []check {
 	}
 	rejected := o.Minute("requests", "rejected")
 	return append(checks,
-		check{"Order record can be read", true, fmt.Sprintf("%d orders not finished", all)},
-		check{"No order requires manual action", *o.Manual == 0, fmt.Sprintf("%d orders", *o.Manual)},
+		check{"Order record can be read", true, fmt.Sprintf("not finished: %d", all)},
+		check{"No order requires manual action", *o.Manual == 0, fmt.Sprintf("waiting: %d", *o.Manual)},
 		check{"Orders make progress within a minute", inProgress <= figure(maxInProgress.Seconds()), "oldest: " + long(inProgress)},
 		check{"E-mails and events are sent within 15 minutes", pending <= figure(maxPending.Seconds()), "oldest: " + long(pending)},
 		check{"No request is rejected", !(rejected > 0), rate(rejected) + "/s"},

@@ -113,8 +113,7 @@ func (h *history) add(now time.Time, replies []answered) {
 		was := h.latest[i]
 		if is.stats != nil {
 			s.answering++
-			is.counts = s.read(is.stats, records[is.stats.GetRecord()])
-			records[is.stats.GetRecord()] = true
+			is.counts = s.read(is.stats, records)
 			s.count(was, is)
 		}
 		h.latest[i] = is
@@ -126,8 +125,9 @@ func (h *history) add(now time.Time, replies []answered) {
 }
 
 // read adds the levels of a service, and returns what it has counted since its start. Services that share a record report the
-// same backlog: it is taken once.
-func (s *sample) read(stats *checkoutv1.Stats, shared bool) (counts map[series]float64) {
+// same backlog: it is taken once, and its record noted.
+func (s *sample) read(stats *checkoutv1.Stats, records map[string]bool) (counts map[series]float64) {
+	taken := records[stats.GetRecord()]
 	for _, state := range stats.GetManualStates() {
 		s.manual[stateName(state)] = true
 	}
@@ -135,10 +135,12 @@ func (s *sample) read(stats *checkoutv1.Stats, shared bool) (counts map[series]f
 	for _, m := range stats.GetMetrics() {
 		attribute, known := attributeOf()[m.GetName()]
 		ofRecord := attribute == "checkout.order.state" || attribute == "checkout.delivery"
-		if !known || ofRecord && shared {
+		if !known || ofRecord && taken {
 			continue
 		}
-		s.backlog = s.backlog || ofRecord
+		if ofRecord {
+			s.backlog, records[stats.GetRecord()] = true, true
+		}
 		for _, p := range m.GetPoints() {
 			key := series{metric: m.GetName(), of: p.GetAttributes()[attribute], err: p.GetAttributes()["error.type"]}
 			switch {

@@ -99,9 +99,10 @@ func TestServicesAreAddedUpAndRecordsCountedOnce(t *testing.T) {
 		doubtful, limit figure
 		oldest          figure
 	}{
-		"that share a record":  {[]answered{ofProcess(then(), 0, "a", 3), ofProcess(then(), 0, "a", 3)}, 3, 200, 180},
-		"with a record each":   {[]answered{ofProcess(then(), 0, "a", 3), ofProcess(then(), 0, "b", 5)}, 8, 200, 300},
-		"of which one is down": {[]answered{ofProcess(then(), 0, "a", 3), {problem: "away"}}, 3, 100, 180},
+		"that share a record":                 {[]answered{ofProcess(then(), 0, "a", 3), ofProcess(then(), 0, "a", 3)}, 3, 200, 180},
+		"with a record each":                  {[]answered{ofProcess(then(), 0, "a", 3), ofProcess(then(), 0, "b", 5)}, 8, 200, 300},
+		"of which one cannot read the record": {[]answered{{stats: &checkoutv1.Stats{Record: "a"}}, ofProcess(then(), 0, "a", 3)}, 3, 100, 180},
+		"of which one is down":                {[]answered{ofProcess(then(), 0, "a", 3), {problem: "away"}}, 3, 100, 180},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
