@@ -52,6 +52,7 @@ func TestASelectionStaysThroughAnUpdate(t *testing.T) {
 	p.visit("/faults")
 	p.sees("#stream", "live")
 	p.unfold("#neighbours")
+	p.unfold("#flags-now")
 	read[bool](p, "(getSelection().selectAllChildren(document.querySelector('#neighbours tbody th')), true)")
 	selected := read[string](p, "getSelection().toString()")
 	other.visit("/faults")

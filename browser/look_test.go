@@ -27,11 +27,13 @@ func TestEverybodyCanUseEveryPageOfTheShop(t *testing.T) {
 	p.fill()
 	p.follow("#place-order")
 	done := p.order()
-	doubtful := p.doubtful()
 	p.fill()
+	p.judge(look{name: "cart", path: "/cart"})
+	p.judge(look{name: "cart-unpriced", path: p.unpriced(), ready: "document.querySelector('#quote .notice')"})
+	p.trouble("quote", "none")
+	doubtful := p.doubtful()
 	for _, l := range []look{
 		{name: "products", path: "/"},
-		{name: "cart", path: "/cart"},
 		{name: "cart-pending", path: "/cart", ready: "document.querySelector('#pending')"},
 		{name: "orders", path: "/orders"},
 		{name: "order", path: "/orders/" + done, ready: "document.querySelector('#order-state').dataset.state === 'completed'"},
@@ -75,6 +77,13 @@ func TestEverybodyCanUseEveryPageOfTheConsole(t *testing.T) {
 	p.write("#token", token)
 	p.follow("button.main")
 	p.judge(look{name: "console-unwatched", path: "/"})
+}
+
+// unpriced has the shipping service refuse quotes, and returns the path of the cart.
+func (p *tab) unpriced() string {
+	p.t.Helper()
+	p.trouble("quote", "refuse")
+	return "/cart"
 }
 
 // traceOf is the path of an order's trace.

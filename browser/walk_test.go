@@ -222,7 +222,6 @@ func TestANewcomerTriesEveryPreset(t *testing.T) {
 		p.await("Number(document.querySelector('[data-testid=incident]').dataset.left) > 0")
 		p.await("Number(document.querySelector('#load-placed').innerText) + Number(document.querySelector('#load-refused').innerText) > 0")
 		if id == "kafka" {
-			p.axe("preset")
 			p.photograph("walk-preset.png")
 		}
 		p.follow("#stop-preset")

@@ -140,7 +140,7 @@ func Parse(text string) (Amount, error) {
 	if err != nil {
 		return Amount{}, fmt.Errorf("%w: %.40q has no number with up to %d decimals", ErrInvalid, text, digits)
 	}
-	return Amount{Currency(code), int64(units), int32(nanos)}, nil //nolint:gosec // they were parsed to fit
+	return Amount{Currency(code), int64(units), int32(nanos)}, nil
 }
 
 // Float64 is the double nearest to a: for telemetry, never for arithmetic.

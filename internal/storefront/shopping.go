@@ -291,6 +291,7 @@ func (s *Storefront) lastOrder(ctx context.Context, user string) (pending, place
 		return "", ""
 	case checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING:
 		return last.ID, ""
+	default:
 	}
 	if err != nil && status.Code(err) != codes.NotFound {
 		return last.ID, "" // better safe than paid twice
@@ -316,7 +317,7 @@ func (s *Storefront) placeOrder(w http.ResponseWriter, r *http.Request) {
 	}
 	got := s.place(ctx, request, f.Key)
 	if id := s.orderOf(r.Context(), user, f.Key, got); id != "" {
-		http.Redirect(w, r, "/orders/"+id, http.StatusSeeOther)
+		http.Redirect(w, r, "/orders/"+id, http.StatusSeeOther) //nolint:gosec // to a page of this site
 		return
 	}
 	for _, violation := range got.refused.fields {
