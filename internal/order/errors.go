@@ -94,11 +94,14 @@ type Error struct {
 	Err        error         // the cause, if there is one below
 }
 
-// Violation is one thing wrong with one field of the request, or one line of the cart.
+// Violation is one thing wrong with one field of the request or of a resolution, or one line of the cart.
 type Violation struct {
 	Field   string // as on the wire: "credit_card.credit_card_number", "cart[OLJCESPC7Z].quantity"
 	Problem string // what is wrong with it, never its value when that is private
 }
+
+// Error makes a violation the cause of an ErrRefused: what is wrong with an operator's resolution.
+func (v Violation) Error() string { return v.Problem }
 
 func (e *Error) Error() string {
 	var b strings.Builder

@@ -79,7 +79,7 @@ func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, erro
 
 // Decisions are the kinds of resolution that do not contradict what is on record of an order that requires an operator.
 // keyed: the payment service is idempotent.
-func Decisions(o *Order, keyed bool) (kinds []ResolutionKind) {
+func (o *Order) Decisions(keyed bool) (kinds []ResolutionKind) {
 	for _, kind := range []ResolutionKind{Paid, NotPaid, Shipped, PaidBack, SkipDeliveries, Retry} {
 		would := *o
 		r := Resolution{Kind: kind, TrackingID: "any", Skip: o.Undeliverable}
@@ -93,16 +93,9 @@ func Decisions(o *Order, keyed bool) (kinds []ResolutionKind) {
 	return kinds
 }
 
-// Contradiction is why a resolution is refused: it contradicts what is on record, or lacks something. It is an ErrRefused.
-type Contradiction struct{ Violation }
-
-func (c *Contradiction) Error() string { return ErrRefused.Error() + ": " + c.Problem }
-
-// Unwrap makes it an ErrRefused.
-func (c *Contradiction) Unwrap() error { return ErrRefused }
-
+// contradicts is why a resolution is refused: it contradicts what is on record, or lacks something.
 func contradicts(field, format string, args ...any) error {
-	return &Contradiction{Violation{Field: field, Problem: fmt.Sprintf(format, args...)}}
+	return fmt.Errorf("%w: %w", ErrRefused, Violation{Field: field, Problem: fmt.Sprintf(format, args...)})
 }
 
 // resolved makes o what the resolution says that it is, and returns its new state. keyed: the payment service is idempotent.

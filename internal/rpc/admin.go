@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -154,7 +155,7 @@ func (a *admin) unique(ctx context.Context, id order.ID, transactionID string) e
 	if transactionID == "" {
 		return nil
 	}
-	found, _, err := a.record.Search(ctx, order.Search{TransactionID: transactionID, Query: order.Query{Limit: 2}})
+	found, _, err := a.record.Search(ctx, lookup.Search{TransactionID: transactionID, Query: lookup.Query{Limit: 2}})
 	for _, o := range found {
 		if o.ID != id {
 			problem := fmt.Sprintf("belongs to order %s already", o.ID)
@@ -170,14 +171,14 @@ func (a *admin) unique(ctx context.Context, id order.ID, transactionID string) e
 
 // undecided is the answer when a resolution was not carried out, or perhaps was.
 func (a *admin) undecided(ctx context.Context, id order.ID, err error) error {
-	var against *order.Contradiction
+	var against order.Violation
 	switch {
 	case errors.Is(err, order.ErrNotFound):
 		return notFound(id)
 	case errors.Is(err, order.ErrFenced):
 		return refusal(codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator"+because(err, order.ErrFenced), id)
 	case errors.As(err, &against):
-		return refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order: "+against.Problem, id, against.Violation)
+		return refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order: "+against.Problem, id, against)
 	case errors.Is(err, order.ErrRefused):
 		return refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order"+because(err, order.ErrRefused), id)
 	}

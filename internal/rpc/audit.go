@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -21,7 +22,7 @@ type AuditLog interface {
 	// WriteAudit records an entry, or replaces the one of that id, which is a UUID of version 7.
 	WriteAudit(ctx context.Context, id string, of order.ID, body []byte) error
 	// Audit returns the entries that q selects, newest first.
-	Audit(ctx context.Context, q order.AuditQuery) ([]order.AuditRecord, error)
+	Audit(ctx context.Context, q lookup.AuditQuery) ([]lookup.AuditRecord, error)
 	// PurgeAudit deletes the entries that were written before a time.
 	PurgeAudit(ctx context.Context, before time.Time) error
 }
@@ -92,7 +93,7 @@ func (a *admin) ListAudit(ctx context.Context, req *checkoutv1.ListAuditRequest)
 		return a.UnimplementedOrderAdminServer.ListAudit(ctx, req)
 	}
 	var bad violations
-	q := order.AuditQuery{From: bad.time("after", req.GetAfter()), Until: bad.time("before", req.GetBefore()), Limit: bad.pageSize(req.GetPageSize()) + 1}
+	q := lookup.AuditQuery{From: bad.time("after", req.GetAfter()), Until: bad.time("before", req.GetBefore()), Limit: bad.pageSize(req.GetPageSize()) + 1}
 	if req.GetOrderId() != "" {
 		q.Order = bad.id(req.GetOrderId())
 	}

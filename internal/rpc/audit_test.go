@@ -14,13 +14,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
 // ledger is an AuditLog in memory.
 type ledger struct {
 	mu      sync.Mutex
-	entries []order.AuditRecord // newest first
+	entries []lookup.AuditRecord // newest first
 	away    error
 }
 
@@ -30,15 +31,15 @@ func (l *ledger) WriteAudit(_ context.Context, id string, _ order.ID, body []byt
 	if l.away != nil {
 		return l.away
 	}
-	if i := slices.IndexFunc(l.entries, func(r order.AuditRecord) bool { return r.ID == id }); i >= 0 {
+	if i := slices.IndexFunc(l.entries, func(r lookup.AuditRecord) bool { return r.ID == id }); i >= 0 {
 		l.entries[i].Body = body
 		return nil
 	}
-	l.entries = append([]order.AuditRecord{{ID: id, Body: body}}, l.entries...)
+	l.entries = append([]lookup.AuditRecord{{ID: id, Body: body}}, l.entries...)
 	return nil
 }
 
-func (l *ledger) Audit(_ context.Context, q order.AuditQuery) (found []order.AuditRecord, _ error) {
+func (l *ledger) Audit(_ context.Context, q lookup.AuditQuery) (found []lookup.AuditRecord, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.entries {
@@ -81,7 +82,7 @@ func TestEveryActOfAnOperatorIsInTheAuditLog(t *testing.T) {
 	if err := resolve(checkoutv1.ResolveOrderRequest_PAID, "tx 1"); err != nil {
 		t.Fatal(err)
 	}
-	d.err = &order.Contradiction{Violation: order.Violation{Field: "resolution", Problem: "it was paid, by transaction tx 1"}}
+	d.err = fmt.Errorf("%w: %w", order.ErrRefused, order.Violation{Field: "resolution", Problem: "it was paid, by transaction tx 1"})
 	wantRefusal(t, resolve(checkoutv1.ResolveOrderRequest_NOT_PAID, ""), codes.FailedPrecondition, "DECISION_REFUSED", "resolution")
 	d.err = errors.New("disk I/O error")
 	wantRefusal(t, resolve(checkoutv1.ResolveOrderRequest_REFUNDED, ""), codes.Unavailable, "UNAVAILABLE")

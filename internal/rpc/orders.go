@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/wire"
 )
@@ -27,10 +28,10 @@ type Record interface {
 	Find(ctx context.Context, userID, key string) (*order.Order, error)
 	// List returns the orders that q selects, the largest id first, which is the newest. It may return orders and an error:
 	// the error is then of others, that cannot be read.
-	List(ctx context.Context, q order.Query) ([]*order.Order, error)
+	List(ctx context.Context, q lookup.Query) ([]*order.Order, error)
 	// Search returns the orders that q selects, newest first, and where the next page begins; "" after the last. A page may
 	// have fewer orders than q.Limit, or none. The error may be of others, that cannot be read.
-	Search(ctx context.Context, q order.Search) (found []*order.Order, next order.ID, err error)
+	Search(ctx context.Context, q lookup.Search) (found []*order.Order, next order.ID, err error)
 }
 
 const (
@@ -123,7 +124,7 @@ func (s *orders) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersReque
 }
 
 // search searches when it is its turn.
-func (s *orders) search(ctx context.Context, q order.Search) ([]*order.Order, order.ID, error) {
+func (s *orders) search(ctx context.Context, q lookup.Search) ([]*order.Order, order.ID, error) {
 	if err := s.lists.Acquire(ctx, 1); err != nil {
 		return nil, "", err
 	}
@@ -132,7 +133,7 @@ func (s *orders) search(ctx context.Context, q order.Search) ([]*order.Order, or
 }
 
 // list reads a list when it is its turn. Orders that cannot be read are left out, unless all are.
-func (s *orders) list(ctx context.Context, q order.Query) ([]*order.Order, error) {
+func (s *orders) list(ctx context.Context, q lookup.Query) ([]*order.Order, error) {
 	if err := s.lists.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
@@ -145,10 +146,10 @@ func (s *orders) list(ctx context.Context, q order.Query) ([]*order.Order, error
 }
 
 // query is what the request selects. Its error is an answer.
-func query(req *checkoutv1.ListOrdersRequest) (q order.Search, err error) {
+func query(req *checkoutv1.ListOrdersRequest) (q lookup.Search, err error) {
 	var bad violations
-	q = order.Search{
-		Query: order.Query{
+	q = lookup.Search{
+		Query: lookup.Query{
 			States: bad.states("states", req.GetStates()),
 			From:   bad.time("created_after", req.GetCreatedAfter()),
 			Until:  bad.time("created_before", req.GetCreatedBefore()),
@@ -173,7 +174,7 @@ func query(req *checkoutv1.ListOrdersRequest) (q order.Search, err error) {
 		}
 	}
 	if bad != nil {
-		return order.Search{}, bad.refuse()
+		return lookup.Search{}, bad.refuse()
 	}
 	return q, nil
 }
@@ -223,7 +224,7 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		Skipped:        named(o.Skipped),
 	}
 	if m.GetNeedsPerson() {
-		for _, kind := range order.Decisions(o, v.keyed) {
+		for _, kind := range o.Decisions(v.keyed) {
 			m.Decisions = append(m.Decisions, decisionName(kind))
 		}
 	}

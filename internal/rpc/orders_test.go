@@ -21,6 +21,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -292,9 +293,9 @@ func TestARequestForOrdersIsChecked(t *testing.T) {
 		{&checkoutv1.ListOrdersRequest{CreatedAfter: now, CreatedBefore: now}, []string{"created_before"}},
 		{&checkoutv1.ListOrdersRequest{PageToken: "page 2"}, []string{"page_token"}},
 		{&checkoutv1.ListOrdersRequest{PageToken: "AAAA"}, []string{"page_token"}},
-		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Search{}, "no id")}, []string{"page_token"}},
-		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Search{Query: order.Query{States: []order.State{1}}}, id(1))}, []string{"page_token"}},
-		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(order.Search{UserID: "ada"}, id(1)), UserId: "bob"}, []string{"page_token"}},
+		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(lookup.Search{}, "no id")}, []string{"page_token"}},
+		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(lookup.Search{Query: lookup.Query{States: []order.State{1}}}, id(1))}, []string{"page_token"}},
+		{&checkoutv1.ListOrdersRequest{PageToken: pageToken(lookup.Search{UserID: "ada"}, id(1)), UserId: "bob"}, []string{"page_token"}},
 		{&checkoutv1.ListOrdersRequest{OrderIdPrefix: "%", UserId: "a\n", Email: strings.Repeat("x", 257)}, []string{"order_id_prefix", "user_id", "email"}},
 		{&checkoutv1.WatchOrdersRequest{OrderId: "1"}, []string{"order_id"}},
 		{&checkoutv1.WatchOrdersRequest{States: []checkoutv1.OrderState{99}}, []string{"states[0]"}},

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -187,14 +188,14 @@ func (w *watch) wants(s order.State) bool {
 // windows are the orders that may have changed: those that are not finished, and the newest. Of each kind they are the
 // newest, so those that are wanted have a window of their own: they may be old.
 func (w *watch) windows(ctx context.Context) (map[order.ID]*order.Order, error) {
-	queries := []order.Query{{States: unfinished()}}
+	queries := []lookup.Query{{States: unfinished()}}
 	if wanted := slices.DeleteFunc(unfinished(), func(s order.State) bool { return !w.wants(s) }); len(w.states) > 0 && len(wanted) > 0 {
-		queries = append(queries, order.Query{States: wanted})
+		queries = append(queries, lookup.Query{States: wanted})
 	}
 	if w.looks == 0 {
-		queries = append(queries, order.Query{States: w.states})
+		queries = append(queries, lookup.Query{States: w.states})
 	} else {
-		queries = append(queries, order.Query{From: time.Now().Add(-watchOverlap)})
+		queries = append(queries, lookup.Query{From: time.Now().Add(-watchOverlap)})
 	}
 	seen := map[order.ID]*order.Order{}
 	for _, q := range queries {

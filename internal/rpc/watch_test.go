@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -290,7 +291,7 @@ func TestThereAreOnlySoManyWatchesAndTheirPlacesComeFree(t *testing.T) {
 // buggy is a Record with a bug.
 type buggy struct{ *shelf }
 
-func (buggy) List(context.Context, order.Query) ([]*order.Order, error) { panic("a bug") }
+func (buggy) List(context.Context, lookup.Query) ([]*order.Order, error) { panic("a bug") }
 
 func TestAPanicInAWatchEndsItAlone(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -62,7 +63,7 @@ func wake(ctx context.Context, placer *order.Placer, record record, log *slog.Lo
 	if placer.Ledger == nil {
 		return
 	}
-	for q := (order.Query{States: []order.State{order.InDoubt, order.Refunding}, Limit: purgeSize}); ; {
+	for q := (lookup.Query{States: []order.State{order.InDoubt, order.Refunding}, Limit: purgeSize}); ; {
 		found, err := record.List(ctx, q)
 		if err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "looking for orders that rest", "error", err)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -252,7 +253,7 @@ func (s *records) Find(ctx context.Context, user, key string) (*order.Order, err
 }
 
 // List returns the orders that q selects, the largest id first.
-func (s *records) List(ctx context.Context, q order.Query) (found []*order.Order, err error) {
+func (s *records) List(ctx context.Context, q lookup.Query) (found []*order.Order, err error) {
 	err = s.do(ctx, func() error {
 		rows := slices.Clone(s.rows)
 		slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(b.order.ID, a.order.ID) })

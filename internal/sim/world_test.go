@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -14,7 +15,7 @@ import (
 // book is the record of orders, as the world sees it.
 type book interface {
 	order.Store
-	List(ctx context.Context, q order.Query) ([]*order.Order, error)
+	List(ctx context.Context, q lookup.Query) ([]*order.Order, error)
 }
 
 // world is what survives a crash: the neighbours with their books, the record, and what people remember.
@@ -95,7 +96,7 @@ func (w *world) christen(o *order.Order) {
 
 // orders are all that are on record, oldest first.
 func (w *world) orders() []*order.Order {
-	all, err := w.record.List(context.Background(), order.Query{Limit: 1000})
+	all, err := w.record.List(context.Background(), lookup.Query{Limit: 1000})
 	if err != nil {
 		w.bad("I8", "the record", "cannot be listed: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -33,7 +34,7 @@ func (s orders) WriteAudit(ctx context.Context, id string, of order.ID, body []b
 }
 
 // Audit are the entries that q selects, newest first, as they were written.
-func (s orders) Audit(ctx context.Context, q order.AuditQuery) (found []order.AuditRecord, err error) {
+func (s orders) Audit(ctx context.Context, q lookup.AuditQuery) (found []lookup.AuditRecord, err error) {
 	first, end := "", "g" // ids are hexadecimal
 	if !q.From.IsZero() {
 		first = idAt(q.From)
@@ -48,7 +49,7 @@ func (s orders) Audit(ctx context.Context, q order.AuditQuery) (found []order.Au
 	if q.Order != "" {
 		query, args = selectOrderAudit, append(args, string(q.Order))
 	}
-	var read []order.AuditRecord // the work's alone until do returns nil
+	var read []lookup.AuditRecord // the work's alone until do returns nil
 	err = s.do(ctx, other, func(ctx context.Context, t session) error {
 		rows, err := t.rows(ctx, query, args...)
 		if err == nil {
@@ -63,10 +64,10 @@ func (s orders) Audit(ctx context.Context, q order.AuditQuery) (found []order.Au
 }
 
 // scanAudit reads rows to their end, and closes them.
-func scanAudit(rows *sql.Rows) (found []order.AuditRecord, err error) {
+func scanAudit(rows *sql.Rows) (found []lookup.AuditRecord, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var r order.AuditRecord
+		var r lookup.AuditRecord
 		if err := rows.Scan(&r.ID, &r.Body); err != nil {
 			return nil, err
 		}

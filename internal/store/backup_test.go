@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/store"
 	"checkout/internal/store/storetest"
@@ -115,7 +116,7 @@ func TestABackupIsMadeWhileOrdersGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := restored(t, b)
-	found, err := r.List(t.Context(), order.Query{Limit: 1_000_000})
+	found, err := r.List(t.Context(), lookup.Query{Limit: 1_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func holds(t *testing.T, s holder) {
 	}
 	nothingIsDue(t, s)
 	got := map[order.ID]order.State{}
-	found, err := s.List(t.Context(), order.Query{Limit: 100})
+	found, err := s.List(t.Context(), lookup.Query{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func TestARecordMovesToPostgreSQLAndBack(t *testing.T) {
 	for _, state := range order.States() {
 		addOrder(t, first, fmt.Sprintf("%02x", uint8(state)), state, nil)
 	}
-	everything := order.Query{Limit: 100}
+	everything := lookup.Query{Limit: 100}
 	want, err := first.List(t.Context(), everything)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/store"
 	"checkout/internal/store/storetest"
@@ -52,7 +53,7 @@ func erases(t *testing.T, s eraser) {
 			t.Errorf("Erase no. %d = %d, %v, %v, want %d, %v", round+1, erased, kept, err, want, open)
 		}
 	}
-	left, err := s.List(t.Context(), order.Query{Limit: 10_000})
+	left, err := s.List(t.Context(), lookup.Query{Limit: 10_000})
 	if want := 60*len(order.States()) + len(open); len(left) != want || err != nil {
 		t.Errorf("%d orders are left, %v, want %d", len(left), err, want)
 	}

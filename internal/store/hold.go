@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -25,7 +26,7 @@ const (
 // restored, none knows what became of them, and to go on would charge, ship or mail again. Nobody may work on the record
 // meanwhile. What has been held is left alone when it is called again.
 func (s orders) Hold(ctx context.Context) (held int, err error) {
-	q := order.Query{
+	q := lookup.Query{
 		States: []order.State{order.Charging, order.Charged, order.Placed, order.InDoubt, order.Refunding}, Limit: holdPart,
 	}
 	for {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/checkout/recordv1"
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -36,7 +37,7 @@ func BenchmarkList(b *testing.B) {
 		b.Fatal(err)
 	}
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
-	for name, q := range map[string]order.Query{
+	for name, q := range map[string]lookup.Query{
 		"unfinished":      {States: []order.State{order.Charging, order.InDoubt, order.Parked}, Limit: 50},
 		"the last page":   {Before: "00000000-c350", Limit: 50},
 		"an hour":         {From: at(50_000), Until: at(53_600), Limit: 50},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/wait"
 )
@@ -95,7 +96,7 @@ const (
 // Search returns the orders that q selects, newest first, and where the next page begins; "" after the last. A page may have
 // fewer orders than q.Limit, or none, and not be the last. Orders that cannot be read are reported in the error; the others
 // and next count all the same.
-func (s orders) Search(ctx context.Context, q order.Search) (found []*order.Order, next order.ID, err error) {
+func (s orders) Search(ctx context.Context, q lookup.Search) (found []*order.Order, next order.ID, err error) {
 	t := rarest(q)
 	if t.value == "" {
 		return s.page(ctx, q)
@@ -142,7 +143,7 @@ func (s orders) Search(ctx context.Context, q order.Search) (found []*order.Orde
 }
 
 // page is a search that names nothing but ids, times and states.
-func (s orders) page(ctx context.Context, q order.Search) (found []*order.Order, next order.ID, err error) {
+func (s orders) page(ctx context.Context, q lookup.Search) (found []*order.Order, next order.ID, err error) {
 	limit := max(q.Limit, 0)
 	rows, err := s.list(ctx, q, limit+1)
 	if err != nil {
@@ -159,7 +160,7 @@ func (s orders) page(ctx context.Context, q order.Search) (found []*order.Order,
 }
 
 // rarest is what the fewest orders share of what q names.
-func rarest(q order.Search) term {
+func rarest(q lookup.Search) term {
 	for _, t := range []term{{byTransaction, q.TransactionID}, {byTracking, q.TrackingID}, {byEmail, folded(q.Email)}, {byUser, q.UserID}} {
 		if t.value != "" {
 			return t

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/store"
 	"checkout/internal/store/storetest"
@@ -15,7 +16,7 @@ import (
 // searcher is a store that finds orders by what people know of them.
 type searcher interface {
 	storetest.Store
-	Search(ctx context.Context, q order.Search) ([]*order.Order, order.ID, error)
+	Search(ctx context.Context, q lookup.Search) ([]*order.Order, order.ID, error)
 	Erase(ctx context.Context, userID string) (int, []order.ID, error)
 	Index(ctx context.Context) error
 }
@@ -56,7 +57,7 @@ func searches(t *testing.T, s searcher) {
 	}
 	slices.SortFunc(all, func(a, b *order.Order) int { return -cmpID(a.ID, b.ID) })
 	minute := func(n int) time.Time { return storetest.Order("1").Created.Add(time.Duration(n) * time.Minute) }
-	for name, q := range map[string]order.Search{
+	for name, q := range map[string]lookup.Search{
 		"all":                    {},
 		"a user":                 {UserID: "user 1"},
 		"an address":             {Email: "person2@EXAMPLE.com"},
@@ -64,12 +65,12 @@ func searches(t *testing.T, s searcher) {
 		"a parcel":               {TrackingID: "parcel 9"},
 		"a prefix":               {Prefix: string(all[20].ID[:9])},
 		"a prefix of nothing":    {Prefix: "ff"},
-		"a user's parked orders": {UserID: "user 1", Query: order.Query{States: []order.State{order.Parked}}},
-		"a user's hour":          {UserID: "user 1", Query: order.Query{From: minute(15), Until: minute(45)}},
+		"a user's parked orders": {UserID: "user 1", Query: lookup.Query{States: []order.State{order.Parked}}},
+		"a user's hour":          {UserID: "user 1", Query: lookup.Query{From: minute(15), Until: minute(45)}},
 		"everything known":       {UserID: "user 2", Email: "person0@example.com", TransactionID: "transaction 5", TrackingID: "parcel 3", Prefix: "01"},
 		"contradictions":         {UserID: "user 1", Email: "person0@example.com", TransactionID: "transaction 5"},
 		"nobody":                 {UserID: "nobody"},
-		"a state":                {Query: order.Query{States: []order.State{order.Declined}}},
+		"a state":                {Query: lookup.Query{States: []order.State{order.Declined}}},
 	} {
 		var want []order.ID
 		for _, o := range all {
@@ -85,7 +86,7 @@ func searches(t *testing.T, s searcher) {
 	if _, _, err := s.Erase(t.Context(), "user 1"); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range pages(t, s, order.Search{UserID: "user 1", Query: order.Query{Limit: 100}}) {
+	for _, id := range pages(t, s, lookup.Search{UserID: "user 1", Query: lookup.Query{Limit: 100}}) {
 		if o, err := s.Get(t.Context(), id); err != nil || o.State.Final() {
 			t.Errorf("%v, %v is found, and was erased", o, err)
 		}
@@ -93,7 +94,7 @@ func searches(t *testing.T, s searcher) {
 }
 
 // pages are the orders of all pages of a search.
-func pages(t *testing.T, s searcher, q order.Search) (ids []order.ID) {
+func pages(t *testing.T, s searcher, q lookup.Search) (ids []order.ID) {
 	t.Helper()
 	for {
 		found, next, err := s.Search(t.Context(), q)
@@ -164,7 +165,7 @@ func TestASearchLooksAtSoManyOrdersAtMost(t *testing.T) {
 		}
 		put(t, s, o)
 	}
-	q := order.Search{UserID: "ada", Query: order.Query{States: []order.State{order.Parked}, Limit: 50}}
+	q := lookup.Search{UserID: "ada", Query: lookup.Query{States: []order.State{order.Parked}, Limit: 50}}
 	found, next, err := s.Search(t.Context(), q)
 	if len(found) > 0 || next == "" || err != nil {
 		t.Fatalf("the first page has %d orders, next %q, %v; want none, and a next page", len(found), next, err)
@@ -191,7 +192,7 @@ func TestANewOrderIsFoundBeforeItIsIndexed(t *testing.T) {
 	if err := s.Index(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := pages(t, s, order.Search{TransactionID: "a transaction", Query: order.Query{Limit: 5}}); !slices.Equal(got, []order.ID{o.ID}) {
+	if got := pages(t, s, lookup.Search{TransactionID: "a transaction", Query: lookup.Query{Limit: 5}}); !slices.Equal(got, []order.ID{o.ID}) {
 		t.Errorf("found %v, want %v", got, o.ID)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -187,8 +188,8 @@ func (s orders) Find(ctx context.Context, userID, key string) (*order.Order, err
 
 // List are the orders that q selects, newest first: the largest id. Orders that cannot be read are reported in the error,
 // and do not keep back the others: both results count.
-func (s orders) List(ctx context.Context, q order.Query) ([]*order.Order, error) {
-	found, err := s.list(ctx, order.Search{Query: q}, max(q.Limit, 0))
+func (s orders) List(ctx context.Context, q lookup.Query) ([]*order.Order, error) {
+	found, err := s.list(ctx, lookup.Search{Query: q}, max(q.Limit, 0))
 	if err != nil {
 		return nil, fmt.Errorf("list orders: %w", err)
 	}
@@ -196,7 +197,7 @@ func (s orders) List(ctx context.Context, q order.Query) ([]*order.Order, error)
 }
 
 // list are the rows of the orders that q selects by id, time and state.
-func (s orders) list(ctx context.Context, q order.Search, limit int) ([]record, error) {
+func (s orders) list(ctx context.Context, q lookup.Search, limit int) ([]record, error) {
 	states := bits(q.States...)
 	if len(q.States) == 0 {
 		states = bits(order.States()...)
@@ -206,7 +207,7 @@ func (s orders) list(ctx context.Context, q order.Search, limit int) ([]record, 
 }
 
 // bounds are the ids, and the times of creation, that q selects: those from the first of each to before the second.
-func bounds(q order.Search) (first, end string, from, until int64) {
+func bounds(q lookup.Search) (first, end string, from, until int64) {
 	first, end = q.Prefix, q.Prefix+beyond
 	from, until = math.MinInt64, math.MaxInt64
 	if !q.From.IsZero() {

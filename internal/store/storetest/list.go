@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -21,7 +22,7 @@ func lists(t *testing.T, s Store) {
 		all = append([]*order.Order{o}, all...)
 	}
 	minute := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
-	for name, q := range map[string]order.Query{
+	for name, q := range map[string]lookup.Query{
 		"everything":             {Limit: 1000},
 		"the newest":             {Limit: 7},
 		"nothing":                {Limit: 0},
@@ -57,7 +58,7 @@ func id(at time.Time) order.ID {
 }
 
 // selected are those of all, which are in the order of a list, that a query selects.
-func selected(all []*order.Order, q order.Query) (list []*order.Order) {
+func selected(all []*order.Order, q lookup.Query) (list []*order.Order) {
 	for _, o := range all {
 		if len(list) < q.Limit && selects(q, o) {
 			list = append(list, o)
@@ -66,7 +67,7 @@ func selected(all []*order.Order, q order.Query) (list []*order.Order) {
 	return list
 }
 
-func selects(q order.Query, o *order.Order) bool {
+func selects(q lookup.Query, o *order.Order) bool {
 	state := len(q.States) == 0
 	for _, s := range q.States {
 		state = state || o.State == s

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -242,7 +243,7 @@ func (m *model) find(t *rapid.T) {
 }
 
 func (m *model) list(t *rapid.T) {
-	q := order.Query{
+	q := lookup.Query{
 		States: rapid.SliceOfNDistinct(rapid.SampledFrom(order.States()), 0, 3, rapid.ID).Draw(t, "states"),
 		Before: rapid.SampledFrom([]order.ID{"", "b", "d"}).Draw(t, "before"),
 		Limit:  rapid.IntRange(0, 6).Draw(t, "limit"),

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -128,7 +129,7 @@ func OneOrder(t *testing.T, stores ...Store) {
 			}
 			wg.Wait()
 
-			all, err := stores[0].List(t.Context(), order.Query{Limit: users * contenders})
+			all, err := stores[0].List(t.Context(), lookup.Query{Limit: users * contenders})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"checkout/internal/lookup"
 	"checkout/internal/money"
 	"checkout/internal/order"
 )
@@ -18,7 +19,7 @@ import (
 type Store interface {
 	order.Store
 	// List are the orders that q selects, newest first: the largest id.
-	List(ctx context.Context, q order.Query) ([]*order.Order, error)
+	List(ctx context.Context, q lookup.Query) ([]*order.Order, error)
 	// Purge deletes at most limit orders that are final and have been held for as long as their last Save said. It returns
 	// how many there were.
 	Purge(ctx context.Context, limit int) (int, error)

@@ -1,17 +1,20 @@
-package order
+// Package lookup is what people ask the record of orders for.
+package lookup
 
 import (
 	"slices"
 	"strings"
 	"time"
+
+	"checkout/internal/order"
 )
 
 // Query selects orders to look at.
 type Query struct {
-	States      []State   // none: any
-	From, Until time.Time // created at From or later, and before Until; zero: unbounded
-	Before      ID        // only those that come after this one in the result: a page's last
-	Limit       int       // at most so many
+	States      []order.State // none: any
+	From, Until time.Time     // created at From or later, and before Until; zero: unbounded
+	Before      order.ID      // only those that come after this one in the result: a page's last
+	Limit       int           // at most so many
 }
 
 // Search is a query for what people know of an order. An empty field selects all; all fields that are not must match.
@@ -20,13 +23,13 @@ type Search struct {
 
 	Prefix        string // of the id
 	UserID        string
-	Email         EmailAddress // in upper or lower case
+	Email         order.EmailAddress // in upper or lower case
 	TransactionID string
 	TrackingID    string
 }
 
 // Selects tells whether the search selects an order, wherever its page begins.
-func (s Search) Selects(o *Order) bool {
+func (s Search) Selects(o *order.Order) bool {
 	matches := func(wanted, has string) bool { return wanted == "" || wanted == has }
 	return (len(s.States) == 0 || slices.Contains(s.States, o.State)) &&
 		!o.Created.Before(s.From) && (s.Until.IsZero() || o.Created.Before(s.Until)) &&
@@ -37,7 +40,7 @@ func (s Search) Selects(o *Order) bool {
 
 // AuditQuery selects entries of the audit log.
 type AuditQuery struct {
-	Order       ID        // empty: of all orders
+	Order       order.ID  // empty: of all orders
 	From, Until time.Time // written at From or later, and before Until; zero: unbounded
 	Before      string    // only those that come after this one in the result: a page's last
 	Limit       int       // at most so many
