@@ -191,7 +191,7 @@ func (a int128) sign() int {
 	return cmp.Compare(a.hi|a.lo, 0)
 }
 
-// fits tells whether a is an int64: whether its upper half only repeats the sign.
+// fits reports whether a is an int64: whether its upper half only repeats the sign.
 func (a int128) fits() bool { return a.hi == uint64(int64(a.lo)>>63) }
 
 func magnitude(x int64) uint64 {

@@ -34,7 +34,7 @@ func readers(exporter sdkmetric.Exporter, collect bool) (all []sdkmetric.Option,
 	return all, local
 }
 
-// cumulative tells whether the exporter is given what was counted since the start.
+// cumulative reports whether the exporter is given what was counted since the start.
 func cumulative(exporter sdkmetric.Exporter) bool {
 	return exporter != nil && exporter.Temporality(sdkmetric.InstrumentKindCounter) == metricdata.CumulativeTemporality
 }

@@ -157,7 +157,6 @@ type exactCodec struct {
 	buffers mem.BufferPool
 }
 
-// Marshal implements encoding.CodecV2.
 func (c exactCodec) Marshal(v any) (mem.BufferSlice, error) {
 	message, ok := v.(protobuf.Message)
 	if !ok {

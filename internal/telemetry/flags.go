@@ -20,7 +20,6 @@ type flagHook struct {
 // span event, because flags are also evaluated after that span has ended. Without flagd the default holds: no error.
 func (t *Telemetry) FlagHook() openfeature.Hook { return flagHook{Telemetry: t} }
 
-// Finally implements openfeature.Hook.
 func (h flagHook) Finally(ctx context.Context, of openfeature.HookContext, is openfeature.InterfaceEvaluationDetails, _ openfeature.HookHints) {
 	if !h.logger.Enabled(ctx, slog.LevelInfo) || !h.events.Enabled(ctx, log.EnabledParameters{Severity: log.SeverityInfo, EventName: eventFlag}) {
 		return

@@ -41,7 +41,6 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	}
 }
 
-// RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := &exchange{transport: t, began: time.Now(), sent: max(req.ContentLength, 0)}
 	x.attrs = append(make([]attribute.KeyValue, 0, 8), httpRequestMethod.String(method(req)))
@@ -80,7 +79,6 @@ type exchange struct {
 	finished       atomic.Bool
 }
 
-// Read implements io.Reader.
 func (x *exchange) Read(p []byte) (int, error) {
 	n, err := x.body.Read(p)
 	x.received += int64(n)
@@ -93,7 +91,6 @@ func (x *exchange) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer.
 func (x *exchange) Close() error {
 	defer x.finish(nil)
 	return x.body.Close()

@@ -31,7 +31,6 @@ type inbound struct {
 	synthetic func(ctx context.Context) bool // whether the caller may send syntheticKey; nil: everybody may
 }
 
-// Extract implements propagation.TextMapPropagator.
 func (i inbound) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
 	synthetic := i.synthetic == nil || i.synthetic(ctx)
 	ctx = i.TextMapPropagator.Extract(ctx, carrier)

@@ -155,7 +155,6 @@ type rpcCall struct {
 
 type rpcKey struct{}
 
-// Value implements context.Context.
 func (c *rpcCall) Value(key any) any {
 	if key == (rpcKey{}) {
 		return c
@@ -290,7 +289,6 @@ func (s rpcServer) Refused(ctx context.Context, method string, err error) {
 	}
 }
 
-// HandleRPC implements stats.Handler.
 func (rpcServer) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	c := callOf(ctx)
 	if c == nil {
@@ -306,7 +304,6 @@ func (rpcServer) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	}
 }
 
-// HandleConn implements stats.Handler.
 func (rpcServer) HandleConn(context.Context, stats.ConnStats) {}
 
 type connKey struct{}

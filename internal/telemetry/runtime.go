@@ -60,7 +60,6 @@ type distributions struct {
 
 func newDistributions() distributions { return distributions{time.Now(), instruments()} }
 
-// Produce implements sdkmetric.Producer.
 func (d distributions) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	names := []string{goPause, goSchedule}
 	samples := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/sched/latencies:seconds"}}

@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// Proxy listens at the address that HTTPS_PROXY names until the test ends, and refuses to connect anybody. asked returns
-// the addresses that it was asked to connect to.
+// Proxy listens at the address in HTTPS_PROXY until the test ends, and refuses all connections. asked returns the addresses that
+// it was asked to connect to.
 //
-// Go reads HTTPS_PROXY once a process, so a test's TestMain has to set it, to an address from Hold. A proxy is never used
-// for the loopback interface: let the client call 0.0.0.0, which leads to it.
+// Go reads HTTPS_PROXY once per process, so TestMain has to set it, to an address from Hold. Go uses no proxy for the loopback
+// interface: let the client call 0.0.0.0, which leads there.
 func Proxy(t testing.TB, address string) (asked func() []string) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(context.WithoutCancel(t.Context()), "tcp", address)

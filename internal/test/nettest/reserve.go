@@ -1,8 +1,7 @@
-// Package nettest provides addresses at which nobody listens, for tests of what comes later, goes, or never was there.
+// Package nettest provides addresses at which nobody listens, for tests of servers that start later, stop, or never start.
 //
-// A port that was free a moment ago may be somebody else's by the time it is needed: the system gives it to the next one
-// who asks for any. One that is still in use by a connection it gives to nobody, though whoever names it may listen on it:
-// that is how a server can be restarted while its old connections are open (SO_REUSEADDR, which package net sets).
+// The system may give a port that was free a moment ago to another process. It gives a port with an open connection to
+// nobody, but a server that names the port may listen on it (SO_REUSEADDR, which package net sets): so it can be restarted.
 package nettest
 
 import (
@@ -13,8 +12,8 @@ import (
 	"testing"
 )
 
-// Reserve returns an address of the loopback interface, 127.0.0.1:port, that refuses connections. Until the test ends its
-// port is given to nobody who does not ask for this very one; who does may listen on it, once or again and again.
+// Reserve returns an address of the loopback interface, 127.0.0.1:port, that refuses connections. Until the test ends the system
+// gives its port to nobody, but a server may listen on the address, any number of times.
 func Reserve(t testing.TB) string {
 	t.Helper()
 	address, release, err := Hold(t.Context())
@@ -29,7 +28,7 @@ func Reserve(t testing.TB) string {
 	return address
 }
 
-// Hold is Reserve for those who have no test: the port is reserved until release, or until ctx ends before Hold returns.
+// Hold is Reserve without a test: the port is reserved until release.
 func Hold(ctx context.Context) (address string, release func() error, err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,6 +48,6 @@ func Hold(ctx context.Context) (address string, release func() error, err error)
 		if server.RemoteAddr().String() == client.LocalAddr().String() {
 			return address, func() error { return errors.Join(client.Close(), server.Close()) }, nil
 		}
-		_ = server.Close() // a stranger's, who takes us for whom this port belonged to before
+		_ = server.Close() // of another process, which meant the port's former owner
 	}
 }

@@ -58,7 +58,7 @@ func (g *Cgroup) restrict(limit int64) error {
 	return nil
 }
 
-// delegated tells whether cgroups of version 2 below the folder have the controller of memory.
+// delegated reports whether cgroups of version 2 below the folder have the controller of memory.
 func delegated(folder string) bool {
 	text, err := os.ReadFile(filepath.Join(folder, "cgroup.subtree_control"))
 	for word := range strings.FieldsSeq(string(text)) {

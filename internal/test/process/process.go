@@ -73,7 +73,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Gone is closed when the process has ended.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
-// Alive tells whether the process has not ended.
+// Alive reports whether the process has not ended.
 func (p *Process) Alive() bool {
 	select {
 	case <-p.gone:

@@ -1,5 +1,5 @@
-// Package rawgrpc speaks gRPC frame by frame (RFC 9113), for callers that an ordinary client cannot be: one that makes
-// thousands of calls a second and must leave the processors to the service that it measures, and those that break the rules.
+// Package rawgrpc speaks gRPC frame by frame (RFC 9113), for load generators that must use little CPU and for attackers that
+// violate the protocol.
 package rawgrpc
 
 import (

@@ -117,7 +117,7 @@ func (r *Registry) event(record, name string) *group {
 	return nil
 }
 
-// HasLine tells whether a line of the log is declared, by its text.
+// HasLine reports whether a line of the log is declared, by its text.
 func (r *Registry) HasLine(text string) bool { return r.event(logLine, text) != nil }
 
 // Log checks a log record.

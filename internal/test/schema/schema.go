@@ -1,10 +1,8 @@
-// Package schema provides the registry of this service's telemetry: every span, event, log record, metric and resource
-// attribute that may leave the process, read from definitions in the format of OpenTelemetry Weaver; the comparison of
-// what does leave with it; its document; and the names that Prometheus gives to its metrics.
+// Package schema reads the registry of the service's telemetry, telemetry-schema: all spans, events, log records, metrics and
+// resource attributes, in the format of OpenTelemetry Weaver. It compares what the service emits with the registry, and
+// generates docs/telemetry.md.
 //
-// Nothing of it is in the service. It is for tests, and for those who read docs/telemetry.md.
-//
-// Weaver's format has no place for some of what is to be compared, so that there are annotations for it:
+// Annotations define what Weaver's format cannot:
 //
 //	names     under which convention it is emitted: app and demo are dialects, the others are listed in Conventions
 //	span_name what spans of the group are called: any of these, {attribute} standing for the attribute's value
