@@ -52,11 +52,11 @@ func (r *Registry) Document() string {
 
 const opening = `# Telemetry
 
-<!-- Made of the registry in telemetry-schema; go test ./internal/test/schema -update writes it. -->
+<!-- Generated from telemetry-schema by go test ./internal/test/schema -update. -->
 
-All that leaves the process by OTLP, and the log on stdout. A test compares what the service emits with it.
+All that the service emits by OTLP, and its log on stdout. A test compares both.
 
-Some things have more than one name. Beside such a name stands under which of these it is emitted:
+Names that depend on a setting are marked:
 
 | | emitted with |
 |---|---|
@@ -73,23 +73,22 @@ The dashboards of the demo's later releases expect ` + "`CHECKOUT_TELEMETRY_NAME
 A span has only one name and only one ` + "`rpc.method`" + `: with both old and stable names in force, the old ones. An HTTP request is the
 span ` + "`HTTP POST`, with `http` opted in `POST`" + `.
 
-## What the shop's own dashboards show differently
+## What the demo's dashboards show differently
 
-The checkout of the demo answers every failure with code 13 (INTERNAL), and its span is in error. This one refuses by itself what
-cannot be, before anybody is called. So some panels show other figures:
+The demo's checkout answers every failure with INTERNAL (13), and its span is in error. This one rejects invalid requests before it
+calls another service:
 
 | what happened | in the demo's checkout | here |
 |---|---|---|
-| the card has expired, or its number is none | payment is called and fails: spans of payment and checkout in error | INVALID_ARGUMENT (3), payment is not called, no span in error: ` + "`checkout.orders`" + ` has it as ` + "`refused`, `invalid_request`" + ` |
-| the cart is empty, a product unknown, a quantity impossible | placed for nothing, or INTERNAL (13) | FAILED_PRECONDITION (9), no span of checkout in error: ` + "`refused`" + ` |
+| the card has expired, or its number is invalid | payment is called and fails: spans of payment and checkout in error | INVALID_ARGUMENT (3), payment is not called, no span in error: ` + "`checkout.orders`" + ` has it as ` + "`refused`, `invalid_request`" + ` |
+| the cart is empty, a product unknown, a quantity invalid | placed for nothing, or INTERNAL (13) | FAILED_PRECONDITION (9), no span of checkout in error: ` + "`refused`" + ` |
 | payment refuses the card | INTERNAL (13) | FAILED_PRECONDITION (9), the span is in error, as is payment's |
 
-*Error Rate by Span Name* (Demo dashboard) and the Spanmetrics dashboard count spans in error: the first two rows are missing there, for
-checkout and for payment. *Error* under *Server gRPC RED Metrics* (APM) counts every code but 0: checkout's are all there, and
-payment's has only the cards that were sent to it. What the caller got wrong is no error of a server, by the conventions.
+*Error Rate by Span Name* (Demo dashboard) and the Spanmetrics dashboard count spans in error, so they lack the first two rows. *Error*
+under *Server gRPC RED Metrics* (APM) counts every code but 0, so it has them for checkout, but not for payment.
 `
 
-// of are the groups of a kind and, of events, those on a kind of record.
+// of returns the groups of a kind and, for events, of a kind of record.
 func (r *Registry) of(kind, record string) []*group {
 	var all []*group
 	for _, g := range r.groups {
@@ -100,7 +99,7 @@ func (r *Registry) of(kind, record string) []*group {
 	return all
 }
 
-// document is Markdown in the making.
+// document builds Markdown.
 type document struct{ strings.Builder }
 
 func (d *document) text(s string)       { d.WriteString(s) }

@@ -24,6 +24,6 @@ func TestTheDocumentIsThatOfTheRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; go test ./internal/test/schema -update writes it):\n%s", path, diff)
+		t.Errorf("%s (-want +got; go test ./internal/test/schema -update):\n%s", path, diff)
 	}
 }
