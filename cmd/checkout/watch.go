@@ -137,6 +137,9 @@ func (p process) begin(ctx context.Context, service checkoutv1.OrderServiceClien
 	if err != nil {
 		return err
 	}
+	if len(unfinished.GetOrders()) == 0 {
+		_, _ = fmt.Fprintln(p.stderr, "All orders are finished; waiting for changes.")
+	}
 	if unfinished.GetNextPageToken() != "" {
 		_, _ = fmt.Fprintf(p.stderr, "More than %d orders are not finished; these are the newest.\n", watchPage)
 	}
