@@ -1,10 +1,10 @@
-// Package order is what checkout is about: placing an order, and seeing it through.
+// Package order places orders and completes them.
 //
 // # The tour
 //
 // Placer.Place (place.go) is the use case. It has three phases:
 //
-//  1. Read. Pricing (pricing.go) reads the cart, then the products beside the shipping quote, then converts prices.
+//  1. Read. Package pricing, by the port Pricer, reads the cart, then the products beside the shipping quote, then converts prices.
 //     Nothing is recorded and nothing moves; whatever can be refused is refused here.
 //  2. Pivot. The intent is recorded, in state Charging, and the card is charged. This is the one act that cannot be
 //     undone or blindly repeated, so it is tried once.

@@ -24,9 +24,9 @@ const (
 	ErrBadCart Kind = "the cart cannot be ordered"
 	// ErrUnknownProduct: the catalogue does not know a product of the cart.
 	ErrUnknownProduct Kind = "unknown product"
-	// ErrImplausible: a neighbour answered something that cannot be, so nothing was charged on the strength of it.
+	// ErrImplausible: a service answered something implausible, so nothing was charged on the strength of it.
 	ErrImplausible Kind = "implausible answer"
-	// ErrUnavailable: a neighbour of the read phase, or the store, could not be asked. Ask again later.
+	// ErrUnavailable: a service of the read phase, or the store, could not be asked. Ask again later.
 	ErrUnavailable Kind = "unavailable"
 	// ErrOverloaded: too many orders are under way. Ask again after Error.RetryAfter.
 	ErrOverloaded Kind = "too many orders under way"
@@ -36,7 +36,7 @@ const (
 	ErrPaymentUnreachable Kind = "payment unreachable"
 	// ErrInDoubt: the charge was sent and not answered in time. Do not pay again; ask what became of the order.
 	ErrInDoubt Kind = "payment outcome unknown"
-	// ErrUnshippable: the order was paid, and the carrier refuses it for good. The money is owed back.
+	// ErrUnshippable: the order was paid, and the shipping service refuses it for good. The money is to be paid back.
 	ErrUnshippable Kind = "shipping refused"
 	// ErrRefunded: the order was paid, could not be shipped, and the money went back.
 	ErrRefunded Kind = "refunded"
@@ -52,9 +52,9 @@ const (
 
 // What ports return so that the order can tell what happened.
 var (
-	// ErrRefused: the neighbour has understood and says no, for good.
+	// ErrRefused: the service has understood the request and refuses it for good.
 	ErrRefused = errors.New("refused")
-	// ErrUnsent: certainly nothing was done. The request never left this process, or was turned away before it was looked at.
+	// ErrUnsent: certainly nothing was done. The request never left this process, or was rejected before it was looked at.
 	ErrUnsent = errors.New("not done")
 	// ErrGivenUp: the step is not tried again by itself. The order requires an operator.
 	ErrGivenUp = errors.New("given up")

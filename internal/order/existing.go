@@ -82,8 +82,8 @@ type call struct {
 }
 
 const (
-	// maxWaiters is how many calls of a user may wait for one that places an order, and waitTime when another one is told to
-	// come again.
+	// maxWaiters is how many calls of a user may wait for one that places an order, and waitTime after how long another one
+	// may come again.
 	maxWaiters = 32
 	waitTime   = time.Second
 )
@@ -304,7 +304,7 @@ func (o *Order) canBeSuperseded(next *Order) bool {
 	return o.terms() != next.terms() || !sameLines(next.Lines(), o.Items)
 }
 
-// repeated is the outcome of a call as another call is told it.
+// repeated is the outcome of a call as another call gets it.
 func repeated(o *Order, err error) (*Order, error) {
 	if err == nil {
 		return o.repeated()
@@ -329,7 +329,7 @@ func (o *Order) repeated() (*Order, error) {
 	return &answer, nil
 }
 
-// failure is what a caller is told of an order that is not on its way; nil for one that is.
+// failure is the answer of an order that is not on its way; nil for one that is.
 func (o *Order) failure() error {
 	failure := &Error{Step: StepCharge, OrderID: o.ID}
 	if o.Reason != "" {

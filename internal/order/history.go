@@ -13,7 +13,7 @@ type HistoryEntry struct {
 	Problem string // why it failed, or why the state is what it is; free of personal data
 	Times   int    // how often, when the same happened again and again; the last time at Last
 	Last    time.Time
-	By      string // the person or the process whose doing it was, if not the order's own course
+	By      string // the operator or the process that did it, if not the order's own course
 }
 
 // historyLength is how many entries are kept: the first half and the last. In between lie failures.

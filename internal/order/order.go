@@ -110,7 +110,7 @@ func (o *Order) Quantity() int {
 	return n
 }
 
-// Delivery is a set of the things that are owed once an order is placed, and that may each be done more than once.
+// Delivery is a set of the things that are pending once an order is placed, and that may each be done more than once.
 type Delivery uint8
 
 const (

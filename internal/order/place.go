@@ -19,12 +19,12 @@ type Dependencies struct {
 	Payment  Payment
 	Ledger   Ledger // nil when the payment service cannot be asked, and does not honour keys
 	Shipping Shipping
-	// ShipAttempts is how many attempts to ship an order may each have made a parcel, at most. 0: the carrier honours keys, so
+	// ShipAttempts is how many attempts to ship an order may each have made a parcel, at most. 0: the service honours keys, so
 	// that an order is one parcel however often it is sent.
 	ShipAttempts int
 	Cart         Cart
 	Email        Email
-	Events       Events // nil when the shop has no broker: then no event is owed
+	Events       Events // nil when the shop has no broker: then no event is pending
 	Admission    Admission
 
 	// Background is how many orders make their deliveries at once, and how many of each queue recovery takes up at once. While
@@ -34,10 +34,10 @@ type Dependencies struct {
 	// Retention is how long a finished order's record is kept, and its key remembered. 0: seven days.
 	Retention time.Duration
 
-	// Report is told of failures that no caller waits for. It must not be nil.
+	// Report gets the failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
-	// Resumed is told of every order that recovery takes up, and then how that went. What it returns is the context of the
-	// attempt. Nil: nobody wants to know.
+	// Resumed is called with every order that recovery takes up. It returns the context of the attempt, and what is called with
+	// its outcome. Nil: nobody wants to know.
 	Resumed func(ctx context.Context, o *Order) (context.Context, func(error))
 	// Random returns a number of at least 0 and less than n, so that what failed together does not return together. Nil
 	// is math/rand.

@@ -42,7 +42,7 @@ type Email interface {
 	Confirm(ctx context.Context, o *Order) error
 }
 
-// Events tells the rest of the shop.
+// Events publishes what has been ordered.
 type Events interface {
 	// Publish returns nil when the broker holds the event durably. It returns ErrRefused when asking again is vain.
 	Publish(ctx context.Context, o *Order) error
@@ -68,7 +68,7 @@ type Store interface {
 	Open(ctx context.Context, opening Opening) (conflict *Order, err error)
 	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
 	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
-	// record is left alone from now on: by Claim while something is owed, by the clean-up once the state is final.
+	// record is left alone from now on: by Claim while something is pending, by the clean-up once the state is final.
 	//
 	// An earlier Save may have been made although its answer was lost. So a record that has the epoch and the state of o
 	// already is the caller's own, and Save returns nil, if it states the same facts. When they were recorded, with which

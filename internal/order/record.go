@@ -85,8 +85,8 @@ func (p *Placer) hold(s State) time.Duration {
 	return lease
 }
 
-// requiresOperator tells whether an order that comes into this state waits for a person, because nothing here can take it
-// further. One that came into it under another kind of payment service may wait all the same: its record knows.
+// requiresOperator tells whether an order that comes into this state requires an operator, because nothing here can take it
+// further. One that came into it under another kind of payment service may require one all the same: its record knows.
 func (p *Placer) requiresOperator(s State) bool {
 	switch s {
 	case Parked, Undelivered:

@@ -35,12 +35,11 @@ type run struct {
 	order    *Order                // its goroutine's own; others look at recorded
 	recorded atomic.Pointer[Order] // a copy of the order as the store knows it
 
-	// Of Place alone.
-	card     creditcard.Card // never stored: nobody else can charge it
-	caller   *caller
-	held     time.Time     // when the order's lease began: it is this run's until the lease is over
-	reserved bool          // the latest of order.ShipAttempts is on record and was not made: it is this run's to make
-	pending  *HistoryEntry // an outcome that could not be recorded in time
+	card     creditcard.Card // of Place alone: it is never stored, so nobody else can charge it
+	caller   *caller         // of Place alone
+	held     time.Time       // when the order's lease began: it is this run's until the lease is over
+	reserved bool            // the latest of order.ShipAttempts is on record and was not made: it is this run's to make
+	pending  *HistoryEntry   // an outcome that could not be recorded in time
 }
 
 // caller is who waits for a run of Place.
@@ -67,7 +66,7 @@ func (p *Placer) start(c *call, o *Order) *run {
 	return r
 }
 
-// finish has the steps carried out, with or without the caller. It returns what the caller is told: the outcome, or, when
+// finish has the steps carried out, with or without the caller. It returns the caller's answer: the outcome, or, when
 // their time is over, what is on record.
 func (r *run) finish(ctx context.Context) (*Order, error) {
 	r.runs.Go(func() {

@@ -9,7 +9,7 @@ import "fmt"
 //	   ├─refused─► declined
 //	   ├─never sent─► cancelled
 //	   └─no answer─► in_doubt ──looked up─► charged, or else refunding ──reversed──► cancelled
-//	                     └──a person─► charged | cancelled | refunded
+//	                     └──operator─► charged | cancelled | refunded
 //
 // An order that cannot be shipped or refunded, or for longer than a day, is parked: an operator takes it to charged, placed,
 // refunded or cancelled. A placed order whose e-mail or event cannot be delivered is undelivered: an operator has it tried
@@ -19,11 +19,11 @@ type State uint8
 const (
 	// Charging: recorded before the charge leaves. After a crash, the money may have moved.
 	Charging State = 1
-	// Charged: paid, and owed a parcel.
+	// Charged: paid; the shipment is pending.
 	Charged State = 2
-	// Placed: paid and shipped; the cart, the e-mail and the event are owed.
+	// Placed: paid and shipped; the cart, the e-mail and the event are pending.
 	Placed State = 3
-	// Completed: nothing is owed any more.
+	// Completed: nothing is pending.
 	Completed State = 4
 	// Declined: the card was refused. No money moved.
 	Declined State = 5
@@ -76,7 +76,7 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// Final tells whether the order rests here for ever, so that its record may be deleted after the retention.
+// Final tells whether the order stays here for ever, so that its record may be deleted after the retention.
 func (s State) Final() bool {
 	switch s {
 	case Completed, Declined, Refunded, Cancelled:

@@ -68,7 +68,7 @@ func DefaultLimits() Limits {
 
 // readsAtOnce bounds the calls that a service gets at once in the read phase: half as many when more than fewOrders are read for.
 // An order alone has all it can use, up to 126 lines. Many orders together only queue for the processors and at the
-// neighbours, and pay for it in memory: in a small heap the garbage collector then takes more time than the orders do.
+// services, and pay for it in memory: in a small heap the garbage collector then takes more time than the orders do.
 const (
 	readsAtOnce = 128
 	fewOrders   = 2
@@ -93,7 +93,7 @@ type Pricer struct {
 	orders   atomic.Int32 // that are read for
 }
 
-// New makes a Pricer that asks these neighbours. Close it.
+// New makes a Pricer that asks these services. Close it.
 func New(cart Cart, catalog Catalog, currency Currency, shipping Shipping, limits Limits) *Pricer {
 	p := &Pricer{
 		cart: cart, catalog: catalog, currency: currency, shipping: shipping, limits: limits,
@@ -382,7 +382,7 @@ func sum(lines []order.Line, p prices) (money.Amount, error) {
 	return total, nil
 }
 
-// asked is the failure of a question to a neighbour: it was away, or its answer cannot be. Without a cause it is nil.
+// asked is the failure of a read: the service was away, or its answer is implausible. Without a cause it is nil.
 func asked(step order.Step, cause error) error {
 	switch {
 	case cause == nil:
