@@ -3,6 +3,8 @@ package storefront
 import (
 	"context"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -170,5 +172,24 @@ func TestAPresetEndsWhatItBegan(t *testing.T) {
 	}
 	if status, _ := s.post(t, "/faults/preset", values("preset", "moon")); status != http.StatusUnprocessableEntity {
 		t.Errorf("an unknown one: status %d", status)
+	}
+}
+
+func TestPresetsNameMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile("../../docs/telemetry.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metric := regexp.MustCompile(`checkout_\w+`)
+	for _, keyed := range []bool{false, true} {
+		for _, p := range (&Storefront{Options: Options{Shop: new(demo.Shop), KeyedPayment: keyed}}).presets() {
+			for _, name := range metric.FindAllString(p.Watch, -1) {
+				attribute := strings.ReplaceAll(name, "_", ".")
+				if !strings.Contains(string(docs), "`"+name+"`") && !strings.Contains(string(docs), "`"+attribute+"`") {
+					t.Errorf("%s: docs/telemetry.md has no %s", p.Name, name)
+				}
+			}
+		}
 	}
 }
