@@ -54,8 +54,8 @@ func TestTheDemosCheckoutIsReplacedAndNothingElse(t *testing.T) {
 		adds     map[string]string
 	}{
 		"2.1":                {at("demo-2.1.yaml"), "../demo/compose-2.1.yaml", nil},
-		"3.0, core":          {at("demo-3.0.yaml"), "../demo/compose.yaml", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo"}},
-		"3.0, with all else": {at("demo-3.0.yaml", "demo-3.0-full.yaml", "demo-3.0-observability.yaml"), "../demo/compose.yaml", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo"}},
+		"3.0, core":          {at("demo-3.0.yaml"), "../demo/compose.yaml", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc,http"}},
+		"3.0, with all else": {at("demo-3.0.yaml", "demo-3.0-full.yaml", "demo-3.0-observability.yaml"), "../demo/compose.yaml", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc,http"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
