@@ -75,7 +75,6 @@ func TestPostgreSQLIsAStore(t *testing.T) {
 func TestAUserIsErasedFromPostgreSQL(t *testing.T) {
 	t.Parallel()
 	erases(t, postgres(t, pgtest.Start(t).Fresh(t)))
-
 }
 
 func TestReplicasShareOneRecord(t *testing.T) {

@@ -24,11 +24,10 @@ var errReadOnly = errors.New("it cannot be written to")
 // SQLite is the record of orders in a database of SQLite. It is safe for concurrent use.
 type SQLite struct {
 	orders
-	owner   *owner
-	place   place // nil: in memory
-	close   func() error
-	path    string     // empty: in memory
-	copying sync.Mutex // held by a backup
+	owner *owner
+	place place // nil: in memory
+	close func() error
+	path  string // empty: in memory
 }
 
 // Open opens the database in the file path, which it creates if need be, with its folder, readable by its owner alone:
