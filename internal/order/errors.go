@@ -125,12 +125,12 @@ func (e *Error) Unwrap() []error {
 }
 
 // fail makes an *Error out of what a port returned. A cause that is an *Error already is kept as it is.
-func fail(kind Kind, step Step, cause error) error {
+func fail(kind Kind, cause error) error {
 	var known *Error
 	if errors.As(cause, &known) {
 		return known
 	}
-	return &Error{Kind: kind, Step: step, Err: cause}
+	return &Error{Kind: kind, Err: cause}
 }
 
 // guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.

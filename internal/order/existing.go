@@ -35,7 +35,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 		return nil, answer, err
 	}
 	if c.declined, err = p.Admission.Allow(req); err != nil {
-		err = fail(ErrOverloaded, "", err)
+		err = fail(ErrOverloaded, err)
 	} else if err = p.admit(ctx, c); err == nil && req.Key != "" {
 		answer, err = p.replay(ctx, c)
 	}
@@ -50,7 +50,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 func (p *Placer) admit(ctx context.Context, c *call) error {
 	admitted, err := p.Admission.Admit(ctx)
 	if err != nil {
-		return fail(ErrOverloaded, "", err)
+		return fail(ErrOverloaded, err)
 	}
 	c.admitted = admitted
 	return nil
@@ -206,7 +206,7 @@ func (p *Placer) replayIfEmptied(ctx context.Context, c *call, failure error) (*
 	switch {
 	case err != nil:
 		return nil, err
-	case o == nil, req.Key == "" && !(o.mayHaveEmptiedCart() && o.terms() == req.terms()):
+	case o == nil, req.Key == "" && (!o.mayHaveEmptiedCart() || o.terms() != req.terms()):
 		return nil, failure
 	}
 	return p.replayAnswer(ctx, o, req.terms())

@@ -42,22 +42,30 @@ func TestTheDecisionsThatDoNotContradictTheRecord(t *testing.T) {
 		order       Order
 		basic, keys []ResolutionKind // with a payment service that cannot be asked, and with one that honours keys
 	}{
-		"in doubt": {Order{State: InDoubt}, []ResolutionKind{Paid, NotPaid, PaidBack}, []ResolutionKind{Paid, NotPaid, PaidBack, Retry}},
+		"in doubt": {
+			Order{State: InDoubt},
+			[]ResolutionKind{Paid, NotPaid, PaidBack},
+			[]ResolutionKind{Paid, NotPaid, PaidBack, Retry},
+		},
 		"paid, and refused by shipping": {
 			Order{State: Parked, TransactionID: "tx"},
-			[]ResolutionKind{Paid, Shipped, PaidBack, Retry}, []ResolutionKind{Paid, Shipped, PaidBack, Retry},
+			[]ResolutionKind{Paid, Shipped, PaidBack, Retry},
+			[]ResolutionKind{Paid, Shipped, PaidBack, Retry},
 		},
 		"perhaps shipped": {
 			Order{State: Parked, TransactionID: "tx", ShipAttempts: 1},
-			[]ResolutionKind{Shipped, PaidBack, Retry}, []ResolutionKind{Shipped, PaidBack, Retry},
+			[]ResolutionKind{Shipped, PaidBack, Retry},
+			[]ResolutionKind{Shipped, PaidBack, Retry},
 		},
 		"perhaps paid back": {
 			Order{State: Parked, TransactionID: "tx", History: refunding},
-			[]ResolutionKind{PaidBack}, []ResolutionKind{PaidBack, Retry},
+			[]ResolutionKind{PaidBack},
+			[]ResolutionKind{PaidBack, Retry},
 		},
 		"undelivered": {
 			Order{State: Undelivered, TransactionID: "tx", Undeliverable: EmailSent},
-			[]ResolutionKind{SkipDeliveries, Retry}, []ResolutionKind{SkipDeliveries, Retry},
+			[]ResolutionKind{SkipDeliveries, Retry},
+			[]ResolutionKind{SkipDeliveries, Retry},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -118,7 +118,7 @@ func (p *Placer) price(ctx context.Context, req Request) (o *Order, err error) {
 	defer caught(&err)
 	began := time.Now()
 	if o, err = p.Pricer.Price(ctx, req); err != nil {
-		return nil, fail(ErrInternal, "", err)
+		return nil, fail(ErrInternal, err)
 	}
 	if req.Expected != (money.Amount{}) && req.Expected != o.Total {
 		return nil, &Error{Kind: ErrPriceChanged, Total: o.Total}

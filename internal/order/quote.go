@@ -10,11 +10,11 @@ func (p *Placer) Quote(ctx context.Context, req Request) (o *Order, err error) {
 		return nil, &Error{Kind: ErrInvalid, Violations: bad}
 	}
 	if _, err := p.Admission.Allow(req); err != nil {
-		return nil, fail(ErrOverloaded, "", err)
+		return nil, fail(ErrOverloaded, err)
 	}
 	release, err := p.Admission.Admit(ctx)
 	if err != nil {
-		return nil, fail(ErrOverloaded, "", err)
+		return nil, fail(ErrOverloaded, err)
 	}
 	defer func() {
 		if err == nil {

@@ -64,7 +64,7 @@ func resolve(v ResolutionKind, tx string) func(*Placer, ID) (*Order, error) {
 }
 
 func (p *Placer) retry(id ID) (*Order, error) {
-	return p.Resolve(p.life, id, Resolution{Kind: Retry, By: "grace", Why: "the carrier is back"})
+	return p.Resolve(p.life, id, Resolution{Kind: Retry, By: "grace", Why: "the shipping service is back"})
 }
 
 func TestAResolutionThatIsInterruptedLeavesTheOrderToBeResolved(t *testing.T) {

@@ -516,6 +516,7 @@ func (d Delivery) step() Step {
 		return StepEmptyCart
 	case EmailSent:
 		return StepEmail
+	default:
+		return StepPublish
 	}
-	return StepPublish
 }

@@ -28,7 +28,7 @@ func TestAnOrderIsNotMoreParcelsThanItHasAttempts(t *testing.T) {
 	for name, after := range map[string]time.Duration{"the answer is lost at once": 0, "there is no answer for 12 s": 12 * time.Second} {
 		for attempts := range 4 {
 			lasts := time.Hour
-			if attempts == 0 { // the carrier honours keys
+			if attempts == 0 { // the shipping service honours keys
 				lasts = patience + time.Hour
 			}
 			t.Run(fmt.Sprint(name, ", attempts: ", attempts), func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestAnOrderIsNotMoreParcelsThanItHasAttempts(t *testing.T) {
 					if want := fmt.Sprintf("shipped or not? Attempts: %d, last: answered 500", attempts); attempts > 0 && !strings.HasPrefix(o.Reason, want) {
 						t.Errorf("the reason is %q, want %q", o.Reason, want)
 					}
-					if got := s.books(); got != [4]int{1, max(attempts, 1), 0, 0} { // a carrier that honours keys sends one
+					if got := s.books(); got != [4]int{1, max(attempts, 1), 0, 0} { // a shipping service that honours keys sends one
 						t.Errorf("charges, parcels, mails, events: %v, want one charge and %d parcels", got, max(attempts, 1))
 					}
 				})
@@ -125,7 +125,7 @@ func TestWhatCertainlyWasNotShippedIsTriedFreely(t *testing.T) {
 		}
 		recovering(t, p, time.Hour+time.Minute)
 		if got := s.the(t); got.State != Completed || got.ShipAttempts != 1 {
-			t.Errorf("when the carrier is back the order is %v after %d attempts on record, want it completed after 1", got.State, got.ShipAttempts)
+			t.Errorf("when the shipping service is back the order is %v after %d attempts on record, want it completed after 1", got.State, got.ShipAttempts)
 		}
 		if got := s.count(StepShip); got < 100 {
 			t.Errorf("it was tried %d times in an hour, want about twice a minute", got)
@@ -290,7 +290,7 @@ func TestNothingIsShippedByWhoHasSleptThroughTheLease(t *testing.T) {
 		_, _ = ask(t, p, request()) // nobody waits so long
 		p.runs.Wait()
 		if got := s.count(StepShip); got != 1 {
-			t.Errorf("the carrier was asked %d times, want once: by who has taken the order over", got)
+			t.Errorf("the shipping service was asked %d times, want once: by who has taken the order over", got)
 		}
 	})
 }

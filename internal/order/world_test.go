@@ -29,7 +29,7 @@ type shop struct {
 	events  map[ID]int
 	rows    map[ID]*row
 	keyed   bool        // payment serves a ledger
-	ships   int         // attempts that the carrier gets; 0: it honours keys
+	ships   int         // attempts that the shipping service gets; 0: it honours keys
 	undone  map[ID]bool // reversed
 	reports []error
 	calls   map[Step]int
@@ -131,7 +131,7 @@ func (s *shop) Price(ctx context.Context, req Request) (*Order, error) {
 	o.Shipping = add(StepQuote, 1, s.quote)
 	o.Total = total
 	if err != nil {
-		return nil, fail(ErrUnavailable, "", err)
+		return nil, fail(ErrUnavailable, err)
 	}
 	return o, nil
 }

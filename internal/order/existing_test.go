@@ -162,7 +162,7 @@ func TestAnEmptyCartIsALostAnswerForADay(t *testing.T) {
 }
 
 func TestAFullCartIsANewOrderHoweverSoon(t *testing.T) {
-	for name, mail := range map[string]time.Duration{"right away": 0, "while the letter takes its time": 4 * time.Second} {
+	for name, mail := range map[string]time.Duration{"right away": 0, "while the e-mail takes its time": 4 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
@@ -182,7 +182,7 @@ func TestAFullCartIsANewOrderHoweverSoon(t *testing.T) {
 						t.Fatal(err)
 					}
 					if took := time.Since(began); took > time.Second {
-						t.Errorf("order %d took %v, want it not to wait for the letter of the one before", i+1, took)
+						t.Errorf("order %d took %v, want it not to wait for the e-mail of the one before", i+1, took)
 					}
 				}
 				if got := s.books()[0]; got != 3 || len(s.rows) != 3 {
