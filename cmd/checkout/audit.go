@@ -51,7 +51,7 @@ func (p process) audit(ctx context.Context, a *auditing) error {
 		req.After = timestamppb.New(time.Now().Add(-time.Duration(a.newer)))
 	}
 	for left := a.limit; ; {
-		req.PageSize = int32(min(left, 500)) //nolint:gosec // it is bounded on the spot
+		req.PageSize = int32(min(left, 500))
 		var resp *checkoutv1.ListAuditResponse
 		err := p.call(ctx, &a.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) { // each page in its own time
 			resp, err = checkoutv1.NewOrderAdminClient(conn).ListAudit(ctx, req)

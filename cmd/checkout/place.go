@@ -140,11 +140,12 @@ func placeStatus(err error, sent bool) int {
 	switch answer.Code() { // these come before an order is begun, from whatever server
 	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.ResourceExhausted, codes.Unimplemented:
 		return cli.Failed
+	default:
+		if sent {
+			return placeUnknown
+		}
+		return cli.Failed
 	}
-	if sent {
-		return placeUnknown
-	}
-	return cli.Failed
 }
 
 // fillCart adds the items of the command line to the user's cart.

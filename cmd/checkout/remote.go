@@ -82,10 +82,11 @@ func (p process) call(ctx context.Context, r *remote, do func(context.Context, *
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	if err := do(ctx, conn); err != nil {
-		return p.refused(r, err)
+	err = do(ctx, conn)
+	if _, explained := errors.AsType[*cli.Error](err); explained || err == nil {
+		return err
 	}
-	return nil
+	return p.refused(r, err)
 }
 
 // dial makes a connection to the server. Nothing is sent yet.

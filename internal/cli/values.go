@@ -84,7 +84,7 @@ func (a *Age) Set(s string) error {
 		if err != nil {
 			return errNoAge
 		}
-		age = time.Duration(n) * 24 * time.Hour //nolint:gosec // 16 bits
+		age = time.Duration(n) * 24 * time.Hour
 	} else {
 		rest = s
 	}

@@ -13,7 +13,7 @@ import (
 func Golden(t *testing.T, name, help string) {
 	t.Helper()
 	file := filepath.Join("testdata", "help", name+".txt")
-	if os.Getenv("UPDATE_HELP") != "" {
+	if os.Getenv("UPDATE_HELP") != "" { //nolint:forbidigo // of a test
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // it is source
 			t.Fatal(err)
 		}

@@ -38,6 +38,9 @@ func commands(t *testing.T, file string) (all []command) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if hidden := regexp.MustCompile("(?m)^```\n(?:bin/|cd|checkout|curl|docker|export|go|helm|kill|kubectl|make) .*").FindString(string(page)); hidden != "" {
+		t.Errorf("%s: begin the block of a command with ```sh: %s", file, hidden)
+	}
 	comment := regexp.MustCompile(`(?:^|\s)# (.*)$`)
 	for n, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(string(page), -1) {
 		lines := strings.Split(strings.TrimSuffix(block[1], "\n"), "\n")

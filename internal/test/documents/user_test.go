@@ -165,7 +165,7 @@ func (s *session) run(t *testing.T, c command) {
 // start runs a command until the session ends, and waits until it does what it is for.
 func (s *session) start(t *testing.T, text string) {
 	t.Helper()
-	p := &process{text, s.bash(context.Background(), text), &output{}, make(chan struct{})} //nolint:usetesting // it ends by SIGINT
+	p := &process{text, s.bash(context.Background(), text), &output{}, make(chan struct{})} // it ends by SIGINT
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

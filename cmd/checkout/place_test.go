@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/internal/cli"
+	"checkout/internal/demo"
+)
+
+func TestTheExitStatusSaysWhetherMoneyMayHaveMoved(t *testing.T) {
+	t.Parallel()
+	failure := func(code codes.Code, reason, moved string) error {
+		s, err := status.New(code, "").WithDetails(&errdetails.ErrorInfo{Reason: reason, Metadata: map[string]string{"money_moved": moved}})
+		return errors.Join(s.Err(), err)
+	}
+	for name, test := range map[string]struct {
+		err  error
+		sent bool
+		want int
+	}{
+		"declined":                     {failure(codes.FailedPrecondition, "CARD_DECLINED", "no"), true, 3},
+		"not charged":                  {failure(codes.Unavailable, "UNAVAILABLE", "no"), true, 1},
+		"charged and not shipped":      {failure(codes.Aborted, "SHIPPING_REFUSED", "yes"), true, 4},
+		"charge not answered":          {failure(codes.Aborted, "PAYMENT_UNKNOWN", "unknown"), true, 4},
+		"invalid, of another server":   {status.Error(codes.InvalidArgument, ""), true, 1},
+		"no server":                    {status.Error(codes.Unavailable, ""), false, 1},
+		"the connection broke":         {status.Error(codes.Unavailable, ""), true, 4},
+		"no answer in time":            {status.Error(codes.DeadlineExceeded, ""), true, 4},
+		"any error, of another server": {status.Error(codes.Internal, ""), true, 4},
+	} {
+		if got := placeStatus(test.err, test.sent); got != test.want {
+			t.Errorf("%s: exit status %d, want %d", name, got, test.want)
+		}
+	}
+}
+
+func TestTheCardComesFromTheEnvironmentToo(t *testing.T) {
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_CARD": card})
+	place := []string{"order", "place", "--user", "ada", "--email", "ada@example.com", "--street", "1 Main", "--item", "LS4PSXUNUM"}
+	status, stdout, stderr := call(t, environ, "", place...)
+	if status != cli.OK || !strings.Contains(stdout, "next      checkout order show ") {
+		t.Errorf("exit status %d, stdout %q, stderr %q; want a receipt with the next step", status, stdout, stderr)
+	}
+	shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
+	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != placeUnknown {
+		t.Errorf("a charge that was not answered: exit status %d, %s; want 4", status, stderr)
+	}
+}
+
+func TestAWrongPortIsExplained(t *testing.T) {
+	t.Parallel()
+	off := openOffice(t, nil)
+	shop, admin := "localhost:"+off.environ["CHECKOUT_PORT"], off.environ["CHECKOUT_ADMIN_ADDR"]
+	for want, args := range map[string][]string{
+		shop + " is not the operators' listener": {"order", "retry", id(1), "--yes", "--by", "grace", "--why", "so", "--admin-addr", shop},
+		admin + " is not the shop's port":        {"order", "place", "--addr", admin},
+	} {
+		if status, _, stderr := call(t, off.environ, card, args...); status != cli.Failed || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit status %d, stderr %q; want 1 and %q", args, status, stderr, want)
+		}
+	}
+}
