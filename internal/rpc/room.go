@@ -4,13 +4,15 @@ import (
 	"container/list"
 	"context"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
@@ -28,10 +30,9 @@ const (
 	probes = 16
 	// headerUnit is how many bytes of metadata a call may have for each place that it takes.
 	headerUnit = 4 << 10
-	// messageTime is how long a call's message may take to arrive, and slowMessage after what time a call whose message has
-	// not arrived gives way to another one in a full room.
+	// messageTime is how long a call's message may take to arrive, and slowMessage the same while the room is busy.
 	messageTime = 5 * time.Second
-	slowMessage = time.Second
+	slowMessage = 250 * time.Millisecond
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
 	// others wait in the lobby, which is looked at every lobbyEvery.
 	ready      = 16
@@ -51,9 +52,8 @@ const (
 // connection: before its message is read, and before there is a goroutine, a span or anything else of it. What a call
 // holds while it waits is what a small heap has no place for.
 //
-// A call whose message does not arrive holds its place for seconds at most, and so does one that gRPC gives up before it has
-// a goroutine. In a full room the oldest such call of the
-// connection that has the most of them gives way, unless the new call is of the same connection.
+// While the room is busy, connections are not read: what is in it ends soon, unless orders wait for their turn. A call whose
+// message does not arrive ends after seconds, and much sooner while the room is busy.
 //
 // Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest. While
 // calls are refused, more demand is at hand than can be met, and those who wait would only take memory from those in progress.
@@ -61,28 +61,31 @@ const (
 type room struct {
 	size    int
 	queue   Queue
-	methods map[string]bool // that the server has
 	refused func(ctx context.Context, method string) error
+	gone    func(ctx context.Context) bool // the caller has closed the connection
 
 	refusing chan struct{} // a place for each call that is being refused
 
-	mu       sync.Mutex
-	refusal  time.Time          // when a call found no place last
-	taken    int                // places
-	watches  int                // health checks that watch
-	lobby    list.List          // of *call: orders that will not begin soon, first come, first served
-	looking  bool               // somebody will look at the lobby
-	awaiting list.List          // of *call: their messages are awaited, longest first
-	peers    map[*peer.Peer]int // how many of them are of which connection
-	timer    *time.Timer        // ends the first of them; nil when there are none
+	mu      sync.Mutex
+	refusal time.Time   // when an order found no place last
+	taken   int         // places
+	orders  int         // that have places
+	watches int         // health checks that watch
+	lobby   list.List   // of *call: orders that will not begin soon, first come, first served
+	looking bool        // somebody will look at the lobby
+	inside  list.List   // of *call: those that have places
+	timer   *time.Timer // ends those whose messages do not arrive
+	sweeps  time.Time   // when it does; zero when there are none
+
+	silent atomic.Int64 // orders with a goroutine that waits for their message
 }
 
 // call is a call in a room.
 type call struct {
 	*room
-	peer   *peer.Peer
 	places int
-	watch  bool
+	watch  bool // a health check that watches
+	check  bool // one that does not
 	order  bool
 	came   time.Time
 	// refusal is why it finds no room. It has no place then, and nothing of what follows.
@@ -91,9 +94,10 @@ type call struct {
 
 	cancel context.CancelFunc
 
-	arriving *list.Element // nil unless its message is awaited
-	awaited  time.Time     // since when
-	inside   bool
+	inside *list.Element // nil when it has no places
+
+	awaited atomic.Int64 // since when its message is awaited (UnixNano); 0: it is not
+	silent  atomic.Bool  // it has a goroutine that waits for its message
 }
 
 // Queue is the admission that orders wait for.
@@ -119,7 +123,7 @@ func newRoom(size int, queue Queue, refused func(ctx context.Context, method str
 	if size <= 0 {
 		size = defaultRoom
 	}
-	return &room{size: size, queue: queue, refused: refused, refusing: make(chan struct{}, refusingAtOnce), methods: make(map[string]bool), peers: make(map[*peer.Peer]int)}
+	return &room{size: size, queue: queue, refused: refused, gone: func(context.Context) bool { return false }, refusing: make(chan struct{}, refusingAtOnce)}
 }
 
 // options are those of a server with this room. One connection may fill it: whose calls do not fit, waits on its side.
@@ -128,6 +132,7 @@ func (r *room) options() []grpc.ServerOption {
 		grpc.InTapHandle(r.enter),
 		grpc.MaxConcurrentStreams(uint32(r.size)), //nolint:gosec // it is a count of calls
 		grpc.StatsHandler(r),
+		grpc.UnknownServiceHandler(unimplemented),
 		grpc.ChainUnaryInterceptor(r.received),
 		grpc.ChainStreamInterceptor(r.receivedStream),
 	}
@@ -144,7 +149,6 @@ func (g guarded) RegisterService(service *grpc.ServiceDesc, impl any) {
 	with := *service
 	with.Methods, with.Streams = slices.Clone(service.Methods), slices.Clone(service.Streams)
 	for i, method := range service.Methods {
-		g.room.methods["/"+service.ServiceName+"/"+method.MethodName] = true
 		with.Methods[i].Handler = func(srv any, ctx context.Context, receive func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 			if c := callOf(ctx); c != nil && c.refusal != nil {
 				return nil, c.refusal
@@ -153,7 +157,6 @@ func (g guarded) RegisterService(service *grpc.ServiceDesc, impl any) {
 		}
 	}
 	for i, stream := range service.Streams {
-		g.room.methods["/"+service.ServiceName+"/"+stream.StreamName] = true
 		with.Streams[i].Handler = func(srv any, s grpc.ServerStream) error {
 			if c := callOf(s.Context()); c != nil && c.refusal != nil {
 				return c.refusal
@@ -164,24 +167,29 @@ func (g guarded) RegisterService(service *grpc.ServiceDesc, impl any) {
 	g.Server.RegisterService(&with, impl)
 }
 
-// enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, and must not wait.
+// unimplemented answers calls of methods that the server does not have. They take places like all others.
+func unimplemented(_ any, s grpc.ServerStream) error {
+	if c := callOf(s.Context()); c != nil && c.refusal != nil {
+		return c.refusal
+	}
+	method, _ := grpc.MethodFromServerStream(s)
+	return status.Error(codes.Unimplemented, "unknown method "+method)
+}
+
+// enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, and must not wait for long.
 func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if !r.methods[info.FullMethodName] { // its goroutine ends at once
+	if strings.Count(info.FullMethodName, "/") < 2 || info.FullMethodName[0] != '/' { // its goroutine ends at once
 		return ctx, nil
 	}
 	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	from, _ := peer.FromContext(ctx)
 	c := &call{
-		room: r, peer: from, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), cancel: cancel,
+		room: r, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), cancel: cancel,
 		watch: info.FullMethodName == grpc_health_v1.Health_Watch_FullMethodName,
+		check: info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName,
 		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName || info.FullMethodName == checkoutv1.QuoteService_Quote_FullMethodName,
 	}
-	size := r.size
-	if info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName {
-		size += probes
-	}
-	if deadline, _ := ctx.Deadline(); c.order && r.tooLate(deadline) || !c.admit(size) {
+	if deadline, _ := ctx.Deadline(); c.order && r.tooLate(deadline) || !c.admit() {
 		cancel()
 		return r.refuse(caller, r.refused(caller, info.FullMethodName))
 	}
@@ -233,101 +241,147 @@ func headerSize(header metadata.MD) (size int) {
 	return size
 }
 
-// admit takes places of the call's own in a room of that size.
-func (c *call) admit(size int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.watch && c.watches >= max(c.size/watchShare, 1) {
+// Busy tells whether connections should not be read for now, because much of the room is taken by what ends soon: not by
+// orders in progress, nor by those that wait for their turn.
+func (r *room) Busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.isBusy() {
 		return false
 	}
-	if c.order && c.queue != nil && time.Since(c.room.refusal) < calm {
-		size = min(size, c.queue.UnderWay()+ready)
+	r.sweepIn(slowMessage / 5)
+	return true
+}
+
+func (r *room) isBusy() bool {
+	orders := 0
+	if r.queue != nil {
+		orders = r.queue.UnderWay() + r.queue.Waiting() + r.lobby.Len()
 	}
-	for c.taken+c.places > size {
-		if !c.displace() {
+	return r.taken-orders >= r.size/2 || len(r.refusing) >= refusingAtOnce*3/4 ||
+		r.orderLimit() < r.size && r.present()-orders >= ready/2
+}
+
+// present is how many orders are here, or just arriving.
+func (r *room) present() int { return r.orders - int(r.silent.Load()) }
+
+// orderLimit is how many orders may be present.
+func (r *room) orderLimit() int {
+	if r.queue == nil || time.Since(r.refusal) >= calm {
+		return r.size
+	}
+	return min(r.size, r.queue.UnderWay()+ready)
+}
+
+// admit takes places of the call's own.
+func (c *call) admit() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	size := c.size
+	if c.check {
+		size += probes
+	}
+	switch {
+	case c.watch && c.watches >= max(c.size/watchShare, 1):
+		return false
+	case c.taken+c.places > size || c.order && c.present() >= c.orderLimit():
+		if c.order {
 			c.room.refusal = time.Now()
-			return false
 		}
+		return false
 	}
-	c.inside = true
+	c.enter()
+	return true
+}
+
+// enter takes the call's places.
+func (c *call) enter() {
+	c.awaited.Store(time.Now().UnixNano())
+	c.inside = c.room.inside.PushBack(c)
 	c.taken += c.places
 	if c.watch {
 		c.watches++
 	}
-	c.await()
-	return true
+	if c.order {
+		c.orders++
+	}
+	c.sweepIn(messageTime / 5)
 }
 
-// await notes that the call's message is awaited.
+// leave gives them back.
+func (c *call) leave() {
+	if c.inside == nil {
+		return
+	}
+	c.arrived()
+	c.room.inside.Remove(c.inside)
+	c.inside = nil
+	c.taken -= c.places
+	if c.watch {
+		c.watches--
+	}
+	if c.order {
+		c.orders--
+	}
+}
+
+// await notes that the call has a goroutine, which waits for its message from now on.
 func (c *call) await() {
-	c.arriving, c.awaited = c.awaiting.PushBack(c), time.Now()
-	c.peers[c.peer]++
-	if c.timer == nil {
-		c.timer = time.AfterFunc(messageTime, c.overdue)
+	c.awaited.Store(time.Now().UnixNano())
+	if !c.silent.Swap(true) && c.order {
+		c.room.silent.Add(1)
 	}
 }
 
 // arrived notes that the call's message is awaited no longer.
 func (c *call) arrived() {
-	if c.arriving == nil {
+	c.awaited.Store(0)
+	if c.silent.Swap(false) && c.order {
+		c.room.silent.Add(-1)
+	}
+}
+
+// sweepIn has the calls looked at after that time at the latest.
+func (r *room) sweepIn(d time.Duration) {
+	at := time.Now().Add(d)
+	switch {
+	case !r.sweeps.IsZero() && r.sweeps.Before(at):
 		return
+	case r.timer == nil:
+		r.timer = time.AfterFunc(d, r.sweep)
+	default:
+		r.timer.Reset(d)
 	}
-	c.awaiting.Remove(c.arriving)
-	c.arriving = nil
-	if c.peers[c.peer]--; c.peers[c.peer] == 0 {
-		delete(c.peers, c.peer)
-	}
+	r.sweeps = at
 }
 
-// displace ends a call whose message is slow to arrive, for the sake of c.
-func (c *call) displace() bool {
-	var displaced *call
-	for e := c.awaiting.Front(); e != nil; e = e.Next() {
-		one := e.Value.(*call)
-		if time.Since(one.awaited) < slowMessage {
-			break
-		}
-		if displaced == nil || c.peers[one.peer] > c.peers[displaced.peer] {
-			displaced = one
-		}
-	}
-	if displaced == nil || c.peers[displaced.peer] <= c.peers[c.peer] {
-		return false
-	}
-	displaced.end()
-	return true
-}
-
-// end ends a call whose message has not arrived. Its place is free at once: its goroutine only waits, and ends soon.
-func (c *call) end() {
-	c.arrived()
-	c.leave()
-	c.cancel()
-}
-
-func (c *call) leave() {
-	if !c.inside {
-		return
-	}
-	c.inside = false
-	c.taken -= c.places
-	if c.watch {
-		c.watches--
-	}
-}
-
-// overdue ends the calls whose messages should have arrived.
-func (r *room) overdue() {
+// sweep ends the calls whose messages should have arrived. Their places are free at once: their goroutines only wait, and end
+// soon. While the room is busy, only a call that has no goroutine yet has much time.
+func (r *room) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.timer = nil
-	for first := r.awaiting.Front(); first != nil; first = r.awaiting.Front() {
-		c := first.Value.(*call)
-		if left := messageTime - time.Since(c.awaited); left > 0 {
-			r.timer = time.AfterFunc(left, r.overdue)
-			return
+	r.sweeps = time.Time{}
+	now := time.Now().UnixNano()
+	busy := r.isBusy()
+	var next *list.Element
+	for e := r.inside.Front(); e != nil; e = next {
+		next = e.Next()
+		c := e.Value.(*call)
+		awaited := c.awaited.Load()
+		if awaited == 0 {
+			continue
 		}
-		c.end()
+		waited := time.Duration(now - awaited)
+		if waited >= messageTime || waited >= slowMessage && c.silent.Load() && busy {
+			c.leave()
+			c.cancel()
+		}
+	}
+	if r.inside.Len() > 0 {
+		r.sweepIn(messageTime / 5)
+	}
+	if busy {
+		r.sweepIn(slowMessage / 5)
 	}
 }
 
@@ -341,18 +395,22 @@ func (r *room) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context 
 		cancel() // so that nobody observes it
 		return over
 	default:
-		if turn := c.queueUp(); turn != nil {
-			c.wait(ctx, turn)
+		if turn := c.start(); turn != nil {
+			c.waitInLobby(ctx, turn)
 		}
 	}
 	return ctx
 }
 
-// queueUp gives an order that has to wait its place in the lobby.
-func (c *call) queueUp() (turn *list.Element) {
+// start notes that the call has a goroutine, and gives an order that has to wait its place in the lobby.
+func (c *call) start() (turn *list.Element) {
+	c.await()
+	if !c.order || c.queue == nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
+	if c.lobby.Len() == 0 && c.queue.Waiting() < ready {
 		return nil
 	}
 	c.arrived() // nobody reads the message of who waits
@@ -361,8 +419,8 @@ func (c *call) queueUp() (turn *list.Element) {
 	return turn
 }
 
-// wait waits in the lobby, until most of the order's time is over.
-func (c *call) wait(ctx context.Context, turn *list.Element) {
+// waitInLobby waits until most of the order's time is over, at most.
+func (c *call) waitInLobby(ctx context.Context, turn *list.Element) {
 	called := turn.Value.(chan struct{})
 	var patience <-chan time.Time
 	if deadline, ok := ctx.Deadline(); ok {
@@ -411,9 +469,9 @@ func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
 		c.over()
 		return
 	}
+	c.arrived()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.arrived()
 	c.leave()
 	c.cancel()
 }
@@ -426,17 +484,18 @@ func (r *room) HandleConn(context.Context, stats.ConnStats) {}
 
 // received is a grpc.UnaryServerInterceptor. Nothing is done for a caller who has gone.
 func (r *room) received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	r.receivedBy(ctx)
+	receivedBy(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, status.FromContextError(err).Err()
+	}
+	if r.gone(ctx) {
+		return nil, status.FromContextError(context.Canceled).Err()
 	}
 	return handle(ctx, req)
 }
 
-func (r *room) receivedBy(ctx context.Context) {
+func receivedBy(ctx context.Context) {
 	if c := callOf(ctx); c != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
 		c.arrived()
 	}
 }
@@ -460,7 +519,7 @@ type receiving struct {
 
 func (s receiving) RecvMsg(m any) error {
 	err := s.bounded.RecvMsg(m)
-	s.room.receivedBy(s.Context())
+	receivedBy(s.Context())
 	return err
 }
 

@@ -30,6 +30,8 @@ import (
 // crowd is a server with room for a few calls, whose orders wait until they are let go.
 type crowd struct {
 	listener *bufconn.Listener
+	room     interface{ Busy() bool }
+	gone     bool // callers have closed their connections
 	letGo    chan struct{}
 
 	mu      sync.Mutex
@@ -40,6 +42,7 @@ type crowd struct {
 func newCrowd(t *testing.T, room int, opts Options) *crowd {
 	t.Helper()
 	c := &crowd{listener: bufconn.Listen(64 << 10), letGo: make(chan struct{})}
+	opts.Connections = watched{c: c}
 	opts.Room, opts.Deadline, opts.Log = room, time.Minute, slog.New(slog.DiscardHandler)
 	server := NewServer(c, health.NewServer(), opts)
 	served := make(chan error)
@@ -156,6 +159,20 @@ func (q *queue) set(waiting int, tooLate bool) {
 	q.waiting, q.tooLate = waiting, tooLate
 }
 
+// busy is what tells whether a server is.
+type busy func() bool
+
+func (b busy) Busy() bool { return b() }
+
+// watched are connections that tell a crowd of its room.
+type watched struct {
+	unobserved
+	c *crowd
+}
+
+func (w watched) Gone(context.Context) bool { return w.c.gone }
+func (w watched) PauseWhile(b func() bool)  { w.c.room = busy(b) }
+
 // unobserved is a stats.Handler that does nothing.
 type unobserved struct{}
 
@@ -181,6 +198,7 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 			})
 		}
 		synctest.Wait()
+		queue.set(ready, false)
 		began := time.Now()
 		err := placeOrder(t.Context(), outside)
 		if took := time.Since(began); status.Code(err) != codes.ResourceExhausted || took > 0 {
@@ -201,6 +219,7 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 		if _, err := grpc_health_v1.NewHealthClient(outside).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
 			t.Errorf("a health check finds no place: %v", err)
 		}
+		queue.set(0, false)
 		close(c.letGo)
 		all.Wait()
 		if err := placeOrder(t.Context(), outside); err != nil {
@@ -365,36 +384,59 @@ func TestACallWhoseMessageDoesNotArriveEndsAfterSeconds(t *testing.T) {
 	})
 }
 
-func TestInAFullRoomSlowMessagesGiveWay(t *testing.T) {
+func TestInABusyRoomSlowMessagesEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const size = 8
 		c := newCrowd(t, size, Options{})
-		close(c.letGo)
-		hostile, alsoHostile, honest := c.connect(t), c.connect(t), c.connect(t)
-		for range size - 2 {
+		hostile := c.connect(t)
+		for range size/2 - 1 {
 			headersOnly(t, hostile)
 		}
-		for range 2 {
-			headersOnly(t, alsoHostile)
+		synctest.Wait()
+		if c.room.Busy() {
+			t.Error("a room with less than half of its places taken is busy")
+		}
+		for range size/2 + 1 {
+			headersOnly(t, hostile)
 		}
 		synctest.Wait()
-		if err := placeOrder(t.Context(), honest); status.Code(err) != codes.ResourceExhausted {
-			t.Errorf("messages that may be about to arrive gave way: %v", err)
+		if !c.room.Busy() {
+			t.Error("a full room is not busy")
 		}
 		time.Sleep(2 * slowMessage)
-		if err := placeOrder(t.Context(), alsoHostile); err != nil {
-			t.Errorf("the connection with fewer slow messages: %v", err)
+		synctest.Wait()
+		if c.room.Busy() {
+			t.Errorf("it still is after %v", 2*slowMessage)
 		}
-		headersOnly(t, hostile) // takes the place again
-		for i := range 4 {
-			if err := placeOrder(t.Context(), honest); err != nil {
-				t.Errorf("order %d of a connection without slow messages: %v", i+1, err)
-			}
+		close(c.letGo)
+		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+			t.Errorf("an order after calls without messages: %v", err)
 		}
-		if _, err := grpc_health_v1.NewHealthClient(honest).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
-			t.Errorf("a health check: %v", err)
+	})
+}
+
+func TestARoomIsNotBusyWithOrdersInProgressOrWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		queue := &queue{}
+		c := newCrowd(t, size, Options{Queue: queue})
+		conn := c.connect(t)
+		var all sync.WaitGroup
+		for range size {
+			all.Go(func() { _ = placeOrder(t.Context(), conn) })
 		}
+		synctest.Wait()
+		if !c.room.Busy() {
+			t.Error("a room is not busy that is full of calls which are no orders yet")
+		}
+		queue.underWay = size / 2
+		if queue.set(size/2, false); c.room.Busy() {
+			t.Error("it is busy with orders: others should be refused")
+		}
+		close(c.letGo)
+		all.Wait()
 	})
 }
 
@@ -565,13 +607,15 @@ func TestNothingIsDoneForACallerWhoHasGone(t *testing.T) {
 
 // Not in parallel: it counts what is on the heap.
 func TestNothingRemainsOfACallThatWasRefused(t *testing.T) {
-	c := newCrowd(t, 1, Options{})
+	queue := &queue{}
+	c := newCrowd(t, 1, Options{Queue: queue})
 	inside, outside := c.connect(t), c.connect(t)
 	var all sync.WaitGroup
 	all.Go(func() { _ = placeOrder(t.Context(), inside) })
 	for c.ordersPlaced() == 0 {
 		time.Sleep(time.Millisecond)
 	}
+	queue.set(ready, false)
 	refuse := func(calls int) {
 		for range calls {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -597,4 +641,15 @@ func TestNothingRemainsOfACallThatWasRefused(t *testing.T) {
 	}
 	close(c.letGo)
 	all.Wait()
+}
+
+func TestNothingIsDoneForACallerWhoHasClosedTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 8, Options{})
+		c.gone = true
+		if err := placeOrder(t.Context(), c.connect(t)); status.Code(err) != codes.Canceled || c.ordersPlaced() != 0 {
+			t.Errorf("%v, and %d orders began; want CANCELED and none", err, c.ordersPlaced())
+		}
+	})
 }

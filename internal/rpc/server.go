@@ -48,7 +48,7 @@ type Options struct {
 	// Telemetry observes every call; nil for none.
 	Telemetry stats.Handler
 	// Connections observes connections and their calls; nil for none.
-	Connections stats.Handler
+	Connections Connections
 	// Credentials are the server's TLS; nil for plaintext.
 	Credentials credentials.TransportCredentials
 	// Callers says who may call.
@@ -71,6 +71,15 @@ type Options struct {
 	Quoter Quoter
 	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
 	Keyed bool
+}
+
+// Connections are those of a server.
+type Connections interface {
+	stats.Handler
+	// PauseWhile has no connection read, for a while, when the server is busy.
+	PauseWhile(busy func() bool)
+	// Gone tells whether the caller has closed the connection of a call, which may be known before all that it sent is read.
+	Gone(ctx context.Context) bool
 }
 
 const (
@@ -123,6 +132,10 @@ func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *gr
 
 // newServer makes a server of what both have.
 func newServer(h grpc_health_v1.HealthServer, opts Options, room *room, maxMessage int) guarded {
+	if opts.Connections != nil {
+		room.gone = opts.Connections.Gone
+		opts.Connections.PauseWhile(room.Busy)
+	}
 	server := guarded{grpc.NewServer(slices.Concat(room.options(), limits(opts), []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ChainUnaryInterceptor(isolate(opts.Log)),

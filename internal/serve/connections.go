@@ -1,12 +1,22 @@
 package serve
 
 import (
+	"container/list"
 	"context"
+	"io"
+	"math"
 	"net"
+	"runtime/metrics"
+	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+
+	"checkout/internal/container"
 )
 
 const (
@@ -15,34 +25,66 @@ const (
 	// reserve is how many more are open while every connection has a call under way. The oldest of them is closed for the
 	// next, so that a health check always gets the moment that it needs.
 	reserve = 16
+	// socketBuffer is how much the kernel keeps of what is sent and received over a connection, and writeTime how long a client
+	// may take to receive something.
+	socketBuffer = 32 << 10
+	writeTime    = 5 * time.Second
+	// memoryEvery is how often memory is looked at, and wasteful how many calls in vain, for each that was served, make a
+	// connection one that may be closed when memory is short.
+	memoryEvery = 2 * time.Millisecond
+	wasteful    = 16
+	// newReads is how often a connection is read until its first call has arrived, at most.
+	newReads = 8
 )
 
 // connections is a listener that accepts every connection. Beyond maxConns it closes the one that has been without a call
 // for longest, whether it is idle or its handshake is not over. If all have calls, it closes the oldest of the reserve.
 //
+// While Go holds more memory than it may, it closes the connections with the most calls in vain for each that was served.
+//
 // It is also the server's stats handler, to know which connections have calls.
 type connections struct {
 	net.Listener
 	evicted func(remote net.Addr, idle bool) // called for each connection that is closed to make room
+	short   func() bool                      // of memory
 
-	mu  sync.Mutex
-	all map[string]*connection // by both its addresses
+	turns turns
+
+	mu     sync.Mutex
+	all    map[string]*connection // by both its addresses
+	looked time.Time              // at the memory
 }
 
 // connection is one of them. The fields below list are guarded by the list's mutex.
 type connection struct {
 	net.Conn
-	list *connections
+	list    *connections
+	turn    chan struct{} // holds one when it has waited for its turn
+	reading *list.Element // of the list of those whose turn it is; nil: it is not
+	writing chan struct{} // holds one while something is sent
 
 	calls    int
+	reads    int
+	begun    int       // calls
+	served   int       // calls that succeeded, but for health checks
+	vain     int       // all others, but for those that were refused for want of room
 	since    time.Time // when it was accepted, or its last call ended
 	ready    bool      // the handshakes of TLS and HTTP/2 are over
 	reserved bool
 }
 
-func newConnections(evicted func(remote net.Addr, idle bool)) *connections {
-	return &connections{evicted: evicted, all: make(map[string]*connection)}
+func newConnections(evicted func(remote net.Addr, idle bool), short func() bool) *connections {
+	return &connections{evicted: evicted, short: short, all: make(map[string]*connection)}
 }
+
+// Gone implements rpc.Connections.
+func (l *connections) Gone(ctx context.Context) bool {
+	c, ok := ctx.Value(connectionKey{}).(*connection)
+	return ok && gone(c.Conn)
+}
+
+// PauseWhile implements rpc.Connections.
+func (l *connections) PauseWhile(busy func() bool) { l.turns.busy = busy }
 
 // Accept implements net.Listener.
 func (l *connections) Accept() (net.Conn, error) {
@@ -50,7 +92,11 @@ func (l *connections) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{Conn: conn, list: l, since: time.Now()}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(socketBuffer)  // the kernel's own size does too
+		_ = tcp.SetWriteBuffer(socketBuffer) // likewise
+	}
+	c := &connection{Conn: conn, list: l, since: time.Now(), turn: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
 	if victim, idle := l.add(c); victim != nil {
 		_ = victim.Conn.Close()
 		l.evicted(victim.RemoteAddr(), idle)
@@ -63,7 +109,9 @@ func (l *connections) add(c *connection) (victim *connection, idle bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.all) >= maxConns {
-		victim = l.oldest(func(o *connection) bool { return o.calls == 0 })
+		if victim = l.oldest(func(o *connection) bool { return gone(o.Conn) }); victim == nil {
+			victim = l.oldest(func(o *connection) bool { return o.calls == 0 })
+		}
 		idle = victim != nil
 		c.reserved = !idle
 	}
@@ -75,6 +123,56 @@ func (l *connections) add(c *connection) (victim *connection, idle bool) {
 	}
 	l.all[c.key()] = c
 	return victim, idle
+}
+
+// useful tells whether a connection goes first: it has as many calls as one expects who reads it, and few of them in vain. For
+// the others, memory is looked at.
+func (l *connections) useful(c *connection) bool {
+	l.mu.Lock()
+	c.reads++
+	useful := c.reads <= newReads+2*c.begun && c.waste() < wasteful
+	l.mu.Unlock()
+	if !useful {
+		l.relieve()
+	}
+	return useful
+}
+
+// relieve closes a connection when memory is short.
+func (l *connections) relieve() {
+	l.mu.Lock()
+	now := time.Now()
+	if now.Sub(l.looked) < memoryEvery {
+		l.mu.Unlock()
+		return
+	}
+	l.looked = now
+	var victim *connection
+	if l.short() {
+		for _, c := range l.all {
+			if c.waste() >= wasteful && (victim == nil || c.waste() > victim.waste()) {
+				victim = c
+			}
+		}
+	}
+	if victim != nil {
+		delete(l.all, victim.key())
+	}
+	l.mu.Unlock()
+	if victim != nil {
+		_ = victim.Conn.Close()
+		l.evicted(victim.RemoteAddr(), false)
+	}
+}
+
+func (c *connection) waste() int { return c.vain / (c.served + 1) }
+
+// shortOfMemory tells whether Go holds an eighth more than it may: then the garbage collector cannot help.
+func shortOfMemory() bool {
+	limit := container.MemoryLimit()
+	now := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(now)
+	return limit < math.MaxInt64 && int64(now[0].Value.Uint64()-now[1].Value.Uint64()) > limit+limit/8 //nolint:gosec // bytes
 }
 
 // oldest is the connection with the earliest since, of those that match.
@@ -99,6 +197,29 @@ func (l *connections) Close() error {
 		}
 	}
 	return err
+}
+
+// Read implements net.Conn. Nothing is read from a client that does not receive our answers, nor what is left of one that has
+// closed the connection while it waited for its turn.
+func (c *connection) Read(p []byte) (int, error) {
+	c.list.turns.end(c)
+	c.writing <- struct{}{}
+	<-c.writing
+	n, err := c.Conn.Read(p[:min(len(p), turnBytes)])
+	if c.list.turns.begin(c, c.list.useful(c)) && err == nil && gone(c.Conn) {
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *connection) Write(p []byte) (int, error) {
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
+	if err := c.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
 }
 
 // Close implements net.Conn.
@@ -130,30 +251,43 @@ func (l *connections) TagConn(ctx context.Context, info *stats.ConnTagInfo) cont
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
+// checkKey marks the contexts of health checks.
+type checkKey struct{}
+
+// TagRPC implements stats.Handler.
+func (l *connections) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	if strings.HasPrefix(info.FullMethodName, "/"+grpc_health_v1.Health_ServiceDesc.ServiceName+"/") {
+		return context.WithValue(ctx, checkKey{}, true)
+	}
+	return ctx
+}
+
 // HandleRPC implements stats.Handler.
 func (l *connections) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	by := 0
-	switch s.(type) {
-	case *stats.Begin:
-		by = 1
-	case *stats.End:
-		by = -1
-	default:
-		return
-	}
 	c, ok := ctx.Value(connectionKey{}).(*connection)
 	if !ok {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.calls += by; c.calls == 0 {
-		c.since = time.Now()
+	switch s := s.(type) {
+	case *stats.Begin:
+		c.calls++
+		c.begun++
+		c.vain++
+	case *stats.End:
+		if c.calls--; c.calls == 0 {
+			c.since = time.Now()
+		}
+		switch {
+		case s.Error == nil && ctx.Value(checkKey{}) == nil:
+			c.served++
+			c.vain--
+		case status.Code(s.Error) == codes.ResourceExhausted:
+			c.vain--
+		}
 	}
 }
-
-// TagRPC implements stats.Handler.
-func (l *connections) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 
 // HandleConn implements stats.Handler.
 func (l *connections) HandleConn(context.Context, stats.ConnStats) {}

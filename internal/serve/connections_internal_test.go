@@ -3,19 +3,24 @@ package serve
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
 )
 
 // client is a connection as the server has accepted it, and what it does.
 type client struct {
 	net.Conn
-	list *connections
-	ctx  context.Context
+	there net.Conn // its other end
+	list  *connections
+	ctx   context.Context
 }
 
 // peer is an end of a connection with a name.
@@ -41,12 +46,13 @@ type hall struct {
 	*connections
 	queue  queue
 	closed []string // names of connections, in the order in which they were closed
+	short  bool     // of memory
 	idle   []bool   // of those that had to make room, whether they were idle
 }
 
 func newHall() *hall {
 	r := &hall{queue: queue{next: make(chan net.Conn, 1)}}
-	r.connections = newConnections(func(_ net.Addr, idle bool) { r.idle = append(r.idle, idle) })
+	r.connections = newConnections(func(_ net.Addr, idle bool) { r.idle = append(r.idle, idle) }, func() bool { return r.short })
 	r.Listener = r.queue
 	return r
 }
@@ -62,7 +68,7 @@ func (r *hall) accept(t *testing.T, name string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &client{Conn: conn, list: r.connections}
+	return &client{Conn: conn, there: there, list: r.connections}
 }
 
 // ready is the end of the handshakes.
@@ -141,3 +147,120 @@ func TestTheEndDoesNotWaitForHandshakes(t *testing.T) {
 type closable struct{ queue }
 
 func (closable) Close() error { return nil }
+
+// reads reads what the other end of a connection sends, and tells when it may process that.
+func (c *client) reads() <-chan time.Time {
+	done := make(chan time.Time, 1)
+	go func() {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			done <- time.Now()
+		}
+	}()
+	return done
+}
+
+func TestFewConnectionsAreProcessedAtATimeUnlessThatTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newHall()
+		read := func(c *client) <-chan time.Time {
+			done := c.reads()
+			_, _ = c.there.Write([]byte("x"))
+			synctest.Wait()
+			return done
+		}
+		var first *client
+		for i := range turnsAtOnce {
+			c := r.accept(t, strconv.Itoa(i))
+			<-read(c)
+			if i == 0 {
+				first = c
+			}
+		}
+		second, third := r.accept(t, "second"), r.accept(t, "third")
+		began := time.Now()
+		isSecond, isThird := read(second), read(third)
+		first.reads() // it is done with the first byte
+		defer func() { _ = first.there.Close(); time.Sleep(2 * turnTime) }()
+		if at := <-isSecond; at.Sub(began) > 0 {
+			t.Errorf("the next one is processed after %v, want at once when one is done", at.Sub(began))
+		}
+		if at := <-isThird; at.Sub(began) != turnTime {
+			t.Errorf("the one after it is processed after %v, want %v: nobody else ends a turn", at.Sub(began), turnTime)
+		}
+	})
+}
+
+func TestNothingIsReadFromAClientThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newHall().accept(t, "deaf")
+		wrote := make(chan error, 1)
+		go func() {
+			_, err := c.Write([]byte("answer"))
+			wrote <- err
+		}()
+		synctest.Wait()
+		read := c.reads()
+		sent := make(chan error, 1)
+		go func() {
+			_, err := c.there.Write([]byte("x"))
+			sent <- err
+		}()
+		synctest.Wait()
+		select {
+		case <-read:
+			t.Error("it was read")
+		default:
+		}
+		began := time.Now()
+		if err := <-wrote; err == nil || time.Since(began) != writeTime {
+			t.Errorf("writing ended with %v after %v, want an error after %v", err, time.Since(began), writeTime)
+		}
+		<-read
+		<-sent
+	})
+}
+
+func TestWhenMemoryIsShortTheConnectionWithTheMostCallsInVainIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newHall()
+		calls := func(name string, served, failed, refused, open int) {
+			c := r.accept(t, name).ready(t)
+			for i := range served + failed + refused + open {
+				c.call(&stats.Begin{})
+				switch {
+				case i < served:
+					c.call(&stats.End{})
+				case i < served+failed:
+					c.call(&stats.End{Error: status.FromContextError(context.Canceled).Err()})
+				case i < served+failed+refused:
+					c.call(&stats.End{Error: status.Error(codes.ResourceExhausted, "")})
+				}
+			}
+		}
+		calls("shop", 10, 20, 300, 100)
+		calls("some failures", 0, wasteful, 0, 0)
+		calls("many failures", 1, 10*wasteful, 0, 0)
+		calls("many open", 0, 0, 0, 20*wasteful)
+		check := r.accept(t, "health checks").ready(t)
+		check.ctx = r.TagRPC(check.ctx, &stats.RPCTagInfo{FullMethodName: grpc_health_v1.Health_Check_FullMethodName})
+		for range 3 * wasteful {
+			check.call(&stats.Begin{})
+			check.call(&stats.End{})
+		}
+		look := func() {
+			time.Sleep(memoryEvery)
+			r.relieve()
+		}
+		look()
+		if len(r.closed) > 0 {
+			t.Fatalf("closed: %q, while there is memory", r.closed)
+		}
+		r.short = true
+		for range 10 {
+			look()
+		}
+		if want := []string{"many open", "many failures", "health checks", "some failures"}; !slices.Equal(r.closed, want) {
+			t.Errorf("closed: %q, want %q", r.closed, want)
+		}
+	})
+}
