@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // The ways in which shopping goes wrong. Each leads to a page that says what to do, and to one charge at most.
@@ -231,4 +233,24 @@ func TestANewcomerTriesEveryPreset(t *testing.T) {
 	p.sees("[data-testid=crash-report] .notice", "is on its way")
 	p.visit("/reconciliation")
 	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
+}
+
+func TestAPressedButtonIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShop(t).url)
+	p.fill()
+	x, y := p.find("#place-order")
+	read[bool](p, "(document.querySelector('#currency').focus(), true)")
+	read[bool](p, "(window.asked = fetch, window.fetch = (...args) => new Promise((go) => { window.go = go; }).then(() => asked(...args)), true)")
+	p.press("EUR")
+	p.await("window.go") // the new total is asked for
+	p.do("pressing", chromedp.MouseEvent(chromedp.MousePressed, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	read[bool](p, "(window.fetch = asked, go(), true)")
+	p.await("document.querySelector('#quote:active')")
+	p.expect(http.StatusUnprocessableEntity)
+	p.do("letting go", chromedp.MouseEvent(chromedp.MouseReleased, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	p.sees("#refusal", "The total has changed") // it was that in dollars
+	p.sees("#quote-total", "EUR")
+	p.follow("#place-order")
+	p.sees("#order-total", "EUR")
 }

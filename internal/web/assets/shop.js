@@ -39,9 +39,10 @@ document.addEventListener('change', async (event) => {
   for (const field of form.querySelectorAll('[data-card]')) data.delete(field.name);
   const answer = await fetch(document.getElementById('update-total').formAction, { method: 'POST', body: new URLSearchParams(data) });
   const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
-  const quote = page.getElementById('quote'), focus = document.activeElement?.id;
-  if (!quote || form.ariaBusy) return;
-  document.getElementById('quote').replaceWith(document.adoptNode(quote));
+  while (document.querySelector('#quote:active')) await new Promise((pass) => setTimeout(pass, 50)); // a button is pressed
+  const quote = page.getElementById('quote'), shown = document.getElementById('quote'), focus = document.activeElement?.id;
+  if (!quote || form.ariaBusy || quote.outerHTML === shown?.outerHTML) return;
+  shown?.replaceWith(document.adoptNode(quote));
   if (focus) document.getElementById(focus)?.focus();
 });
 
