@@ -17,6 +17,11 @@ test-telemetry: ## test against a real collector, Prometheus and Jaeger, which a
 	.ci/build bin/checkout
 	.ci/telemetry bin/checkout
 
+.PHONY: test-real
+test-real: ## test against Apache Kafka and PostgreSQL, which are killed meanwhile. Five minutes
+	.ci/build bin/checkout
+	.ci/real bin/checkout
+
 .PHONY: test-browser
 test-browser: ## test the sites in Chromium, and leave screenshots of every page in bin/screenshots
 	.ci/browser

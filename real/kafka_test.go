@@ -1,0 +1,298 @@
+//go:build real
+
+package real
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/test/process"
+	"checkout/internal/wait"
+)
+
+// kafka is a cluster of Apache Kafka in KRaft mode: every broker is a controller, too.
+type kafka struct {
+	jars, folder string
+	brokers      []*broker
+}
+
+// broker is one of them, in one process after another.
+type broker struct {
+	id      int
+	address string
+	config  string
+	process *process.Process
+}
+
+// startKafka starts so many brokers, and waits until they answer.
+func startKafka(t *testing.T, brokers int) *kafka {
+	t.Helper()
+	jars, err := filepath.Abs("../bin/servers/kafka")
+	if found, _ := filepath.Glob(filepath.Join(jars, "kafka_*.jar")); len(found) == 0 || err != nil {
+		skip(t, "Apache Kafka: there are no jars in bin/servers/kafka, which .ci/kafka fetches")
+	}
+	if _, err := exec.LookPath("java"); err != nil {
+		skip(t, "Apache Kafka: Java is not installed")
+	}
+	k := &kafka{jars: jars, folder: t.TempDir()}
+	var voters, controllers []string
+	for id := 1; id <= brokers; id++ {
+		address, controller := freeAddress(t), freeAddress(t)
+		k.brokers = append(k.brokers, &broker{id: id, address: address, config: filepath.Join(k.folder, fmt.Sprintf("%d.properties", id))})
+		voters, controllers = append(voters, fmt.Sprintf("%d@%s", id, controller)), append(controllers, controller)
+	}
+	for i, b := range k.brokers {
+		text := fmt.Sprintf(`process.roles=broker,controller
+node.id=%d
+controller.quorum.voters=%s
+listeners=PLAINTEXT://%s,CONTROLLER://%s
+advertised.listeners=PLAINTEXT://%[3]s
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs=%[5]s
+offsets.topic.replication.factor=%[6]d
+default.replication.factor=%[6]d
+min.insync.replicas=%[7]d
+num.partitions=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+`, b.id, strings.Join(voters, ","), b.address, controllers[i], filepath.Join(k.folder, fmt.Sprint("data-", b.id)), brokers, brokers/2+1)
+		if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k.format(t, b)
+		k.start(t, b)
+	}
+	t.Cleanup(func() {
+		for _, b := range k.brokers {
+			b.process.Kill()
+		}
+	})
+	k.await(t)
+	return k
+}
+
+func (k *kafka) java(args ...string) process.Spec {
+	java, _ := exec.LookPath("java")
+	return process.Spec{
+		Path:    java,
+		Args:    append([]string{"-Xmx400m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(k.jars, "*")}, args...),
+		Environ: map[string]string{"PATH": os.Getenv("PATH"), "HOME": k.folder},
+	}
+}
+
+// format makes the folder of a broker that has none.
+func (k *kafka) format(t *testing.T, b *broker) {
+	t.Helper()
+	p, err := process.Start(k.java("kafka.tools.StorageTool", "format", "-t", "ckjPoprWQzOf0-FuNkGfFQ", "-c", b.config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Gone()
+	if how := p.Ended(); how != "exit status 0" {
+		t.Fatalf("formatting the folder of broker %d: %s", b.id, how)
+	}
+}
+
+func (k *kafka) start(t *testing.T, b *broker) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(k.folder, fmt.Sprintf("%d.log", b.id)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	spec := k.java("kafka.Kafka", b.config)
+	spec.Output = log
+	if b.process, err = process.Start(spec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// erase ends a broker and starts an empty one in its place.
+func (k *kafka) erase(t *testing.T, b *broker) {
+	t.Helper()
+	b.process.Kill()
+	if err := os.RemoveAll(filepath.Join(k.folder, fmt.Sprint("data-", b.id))); err != nil {
+		t.Fatal(err)
+	}
+	k.format(t, b)
+	k.start(t, b)
+	k.await(t)
+}
+
+func (k *kafka) addresses() (all []string) {
+	for _, b := range k.brokers {
+		all = append(all, b.address)
+	}
+	return all
+}
+
+func (k *kafka) admin(t *testing.T) (*kadm.Client, func()) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.addresses()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kadm.NewClient(client), client.Close
+}
+
+// await waits until all brokers that run know of each other.
+func (k *kafka) await(t *testing.T) {
+	t.Helper()
+	admin, closed := k.admin(t)
+	defer closed()
+	eventually(t, "all brokers answer", func(ctx context.Context) error {
+		found, err := admin.ListBrokers(ctx)
+		if err == nil && len(found) < len(k.brokers) {
+			err = fmt.Errorf("%d of %d", len(found), len(k.brokers))
+		}
+		return err
+	})
+}
+
+const topic = "orders"
+
+func (k *kafka) createTopic(t *testing.T) {
+	t.Helper()
+	admin, closed := k.admin(t)
+	defer closed()
+	eventually(t, "the topic is made", func(ctx context.Context) error {
+		_, err := admin.CreateTopic(ctx, 1, int16(len(k.brokers)), nil, topic) //nolint:gosec // at most three
+		return err
+	})
+}
+
+// accept sets how large a message the topic accepts, in bytes.
+func (k *kafka) accept(t *testing.T, size string) {
+	t.Helper()
+	admin, closed := k.admin(t)
+	defer closed()
+	altered, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &size}}, topic)
+	if err == nil && len(altered) > 0 {
+		err = altered[0].Err
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kcat is how many messages a consumer finds that is not ours: kcat, which is librdkafka's.
+func (k *kafka) kcat(t *testing.T) int {
+	t.Helper()
+	program, err := exec.LookPath("kcat")
+	if err != nil {
+		skip(t, "kcat is not installed")
+	}
+	out, err := exec.CommandContext(t.Context(), program, "-C", "-b", k.brokers[0].address, "-t", topic, "-e", "-q", "-f", "%o\n").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(out), "\n")
+}
+
+func (k *kafka) deleteTopic(t *testing.T) {
+	t.Helper()
+	admin, closed := k.admin(t)
+	defer closed()
+	if _, err := admin.DeleteTopic(t.Context(), topic); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leader is the broker that leads the topic.
+func (k *kafka) leader(t *testing.T) *broker {
+	t.Helper()
+	admin, closed := k.admin(t)
+	defer closed()
+	topics, err := admin.ListTopics(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range topics[topic].Partitions {
+		return k.brokers[p.Leader-1]
+	}
+	t.Fatal("the topic has no partition")
+	return nil
+}
+
+// events are how many events of each order the topic has.
+func (k *kafka) events(t *testing.T) (map[string]int, error) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.addresses()...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		return nil, err
+	}
+	end, _ := ends.Lookup(topic, 0)
+	events := make(map[string]int)
+	for read := int64(0); read < end.Offset; {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		fetched := client.PollFetches(ctx)
+		cancel()
+		if err := fetched.Err(); err != nil {
+			return nil, err
+		}
+		for _, r := range fetched.Records() {
+			var o oteldemo.OrderResult
+			if err := proto.Unmarshal(r.Value, &o); err != nil {
+				return nil, fmt.Errorf("event %d: %w", r.Offset, err)
+			}
+			events[o.GetOrderId()]++
+			read = r.Offset + 1
+		}
+	}
+	return events, nil
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	port, err := process.FreePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// skip skips the test, or fails it where CHECKOUT_TEST_REAL=required.
+func skip(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CHECKOUT_TEST_REAL") == "required" {
+		t.Fatal(what)
+	}
+	t.Skip("NOT CHECKED: " + what)
+}
+
+// eventually waits for up to five minutes until there is no error.
+func eventually(t *testing.T, what string, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	for {
+		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := try(once)
+		cancel()
+		if err == nil {
+			return
+		}
+		if !wait.For(ctx, 200*time.Millisecond) {
+			t.Fatalf("%s: %v", what, errors.Join(err, ctx.Err()))
+		}
+	}
+}

@@ -1,0 +1,218 @@
+//go:build real
+
+package real
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
+	"checkout/internal/test/process"
+)
+
+// shop is our own shop around the service, of which there are some replicas with one record.
+type shop struct {
+	*demo.Shop
+	environ  map[string]string
+	replicas []*process.Service
+
+	mu      sync.Mutex
+	placed  map[string]time.Duration // by order id: until the answer
+	refused map[codes.Code]int
+}
+
+// openShop starts it. Events go to k, unless that is nil; db is the record, a file if empty.
+func openShop(t *testing.T, k *kafka, db string, replicas int) *shop {
+	t.Helper()
+	s := &shop{placed: make(map[string]time.Duration), refused: make(map[codes.Code]int)}
+	var err error
+	if s.Shop, err = demo.Start(t.Context(), demo.Options{Folder: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.Shipping.HonourKeys(true) // or a kill may send a second parcel
+	s.environ = s.Environ()
+	maps.Copy(s.environ, map[string]string{"GOMEMLIMIT": "64MiB", "CHECKOUT_DB": db, "CHECKOUT_PUBLIC_ORDERS": "true", "SHIPPING_MODE": "keyed"})
+	if db == "" {
+		s.environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
+	}
+	if k != nil {
+		s.environ["KAFKA_ADDR"] = k.brokers[0].address
+	}
+	for range replicas {
+		s.replicas = append(s.replicas, nil)
+		s.start(t, len(s.replicas)-1)
+	}
+	t.Cleanup(func() {
+		for _, r := range s.replicas {
+			if t.Failed() {
+				t.Logf("%s", tail(r.Output()))
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return s
+}
+
+func (s *shop) start(t *testing.T, i int) {
+	t.Helper()
+	binary := os.Getenv("CHECKOUT_BINARY")
+	if binary == "" {
+		t.Fatal("CHECKOUT_BINARY names no executable of the service")
+	}
+	r, err := process.Serve(t.Context(), binary, s.environ, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.replicas[i] = r
+}
+
+// kill ends a replica in the middle of what it does, and starts another one in its place.
+func (s *shop) kill(t *testing.T, i int) {
+	t.Helper()
+	s.replicas[i].Kill()
+	s.start(t, i)
+}
+
+func tail(output []byte) []byte { return output[max(0, len(output)-4000):] }
+
+// customers places orders, so many a second, until the returned function is called, which waits for the last answer.
+func (s *shop) customers(t *testing.T, rate int) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		next := time.NewTicker(time.Second / time.Duration(rate))
+		defer next.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-next.C:
+				conn := s.replicas[n%len(s.replicas)].Conn
+				all.Go(func() { s.buy(t, conn, fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano())) })
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() { cancel(); all.Wait() }
+}
+
+// buy buys something, once.
+func (s *shop) buy(t *testing.T, conn *grpc.ClientConn, user string) {
+	s.Cart.Put(user, "OLJCESPC7Z", 1)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	defer cancel()
+	began := time.Now()
+	resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, demo.Order(user, "USD"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.refused[status.Code(err)]++
+		return
+	}
+	s.placed[resp.GetOrder().GetOrderId()] = time.Since(began)
+}
+
+// audit waits until all orders on record are finished, and compares the record, the ledgers and the events. Every order that
+// was answered must be there, and every charge must have its parcel, its e-mail and at least one event.
+func (s *shop) audit(t *testing.T, events func(*testing.T) (map[string]int, error)) {
+	t.Helper()
+	began := time.Now()
+	var completed, doubtful []string
+	eventually(t, "all orders are finished", func(ctx context.Context) error {
+		completed, doubtful = nil, nil
+		for _, o := range s.record(ctx, t) {
+			switch o.GetState() {
+			case checkoutv1.OrderState_COMPLETED:
+				completed = append(completed, o.GetOrderId())
+			case checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_CANCELLED:
+			case checkoutv1.OrderState_IN_DOUBT:
+				doubtful = append(doubtful, o.GetOrderId())
+			default:
+				return fmt.Errorf("order %s is in state %s: %s", o.GetOrderId(), o.GetState(), o.GetReason())
+			}
+		}
+		return nil
+	})
+	drained := time.Since(began)
+	ledgers := s.Books().Orders
+	published, err := events(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := 0
+	for _, id := range completed {
+		l := ledgers[id]
+		if l.Net() != 1 || l.Parcels != 1 || l.Letters == 0 || published[id] == 0 {
+			t.Errorf("order %s: %d charges, %d parcels, %d e-mails, %d events", id, l.Net(), l.Parcels, l.Letters, published[id])
+		}
+		twice += published[id] - 1
+	}
+	for id, l := range ledgers {
+		if l.Net() > 0 && !slices.Contains(completed, id) && !slices.Contains(doubtful, id) {
+			t.Errorf("order %s was charged, and is not on record as completed", id)
+		}
+	}
+	for id := range s.placed {
+		if !slices.Contains(completed, id) {
+			t.Errorf("order %s was answered, and is not on record as completed", id)
+		}
+	}
+	if len(s.placed) == 0 {
+		t.Error("no order was placed: nothing was tested")
+	}
+	times := slices.Sorted(maps.Values(s.placed))
+	t.Logf("%d orders placed (p99 %v), %v refused, %d completed, %d in doubt, %d events twice; finished %v after the last answer",
+		len(times), times[len(times)*99/100].Round(time.Millisecond), s.refused, len(completed), len(doubtful), twice, drained.Round(100*time.Millisecond))
+}
+
+// record are all orders on record.
+func (s *shop) record(ctx context.Context, t *testing.T) (orders []*checkoutv1.Order) {
+	t.Helper()
+	client := checkoutv1.NewOrderServiceClient(s.replicas[0].Conn)
+	for req := (&checkoutv1.ListOrdersRequest{PageSize: 500}); ; {
+		page, err := client.ListOrders(ctx, req, grpc.MaxCallRecvMsgSize(16<<20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		orders = append(orders, page.GetOrders()...)
+		if req.PageToken = page.GetNextPageToken(); req.GetPageToken() == "" {
+			return orders
+		}
+	}
+}
+
+// retry has all orders tried again that wait for an operator.
+func (s *shop) retry(t *testing.T) {
+	t.Helper()
+	conn, err := process.Connect(s.replicas[0].Admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, o := range s.record(t.Context(), t) {
+		req := &checkoutv1.RetryOrderRequest{OrderId: o.GetOrderId(), By: "the test", Why: "events of that size are accepted now"}
+		if _, err := checkoutv1.NewOrderAdminClient(conn).RetryOrder(t.Context(), req); err != nil {
+			t.Error(err)
+		}
+	}
+}
