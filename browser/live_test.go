@@ -89,6 +89,7 @@ func TestWhatIsHalfDoneStaysThroughAnUpdate(t *testing.T) {
 			other.write("#resolve-why", "it was given back")
 			other.write("#resolve-by", "Ada")
 			other.follow("[data-testid=resolve]")
+			other.confirms("The order is over")
 			p.sees("#story", "it was given back")
 			p.sees("#state-of", "refunded")
 			if !read[bool](p, "Boolean("+half.kept+")") {

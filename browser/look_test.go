@@ -62,6 +62,7 @@ func TestEverybodyCanUseEveryPageOfTheConsole(t *testing.T) {
 		{name: "console-overview", path: "/console/", ready: "document.querySelector('.line').getAttribute('d')"},
 		{name: "console-orders", path: "/console/orders"},
 		{name: "console-orders-none", path: "/console/orders?state=refunding"},
+		{name: "console-audit", path: "/console/audit"},
 		{name: "console-order", path: "/console/orders/" + done, ready: "document.querySelector('#state-of').innerText.includes('completed')"},
 		{name: "console-decide", path: "/console/orders/" + doubtful},
 		{name: "console-attention", path: "/console/attention"},

@@ -47,6 +47,14 @@ func (p *tab) decides(id, state string) {
 	p.sees("#state-of", state)
 }
 
+// confirms is a decision that is shown, and then made.
+func (p *tab) confirms(next string) {
+	p.t.Helper()
+	p.sees("h1", "this cannot be undone")
+	p.sees("#next", next)
+	p.follow("[data-testid=confirm]")
+}
+
 func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
@@ -66,7 +74,14 @@ func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
 		t.Errorf("the reason in the form is %q, want what was typed", why)
 	}
 	p.write("#transaction", "tx-4f1c")
+	p.click("input[value=not_paid]")
+	p.expect(http.StatusBadRequest)
+	p.follow("[data-testid=resolve]") // a contradiction
+	p.sees("#decide [role=alert]", "is for PAID only")
+	p.click("input[value=paid]")
 	p.follow("[data-testid=resolve]")
+	p.photograph("console-confirm.png")
+	p.confirms("The order is shipped")
 
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "tx-4f1c")
@@ -94,6 +109,8 @@ func TestAPersonResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	p.tabTo("#resolve-by")
 	p.press("Ada")
 	p.leave(func() { p.press(kb.Enter) })
+	p.tabTo("[data-testid=confirm]")
+	p.leave(func() { p.press(kb.Enter) })
 	p.sees("#state-of", "cancelled")
 	p.sees("#story", "by Ada")
 	p.sees("#story", "nothing in the books")
@@ -114,6 +131,7 @@ func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
 	p.write("#retry-why", "the carrier takes it now")
 	p.write("#retry-by", "Grace")
 	p.follow("[data-testid=retry]")
+	p.confirms("The order is shipped")
 	p.sees("#state-of", "completed")
 	p.sees("#story", "by Grace")
 	p.sees("#story", "the carrier takes it now")
@@ -139,6 +157,7 @@ func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
 	p.write("#resolve-why", "in the list of parcels")
 	p.write("#resolve-by", "Grace")
 	p.follow("[data-testid=resolve]")
+	p.confirms("The confirmation and the event are sent")
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "T-4711")
 	p.visit("/emails")
@@ -161,6 +180,14 @@ func TestAnOperatorSkipsAnEmailThatIsRefusedForGood(t *testing.T) {
 	p.write("#resolve-why", "the customer was called")
 	p.write("#resolve-by", "Grace")
 	p.follow("[data-testid=resolve]")
+	p.confirms("The order is complete")
+	p.visit("/console/audit")
+	p.sees("main", "the customer was called")
+	p.visit("/console/orders")
+	p.write("#order", id[:13])
+	p.follow("[data-testid=find]")
+	p.sees("#rows", id)
+	p.follow("#rows a[href$='" + id + "']")
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "Skipped")
 	p.sees("#story", "the customer was called")
