@@ -81,7 +81,7 @@ Exit status: 0 on success, 1 on failure, 2 if the command line or a setting is w
 		p.serveCommand(), p.healthCommand(), p.versionCommand(),
 		cli.Group(&cobra.Command{Use: "order", Short: "Place, look at, and decide about orders"},
 			p.placeCommand(), p.listCommand(), p.showCommand(), p.watchCommand(),
-			p.retryCommand(), p.resolveCommand(), p.eraseCommand(),
+			p.retryCommand(), p.resolveCommand(), p.cancelCommand(), p.refundCommand(), p.eraseCommand(),
 		),
 		cli.Group(&cobra.Command{Use: "audit", Short: "Look at what operators have done"},
 			p.auditListCommand(),

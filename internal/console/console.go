@@ -165,6 +165,8 @@ func (c *Console) route() http.Handler {
 		"GET /live/orders/{id}":     c.liveOrder,
 		"POST /orders/{id}/retry":   c.retry,
 		"POST /orders/{id}/resolve": c.resolve,
+		"POST /orders/{id}/cancel":  c.cancel,
+		"POST /orders/{id}/refund":  c.refund,
 		"GET /openapi.yaml":         describe,
 		"/":                         c.showNothing,
 	} {

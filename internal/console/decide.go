@@ -14,9 +14,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
 	"checkout/internal/creditcard"
 	"checkout/internal/decision"
+	"checkout/internal/money"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 // form is what was typed into one of the forms of an order, and why it was not done.
@@ -29,6 +32,7 @@ type form struct {
 	Transaction string
 	Tracking    string
 	Skip        []string // deliveries
+	Amount      string   // such as 212.96 CHF
 	Seen        string   // the order as it was when the decision was confirmed; empty: it is not confirmed
 	Failure     *failure
 }
@@ -128,12 +132,34 @@ func verdicts() map[string]checkoutv1.ResolveOrderRequest_Resolution {
 // retry continues an order that waits for an operator.
 func (c *Console) retry(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "retry") }
 
+// cancel gives up an order that was not shipped, and refund has one refunded.
+func (c *Console) cancel(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "cancel") }
+func (c *Console) refund(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "refund") }
+
+// amount is what was typed; nil: it is none.
+func (f form) amount() *oteldemo.Money {
+	decimal, currency, _ := strings.Cut(f.Amount, " ")
+	amount, err := money.Parse(currency + " " + decimal)
+	if err != nil {
+		return nil
+	}
+	return wire.Money(amount)
+}
+
+// Can tells whether an operator can do that with the order.
+func (p orderPage) Can(what string) bool { return slices.Contains(p.Decisions, what) }
+
 // resolve records what an operator has found out, or decided, about an order.
 func (c *Console) resolve(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "resolve") }
 
 // act has the decision of a form made, or only checked. What contradicts it is for the service to refuse.
 func (c *Console) act(ctx context.Context, id string, f form, validateOnly bool) (*checkoutv1.Order, error) {
-	if f.Action == "retry" {
+	switch f.Action {
+	case "cancel":
+		return c.services.cancel(ctx, &checkoutv1.CancelOrderRequest{OrderId: id, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+	case "refund":
+		return c.services.refund(ctx, &checkoutv1.RefundOrderRequest{OrderId: id, Amount: f.amount(), By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+	case "retry":
 		return c.services.retry(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
 	}
 	return c.services.resolve(ctx, &checkoutv1.ResolveOrderRequest{
@@ -153,7 +179,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 	typed := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	f := form{
 		Action: action, By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Verdict: typed("verdict"),
-		Transaction: typed("transaction_id"), Tracking: typed("tracking_id"), Skip: r.PostForm["skip"], Seen: typed("seen"),
+		Transaction: typed("transaction_id"), Tracking: typed("tracking_id"), Skip: r.PostForm["skip"], Amount: typed("amount"), Seen: typed("seen"),
 	}
 	if !wantsJSON(r) {
 		is, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: id})
@@ -218,7 +244,7 @@ func complete(f form) error {
 	if f.By == "" {
 		missing = append(missing, &errdetails.BadRequest_FieldViolation{Field: "by", Description: "is missing"})
 	}
-	if f.Why == "" && f.Action == "resolve" {
+	if f.Why == "" && f.Action != "retry" {
 		missing = append(missing, &errdetails.BadRequest_FieldViolation{Field: "why", Description: "is missing"})
 	}
 	if missing == nil {
@@ -234,8 +260,13 @@ func complete(f form) error {
 // text is the decision in words.
 func (f form) text(p orderPage) string {
 	choices := p.Choices()
-	if f.Action == "retry" {
+	switch f.Action {
+	case "retry":
 		return choices.Retry
+	case "cancel":
+		return "Cancel the order"
+	case "refund":
+		return "Refund " + f.Amount
 	}
 	for _, v := range choices.Verdicts {
 		if v.Name == f.Verdict {

@@ -118,5 +118,5 @@ func (c *Console) liveOrder(w http.ResponseWriter, r *http.Request) {
 		p := c.pageOf(o)
 		p.form.Signer = signer(r)
 		return p, err
-	}, "state-of", "facts", "bill", "story", "decide")
+	}, "state-of", "facts", "bill", "story", "decide", "money-back")
 }

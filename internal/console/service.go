@@ -46,6 +46,18 @@ func (s services) resolve(ctx context.Context, req *checkoutv1.ResolveOrderReque
 	})
 }
 
+func (s services) cancel(ctx context.Context, req *checkoutv1.CancelOrderRequest) (*checkoutv1.Order, error) {
+	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
+		return admin.CancelOrder(ctx, req)
+	})
+}
+
+func (s services) refund(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.Order, error) {
+	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
+		return admin.RefundOrder(ctx, req)
+	})
+}
+
 // decide has a decision recorded by a service that has the order, and by no other: a decision that is not answered may
 // have been recorded, and another service with the same record would only tell that the order does not wait any more.
 func (s services) decide(ctx context.Context, id string, how func(context.Context, checkoutv1.OrderAdminClient) (*checkoutv1.Order, error)) (*checkoutv1.Order, error) {

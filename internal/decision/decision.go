@@ -48,7 +48,7 @@ func Next(state checkoutv1.OrderState) string {
 	case checkoutv1.OrderState_REFUNDED:
 		return "The order is over: nothing is shipped. No refund is requested: it was made by hand."
 	case checkoutv1.OrderState_REFUNDING:
-		return "The payment service is asked to refund the charge until it has. Nothing is shipped."
+		return "The payment service is asked to refund the charge, all of it, until it has. Nothing more is shipped or sent."
 	case checkoutv1.OrderState_IN_DOUBT:
 		return "The payment service is asked whether it has charged."
 	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_PARKED:

@@ -335,9 +335,10 @@ func (o *Order) failure() error {
 	if o.Reason != "" {
 		failure.Err = errors.New(o.Reason)
 	}
-	switch o.State {
-	case Charged, Placed, Completed, Undelivered:
+	if o.TrackingID != "" { // it was placed; if it was refunded later, who asks again gets the answer of before
 		return nil
+	}
+	switch o.State {
 	case Parked:
 		switch {
 		case o.TransactionID == "":

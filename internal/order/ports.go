@@ -83,8 +83,8 @@ type Store interface {
 	// have been due longest.
 	// It may return orders and an error: the error is then of others, that could not be read.
 	Claim(ctx context.Context, queue Queue, limit int, hold time.Duration) ([]*Order, error)
-	// Take takes over one order that requires an operator (that was last saved with hold UntilResolved), and raises its epoch.
-	// It goes on requiring one, so that nothing is lost when its taker is. It returns ErrFenced when the order does not, and
+	// Take takes over one order that requires an operator (that was last saved with hold UntilResolved) or is completed, which
+	// nobody works on, and raises its epoch. It goes on requiring one, so that nothing is lost when its taker is. It returns ErrFenced when the order does not, and
 	// ErrNotFound when there is none.
 	Take(ctx context.Context, id ID) (*Order, error)
 	// Get returns the order as it is on record, or ErrNotFound.

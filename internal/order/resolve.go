@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"checkout/internal/money"
 )
 
 // ResolutionKind is what an operator has found out about an order, or has decided.
@@ -24,15 +26,20 @@ const (
 	Shipped ResolutionKind = "shipped"
 	// SkipDeliveries: deliveries that could not be made are not made. The order is complete without them.
 	SkipDeliveries ResolutionKind = "skip"
+	// Cancel: a parked order that certainly was not shipped is given up. An idempotent payment service reverses the charge.
+	Cancel ResolutionKind = "cancel"
+	// Refund: a paid order, shipped or perhaps shipped, is refunded in full by an idempotent payment service.
+	Refund ResolutionKind = "refund"
 )
 
 // Resolution is what an operator does about an order that requires one. It becomes part of the order's history.
 type Resolution struct {
 	Kind          ResolutionKind
-	TransactionID string   // with Paid: the receipt, where there is none on record
-	TrackingID    string   // with Shipped: of the parcel
-	Skip          Delivery // with SkipDeliveries: some of the order's undeliverable ones
-	By, Why       string   // who has decided, and for which reason
+	TransactionID string       // with Paid: the receipt, where there is none on record
+	TrackingID    string       // with Shipped: of the parcel
+	Skip          Delivery     // with SkipDeliveries: some of the order's undeliverable ones
+	Amount        money.Amount // with Refund: what is refunded; as a safeguard, because it is all
+	By, Why       string       // who has decided, and for which reason
 }
 
 // Resolve records what an operator has found out about an order that requires one, or has decided. It returns the order as
@@ -66,8 +73,12 @@ func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, erro
 		return nil, err
 	}
 	switch o.State {
+	case Completed:
+		if r.Kind != Refund {
+			return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
+		}
 	case InDoubt, Refunding, Parked, Undelivered: // whether it is held for an operator, too, is for the record to say
-	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
+	case Charging, Charged, Placed, Declined, Refunded, Cancelled:
 		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
 	}
 	o.State, err = o.resolved(r, p.Ledger != nil)
@@ -80,9 +91,12 @@ func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, erro
 // Decisions are the kinds of resolution that do not contradict what is on record of an order that requires an operator.
 // keyed: the payment service is idempotent.
 func (o *Order) Decisions(keyed bool) (kinds []ResolutionKind) {
-	for _, kind := range []ResolutionKind{Paid, NotPaid, Shipped, PaidBack, SkipDeliveries, Retry} {
+	for _, kind := range []ResolutionKind{Paid, NotPaid, Shipped, PaidBack, SkipDeliveries, Retry, Cancel, Refund} {
 		would := *o
-		r := Resolution{Kind: kind, TrackingID: "any", Skip: o.Undeliverable}
+		if o.State == Completed && kind != Refund {
+			continue
+		}
+		r := Resolution{Kind: kind, TrackingID: "any", Skip: o.Undeliverable, Amount: o.Total}
 		if kind == Paid {
 			r.TransactionID = cmp.Or(o.TransactionID, "any")
 		}
@@ -100,8 +114,14 @@ func contradicts(field, format string, args ...any) error {
 
 // resolved makes o what the resolution says that it is, and returns its new state. keyed: the payment service is idempotent.
 func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
-	if r.Kind == Retry {
+	switch r.Kind {
+	case Retry:
 		return o.retried(keyed)
+	case Cancel:
+		return o.cancelled(keyed)
+	case Refund:
+		return o.refunded(r.Amount, keyed)
+	case Paid, NotPaid, PaidBack, Shipped, SkipDeliveries:
 	}
 	if (r.Kind == SkipDeliveries) != (o.State == Undelivered) {
 		return 0, contradicts("resolution", "it is %s", o.State)
@@ -123,7 +143,7 @@ func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
 		return o.shipped(r.TrackingID)
 	case SkipDeliveries:
 		return o.skip(r.Skip)
-	case Retry: // see above
+	case Retry, Cancel, Refund: // see above
 	}
 	return 0, contradicts("resolution", "unknown resolution %q", r.Kind)
 }
@@ -145,6 +165,37 @@ func (o *Order) retried(keyed bool) (State, error) {
 		return InDoubt, nil
 	}
 	return 0, contradicts("resolution", "the payment service cannot be asked whether it was paid; find out from the payment provider")
+}
+
+// basic is why nothing is refunded with a payment service that is not idempotent.
+const basic = "the payment service is a basic one, which cannot refund: refund it by hand, then record that"
+
+// cancelled makes o one whose charge is reversed because it is not wanted any more.
+func (o *Order) cancelled(keyed bool) (State, error) {
+	switch {
+	case !keyed:
+		return 0, contradicts("resolution", basic)
+	case o.State != Parked:
+		return 0, contradicts("resolution", "it is %s; only a parked order can be cancelled", o.State)
+	case o.ShipAttempts > 0 || o.TrackingID != "":
+		return 0, contradicts("resolution", "it was perhaps shipped: see to the parcel, and refund it")
+	}
+	return Refunding, nil
+}
+
+// refunded makes o one whose charge is reversed although it was shipped, or may have been.
+func (o *Order) refunded(amount money.Amount, keyed bool) (State, error) {
+	switch {
+	case !keyed:
+		return 0, contradicts("resolution", basic)
+	case o.TransactionID == "":
+		return 0, contradicts("resolution", "it is not known to be paid")
+	case o.State != Completed && o.State != Undelivered && o.State != Parked:
+		return 0, contradicts("resolution", "it is %s", o.State)
+	case amount != o.Total:
+		return 0, contradicts("amount", "must be %s, the order's total: the payment service refunds a charge as a whole", o.Total)
+	}
+	return Refunding, nil
 }
 
 // paid makes o one that was paid by the transaction.

@@ -57,6 +57,68 @@ func TestAPersonResolvesAnOrder(t *testing.T) {
 	}
 }
 
+// TestAnOrderIsCancelledOrRefunded has a payment service that is idempotent.
+func TestAnOrderIsCancelledOrRefunded(t *testing.T) {
+	for name, test := range map[string]struct {
+		step     Step
+		err      error
+		kind     ResolutionKind
+		part     bool  // of the total
+		state    State // a minute later
+		refused  error
+		reversed bool
+	}{
+		"completed, refunded":         {"nothing", nil, Refund, false, Refunded, nil, true},
+		"completed, refunded in part": {"nothing", nil, Refund, true, Completed, ErrRefused, false},
+		"completed, cancelled":        {"nothing", nil, Cancel, false, Completed, ErrFenced, false},
+		"undelivered, refunded":       {StepEmail, ErrRefused, Refund, false, Refunded, nil, true},
+		"declined, refunded":          {StepCharge, ErrRefused, Refund, false, Declined, ErrFenced, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.keyed = true
+				s.before = failing(test.step, 1, test.err)
+				p := s.open(t)
+				_, _ = ask(t, p, request())
+				p.runs.Wait()
+				o := s.the(t)
+				amount := o.Total
+				if test.part {
+					amount = o.Shipping
+				}
+				for range 2 { // the second time it is refused or, when the record was lost in between, the same
+					_, err := p.Resolve(p.life, o.ID, Resolution{Kind: test.kind, Amount: amount, By: "grace", Why: "sent back"})
+					if test.refused != nil && !errors.Is(err, test.refused) || test.refused == nil && err != nil && !errors.Is(err, ErrFenced) {
+						t.Errorf("%v, want %v", err, test.refused)
+					}
+					recovering(t, p, time.Minute)
+				}
+				is := s.the(t)
+				if is.State != test.state || s.undone[o.ID] != test.reversed {
+					t.Errorf("a minute later the order is %v, reversed %t; want %v, %t", is.State, s.undone[o.ID], test.state, test.reversed)
+				}
+				if test.reversed && is.failure() != nil {
+					t.Errorf("who asks again is told %v, want the order that was placed", is.failure())
+				}
+			})
+		})
+	}
+}
+
+func TestABasicPaymentServiceRefundsNothing(t *testing.T) {
+	paid := &Order{State: Completed, TransactionID: "tx", TrackingID: "parcel"}
+	parked := &Order{State: Parked, TransactionID: "tx"}
+	for _, keyed := range []bool{false, true} {
+		if got := slices.Contains(paid.Decisions(keyed), Refund); got != keyed {
+			t.Errorf("keyed %t: a refund is offered: %t", keyed, got)
+		}
+		if got := slices.Contains(parked.Decisions(keyed), Cancel); got != keyed {
+			t.Errorf("keyed %t: a cancellation is offered: %t", keyed, got)
+		}
+	}
+}
+
 func resolve(v ResolutionKind, tx string) func(*Placer, ID) (*Order, error) {
 	return func(p *Placer, id ID) (*Order, error) {
 		return p.Resolve(p.life, id, Resolution{Kind: v, TransactionID: tx, By: "grace", Why: "asked the bank"})

@@ -289,7 +289,7 @@ func (s *shop) Take(ctx context.Context, id ID) (taken *Order, err error) {
 		switch {
 		case !ok:
 			return ErrNotFound
-		case !r.due.IsZero():
+		case !r.due.IsZero() && r.State != Completed:
 			return ErrFenced
 		}
 		r.Epoch++

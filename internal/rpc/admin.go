@@ -14,6 +14,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/lookup"
 	"checkout/internal/order"
+	"checkout/internal/wire"
 )
 
 // Resolver does what operators have decided about an order. It returns order.ErrNotFound, order.ErrFenced when the order
@@ -71,6 +72,34 @@ func (a *admin) ResolveOrder(ctx context.Context, req *checkoutv1.ResolveOrderRe
 		return nil, bad.refuse()
 	}
 	return a.decide(ctx, id, resolution, req.GetValidateOnly())
+}
+
+// CancelOrder gives up an order that was not shipped.
+func (a *admin) CancelOrder(ctx context.Context, req *checkoutv1.CancelOrderRequest) (*checkoutv1.Order, error) {
+	var bad violations
+	id := bad.id(req.GetOrderId())
+	bad.typed("by", req.GetBy(), !req.GetValidateOnly())
+	bad.reason("why", req.GetWhy(), !req.GetValidateOnly())
+	if bad != nil {
+		return nil, bad.refuse()
+	}
+	return a.decide(ctx, id, order.Resolution{Kind: order.Cancel, By: req.GetBy(), Why: req.GetWhy()}, req.GetValidateOnly())
+}
+
+// RefundOrder has an order refunded.
+func (a *admin) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.Order, error) {
+	var bad violations
+	id := bad.id(req.GetOrderId())
+	amount, err := wire.Amount(req.GetAmount())
+	if err != nil {
+		bad.add("amount", "is not an amount of money")
+	}
+	bad.typed("by", req.GetBy(), !req.GetValidateOnly())
+	bad.reason("why", req.GetWhy(), !req.GetValidateOnly())
+	if bad != nil {
+		return nil, bad.refuse()
+	}
+	return a.decide(ctx, id, order.Resolution{Kind: order.Refund, Amount: amount, By: req.GetBy(), Why: req.GetWhy()}, req.GetValidateOnly())
 }
 
 // resolution wants one that is known, with the fields that it needs and no others.

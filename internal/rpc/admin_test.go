@@ -18,7 +18,9 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/wire"
 )
 
 // desk is a Resolver that notes what it is asked for, and says one thing.
@@ -82,6 +84,16 @@ func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 	}
+	chf, err := money.Parse("CHF 2.50")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CancelOrder(t.Context(), &checkoutv1.CancelOrderRequest{OrderId: string(id(1)), By: "grace", Why: "asked the bank"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.RefundOrder(t.Context(), &checkoutv1.RefundOrderRequest{OrderId: string(id(1)), Amount: wire.Money(chf), By: "grace", Why: "asked the bank"}); err != nil {
+		t.Error(err)
+	}
 	want := []decision{{id(1), order.Resolution{Kind: order.Retry, By: "grace", Why: "the carrier is back"}}}
 	for _, r := range []order.Resolution{
 		{Kind: order.Paid, TransactionID: "a receipt"},
@@ -90,11 +102,13 @@ func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {
 		{Kind: order.Shipped, TrackingID: "a parcel"},
 		{Kind: order.SkipDeliveries, Skip: order.EmailSent},
 		{Kind: order.SkipDeliveries, Skip: order.EmailSent | order.EventPublished},
+		{Kind: order.Cancel},
+		{Kind: order.Refund, Amount: chf},
 	} {
 		r.By, r.Why = "grace", "asked the bank"
 		want = append(want, decision{id(1), r})
 	}
-	if diff := cmp.Diff(want, d.asked); diff != "" {
+	if diff := cmp.Diff(want, d.asked, cmp.Comparer(func(a, b money.Amount) bool { return a == b })); diff != "" {
 		t.Errorf("decisions (-want +got):\n%s", diff)
 	}
 }
@@ -156,6 +170,8 @@ func TestADecisionIsChecked(t *testing.T) {
 		{resolution(4), []string{"tracking_id"}},
 		{resolution(4, func(r *checkoutv1.ResolveOrderRequest) { r.TrackingId = card }), []string{"tracking_id"}},
 		{resolution(4, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId, r.TrackingId = "t", "t" }), []string{"transaction_id"}},
+		{&checkoutv1.CancelOrderRequest{OrderId: string(id(1))}, []string{"by", "why"}},
+		{&checkoutv1.RefundOrderRequest{OrderId: string(id(1)), Amount: &oteldemo.Money{CurrencyCode: "CHF", Units: 1, Nanos: -1}}, []string{"amount", "by", "why"}},
 		{resolution(5), []string{"skip"}},
 		{resolution(5, func(r *checkoutv1.ResolveOrderRequest) { r.Skip = []string{"email", "cart"} }), []string{"skip[1]"}},
 		{resolution(3, func(r *checkoutv1.ResolveOrderRequest) { r.By, r.Why = card, "card "+card }), []string{"by", "why"}},
@@ -167,6 +183,10 @@ func TestADecisionIsChecked(t *testing.T) {
 				_, err = client.RetryOrder(t.Context(), req)
 			case *checkoutv1.ResolveOrderRequest:
 				_, err = client.ResolveOrder(t.Context(), req)
+			case *checkoutv1.CancelOrderRequest:
+				_, err = client.CancelOrder(t.Context(), req)
+			case *checkoutv1.RefundOrderRequest:
+				_, err = client.RefundOrder(t.Context(), req)
 			}
 			wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", test.fields...)
 		})

@@ -82,7 +82,7 @@ func decisionName(kind order.ResolutionKind) string {
 		return "not_paid"
 	case order.PaidBack:
 		return "refunded"
-	case order.Retry, order.Paid, order.Shipped, order.SkipDeliveries:
+	case order.Retry, order.Paid, order.Shipped, order.SkipDeliveries, order.Cancel, order.Refund:
 	}
 	return string(kind)
 }

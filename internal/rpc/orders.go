@@ -223,7 +223,7 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		Undeliverable:  named(o.Undeliverable),
 		Skipped:        named(o.Skipped),
 	}
-	if m.GetNeedsPerson() {
+	if m.GetNeedsPerson() || o.State == order.Completed {
 		for _, kind := range o.Decisions(v.keyed) {
 			m.Decisions = append(m.Decisions, decisionName(kind))
 		}

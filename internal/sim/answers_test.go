@@ -52,6 +52,8 @@ func (w *world) checkOK(a *ask) {
 	name := a.name + " got " + w.name(o.ID)
 	switch {
 	case o.State == order.Completed:
+	case w.refunded(o):
+		w.saw("refunded by an operator")
 	case o.State == order.Refunded && told.TrackingID == "" && (o.Address.City == nowhere || w.account(o.ID).returned > 0):
 		w.saw("refunded after an OK")
 	default:

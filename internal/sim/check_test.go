@@ -42,7 +42,7 @@ func (w *world) checkMoney(o *order.Order) {
 	}
 	w.priced(name, o)
 	parcels := len(w.parcels[o.ID])
-	if parcels > 0 && a.net() != 1 {
+	if parcels > 0 && a.net() != 1 && !w.refunded(o) {
 		w.bad("I2", name, "%d parcels were sent, and %d charges stand", parcels, a.net())
 	}
 	if most := max(w.plan.attempts, 1) * max(len(w.shipments[o.ID]), 1); parcels > most {
@@ -56,7 +56,15 @@ func (w *world) checkMoney(o *order.Order) {
 		if a.net() != 1 || parcels == 0 || !slices.Contains(w.parcels[o.ID], o.TrackingID) || o.TransactionID != a.tx {
 			w.bad("I3", name, "completed with %d charges (%s) and parcels %q, on record %s and %s", a.net(), a.tx, w.parcels[o.ID], o.TransactionID, o.TrackingID)
 		}
-	case order.Declined, order.Cancelled, order.Refunded:
+	case order.Refunded:
+		if w.refunded(o) {
+			if !a.reversed || len(a.taken) != 1 || a.returned > 0 {
+				w.bad("I3", name, "refunded, with %d charges, reversed %t, and %d returned by hand", len(a.taken), a.reversed, a.returned)
+			}
+			break
+		}
+		fallthrough
+	case order.Declined, order.Cancelled:
 		if a.net() != 0 || parcels > 0 {
 			w.bad("I3", name, "%s with %d charges and %d parcels", o.State, a.net(), parcels)
 		}
@@ -76,7 +84,7 @@ func (w *world) declines(o *order.Order) bool {
 // checkDeliveries wants a completed order to be told to everybody, and no other order to anybody.
 func (w *world) checkDeliveries(o *order.Order) {
 	name, letters, events := w.name(o.ID), w.letters[o.ID], w.events[o.ID]
-	if o.State != order.Completed {
+	if o.State != order.Completed && !w.refunded(o) {
 		if letters > 0 || len(events) > 0 {
 			w.bad("I4", name, "is %s, and has %d letters and %d events", o.State, letters, len(events))
 		}

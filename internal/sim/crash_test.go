@@ -140,7 +140,7 @@ func (c crash) shop(w *world) (calls int) {
 func (w *world) checkSold(c crash) {
 	sold := 0
 	for _, o := range w.orders() {
-		if o.State == order.Completed || w.account(o.ID).returned > 0 {
+		if o.State == order.Completed || w.refunded(o) || w.account(o.ID).returned > 0 {
 			sold++
 		}
 	}

@@ -77,6 +77,11 @@ func bugs() []bug {
 			`		case o.TransactionID == "?":`,
 		},
 		{
+			"I6", "who asks again for a refunded order is told that it was not placed", existing,
+			`	if o.TrackingID != "" {`,
+			`	if o.TrackingID == "?" {`,
+		},
+		{
 			"I4", "the event is forgotten", steps,
 			"return r.Events.Publish(ctx, o)",
 			"return nil",

@@ -40,6 +40,9 @@ func (op operator) live() {
 		for _, o := range op.resting() {
 			op.attend(o)
 		}
+		for _, o := range op.sentBack() {
+			op.attend(o)
+		}
 	}
 }
 
@@ -54,6 +57,23 @@ func (op operator) resting() (resting []*order.Order) {
 		}
 	}
 	return resting
+}
+
+// sentBack are completed orders whose customers want their money back. Both operators may hear of one, more than once.
+func (op operator) sentBack() (sent []*order.Order) {
+	w := op.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.plan.keyed {
+		return nil
+	}
+	for _, o := range w.orders() {
+		if o.State == order.Completed && (w.refunds[o.ID] || op.dice.chance(0.02)) {
+			w.refunds[o.ID] = true
+			sent = append(sent, o)
+		}
+	}
+	return sent
 }
 
 // attend does what is right about an order that rests.
@@ -106,6 +126,12 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 		w.verdicts[o.ID] = one(op.dice, order.Paid, order.Paid, order.Paid, order.PaidBack) // they agree on what to do
 	}
 	switch {
+	case o.State == order.Completed:
+		w.saw("an operator refunds")
+		return func(ctx context.Context) error {
+			_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Kind: order.Refund, Amount: o.Total, By: op.name, Why: looked})
+			return err
+		}
 	case mistaken:
 		return op.mistake(p, o)
 	case o.State == order.Undelivered:

@@ -214,7 +214,7 @@ func (s *records) Take(ctx context.Context, id order.ID) (o *order.Order, err er
 		switch {
 		case r == nil:
 			return order.ErrNotFound
-		case !r.rests:
+		case !r.rests && r.order.State != order.Completed:
 			return order.ErrFenced
 		}
 		r.order.Epoch++

@@ -41,6 +41,7 @@ type world struct {
 	quotes    map[string][]int64 // by user, in nanodollars
 	placed    map[order.ID]time.Time
 	verdicts  map[order.ID]order.ResolutionKind // what people do about a charge that stands
+	refunds   map[order.ID]bool                 // that operators have asked for
 	asks      []*ask
 	replicas  [2]replica
 	landing   time.Time // when the last late effect lands
@@ -59,7 +60,7 @@ func newWorld(p plan, record book) *world {
 		names: map[order.ID]string{}, opened: map[string]int{}, masters: map[order.ID]*process{},
 		accounts: map[order.ID]*account{}, parcels: map[order.ID][]string{}, letters: map[order.ID]int{},
 		events: map[order.ID][]string{}, carts: map[string]*cart{}, quotes: map[string][]int64{}, placed: map[order.ID]time.Time{},
-		verdicts: map[order.ID]order.ResolutionKind{}, shipments: map[order.ID][]*shipment{}, refusals: map[order.ID]order.Delivery{}, witnesses: map[order.ID]*process{}, skipped: map[order.ID]order.Delivery{},
+		verdicts: map[order.ID]order.ResolutionKind{}, refunds: map[order.ID]bool{}, shipments: map[order.ID][]*shipment{}, refusals: map[order.ID]order.Delivery{}, witnesses: map[order.ID]*process{}, skipped: map[order.ID]order.Delivery{},
 		seen: map[string]int{}, over: make(chan struct{}), story: story{print: p.print},
 	}
 }
@@ -128,6 +129,11 @@ func (a *account) net() int {
 		return 0
 	}
 	return len(a.taken) - a.returned
+}
+
+// refunded tells whether an order was placed, and refunded later because an operator asked for it.
+func (w *world) refunded(o *order.Order) bool {
+	return o.State == order.Refunded && o.TrackingID != "" && w.refunds[o.ID]
 }
 
 func (w *world) account(id order.ID) *account {

@@ -75,7 +75,7 @@ const (
 
 	takeOrder = `
 		UPDATE orders SET epoch = epoch + 1
-		WHERE id = $1 AND due = ` + atRest + `
+		WHERE id = $1 AND (due = ` + atRest + ` OR state = 4)
 		RETURNING ` + columns
 
 	deleteOrders = `

@@ -214,7 +214,7 @@ func (x AuditEntry_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AuditEntry_Outcome.Descriptor instead.
 func (AuditEntry_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{10, 0}
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // Order is an order as it is on record.
@@ -251,7 +251,7 @@ type Order struct {
 	Undeliverable []string `protobuf:"bytes,19,rep,name=undeliverable,proto3" json:"undeliverable,omitempty"`
 	// Deliveries that an operator has decided to do without: "email", "event".
 	Skipped []string `protobuf:"bytes,20,rep,name=skipped,proto3" json:"skipped,omitempty"`
-	// What an operator can decide about the order: "retry", or a resolution in lower case.
+	// What an operator can do about the order: "retry", "cancel", "refund", or a resolution in lower case.
 	Decisions     []string `protobuf:"bytes,21,rep,name=decisions,proto3" json:"decisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -996,6 +996,155 @@ func (x *ResolveOrderRequest) GetValidateOnly() bool {
 	return false
 }
 
+type CancelOrderRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Who and why, as it shall stand in the story. Both are required.
+	By  string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Why string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	// As in RetryOrderRequest.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOrderRequest) Reset() {
+	*x = CancelOrderRequest{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOrderRequest) ProtoMessage() {}
+
+func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
+func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CancelOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *CancelOrderRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *CancelOrderRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *CancelOrderRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type RefundOrderRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The order's total: a safeguard, because the payment service refunds a charge as a whole.
+	Amount *oteldemo.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Who and why, as it shall stand in the story. Both are required.
+	By  string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Why string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	// As in RetryOrderRequest.
+	ValidateOnly  bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundOrderRequest) Reset() {
+	*x = RefundOrderRequest{}
+	mi := &file_checkout_v1_orders_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundOrderRequest) ProtoMessage() {}
+
+func (x *RefundOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_orders_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundOrderRequest.ProtoReflect.Descriptor instead.
+func (*RefundOrderRequest) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RefundOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *RefundOrderRequest) GetAmount() *oteldemo.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *RefundOrderRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *RefundOrderRequest) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *RefundOrderRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type EraseUserRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -1008,7 +1157,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_checkout_v1_orders_proto_msgTypes[8]
+	mi := &file_checkout_v1_orders_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1169,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_v1_orders_proto_msgTypes[8]
+	mi := &file_checkout_v1_orders_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1182,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{8}
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EraseUserRequest) GetUserId() string {
@@ -1069,7 +1218,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_checkout_v1_orders_proto_msgTypes[9]
+	mi := &file_checkout_v1_orders_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1230,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_v1_orders_proto_msgTypes[9]
+	mi := &file_checkout_v1_orders_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1243,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{9}
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EraseUserResponse) GetErased() int64 {
@@ -1118,7 +1267,7 @@ type AuditEntry struct {
 	At      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// Empty when a user was erased.
 	OrderId string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// "retry", a resolution in lower case, or "erase".
+	// "retry", "cancel", "refund", a resolution in lower case, or "erase".
 	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
 	// The name that was given. Without an identity, nobody has verified it.
 	By string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
@@ -1136,7 +1285,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_checkout_v1_orders_proto_msgTypes[10]
+	mi := &file_checkout_v1_orders_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1297,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_v1_orders_proto_msgTypes[10]
+	mi := &file_checkout_v1_orders_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1310,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{10}
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AuditEntry) GetEntryId() string {
@@ -1255,7 +1404,7 @@ type AuditState struct {
 
 func (x *AuditState) Reset() {
 	*x = AuditState{}
-	mi := &file_checkout_v1_orders_proto_msgTypes[11]
+	mi := &file_checkout_v1_orders_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1416,7 @@ func (x *AuditState) String() string {
 func (*AuditState) ProtoMessage() {}
 
 func (x *AuditState) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_v1_orders_proto_msgTypes[11]
+	mi := &file_checkout_v1_orders_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1429,7 @@ func (x *AuditState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditState.ProtoReflect.Descriptor instead.
 func (*AuditState) Descriptor() ([]byte, []int) {
-	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{11}
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AuditState) GetState() OrderState {
@@ -1334,7 +1483,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_checkout_v1_orders_proto_msgTypes[12]
+	mi := &file_checkout_v1_orders_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1495,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_v1_orders_proto_msgTypes[12]
+	mi := &file_checkout_v1_orders_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1508,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{12}
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListAuditRequest) GetOrderId() string {
@@ -1408,7 +1557,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_checkout_v1_orders_proto_msgTypes[13]
+	mi := &file_checkout_v1_orders_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1569,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_v1_orders_proto_msgTypes[13]
+	mi := &file_checkout_v1_orders_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1582,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{13}
+	return file_checkout_v1_orders_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListAuditResponse) GetEntries() []*AuditEntry {
@@ -1535,7 +1684,18 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\bNOT_PAID\x10\x02\x12\f\n" +
 	"\bREFUNDED\x10\x03\x12\v\n" +
 	"\aSHIPPED\x10\x04\x12\b\n" +
-	"\x04SKIP\x10\x05\"M\n" +
+	"\x04SKIP\x10\x05\"v\n" +
+	"\x12CancelOrderRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x9f\x01\n" +
+	"\x12RefundOrderRequest\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12'\n" +
+	"\x06amount\x18\x02 \x01(\v2\x0f.oteldemo.MoneyR\x06amount\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"M\n" +
 	"\x10EraseUserRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
@@ -1600,12 +1760,14 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\bGetOrder\x12\x1c.checkout.v1.GetOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12O\n" +
 	"\n" +
 	"ListOrders\x12\x1e.checkout.v1.ListOrdersRequest\x1a\x1f.checkout.v1.ListOrdersResponse\"\x00\x12F\n" +
-	"\vWatchOrders\x12\x1f.checkout.v1.WatchOrdersRequest\x1a\x12.checkout.v1.Order\"\x000\x012\xb4\x02\n" +
+	"\vWatchOrders\x12\x1f.checkout.v1.WatchOrdersRequest\x1a\x12.checkout.v1.Order\"\x000\x012\xc0\x03\n" +
 	"\n" +
 	"OrderAdmin\x12B\n" +
 	"\n" +
 	"RetryOrder\x12\x1e.checkout.v1.RetryOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12F\n" +
-	"\fResolveOrder\x12 .checkout.v1.ResolveOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12L\n" +
+	"\fResolveOrder\x12 .checkout.v1.ResolveOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12D\n" +
+	"\vCancelOrder\x12\x1f.checkout.v1.CancelOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12D\n" +
+	"\vRefundOrder\x12\x1f.checkout.v1.RefundOrderRequest\x1a\x12.checkout.v1.Order\"\x00\x12L\n" +
 	"\tEraseUser\x12\x1d.checkout.v1.EraseUserRequest\x1a\x1e.checkout.v1.EraseUserResponse\"\x00\x12L\n" +
 	"\tListAudit\x12\x1d.checkout.v1.ListAuditRequest\x1a\x1e.checkout.v1.ListAuditResponse\"\x00B\"Z checkout/gen/checkout/checkoutv1b\x06proto3"
 
@@ -1622,7 +1784,7 @@ func file_checkout_v1_orders_proto_rawDescGZIP() []byte {
 }
 
 var file_checkout_v1_orders_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_checkout_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_checkout_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_checkout_v1_orders_proto_goTypes = []any{
 	(OrderState)(0),                     // 0: checkout.v1.OrderState
 	(ResolveOrderRequest_Resolution)(0), // 1: checkout.v1.ResolveOrderRequest.Resolution
@@ -1635,60 +1797,67 @@ var file_checkout_v1_orders_proto_goTypes = []any{
 	(*WatchOrdersRequest)(nil),          // 8: checkout.v1.WatchOrdersRequest
 	(*RetryOrderRequest)(nil),           // 9: checkout.v1.RetryOrderRequest
 	(*ResolveOrderRequest)(nil),         // 10: checkout.v1.ResolveOrderRequest
-	(*EraseUserRequest)(nil),            // 11: checkout.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),           // 12: checkout.v1.EraseUserResponse
-	(*AuditEntry)(nil),                  // 13: checkout.v1.AuditEntry
-	(*AuditState)(nil),                  // 14: checkout.v1.AuditState
-	(*ListAuditRequest)(nil),            // 15: checkout.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),           // 16: checkout.v1.ListAuditResponse
-	(*oteldemo.OrderItem)(nil),          // 17: oteldemo.OrderItem
-	(*oteldemo.Money)(nil),              // 18: oteldemo.Money
-	(*timestamppb.Timestamp)(nil),       // 19: google.protobuf.Timestamp
+	(*CancelOrderRequest)(nil),          // 11: checkout.v1.CancelOrderRequest
+	(*RefundOrderRequest)(nil),          // 12: checkout.v1.RefundOrderRequest
+	(*EraseUserRequest)(nil),            // 13: checkout.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),           // 14: checkout.v1.EraseUserResponse
+	(*AuditEntry)(nil),                  // 15: checkout.v1.AuditEntry
+	(*AuditState)(nil),                  // 16: checkout.v1.AuditState
+	(*ListAuditRequest)(nil),            // 17: checkout.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),           // 18: checkout.v1.ListAuditResponse
+	(*oteldemo.OrderItem)(nil),          // 19: oteldemo.OrderItem
+	(*oteldemo.Money)(nil),              // 20: oteldemo.Money
+	(*timestamppb.Timestamp)(nil),       // 21: google.protobuf.Timestamp
 }
 var file_checkout_v1_orders_proto_depIdxs = []int32{
 	0,  // 0: checkout.v1.Order.state:type_name -> checkout.v1.OrderState
-	17, // 1: checkout.v1.Order.items:type_name -> oteldemo.OrderItem
-	18, // 2: checkout.v1.Order.shipping:type_name -> oteldemo.Money
-	18, // 3: checkout.v1.Order.total:type_name -> oteldemo.Money
-	19, // 4: checkout.v1.Order.created:type_name -> google.protobuf.Timestamp
-	19, // 5: checkout.v1.Order.changed:type_name -> google.protobuf.Timestamp
+	19, // 1: checkout.v1.Order.items:type_name -> oteldemo.OrderItem
+	20, // 2: checkout.v1.Order.shipping:type_name -> oteldemo.Money
+	20, // 3: checkout.v1.Order.total:type_name -> oteldemo.Money
+	21, // 4: checkout.v1.Order.created:type_name -> google.protobuf.Timestamp
+	21, // 5: checkout.v1.Order.changed:type_name -> google.protobuf.Timestamp
 	4,  // 6: checkout.v1.Order.story:type_name -> checkout.v1.Event
-	19, // 7: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
+	21, // 7: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
 	0,  // 8: checkout.v1.Event.state:type_name -> checkout.v1.OrderState
-	19, // 9: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
+	21, // 9: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
 	0,  // 10: checkout.v1.ListOrdersRequest.states:type_name -> checkout.v1.OrderState
-	19, // 11: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
-	19, // 12: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
+	21, // 11: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
+	21, // 12: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
 	3,  // 13: checkout.v1.ListOrdersResponse.orders:type_name -> checkout.v1.Order
 	0,  // 14: checkout.v1.WatchOrdersRequest.states:type_name -> checkout.v1.OrderState
 	1,  // 15: checkout.v1.ResolveOrderRequest.resolution:type_name -> checkout.v1.ResolveOrderRequest.Resolution
-	19, // 16: checkout.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
-	14, // 17: checkout.v1.AuditEntry.before:type_name -> checkout.v1.AuditState
-	14, // 18: checkout.v1.AuditEntry.after:type_name -> checkout.v1.AuditState
-	2,  // 19: checkout.v1.AuditEntry.outcome:type_name -> checkout.v1.AuditEntry.Outcome
-	0,  // 20: checkout.v1.AuditState.state:type_name -> checkout.v1.OrderState
-	19, // 21: checkout.v1.ListAuditRequest.after:type_name -> google.protobuf.Timestamp
-	19, // 22: checkout.v1.ListAuditRequest.before:type_name -> google.protobuf.Timestamp
-	13, // 23: checkout.v1.ListAuditResponse.entries:type_name -> checkout.v1.AuditEntry
-	5,  // 24: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
-	6,  // 25: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
-	8,  // 26: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
-	9,  // 27: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
-	10, // 28: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
-	11, // 29: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
-	15, // 30: checkout.v1.OrderAdmin.ListAudit:input_type -> checkout.v1.ListAuditRequest
-	3,  // 31: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
-	7,  // 32: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
-	3,  // 33: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
-	3,  // 34: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
-	3,  // 35: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
-	12, // 36: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
-	16, // 37: checkout.v1.OrderAdmin.ListAudit:output_type -> checkout.v1.ListAuditResponse
-	31, // [31:38] is the sub-list for method output_type
-	24, // [24:31] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	20, // 16: checkout.v1.RefundOrderRequest.amount:type_name -> oteldemo.Money
+	21, // 17: checkout.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	16, // 18: checkout.v1.AuditEntry.before:type_name -> checkout.v1.AuditState
+	16, // 19: checkout.v1.AuditEntry.after:type_name -> checkout.v1.AuditState
+	2,  // 20: checkout.v1.AuditEntry.outcome:type_name -> checkout.v1.AuditEntry.Outcome
+	0,  // 21: checkout.v1.AuditState.state:type_name -> checkout.v1.OrderState
+	21, // 22: checkout.v1.ListAuditRequest.after:type_name -> google.protobuf.Timestamp
+	21, // 23: checkout.v1.ListAuditRequest.before:type_name -> google.protobuf.Timestamp
+	15, // 24: checkout.v1.ListAuditResponse.entries:type_name -> checkout.v1.AuditEntry
+	5,  // 25: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
+	6,  // 26: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
+	8,  // 27: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
+	9,  // 28: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
+	10, // 29: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
+	11, // 30: checkout.v1.OrderAdmin.CancelOrder:input_type -> checkout.v1.CancelOrderRequest
+	12, // 31: checkout.v1.OrderAdmin.RefundOrder:input_type -> checkout.v1.RefundOrderRequest
+	13, // 32: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
+	17, // 33: checkout.v1.OrderAdmin.ListAudit:input_type -> checkout.v1.ListAuditRequest
+	3,  // 34: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
+	7,  // 35: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
+	3,  // 36: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
+	3,  // 37: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
+	3,  // 38: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
+	3,  // 39: checkout.v1.OrderAdmin.CancelOrder:output_type -> checkout.v1.Order
+	3,  // 40: checkout.v1.OrderAdmin.RefundOrder:output_type -> checkout.v1.Order
+	14, // 41: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
+	18, // 42: checkout.v1.OrderAdmin.ListAudit:output_type -> checkout.v1.ListAuditResponse
+	34, // [34:43] is the sub-list for method output_type
+	25, // [25:34] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_checkout_v1_orders_proto_init() }
@@ -1702,7 +1871,7 @@ func file_checkout_v1_orders_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkout_v1_orders_proto_rawDesc), len(file_checkout_v1_orders_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -220,6 +220,8 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 const (
 	OrderAdmin_RetryOrder_FullMethodName   = "/checkout.v1.OrderAdmin/RetryOrder"
 	OrderAdmin_ResolveOrder_FullMethodName = "/checkout.v1.OrderAdmin/ResolveOrder"
+	OrderAdmin_CancelOrder_FullMethodName  = "/checkout.v1.OrderAdmin/CancelOrder"
+	OrderAdmin_RefundOrder_FullMethodName  = "/checkout.v1.OrderAdmin/RefundOrder"
 	OrderAdmin_EraseUser_FullMethodName    = "/checkout.v1.OrderAdmin/EraseUser"
 	OrderAdmin_ListAudit_FullMethodName    = "/checkout.v1.OrderAdmin/ListAudit"
 )
@@ -237,6 +239,12 @@ type OrderAdminClient interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(ctx context.Context, in *ResolveOrderRequest, opts ...grpc.CallOption) (*Order, error)
+	// CancelOrder gives up a parked order that was certainly not shipped: an idempotent payment service reverses the charge.
+	// Errors: as ResolveOrder.
+	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*Order, error)
+	// RefundOrder has an idempotent payment service refund a paid order, in full. It is for orders that were shipped, or may
+	// have been. Errors: as ResolveOrder.
+	RefundOrder(ctx context.Context, in *RefundOrderRequest, opts ...grpc.CallOption) (*Order, error)
 	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
 	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
 	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
@@ -268,6 +276,26 @@ func (c *orderAdminClient) ResolveOrder(ctx context.Context, in *ResolveOrderReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Order)
 	err := c.cc.Invoke(ctx, OrderAdmin_ResolveOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderAdminClient) CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*Order, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Order)
+	err := c.cc.Invoke(ctx, OrderAdmin_CancelOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderAdminClient) RefundOrder(ctx context.Context, in *RefundOrderRequest, opts ...grpc.CallOption) (*Order, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Order)
+	err := c.cc.Invoke(ctx, OrderAdmin_RefundOrder_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -307,6 +335,12 @@ type OrderAdminServer interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(context.Context, *ResolveOrderRequest) (*Order, error)
+	// CancelOrder gives up a parked order that was certainly not shipped: an idempotent payment service reverses the charge.
+	// Errors: as ResolveOrder.
+	CancelOrder(context.Context, *CancelOrderRequest) (*Order, error)
+	// RefundOrder has an idempotent payment service refund a paid order, in full. It is for orders that were shipped, or may
+	// have been. Errors: as ResolveOrder.
+	RefundOrder(context.Context, *RefundOrderRequest) (*Order, error)
 	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
 	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
 	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
@@ -329,6 +363,12 @@ func (UnimplementedOrderAdminServer) RetryOrder(context.Context, *RetryOrderRequ
 }
 func (UnimplementedOrderAdminServer) ResolveOrder(context.Context, *ResolveOrderRequest) (*Order, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolveOrder not implemented")
+}
+func (UnimplementedOrderAdminServer) CancelOrder(context.Context, *CancelOrderRequest) (*Order, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelOrder not implemented")
+}
+func (UnimplementedOrderAdminServer) RefundOrder(context.Context, *RefundOrderRequest) (*Order, error) {
+	return nil, status.Error(codes.Unimplemented, "method RefundOrder not implemented")
 }
 func (UnimplementedOrderAdminServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
@@ -393,6 +433,42 @@ func _OrderAdmin_ResolveOrder_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderAdmin_CancelOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderAdminServer).CancelOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderAdmin_CancelOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderAdminServer).CancelOrder(ctx, req.(*CancelOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderAdmin_RefundOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RefundOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderAdminServer).RefundOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderAdmin_RefundOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderAdminServer).RefundOrder(ctx, req.(*RefundOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OrderAdmin_EraseUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EraseUserRequest)
 	if err := dec(in); err != nil {
@@ -443,6 +519,14 @@ var OrderAdmin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResolveOrder",
 			Handler:    _OrderAdmin_ResolveOrder_Handler,
+		},
+		{
+			MethodName: "CancelOrder",
+			Handler:    _OrderAdmin_CancelOrder_Handler,
+		},
+		{
+			MethodName: "RefundOrder",
+			Handler:    _OrderAdmin_RefundOrder_Handler,
 		},
 		{
 			MethodName: "EraseUser",

@@ -41,6 +41,8 @@ func takenByHand(t *testing.T, s Store) {
 
 	mustOpen(t, s, Order("held"), held)
 	mustOpen(t, s, Order("due"), due)
+	mustOpen(t, s, in(Order("completed and kept"), order.Completed), held)
+	mustTake(t, s, "completed and kept") // nobody works on it, and an operator may refund it
 	mustNotTake(t, s, "held")
 	mustNotTake(t, s, "due")
 }
