@@ -124,7 +124,7 @@ func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
 	shop.unbalanced = true
 	p := open(t, shop.url)
 	p.visit("/console/")
-	p.sees("#notice", "1 order requires an operator.")
+	p.sees("#notice", "1 order requires manual action.")
 	p.follow("#notice a")
 	p.follow("#rows a")
 	p.sees("#state-of", "parked")

@@ -339,6 +339,8 @@ func (o *Order) failure() error {
 		return nil
 	}
 	switch o.State {
+	case Charged, Placed, Completed, Undelivered:
+		return nil
 	case Parked:
 		switch {
 		case o.TransactionID == "":

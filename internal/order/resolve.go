@@ -72,15 +72,6 @@ func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, erro
 	if err != nil {
 		return nil, err
 	}
-	switch o.State {
-	case Completed:
-		if r.Kind != Refund {
-			return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
-		}
-	case InDoubt, Refunding, Parked, Undelivered: // whether it is held for an operator, too, is for the record to say
-	case Charging, Charged, Placed, Declined, Refunded, Cancelled:
-		return nil, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
-	}
 	o.State, err = o.resolved(r, p.Ledger != nil)
 	if err != nil {
 		return nil, err
@@ -93,9 +84,6 @@ func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, erro
 func (o *Order) Decisions(keyed bool) (kinds []ResolutionKind) {
 	for _, kind := range []ResolutionKind{Paid, NotPaid, Shipped, PaidBack, SkipDeliveries, Retry, Cancel, Refund} {
 		would := *o
-		if o.State == Completed && kind != Refund {
-			continue
-		}
 		r := Resolution{Kind: kind, TrackingID: "any", Skip: o.Undeliverable, Amount: o.Total}
 		if kind == Paid {
 			r.TransactionID = cmp.Or(o.TransactionID, "any")
@@ -114,6 +102,15 @@ func contradicts(field, format string, args ...any) error {
 
 // resolved makes o what the resolution says that it is, and returns its new state. keyed: the payment service is idempotent.
 func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
+	switch o.State {
+	case Completed:
+		if r.Kind != Refund {
+			return 0, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
+		}
+	case InDoubt, Refunding, Parked, Undelivered: // whether it is held for an operator, too, is for the record to say
+	case Charging, Charged, Placed, Declined, Refunded, Cancelled:
+		return 0, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
+	}
 	switch r.Kind {
 	case Retry:
 		return o.retried(keyed)

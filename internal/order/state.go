@@ -13,7 +13,7 @@ import "fmt"
 //
 // An order that cannot be shipped or refunded, or for longer than a day, is parked: an operator takes it to charged, placed,
 // refunded or cancelled. A placed order whose e-mail or event cannot be delivered is undelivered: an operator has it tried
-// again, or skips the delivery.
+// again, or skips the delivery. An operator may have a completed order refunded: it goes to refunding.
 type State uint8
 
 const (

@@ -77,6 +77,11 @@ func bugs() []bug {
 			`		case o.TransactionID == "?":`,
 		},
 		{
+			"I3", "a completed order is resolved as if it was not", resolve,
+			"		if r.Kind != Refund {",
+			"		if r.Kind == SkipDeliveries {",
+		},
+		{
 			"I6", "who asks again for a refunded order is told that it was not placed", existing,
 			`	if o.TrackingID != "" {`,
 			`	if o.TrackingID == "?" {`,

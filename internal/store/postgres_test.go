@@ -693,3 +693,8 @@ func TestOrdersAreFoundInPostgreSQLByWhatPeopleKnow(t *testing.T) {
 	t.Parallel()
 	searches(t, postgres(t, pgtest.Start(t).Fresh(t)))
 }
+
+func TestTheAuditLogIsKeptInPostgreSQL(t *testing.T) {
+	t.Parallel()
+	audits(t, postgres(t, pgtest.Start(t).Fresh(t)))
+}
