@@ -61,9 +61,12 @@ idempotent one, and refunds a charge as a whole: the amount is the order's total
 }
 
 // sum is an amount of money, as a flag.
-type sum struct{ *oteldemo.Money }
+type sum struct {
+	*oteldemo.Money
+	text string
+}
 
-func (s *sum) String() string { return "" }
+func (s *sum) String() string { return s.text }
 
 // Type implements pflag.Value.
 func (s *sum) Type() string { return "amount" }
@@ -74,6 +77,6 @@ func (s *sum) Set(text string) error {
 	if err != nil {
 		return errors.New("must be an amount and a currency, such as '212.96 CHF'")
 	}
-	s.Money = wire.Money(amount)
+	s.Money, s.text = wire.Money(amount), text
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/store"
 )
@@ -16,7 +17,7 @@ import (
 // auditor is a store with an audit log.
 type auditor interface {
 	WriteAudit(ctx context.Context, id string, of order.ID, body []byte) error
-	Audit(ctx context.Context, q order.AuditQuery) ([]order.AuditRecord, error)
+	Audit(ctx context.Context, q lookup.AuditQuery) ([]lookup.AuditRecord, error)
 	PurgeAudit(ctx context.Context, before time.Time) error
 }
 
@@ -33,7 +34,7 @@ func audits(t *testing.T, s auditor) {
 			}
 		}
 	}
-	read := func(q order.AuditQuery) (bodies []string) {
+	read := func(q lookup.AuditQuery) (bodies []string) {
 		t.Helper()
 		found, err := s.Audit(t.Context(), q)
 		if err != nil {
@@ -46,24 +47,24 @@ func audits(t *testing.T, s auditor) {
 	}
 	now := time.Now()
 	for name, test := range map[string]struct {
-		q    order.AuditQuery
+		q    lookup.AuditQuery
 		want []string
 	}{
-		"all":         {order.AuditQuery{Limit: 10}, []string{"5 done", "4 done", "3 done", "2 done", "1 done", "0 done"}},
-		"a page":      {order.AuditQuery{Limit: 2, Before: ids[4]}, []string{"3 done", "2 done"}},
-		"of an order": {order.AuditQuery{Limit: 10, Order: "order 1"}, []string{"5 done", "3 done", "1 done"}},
-		"nothing":     {order.AuditQuery{}, nil},
-		"later":       {order.AuditQuery{Limit: 10, From: now.Add(time.Hour)}, nil},
-		"earlier":     {order.AuditQuery{Limit: 10, Until: now.Add(-time.Hour)}, nil},
+		"all":         {lookup.AuditQuery{Limit: 10}, []string{"5 done", "4 done", "3 done", "2 done", "1 done", "0 done"}},
+		"a page":      {lookup.AuditQuery{Limit: 2, Before: ids[4]}, []string{"3 done", "2 done"}},
+		"of an order": {lookup.AuditQuery{Limit: 10, Order: "order 1"}, []string{"5 done", "3 done", "1 done"}},
+		"nothing":     {lookup.AuditQuery{}, nil},
+		"later":       {lookup.AuditQuery{Limit: 10, From: now.Add(time.Hour)}, nil},
+		"earlier":     {lookup.AuditQuery{Limit: 10, Until: now.Add(-time.Hour)}, nil},
 	} {
 		if got := read(test.q); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
-	if err := s.PurgeAudit(t.Context(), now.Add(-time.Hour)); err != nil || len(read(order.AuditQuery{Limit: 10})) != 6 {
+	if err := s.PurgeAudit(t.Context(), now.Add(-time.Hour)); err != nil || len(read(lookup.AuditQuery{Limit: 10})) != 6 {
 		t.Errorf("entries that are to be kept were purged: %v", err)
 	}
-	if err := s.PurgeAudit(t.Context(), now.Add(time.Hour)); err != nil || read(order.AuditQuery{Limit: 10}) != nil {
+	if err := s.PurgeAudit(t.Context(), now.Add(time.Hour)); err != nil || read(lookup.AuditQuery{Limit: 10}) != nil {
 		t.Errorf("entries were not purged: %v", err)
 	}
 }
