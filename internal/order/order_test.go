@@ -50,12 +50,12 @@ func TestTheDecisionsThatDoNotContradictTheRecord(t *testing.T) {
 		"paid, and refused by shipping": {
 			Order{State: Parked, TransactionID: "tx"},
 			[]ResolutionKind{Paid, Shipped, PaidBack, Retry},
-			[]ResolutionKind{Paid, Shipped, PaidBack, Retry},
+			[]ResolutionKind{Paid, Shipped, PaidBack, Retry, Cancel},
 		},
 		"perhaps shipped": {
 			Order{State: Parked, TransactionID: "tx", ShipAttempts: 1},
 			[]ResolutionKind{Shipped, PaidBack, Retry},
-			[]ResolutionKind{Shipped, PaidBack, Retry},
+			[]ResolutionKind{Shipped, PaidBack, Retry, Refund},
 		},
 		"perhaps paid back": {
 			Order{State: Parked, TransactionID: "tx", History: refunding},
@@ -65,7 +65,12 @@ func TestTheDecisionsThatDoNotContradictTheRecord(t *testing.T) {
 		"undelivered": {
 			Order{State: Undelivered, TransactionID: "tx", Undeliverable: EmailSent},
 			[]ResolutionKind{SkipDeliveries, Retry},
-			[]ResolutionKind{SkipDeliveries, Retry},
+			[]ResolutionKind{SkipDeliveries, Retry, Refund},
+		},
+		"completed": {
+			Order{State: Completed, TransactionID: "tx", TrackingID: "parcel"},
+			nil,
+			[]ResolutionKind{Refund},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ const (
 	Shipped ResolutionKind = "shipped"
 	// SkipDeliveries: deliveries that could not be made are not made. The order is complete without them.
 	SkipDeliveries ResolutionKind = "skip"
-	// Cancel: a parked order that certainly was not shipped is given up. An idempotent payment service reverses the charge.
+	// Cancel: a parked order is given up; the operator vouches that it was not shipped. An idempotent payment service reverses the charge.
 	Cancel ResolutionKind = "cancel"
 	// Refund: a paid order, shipped or perhaps shipped, is refunded in full by an idempotent payment service.
 	Refund ResolutionKind = "refund"
@@ -174,6 +174,8 @@ func (o *Order) cancelled(keyed bool) (State, error) {
 		return 0, contradicts("resolution", basic)
 	case o.State != Parked:
 		return 0, contradicts("resolution", "it is %s; only a parked order can be cancelled", o.State)
+	case o.undone():
+		return 0, contradicts("resolution", "its refund was asked for already: retry it")
 	case o.ShipAttempts > 0 || o.TrackingID != "":
 		return 0, contradicts("resolution", "it was perhaps shipped: see to the parcel, and refund it")
 	}
@@ -187,6 +189,10 @@ func (o *Order) refunded(amount money.Amount, keyed bool) (State, error) {
 		return 0, contradicts("resolution", basic)
 	case o.TransactionID == "":
 		return 0, contradicts("resolution", "it is not known to be paid")
+	case o.undone():
+		return 0, contradicts("resolution", "its refund was asked for already: retry it")
+	case o.State == Parked && o.ShipAttempts == 0:
+		return 0, contradicts("resolution", "it was not shipped: cancel it")
 	case o.State != Completed && o.State != Undelivered && o.State != Parked:
 		return 0, contradicts("resolution", "it is %s", o.State)
 	case amount != o.Total:

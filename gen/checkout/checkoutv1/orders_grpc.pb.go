@@ -239,7 +239,8 @@ type OrderAdminClient interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(ctx context.Context, in *ResolveOrderRequest, opts ...grpc.CallOption) (*Order, error)
-	// CancelOrder gives up a parked order that was certainly not shipped: an idempotent payment service reverses the charge.
+	// CancelOrder gives up a parked order, of which the operator vouches that it was not shipped: an idempotent payment
+	// service reverses the charge.
 	// Errors: as ResolveOrder.
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*Order, error)
 	// RefundOrder has an idempotent payment service refund a paid order, in full. It is for orders that were shipped, or may
@@ -335,7 +336,8 @@ type OrderAdminServer interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(context.Context, *ResolveOrderRequest) (*Order, error)
-	// CancelOrder gives up a parked order that was certainly not shipped: an idempotent payment service reverses the charge.
+	// CancelOrder gives up a parked order, of which the operator vouches that it was not shipped: an idempotent payment
+	// service reverses the charge.
 	// Errors: as ResolveOrder.
 	CancelOrder(context.Context, *CancelOrderRequest) (*Order, error)
 	// RefundOrder has an idempotent payment service refund a paid order, in full. It is for orders that were shipped, or may
