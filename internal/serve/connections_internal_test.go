@@ -216,7 +216,9 @@ func TestNothingIsReadFromAClientThatDoesNotRead(t *testing.T) {
 			t.Errorf("writing ended with %v after %v, want an error after %v", err, time.Since(began), writeTime)
 		}
 		<-read
-		<-sent
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
