@@ -198,7 +198,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 	case err == nil && wantsJSON(r):
 		c.answerOrder(w, r, http.StatusOK, c.pageOf(o))
 	case err == nil:
-		http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther)
+		http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther) //nolint:gosec // to a page of this site
 	default:
 		why := failureOf(err)
 		_, why.Unknown = errors.AsType[lostAnswer](err)

@@ -13,7 +13,7 @@ import (
 )
 
 // found are the orders that a page lists.
-func found(t *testing.T, w *world, r *reply) (ids []string) {
+func found(t *testing.T, r *reply) (ids []string) {
 	t.Helper()
 	var l orderList
 	decode(t, r, &l)
@@ -36,12 +36,12 @@ func TestOrdersAreFoundByWhatAnOperatorKnows(t *testing.T) {
 		"user=ada": {"3", "1"}, "transaction=tx-2": {"2"}, "tracking=parcel-4": {"4"}, "user=ada&tracking=parcel-4": nil,
 		"user=bob&state=completed": {"4", "2"}, "order=" + string(id(1))[:9]: {"4", "3", "2", "1"}, "user=nobody": nil,
 	} {
-		if got := found(t, w, w.do(t, http.MethodGet, "/orders?"+query, nil, "Accept", "application/json")); !slices.Equal(got, want) {
+		if got := found(t, w.do(t, http.MethodGet, "/orders?"+query, nil, "Accept", "application/json")); !slices.Equal(got, want) {
 			t.Errorf("%s finds %v, want %v", query, got, want)
 		}
 	}
 	r := w.do(t, http.MethodPost, "/orders", url.Values{"email": {" ada@EXAMPLE.com "}, "user": {"bob"}}, "Accept", "application/json")
-	if got := found(t, w, r); !slices.Equal(got, []string{"2"}) {
+	if got := found(t, r); !slices.Equal(got, []string{"2"}) {
 		t.Errorf("the address finds %v", got)
 	}
 	r = w.do(t, http.MethodPost, "/orders", url.Values{"user": {"bob"}, "state": {"completed"}}, "Accept", "text/html")
@@ -75,7 +75,7 @@ func TestTheAddressThatIsSearchedIsInNoLink(t *testing.T) {
 	}
 	token, _, _ = strings.Cut(token, "\"")
 	r = w.do(t, http.MethodPost, "/orders", url.Values{"email": {"ada@example.com"}, "page": {token}}, "Accept", "application/json")
-	if got := found(t, w, r); !slices.Equal(got, []string{"1"}) {
+	if got := found(t, r); !slices.Equal(got, []string{"1"}) {
 		t.Errorf("the next page has %v, want the oldest order", got)
 	}
 }

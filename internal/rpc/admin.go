@@ -53,7 +53,7 @@ func (a *admin) RetryOrder(ctx context.Context, req *checkoutv1.RetryOrderReques
 	var bad violations
 	id := bad.id(req.GetOrderId())
 	bad.typed("by", req.GetBy(), required && !req.GetValidateOnly())
-	bad.reason("why", req.GetWhy(), optional)
+	bad.reason(req.GetWhy(), optional)
 	if bad != nil {
 		return nil, bad.refuse()
 	}
@@ -67,7 +67,7 @@ func (a *admin) ResolveOrder(ctx context.Context, req *checkoutv1.ResolveOrderRe
 	resolution := bad.resolution(req)
 	must := !req.GetValidateOnly()
 	bad.typed("by", req.GetBy(), must)
-	bad.reason("why", req.GetWhy(), must)
+	bad.reason(req.GetWhy(), must)
 	if bad != nil {
 		return nil, bad.refuse()
 	}
@@ -228,7 +228,7 @@ func (a *admin) EraseUser(ctx context.Context, req *checkoutv1.EraseUserRequest)
 	var bad violations
 	bad.text("user_id", req.GetUserId(), required)
 	bad.typed("by", req.GetBy(), required)
-	bad.reason("why", req.GetWhy(), required)
+	bad.reason(req.GetWhy(), required)
 	switch {
 	case bad != nil:
 		return nil, bad.refuse()

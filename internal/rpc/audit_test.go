@@ -167,7 +167,7 @@ func TestAReasonHasNoAddressInIt(t *testing.T) {
 		"told ada@example.com": true, "<ada@example.com> called": true, "4 pieces @ 5 EUR": false, "paid @bank": false,
 	} {
 		var v violations
-		v.reason("why", why, required)
+		v.reason(why, required)
 		if (v != nil) != bad {
 			t.Errorf("%q: %v", why, v)
 		}

@@ -64,12 +64,12 @@ func (v *violations) typed(field, s string, must bool) {
 	}
 }
 
-// reason is typed, for a text that outlives the order: one without an e-mail address too.
-func (v *violations) reason(field, s string, must bool) {
-	v.typed(field, s, must)
+// reason wants a typed text in the field why: one that outlives the order, and so has no e-mail address either.
+func (v *violations) reason(s string, must bool) {
+	v.typed("why", s, must)
 	for _, word := range strings.Fields(s) {
 		if at := strings.IndexByte(word, '@'); at > 0 && at < len(word)-1 {
-			v.add(field, "has what looks like an e-mail address in it, which must not be recorded: leave it out")
+			v.add("why", "has what looks like an e-mail address in it, which must not be recorded: leave it out")
 			return
 		}
 	}

@@ -200,6 +200,7 @@ func (v duration) Set(s string) error {
 type days struct{ duration }
 
 func (v days) String() string { return strconv.FormatFloat(deref(v.p).Hours()/24, 'f', -1, 64) + "d" }
+
 func (v days) Set(s string) error {
 	if n, err := strconv.ParseUint(strings.TrimSuffix(s, "d"), 10, 16); err == nil && strings.HasSuffix(s, "d") {
 		s = fmt.Sprintf("%dh", n*24)
