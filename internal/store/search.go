@@ -230,8 +230,9 @@ func (s orders) index(ctx context.Context, t session, part []record) error {
 }
 
 // indexed is what the ids come before of the orders that have their hashes.
-func (s orders) indexed(ctx context.Context) (mark string, err error) {
-	err = s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+func (s orders) indexed(ctx context.Context) (string, error) {
+	var mark string // the work's alone until do returns nil
+	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
 		rows, err := t.rows(ctx, selectIndexed)
 		if err != nil {
 			return err
@@ -244,5 +245,8 @@ func (s orders) indexed(ctx context.Context) (mark string, err error) {
 		}
 		return rows.Err()
 	})
-	return mark, err
+	if err != nil {
+		return "", err
+	}
+	return mark, nil
 }

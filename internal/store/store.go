@@ -287,7 +287,7 @@ func (s orders) erase(ctx context.Context, id order.ID) (gone bool, err error) {
 		gone = n > 0
 		return err
 	})
-	return gone && err == nil, err
+	return err == nil && gone, err // in this order: gone is the work's alone until do returns nil
 }
 
 // find are the rows that one statement returns.
