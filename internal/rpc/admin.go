@@ -79,7 +79,7 @@ func (a *admin) CancelOrder(ctx context.Context, req *checkoutv1.CancelOrderRequ
 	var bad violations
 	id := bad.id(req.GetOrderId())
 	bad.typed("by", req.GetBy(), !req.GetValidateOnly())
-	bad.reason("why", req.GetWhy(), !req.GetValidateOnly())
+	bad.reason(req.GetWhy(), !req.GetValidateOnly())
 	if bad != nil {
 		return nil, bad.refuse()
 	}
@@ -95,7 +95,7 @@ func (a *admin) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequ
 		bad.add("amount", "is not an amount of money")
 	}
 	bad.typed("by", req.GetBy(), !req.GetValidateOnly())
-	bad.reason("why", req.GetWhy(), !req.GetValidateOnly())
+	bad.reason(req.GetWhy(), !req.GetValidateOnly())
 	if bad != nil {
 		return nil, bad.refuse()
 	}
