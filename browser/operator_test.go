@@ -80,12 +80,8 @@ func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
 	p.sees("#decide [role=alert]", "is for PAID only")
 	p.click("input[value=paid]")
 	p.follow("[data-testid=resolve]")
-<<<<<<< Updated upstream
 	p.photograph("console-confirm.png")
 	p.confirms("The order is shipped")
-=======
-	p.follow("[data-testid=confirm]")
->>>>>>> Stashed changes
 
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "tx-4f1c")
@@ -113,12 +109,8 @@ func TestAPersonResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	p.tabTo("#resolve-by")
 	p.press("Ada")
 	p.leave(func() { p.press(kb.Enter) })
-<<<<<<< Updated upstream
 	p.tabTo("[data-testid=confirm]")
 	p.leave(func() { p.press(kb.Enter) })
-=======
-	p.follow("[data-testid=confirm]")
->>>>>>> Stashed changes
 	p.sees("#state-of", "cancelled")
 	p.sees("#story", "by Ada")
 	p.sees("#story", "nothing in the books")
@@ -139,11 +131,7 @@ func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
 	p.write("#retry-why", "the carrier takes it now")
 	p.write("#retry-by", "Grace")
 	p.follow("[data-testid=retry]")
-<<<<<<< Updated upstream
 	p.confirms("The order is shipped")
-=======
-	p.follow("[data-testid=confirm]")
->>>>>>> Stashed changes
 	p.sees("#state-of", "completed")
 	p.sees("#story", "by Grace")
 	p.sees("#story", "the carrier takes it now")
@@ -169,11 +157,7 @@ func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
 	p.write("#resolve-why", "in the list of parcels")
 	p.write("#resolve-by", "Grace")
 	p.follow("[data-testid=resolve]")
-<<<<<<< Updated upstream
 	p.confirms("The confirmation and the event are sent")
-=======
-	p.follow("[data-testid=confirm]")
->>>>>>> Stashed changes
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "T-4711")
 	p.visit("/emails")
@@ -196,7 +180,6 @@ func TestAnOperatorSkipsAnEmailThatIsRefusedForGood(t *testing.T) {
 	p.write("#resolve-why", "the customer was called")
 	p.write("#resolve-by", "Grace")
 	p.follow("[data-testid=resolve]")
-<<<<<<< Updated upstream
 	p.confirms("The order is complete")
 	p.visit("/console/audit")
 	p.sees("main", "the customer was called")
@@ -205,9 +188,6 @@ func TestAnOperatorSkipsAnEmailThatIsRefusedForGood(t *testing.T) {
 	p.follow("[data-testid=find]")
 	p.sees("#rows", id)
 	p.follow("#rows a[href$='" + id + "']")
-=======
-	p.follow("[data-testid=confirm]")
->>>>>>> Stashed changes
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "Skipped")
 	p.sees("#story", "the customer was called")
