@@ -121,7 +121,6 @@ func TestAPersonResolvesAnOrderThatWasNotPaid(t *testing.T) {
 func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
 	t.Parallel()
 	shop := startShop(t, "-orders", "1", "-keep", "-unshippable", "1") // shipping has come to its senses since
-	shop.unbalanced = true
 	p := open(t, shop.url)
 	p.visit("/console/")
 	p.sees("#notice", "1 order requires manual action.")
