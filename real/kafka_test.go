@@ -38,7 +38,7 @@ type broker struct {
 }
 
 // startKafka starts so many brokers, and waits until they answer.
-func startKafka(t *testing.T, brokers int) *kafka {
+func startKafka(t testing.TB, brokers int) *kafka {
 	t.Helper()
 	jars, err := filepath.Abs("../bin/servers/kafka")
 	if found, _ := filepath.Glob(filepath.Join(jars, "kafka_*.jar")); len(found) == 0 || err != nil {
@@ -95,7 +95,7 @@ func (k *kafka) java(args ...string) process.Spec {
 }
 
 // format makes the folder of a broker that has none.
-func (k *kafka) format(t *testing.T, b *broker) {
+func (k *kafka) format(t testing.TB, b *broker) {
 	t.Helper()
 	p, err := process.Start(k.java("kafka.tools.StorageTool", "format", "-t", "ckjPoprWQzOf0-FuNkGfFQ", "-c", b.config))
 	if err != nil {
@@ -107,7 +107,7 @@ func (k *kafka) format(t *testing.T, b *broker) {
 	}
 }
 
-func (k *kafka) start(t *testing.T, b *broker) {
+func (k *kafka) start(t testing.TB, b *broker) {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(k.folder, fmt.Sprintf("%d.log", b.id)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -122,7 +122,7 @@ func (k *kafka) start(t *testing.T, b *broker) {
 }
 
 // erase ends a broker and starts an empty one in its place.
-func (k *kafka) erase(t *testing.T, b *broker) {
+func (k *kafka) erase(t testing.TB, b *broker) {
 	t.Helper()
 	b.process.Kill()
 	if err := os.RemoveAll(filepath.Join(k.folder, fmt.Sprint("data-", b.id))); err != nil {
@@ -140,7 +140,7 @@ func (k *kafka) addresses() (all []string) {
 	return all
 }
 
-func (k *kafka) admin(t *testing.T) (*kadm.Client, func()) {
+func (k *kafka) admin(t testing.TB) (*kadm.Client, func()) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.addresses()...))
 	if err != nil {
@@ -150,7 +150,7 @@ func (k *kafka) admin(t *testing.T) (*kadm.Client, func()) {
 }
 
 // await waits until all brokers that run know of each other.
-func (k *kafka) await(t *testing.T) {
+func (k *kafka) await(t testing.TB) {
 	t.Helper()
 	admin, closed := k.admin(t)
 	defer closed()
@@ -165,7 +165,7 @@ func (k *kafka) await(t *testing.T) {
 
 const topic = "orders"
 
-func (k *kafka) createTopic(t *testing.T) {
+func (k *kafka) createTopic(t testing.TB) {
 	t.Helper()
 	admin, closed := k.admin(t)
 	defer closed()
@@ -176,7 +176,7 @@ func (k *kafka) createTopic(t *testing.T) {
 }
 
 // accept sets how large a message the topic accepts, in bytes.
-func (k *kafka) accept(t *testing.T, size string) {
+func (k *kafka) accept(t testing.TB, size string) {
 	t.Helper()
 	admin, closed := k.admin(t)
 	defer closed()
@@ -190,7 +190,7 @@ func (k *kafka) accept(t *testing.T, size string) {
 }
 
 // kcat is how many messages a consumer finds that is not ours: kcat, which is librdkafka's.
-func (k *kafka) kcat(t *testing.T) int {
+func (k *kafka) kcat(t testing.TB) int {
 	t.Helper()
 	program, err := exec.LookPath("kcat")
 	if err != nil {
@@ -203,7 +203,7 @@ func (k *kafka) kcat(t *testing.T) int {
 	return strings.Count(string(out), "\n")
 }
 
-func (k *kafka) deleteTopic(t *testing.T) {
+func (k *kafka) deleteTopic(t testing.TB) {
 	t.Helper()
 	admin, closed := k.admin(t)
 	defer closed()
@@ -213,7 +213,7 @@ func (k *kafka) deleteTopic(t *testing.T) {
 }
 
 // leader is the broker that leads the topic.
-func (k *kafka) leader(t *testing.T) *broker {
+func (k *kafka) leader(t testing.TB) *broker {
 	t.Helper()
 	admin, closed := k.admin(t)
 	defer closed()
@@ -229,7 +229,7 @@ func (k *kafka) leader(t *testing.T) *broker {
 }
 
 // events are how many events of each order the topic has.
-func (k *kafka) events(t *testing.T) (map[string]int, error) {
+func (k *kafka) events(t testing.TB) (map[string]int, error) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.addresses()...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -261,7 +261,7 @@ func (k *kafka) events(t *testing.T) (map[string]int, error) {
 	return events, nil
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	port, err := process.FreePort(t.Context())
 	if err != nil {
@@ -271,7 +271,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // skip skips the test, or fails it where CHECKOUT_TEST_REAL=required.
-func skip(t *testing.T, what string) {
+func skip(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CHECKOUT_TEST_REAL") == "required" {
 		t.Fatal(what)
@@ -280,7 +280,7 @@ func skip(t *testing.T, what string) {
 }
 
 // eventually waits for up to five minutes until there is no error.
-func eventually(t *testing.T, what string, try func(context.Context) error) {
+func eventually(t testing.TB, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

@@ -67,8 +67,8 @@ func TestTheTopicIsMadeLateDeletedAndMadeAnew(t *testing.T) {
 }
 
 // with are events, and those that have gone with a topic or a broker.
-func with(gone map[string]int, events func(*testing.T) (map[string]int, error)) func(*testing.T) (map[string]int, error) {
-	return func(t *testing.T) (map[string]int, error) {
+func with(gone map[string]int, events func(testing.TB) (map[string]int, error)) func(testing.TB) (map[string]int, error) {
+	return func(t testing.TB) (map[string]int, error) {
 		now, err := events(t)
 		for id, n := range gone {
 			now[id] += n
@@ -176,7 +176,7 @@ func TestPostgreSQLIsKilledAndItsStandbyPromoted(t *testing.T) {
 	s.audit(t, k.events)
 }
 
-func host(t *testing.T, s *pgtest.Server) string {
+func host(t testing.TB, s *pgtest.Server) string {
 	t.Helper()
 	u, err := url.Parse(s.URL())
 	if err != nil {

@@ -35,7 +35,7 @@ type shop struct {
 }
 
 // openShop starts it. Events go to k, unless that is nil; db is the record, a file if empty.
-func openShop(t *testing.T, k *kafka, db string, replicas int) *shop {
+func openShop(t testing.TB, k *kafka, db string, replicas int) *shop {
 	t.Helper()
 	s := &shop{placed: make(map[string]time.Duration), refused: make(map[codes.Code]int)}
 	var err error
@@ -49,7 +49,10 @@ func openShop(t *testing.T, k *kafka, db string, replicas int) *shop {
 	})
 	s.Shipping.HonourKeys(true) // or a kill may send a second parcel
 	s.environ = s.Environ()
-	maps.Copy(s.environ, map[string]string{"GOMEMLIMIT": "64MiB", "CHECKOUT_DB": db, "CHECKOUT_PUBLIC_ORDERS": "true", "SHIPPING_MODE": "keyed"})
+	maps.Copy(s.environ, map[string]string{
+		"GOMEMLIMIT": "64MiB", "CHECKOUT_DB": db, "CHECKOUT_PUBLIC_ORDERS": "true", "SHIPPING_MODE": "keyed",
+		"CHECKOUT_CORE_DUMPS": "true", // or /proc/PID/io would be root's alone
+	})
 	if db == "" {
 		s.environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
 	}
@@ -73,7 +76,7 @@ func openShop(t *testing.T, k *kafka, db string, replicas int) *shop {
 	return s
 }
 
-func (s *shop) start(t *testing.T, i int) {
+func (s *shop) start(t testing.TB, i int) {
 	t.Helper()
 	binary := os.Getenv("CHECKOUT_BINARY")
 	if binary == "" {
@@ -87,7 +90,7 @@ func (s *shop) start(t *testing.T, i int) {
 }
 
 // kill ends a replica in the middle of what it does, and starts another one in its place.
-func (s *shop) kill(t *testing.T, i int) {
+func (s *shop) kill(t testing.TB, i int) {
 	t.Helper()
 	s.replicas[i].Kill()
 	s.start(t, i)
@@ -96,7 +99,7 @@ func (s *shop) kill(t *testing.T, i int) {
 func tail(output []byte) []byte { return output[max(0, len(output)-4000):] }
 
 // customers places orders, so many a second, until the returned function is called, which waits for the last answer.
-func (s *shop) customers(t *testing.T, rate int) (stop func()) {
+func (s *shop) customers(t testing.TB, rate int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -117,7 +120,7 @@ func (s *shop) customers(t *testing.T, rate int) (stop func()) {
 }
 
 // buy buys something, once.
-func (s *shop) buy(t *testing.T, conn *grpc.ClientConn, user string) {
+func (s *shop) buy(t testing.TB, conn *grpc.ClientConn, user string) {
 	s.Cart.Put(user, "OLJCESPC7Z", 1)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
 	defer cancel()
@@ -134,7 +137,7 @@ func (s *shop) buy(t *testing.T, conn *grpc.ClientConn, user string) {
 
 // audit waits until all orders on record are finished, and compares the record, the ledgers and the events. Every order that
 // was answered must be there, and every charge must have its parcel, its e-mail and at least one event.
-func (s *shop) audit(t *testing.T, events func(*testing.T) (map[string]int, error)) {
+func (s *shop) audit(t testing.TB, events func(testing.TB) (map[string]int, error)) {
 	t.Helper()
 	began := time.Now()
 	var completed, doubtful []string
@@ -186,7 +189,7 @@ func (s *shop) audit(t *testing.T, events func(*testing.T) (map[string]int, erro
 }
 
 // record are all orders on record.
-func (s *shop) record(ctx context.Context, t *testing.T) (orders []*checkoutv1.Order) {
+func (s *shop) record(ctx context.Context, t testing.TB) (orders []*checkoutv1.Order) {
 	t.Helper()
 	client := checkoutv1.NewOrderServiceClient(s.replicas[0].Conn)
 	for req := (&checkoutv1.ListOrdersRequest{PageSize: 500}); ; {
@@ -202,7 +205,7 @@ func (s *shop) record(ctx context.Context, t *testing.T) (orders []*checkoutv1.O
 }
 
 // retry has all orders tried again that wait for an operator.
-func (s *shop) retry(t *testing.T) {
+func (s *shop) retry(t testing.TB) {
 	t.Helper()
 	conn, err := process.Connect(s.replicas[0].Admin)
 	if err != nil {

@@ -202,6 +202,9 @@ func answers(ctx context.Context, url string) error {
 	}
 }
 
+// PID is the id of the server's main process.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
 // Stop ends the server in good order, and waits for it. Its clients are cut off.
 func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
 
