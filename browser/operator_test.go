@@ -208,5 +208,5 @@ func TestWhoDoesNotKnowTheTokenIsKeptOut(t *testing.T) {
 	p.follow("button.main")
 	p.sees("h1", "This cannot be shown")
 	p.visit("/")
-	p.sees("#checks", "away")
+	p.sees("#checks", "DOWN")
 }
