@@ -23,7 +23,7 @@ func TestABrokerIsKilledAndComesBack(t *testing.T) {
 	k := startKafka(t, 1)
 	k.createTopic(t)
 	s := openShop(t, k, "", 1)
-	stop := s.customers(t, rate)
+	stop := s.customers(t)
 	time.Sleep(3 * time.Second)
 	k.brokers[0].process.Kill()
 	time.Sleep(5 * time.Second)
@@ -49,7 +49,7 @@ func TestTheTopicIsMadeLateDeletedAndMadeAnew(t *testing.T) {
 	k := startKafka(t, 1)
 	s := openShop(t, k, "", 1)
 	someOrders := func() {
-		stop := s.customers(t, rate)
+		stop := s.customers(t)
 		time.Sleep(2 * time.Second)
 		stop()
 	}
@@ -82,7 +82,7 @@ func TestEventsThatWereTooLargeWaitForAnOperator(t *testing.T) {
 	k.createTopic(t)
 	k.accept(t, "100")
 	s := openShop(t, k, "", 1)
-	stop := s.customers(t, rate)
+	stop := s.customers(t)
 	time.Sleep(time.Second)
 	stop()
 	eventually(t, "all orders wait for an operator", func(ctx context.Context) error {
@@ -102,7 +102,7 @@ func TestABrokerComesBackEmpty(t *testing.T) {
 	k := startKafka(t, 1)
 	k.createTopic(t)
 	s := openShop(t, k, "", 1)
-	stop := s.customers(t, rate)
+	stop := s.customers(t)
 	time.Sleep(2 * time.Second)
 	stop()
 	s.audit(t, k.events)
@@ -112,7 +112,7 @@ func TestABrokerComesBackEmpty(t *testing.T) {
 	}
 	k.erase(t, k.brokers[0])
 	k.createTopic(t)
-	stop = s.customers(t, rate)
+	stop = s.customers(t)
 	time.Sleep(2 * time.Second)
 	s.kill(t, 0) // and one that has never seen the broker before
 	time.Sleep(2 * time.Second)
@@ -124,7 +124,7 @@ func TestBrokersOfThreeAreKilled(t *testing.T) {
 	k := startKafka(t, 3)
 	k.createTopic(t)
 	s := openShop(t, k, "", 1)
-	stop := s.customers(t, rate)
+	stop := s.customers(t)
 	time.Sleep(2 * time.Second)
 	first := k.leader(t)
 	first.process.Kill()
@@ -144,7 +144,7 @@ func TestReplicasAreKilledInTurn(t *testing.T) {
 	k := startKafka(t, 1)
 	k.createTopic(t)
 	s := openShop(t, k, pgtest.Start(t).Fresh(t), 3)
-	stop := s.customers(t, rate)
+	stop := s.customers(t)
 	for i := range s.replicas {
 		time.Sleep(2 * time.Second)
 		s.kill(t, i)
@@ -164,7 +164,7 @@ func TestPostgreSQLIsKilledAndItsStandbyPromoted(t *testing.T) {
 	synchronous(t, primary.URL())
 	address := strings.Replace(database, host(t, primary), both, 1) + "&target_session_attrs=read-write"
 	s := openShop(t, k, address, 2)
-	stop := s.customers(t, rate)
+	stop := s.customers(t)
 	time.Sleep(3 * time.Second)
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)

@@ -98,13 +98,13 @@ func (s *shop) kill(t testing.TB, i int) {
 
 func tail(output []byte) []byte { return output[max(0, len(output)-4000):] }
 
-// customers places orders, so many a second, until the returned function is called, which waits for the last answer.
-func (s *shop) customers(t testing.TB, rate int) (stop func()) {
+// customers places orders, rate of them a second, until the returned function is called, which waits for the last answer.
+func (s *shop) customers(t testing.TB) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() {
-		next := time.NewTicker(time.Second / time.Duration(rate))
+		next := time.NewTicker(time.Second / rate)
 		defer next.Stop()
 		for n := 0; ; n++ {
 			select {
