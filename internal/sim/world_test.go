@@ -131,9 +131,10 @@ func (a *account) net() int {
 	return len(a.taken) - a.returned
 }
 
-// refunded tells whether an order was placed, and refunded later because an operator asked for it.
+// refunded tells whether an order was placed, and refunded later because an operator asked for it; or will be, if the time of
+// the schedule ended before.
 func (w *world) refunded(o *order.Order) bool {
-	return o.State == order.Refunded && o.TrackingID != "" && w.refunds[o.ID]
+	return (o.State == order.Refunded || o.State == order.Refunding) && o.TrackingID != "" && w.refunds[o.ID]
 }
 
 func (w *world) account(id order.ID) *account {
