@@ -35,7 +35,10 @@ const (
 	slowMessage = 250 * time.Millisecond
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
 	// others wait in the lobby, which is looked at every lobbyEvery.
-	ready      = 16
+	ready = 16
+	// arriving is how many orders may be here in an overload that neither wait in the admission nor are in progress: a user's
+	// other requests wait for the first one, 32 of them at most.
+	arriving   = 3 * ready
 	lobbyEvery = 10 * time.Millisecond
 	// refusingAtOnce is how many calls are refused at once by goroutines of their own. One more waits for its turn, and so does
 	// all that follows on its connection, for refusalTime at most.
@@ -259,18 +262,18 @@ func (r *room) isBusy() bool {
 		orders = r.queue.UnderWay() + r.queue.Waiting() + r.lobby.Len()
 	}
 	return r.taken-orders >= r.size/2 || len(r.refusing) >= refusingAtOnce*3/4 ||
-		r.orderLimit() < r.size && r.present()-orders >= ready/2
+		r.overloaded() && r.present()-orders >= arriving
 }
 
 // present is how many orders are here, or just arriving.
 func (r *room) present() int { return r.orders - int(r.silent.Load()) }
 
-// orderLimit is how many orders may be present.
-func (r *room) orderLimit() int {
-	if r.queue == nil || time.Since(r.refusal) >= calm {
-		return r.size
-	}
-	return min(r.size, r.queue.UnderWay()+ready)
+// overloaded tells whether an order was refused lately.
+func (r *room) overloaded() bool { return r.queue != nil && time.Since(r.refusal) < calm }
+
+// enoughWait tells whether no further order may wait in an overload.
+func (r *room) enoughWait() bool {
+	return r.lobby.Len()+r.queue.Waiting() >= ready || r.present() >= r.queue.UnderWay()+arriving
 }
 
 // admit takes places of the call's own.
@@ -284,7 +287,7 @@ func (c *call) admit() bool {
 	switch {
 	case c.watch && c.watches >= max(c.size/watchShare, 1):
 		return false
-	case c.taken+c.places > size || c.order && c.present() >= c.orderLimit():
+	case c.taken+c.places > size || c.order && c.overloaded() && c.enoughWait():
 		if c.order {
 			c.room.refusal = time.Now()
 		}
