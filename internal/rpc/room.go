@@ -35,11 +35,11 @@ const (
 	slowMessage = 250 * time.Millisecond
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
 	// others wait in the lobby, which is looked at every lobbyEvery.
-	ready = 16
-	// arriving is how many orders may be here in an overload that neither wait in the admission nor are in progress: a user's
-	// other requests wait for the first one, 32 of them at most.
-	arriving   = 3 * ready
+	ready      = 16
 	lobbyEvery = 10 * time.Millisecond
+	// arriving is how many orders may be here in an overload that neither wait in the admission nor are in progress: up to 32
+	// requests of one user wait for that user's first.
+	arriving = 3 * ready
 	// refusingAtOnce is how many calls are refused at once by goroutines of their own. One more waits for its turn, and so does
 	// all that follows on its connection, for refusalTime at most.
 	refusingAtOnce = 64
@@ -47,7 +47,7 @@ const (
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
-	// calm is how long no call must have been refused for orders to wait in the lobby again.
+	// calm is how long an overload lasts after the last order that found no place.
 	calm = time.Second
 )
 
@@ -58,9 +58,8 @@ const (
 // While the room is busy, connections are not read: what is in it ends soon, unless orders wait for their turn. A call whose
 // message does not arrive ends after seconds, and much sooner while the room is busy.
 //
-// Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest. While
-// calls are refused, more demand is at hand than can be met, and those who wait would only take memory from those in progress.
-// Then few do.
+// Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest. In an
+// overload few orders may wait, because those that wait take memory from those in progress.
 type room struct {
 	size    int
 	queue   Queue

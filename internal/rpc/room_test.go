@@ -232,7 +232,8 @@ func TestWhileOrdersAreRefusedFewWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const size, underWay = 60, 10
-		c := newCrowd(t, size, Options{Queue: &queue{underWay: underWay}})
+		queue := &queue{underWay: underWay}
+		c := newCrowd(t, size, Options{Queue: queue})
 		conn := c.connect(t)
 		var all sync.WaitGroup
 		fill := func(orders int) {
@@ -264,6 +265,11 @@ func TestWhileOrdersAreRefusedFewWait(t *testing.T) {
 		end(1)
 		fill(1)
 		refused("when enough wait again")
+		end(2)
+		queue.set(ready, false)
+		refused("when enough wait in the admission")
+		queue.set(0, false)
+		fill(2)
 		time.Sleep(calm)
 		fill(size - underWay - arriving)
 		close(c.letGo)
