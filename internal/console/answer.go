@@ -18,7 +18,7 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, status int, nam
 	}
 	text, err := json.MarshalIndent(data, "", "  ")
 	if err != nil {
-		c.log.ErrorContext(r.Context(), "an answer could not be made", "page", name, "error", err)
+		c.log.ErrorContext(r.Context(), "JSON was not encoded", "page", name, "error", err)
 		http.Error(w, "this answer could not be made; the log says why", http.StatusInternalServerError)
 		return
 	}

@@ -69,7 +69,7 @@ func unchanged(a, b fs.FileInfo) bool {
 
 func (f *file) complain(err error) {
 	if err.Error() != f.complaint {
-		f.log.Warn("flag file is unusable, the last good flags hold", "path", f.path, "error", err)
+		f.log.Warn("flag file is unusable: the last valid flags are used", "path", f.path, "error", err)
 	}
 	f.complaint = err.Error()
 }
@@ -124,7 +124,7 @@ func (f *file) parse(content []byte) (answers, error) {
 			return nil, fmt.Errorf("flag %s: %w", flag, err)
 		}
 		if len(d.Targeting) > 0 {
-			f.log.Warn("targeting is not evaluated from a flag file, the default variant holds", "feature_flag.key", flag)
+			f.log.Warn("targeting in a flag file is ignored: the default variant is used", "feature_flag.key", flag)
 		}
 		flags[flag] = a
 	}

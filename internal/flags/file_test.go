@@ -67,7 +67,7 @@ func TestTheFlagFileHoldsFromTheFirstOrderOn(t *testing.T) {
 		"targeting": {
 			content: flag(`"state": "ENABLED", "variants": {"on": 5, "off": 0}, "defaultVariant": "on", "targeting": {"if": [true, "off"]}`),
 			want:    state{Extra: 5},
-			logged:  []string{"targeting is not evaluated"},
+			logged:  []string{"targeting in a flag file is ignored"},
 		},
 		"unknown state":   {content: flag(`"state": "on"`), logged: []string{`state \"on\": want ENABLED or DISABLED`}},
 		"unknown variant": {content: flag(`"state": "ENABLED", "variants": {"on": 5}, "defaultVariant": "of"`), logged: []string{`\"of\" is not among`}},

@@ -144,7 +144,7 @@ func (r *remote) refresh(ctx context.Context) (answers, error) {
 			return nil, fmt.Errorf("resolve flag %s: %w", flag, err)
 		}
 		if err := a.detail.Error(); err != nil {
-			r.log.WarnContext(ctx, "flag is unusable, its default holds", "feature_flag.key", flag, "error", err)
+			r.log.WarnContext(ctx, "flag is unusable: its default is used", "feature_flag.key", flag, "error", err)
 		}
 		if !settled(a) {
 			a.ask = r.asker(flag)
@@ -230,7 +230,7 @@ func failed(err openfeature.ResolutionError) answer {
 // lost logs that flagd has gone away, once.
 func (r *remote) lost(ctx context.Context, err error) {
 	if !r.away {
-		r.log.WarnContext(ctx, "flagd is away, default flags hold", "error", err)
+		r.log.WarnContext(ctx, "flagd is unavailable: default flags are used", "error", err)
 	}
 	r.away = true
 }
@@ -238,7 +238,7 @@ func (r *remote) lost(ctx context.Context, err error) {
 // found logs that flagd has come back.
 func (r *remote) found(ctx context.Context) {
 	if r.away {
-		r.log.InfoContext(ctx, "flagd is back")
+		r.log.InfoContext(ctx, "flagd is available again")
 	}
 	r.away = false
 }

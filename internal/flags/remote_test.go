@@ -127,7 +127,7 @@ func TestAFlagdThatIsAwayAtStartIsFoundLater(t *testing.T) {
 
 		time.Sleep(time.Hour)
 		expect(t, f, "after an hour", byDefault)
-		l.expect(t, "after an hour", "flagd is away")
+		l.expect(t, "after an hour", "flagd is unavailable")
 		if got := n.dialled(); got < 500 || got > 1000 {
 			t.Errorf("flagd is dialled %d times in an hour, want about every 5 s", got)
 		}
@@ -135,7 +135,7 @@ func TestAFlagdThatIsAwayAtStartIsFoundLater(t *testing.T) {
 		n.start(t, newFlagd(static()))
 		time.Sleep(7 * time.Second)
 		expect(t, f, "7 s after flagd came", state{Unreachable: true, Extra: 100})
-		l.expect(t, "with flagd there", "flagd is away", "flagd is back")
+		l.expect(t, "with flagd there", "flagd is unavailable", "flagd is available again")
 	})
 }
 
@@ -153,12 +153,12 @@ func TestWhenFlagdGoesTheDefaultsHoldUntilItIsBack(t *testing.T) {
 		stop()
 		expect(t, f, "with flagd gone", byDefault)
 		time.Sleep(time.Hour)
-		l.expect(t, "an hour later", "flagd is away")
+		l.expect(t, "an hour later", "flagd is unavailable")
 
 		n.start(t, newFlagd(static()))
 		time.Sleep(7 * time.Second)
-		expect(t, f, "7 s after flagd is back", state{Unreachable: true, Extra: 100})
-		l.expect(t, "with flagd back", "flagd is away", "flagd is back")
+		expect(t, f, "7 s after flagd has returned", state{Unreachable: true, Extra: 100})
+		l.expect(t, "with flagd back", "flagd is unavailable", "flagd is available again")
 	})
 }
 

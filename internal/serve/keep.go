@@ -40,14 +40,14 @@ func keep(ctx context.Context, placer *order.Placer, record record, auditRetenti
 		every(ctx, purgeEvery, func() {
 			purge(ctx, record, log)
 			if err := record.PurgeAudit(ctx, time.Now().Add(-auditRetention)); err != nil && ctx.Err() == nil {
-				log.WarnContext(ctx, "cleaning up the record of orders", "error", err)
+				log.WarnContext(ctx, "expired orders were not deleted", "error", err)
 			}
 		})
 	})
 	all.Go(func() {
 		every(ctx, indexEvery, func() {
 			if err := record.Index(ctx); err != nil && ctx.Err() == nil {
-				log.WarnContext(ctx, "indexing orders", "error", err)
+				log.WarnContext(ctx, "orders were not indexed", "error", err)
 			}
 		})
 	})
@@ -66,12 +66,12 @@ func wake(ctx context.Context, placer *order.Placer, record record, log *slog.Lo
 	for q := (lookup.Query{States: []order.State{order.InDoubt, order.Refunding}, Limit: purgeSize}); ; {
 		found, err := record.List(ctx, q)
 		if err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "looking for orders that rest", "error", err)
+			log.WarnContext(ctx, "orders to resume were not read", "error", err)
 		}
 		for _, o := range found {
 			retry := order.Resolution{Kind: order.Retry, By: "checkout", Why: "the payment service can be asked now"}
 			if _, err := placer.Resolve(ctx, o.ID, retry); err != nil && !errors.Is(err, order.ErrFenced) && ctx.Err() == nil {
-				log.WarnContext(ctx, "an order goes on resting", "error", err, "order", string(o.ID))
+				log.WarnContext(ctx, "order not resumed", "error", err, "order", string(o.ID))
 			}
 		}
 		if len(found) < purgeSize {
@@ -98,7 +98,7 @@ func purge(ctx context.Context, record record, log *slog.Logger) {
 	for {
 		n, err := record.Purge(ctx, purgeSize)
 		if err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "cleaning up the record of orders", "error", err)
+			log.WarnContext(ctx, "expired orders were not deleted", "error", err)
 		}
 		if n < purgeSize {
 			return

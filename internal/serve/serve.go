@@ -49,10 +49,10 @@ func Run(ctx context.Context, c Config, out io.Writer, ready func(net.Addr)) err
 	}
 	t := telemetry.Start(ctx, telemetry.Options{Getenv: c.getenv, Stdout: out, Names: c.Names, Baggage: c.Baggage, Synthetic: c.Security.synthetic(), Collect: c.Admin != "", Version: version.Read().Known()})
 	if dumps != nil {
-		t.Logger().WarnContext(ctx, "a crash may write a core dump, with cards in it", "error", dumps)
+		t.Logger().WarnContext(ctx, "core dumps could not be disabled", "error", dumps)
 	}
 	if spared != nil {
-		t.Logger().WarnContext(ctx, "the executable is read ahead, in a container too small for that", "error", spared)
+		t.Logger().WarnContext(ctx, "read-ahead of the executable could not be disabled", "error", spared)
 	}
 	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -134,7 +134,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		stopKeeping()
 		placer.Close(patience)
 	})
-	log.InfoContext(ctx, "served")
+	log.InfoContext(ctx, "server stopped")
 	return err
 }
 
@@ -158,11 +158,11 @@ func openStore(ctx context.Context, c Config, log *slog.Logger) (record, error) 
 	}
 	path, stopgap := c.file()
 	if path == "memory" {
-		log.WarnContext(ctx, "the record of orders ends with this process", "CHECKOUT_DB", path)
+		log.WarnContext(ctx, "the record of orders is in memory", "CHECKOUT_DB", path)
 		return store.OpenMemory()
 	}
 	if stopgap {
-		log.WarnContext(ctx, "no state folder can be written to: the record of orders lies among temporary files and ends with this container", "path", path)
+		log.WarnContext(ctx, "no writable state folder: the record of orders is in a temporary folder", "path", path)
 	}
 	r, err := store.Open(path)
 	if err != nil {

@@ -143,6 +143,6 @@ func (s *shop) close(log *slog.Logger) {
 		errs = append(errs, s.closers[i]())
 	}
 	if err := errors.Join(errs...); err != nil {
-		log.Warn("closing the connections", "error", err)
+		log.Warn("connections were not closed cleanly", "error", err)
 	}
 }

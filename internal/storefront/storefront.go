@@ -264,7 +264,7 @@ func (s *Storefront) keepFresh(ctx context.Context, r *http.Request, v view, emi
 			for _, p := range v.parts(data) {
 				html, err := s.pages.Part(v.name, p.template, p.data)
 				if err != nil {
-					s.Log.ErrorContext(ctx, "a part of a page could not be made", "page", v.name, "part", p.template, "error", err)
+					s.Log.ErrorContext(ctx, "a part of page was not rendered", "page", v.name, "part", p.template, "error", err)
 					return err
 				}
 				if err := emit(p.id, html); err != nil {

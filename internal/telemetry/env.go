@@ -149,7 +149,7 @@ func (e env) resource(ctx context.Context) *resource.Resource {
 		resource.WithFromEnv(), // has precedence
 	)
 	if err != nil {
-		e.log.WarnContext(ctx, "part of the resource is unknown", "error", err)
+		e.log.WarnContext(ctx, "some resource attributes are unknown", "error", err)
 	}
 	return r
 }

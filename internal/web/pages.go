@@ -112,7 +112,7 @@ func (s Site) URL(path string) string {
 func (p *Pages) Show(w http.ResponseWriter, r *http.Request, status int, name string, page Page) {
 	html, err := p.execute(name, "layout", map[string]any{"Site": p.site, "Page": page})
 	if err != nil {
-		p.site.Log.ErrorContext(r.Context(), "a page could not be made", "page", name, "error", err)
+		p.site.Log.ErrorContext(r.Context(), "page was not rendered", "page", name, "error", err)
 		http.Error(w, "this page could not be made; the log says why", http.StatusInternalServerError)
 		return
 	}

@@ -3,6 +3,7 @@ package schema
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -11,40 +12,53 @@ func (r *Registry) Document() string {
 	d := new(document)
 	d.text(opening)
 	d.heading("Spans")
+	d.table("span, kind", "attributes and events", "meaning")
 	for _, g := range r.of(kindSpan, "") {
-		d.span(r, g)
+		d.row(r.spanRow(g)...)
 	}
 	d.heading("Span events")
-	d.table("event", "attributes", "what it tells")
+	d.table("event", "attributes", "meaning")
 	for _, g := range r.of(kindEvent, onSpan) {
-		d.row(code(g.Name)+d.names(g.Annotations), d.list(g), g.Brief)
+		d.row(code(g.Name)+g.Annotations.marker(), g.list(), g.Brief)
 	}
 	d.heading("Metrics")
-	d.text("\nPrometheus gets them by the second name. A histogram has `_bucket`, `_sum` and `_count` behind it.\n")
-	d.table("metric", "kind and unit", "attributes", "what it tells")
+	d.text("\nPrometheus gets them by the second name; a histogram's end in `_bucket`, `_sum` and `_count`.\n")
+	d.table("metric", "kind, unit", "attributes", "meaning")
+	var plain []string
 	for _, g := range r.of(kindMetric, "") {
-		d.row(code(g.MetricName)+"<br>"+code(g.series())+d.names(g.Annotations), strings.TrimSpace(g.Instrument+" "+unit(g)), d.list(g), strings.TrimSpace(g.Brief+" "+g.Note))
+		if g.Annotations.Names == "runtime/old" {
+			plain = append(plain, code(g.MetricName))
+			continue
+		}
+		d.row(code(g.MetricName)+"<br>"+code(g.series())+g.Annotations.marker(), strings.TrimSpace(g.Instrument+" "+unit(g)), g.list(), strings.TrimSpace(g.Brief+" "+g.Note))
 	}
+	fmt.Fprintf(d, "\nOld metrics of the Go runtime (*runtime/old*): %s.\n", strings.Join(plain, ", "))
 	d.heading("Log")
-	d.text("\nLines are JSON on stdout, with `time`, `level`, `msg`, `trace_id` and `span_id`, and go to the collector; events go there alone. OpenTelemetry's SDK may complain on stdout in words of its own.\n")
-	d.table("line or event", "level", "attributes", "what it tells")
+	d.text(logLines)
+	d.table("line or event", "level", "attributes", "meaning")
 	for _, record := range []string{logEvent, logLine} {
 		for _, g := range r.of(kindEvent, record) {
-			d.row(code(g.Name), d.level(g), d.list(g), g.Brief)
+			d.row(code(g.Name), g.level(), g.list(), g.Brief)
 		}
 	}
 	d.heading("Attributes")
+	d.text("\nThey are strings where no other type is given.\n")
+	d.table("attribute", "meaning")
 	for _, g := range r.sections {
 		if strings.HasPrefix(g.ID, "registry.") {
-			d.section(g)
+			r.section(d, g)
 		}
 	}
 	d.heading("Resource")
-	d.table("attribute", "type", "there", "what it tells")
+	d.table("attribute", "meaning")
 	for _, g := range r.of(kindEntity, "") {
 		for _, name := range g.order {
 			a := g.has[name]
-			d.row(code(name), a.definition.Type.name, a.when(), a.definition.Brief)
+			name = code(name)
+			if a.Level.name != "required" {
+				name += " " + a.when()
+			}
+			d.row(name, a.definition.Brief)
 		}
 	}
 	return d.String()
@@ -54,38 +68,38 @@ const opening = `# Telemetry
 
 <!-- Generated from telemetry-schema by go test ./internal/test/schema -update. -->
 
-All that the service emits by OTLP, and its log on stdout. A test compares both.
-
-Names that depend on a setting are marked:
+All that the service emits by OTLP, and its log. A test compares both. Attributes in parentheses are not always there. Names that depend on a
+setting are marked:
 
 | | emitted with |
 |---|---|
 | *app* | ` + "`CHECKOUT_TELEMETRY_NAMES=app`, the default, or `both`" + ` |
 | *demo* | ` + "`CHECKOUT_TELEMETRY_NAMES=demo` or `both`" + ` |
-| *rpc/old* | always, unless ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` has `rpc`" + ` |
-| *rpc* | ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `rpc` or `rpc/dup`" + ` |
-| *messaging/old* | always, unless ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` has `messaging`" + ` |
-| *messaging* | ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `messaging` or `messaging/dup`" + ` |
+| *rpc*, *messaging* | ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `rpc`, `messaging`, or the same with `/dup`" + ` |
+| *rpc/old*, *messaging/old* | always, unless it has ` + "`rpc` or `messaging`" + ` |
 | *runtime/old* | ` + "`OTEL_GO_X_DEPRECATED_RUNTIME_METRICS=true`" + ` |
 
-The dashboards of the demo's later releases expect ` + "`CHECKOUT_TELEMETRY_NAMES=demo` and `OTEL_SEMCONV_STABILITY_OPT_IN=rpc,http`" + `.
-
-A span has only one name and only one ` + "`rpc.method`" + `: with both old and stable names in force, the old ones. An HTTP request is the
-span ` + "`HTTP POST`, with `http` opted in `POST`" + `.
+An order's attributes are listed by their *app* name; [Attributes](#attributes) has the other. The dashboards of the demo's later releases
+expect ` + "`CHECKOUT_TELEMETRY_NAMES=demo` and `OTEL_SEMCONV_STABILITY_OPT_IN=rpc,http`" + `. With ` + "`/dup`" + `, a span has its old name and
+` + "`rpc.method`. With `http`, the span `HTTP POST` is `POST`" + `.
 
 ## What the demo's dashboards show differently
 
-The demo's checkout answers every failure with INTERNAL (13), and its span is in error. This one rejects invalid requests before it
-calls another service:
+The demo's checkout answers every failure with INTERNAL (13), and its span is in error. This one rejects invalid requests first:
 
 | what happened | in the demo's checkout | here |
 |---|---|---|
-| the card has expired, or its number is invalid | payment is called and fails: spans of payment and checkout in error | INVALID_ARGUMENT (3), payment is not called, no span in error: ` + "`checkout.orders`" + ` has it as ` + "`refused`, `invalid_request`" + ` |
-| the cart is empty, a product unknown, a quantity invalid | placed for nothing, or INTERNAL (13) | FAILED_PRECONDITION (9), no span of checkout in error: ` + "`refused`" + ` |
-| payment refuses the card | INTERNAL (13) | FAILED_PRECONDITION (9), the span is in error, as is payment's |
+| the card has expired, or its number is invalid | payment fails: spans of payment and checkout in error | INVALID_ARGUMENT (3), no span in error; ` + "`checkout.orders`: `refused`, `invalid_request`" + ` |
+| the cart is empty, a product unknown, a quantity invalid | placed for nothing, or INTERNAL | FAILED_PRECONDITION (9), no span of checkout in error; ` + "`refused`" + ` |
+| payment refuses the card | INTERNAL | FAILED_PRECONDITION, spans of payment and checkout in error |
 
-*Error Rate by Span Name* (Demo dashboard) and the Spanmetrics dashboard count spans in error, so they lack the first two rows. *Error*
-under *Server gRPC RED Metrics* (APM) counts every code but 0, so it has them for checkout, but not for payment.
+Panels that count spans in error (*Error Rate by Span Name*, Spanmetrics) lack the first two rows. *Error* under *Server gRPC RED Metrics*
+counts every code but 0.
+`
+
+const logLines = `
+Lines are JSON on stdout, with ` + "`time`, `level`, `msg`, `trace_id` and `span_id`" + `, and go to the collector; events go there alone. *error* is
+` + "`exception.type` and `exception.message`" + `. OpenTelemetry's SDK also logs its own errors on stdout.
 `
 
 // of returns the groups of a kind and, for events, of a kind of record.
@@ -118,68 +132,125 @@ func (d *document) row(cells ...string) {
 	d.text("| " + strings.Join(cells, " | ") + " |\n")
 }
 
-func (d *document) span(r *Registry, g *group) {
-	var names []string
+// spanRow is the row of a span. Its attributes are listed by when they are there.
+func (r *Registry) spanRow(g *group) []string {
+	var names, events, conditions []string
 	for _, name := range g.Annotations.SpanName {
 		names = append(names, code(name))
 	}
-	fmt.Fprintf(d, "\n### %s\n\n%s, kind %s. %s\n", strings.Join(names, " or "), code(g.ID), g.SpanKind, strings.TrimSpace(g.Brief+" "+g.Note))
-	var events []string
+	by := make(map[string][]string)
+	for _, a := range g.listed() {
+		when := a.when()
+		if by[when] == nil {
+			conditions = append(conditions, when)
+		}
+		by[when] = append(by[when], code(a.definition.ID)+a.marker())
+	}
+	var lists []string
+	for _, when := range conditions {
+		lists = append(lists, when+": "+strings.Join(by[when], ", "))
+	}
 	for _, e := range r.of(kindEvent, onSpan) {
-		for _, id := range g.Events {
-			if e.ID == id {
-				events = append(events, code(e.Name))
-			}
+		if slices.Contains(g.Events, e.ID) {
+			events = append(events, code(e.Name))
 		}
 	}
 	if events != nil {
-		fmt.Fprintf(d, "Events: %s.\n", strings.Join(events, ", "))
+		lists = append(lists, "events: "+strings.Join(events, ", "))
 	}
-	d.table("attribute", "type", "there", "what it tells")
-	for _, name := range g.order {
-		a := g.has[name]
-		d.row(code(name)+d.names(a.definition.Annotations), a.definition.Type.name, a.when(), a.definition.Brief)
+	return []string{strings.Join(names, " or ") + "<br>" + g.SpanKind, strings.Join(lists, "<br>"), strings.TrimSpace(g.Brief + " " + g.Note)}
+}
+
+// section is the definitions of attributes, with their values. What has a name in two dialects is one row.
+func (r *Registry) section(d *document, g *group) {
+	for _, a := range g.Attributes {
+		if a.of != nil {
+			continue
+		}
+		name := code(a.ID) + a.Annotations.marker()
+		if a.Type.name != "string" {
+			name += " " + a.Type.name
+		}
+		if other := a.Annotations.Demo; other != "" {
+			name += "<br>" + code(other) + r.attributes[other].Annotations.marker()
+		}
+		meaning := a.Brief
+		if like := r.sameValues(a); like != nil {
+			meaning += " Values of " + code(like.ID) + "."
+		} else {
+			meaning += a.values()
+		}
+		if a.Deprecated != nil {
+			meaning += " " + cmp.Or(a.Deprecated.Note, "Now "+code(a.Deprecated.RenamedTo)+".")
+		}
+		d.row(name, meaning)
 	}
 }
 
-// section is the definition of attributes, those with a list of values.
-func (d *document) section(g *group) {
-	fmt.Fprintf(d, "\n### %s\n\n%s\n", code(g.ID), g.Brief)
-	d.table("attribute", "type", "values or examples", "what it tells")
-	for _, a := range g.Attributes {
-		var values []string
-		for _, m := range a.Type.members {
-			values = append(values, fmt.Sprintf("%s: %s", code(m.Value), m.Brief))
+// sameValues is an attribute defined before that has the same values, several.
+func (r *Registry) sameValues(a *attribute) *attribute {
+	for _, g := range r.sections {
+		for _, earlier := range g.Attributes {
+			if earlier == a {
+				return nil
+			}
+			if len(a.Type.members) > 1 && slices.Equal(earlier.Type.members, a.Type.members) {
+				return earlier
+			}
 		}
-		for _, example := range a.Examples {
-			values = append(values, code(fmt.Sprint(example)))
-		}
-		brief := a.Brief
-		if a.Deprecated != nil {
-			brief += " Deprecated: " + cmp.Or(a.Deprecated.Note, "now "+code(a.Deprecated.RenamedTo)+".")
-		}
-		d.row(code(a.ID)+d.names(a.Annotations), a.Type.name, strings.Join(values, "<br>"), brief)
 	}
+	return nil
+}
+
+// values are those of an enumeration, with their meaning where there are several.
+func (a *attribute) values() string {
+	var all strings.Builder
+	for _, m := range a.Type.members {
+		if len(a.Type.members) == 1 {
+			return " " + code(m.Value) + "."
+		}
+		fmt.Fprintf(&all, "<br>%s: %s", code(m.Value), m.Brief)
+	}
+	return all.String()
+}
+
+// listed are the attributes of a group, without the second name of one that is there.
+func (g *group) listed() (all []*attribute) {
+	for _, name := range g.order {
+		a := g.has[name]
+		if of := a.definition.of; of == nil || g.has[of.ID] == nil {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // list is the attributes of a group in short: those that are not always there in parentheses.
-func (d *document) list(g *group) string {
+func (g *group) list() string {
 	var all []string
-	for _, name := range g.order {
-		a := g.has[name]
-		text := code(name) + d.names(a.definition.Annotations)
-		if a.Level.name != "required" {
+	failed := g.has["exception.type"] != nil && g.has["exception.message"] != nil
+	for _, a := range g.listed() {
+		text := code(a.definition.ID)
+		if a.definition.Annotations.Names != g.Annotations.Names {
+			text += a.marker()
+		}
+		switch {
+		case failed && a.definition.ID == "exception.type":
+			continue
+		case failed && a.definition.ID == "exception.message":
+			text = "*error*"
+		case a.Level.name != "required":
 			text = "(" + text + ")"
 		}
 		all = append(all, text)
 	}
 	if g.others != nil {
-		all = append(all, "names like "+code(g.Annotations.Others))
+		all = append(all, code(g.Annotations.Others))
 	}
-	return strings.Join(all, "<br>")
+	return strings.Join(all, ", ")
 }
 
-func (d *document) level(g *group) string {
+func (g *group) level() string {
 	level := strings.Join(g.Annotations.Severity, ", ")
 	if g.record() == logEvent {
 		return "event"
@@ -190,12 +261,20 @@ func (d *document) level(g *group) string {
 	return level
 }
 
-// names is under which convention something is emitted, if not always.
-func (d *document) names(a annotations) string {
+// marker is under which convention something is emitted, if not always.
+func (a annotations) marker() string {
 	if a.Names == "" {
 		return ""
 	}
 	return " *" + a.Names + "*"
+}
+
+// marker is that of an attribute in a list, where one with a name in each dialect needs none.
+func (a *attribute) marker() string {
+	if a.definition.Annotations.Demo != "" {
+		return ""
+	}
+	return a.definition.Annotations.marker()
 }
 
 // when is when an attribute is there.
@@ -206,9 +285,9 @@ func (a *attribute) when() string {
 	case "conditionally_required":
 		return "if " + a.Level.condition
 	case "opt_in":
-		return "if it is set"
+		return "if set"
 	}
-	return "if it is known"
+	return "if known"
 }
 
 func unit(g *group) string {

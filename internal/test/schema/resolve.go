@@ -26,6 +26,13 @@ func (r *Registry) resolve() []error {
 		if d := a.Deprecated; d != nil && d.Reason == "renamed" && r.attributes[d.RenamedTo] == nil {
 			p.add("attribute %s is renamed to %q, which is not defined", a.ID, d.RenamedTo)
 		}
+		if name := a.Annotations.Demo; name != "" {
+			if other := r.attributes[name]; other == nil {
+				p.add("attribute %s is %q in the dialect demo, which is not defined", a.ID, name)
+			} else {
+				other.of = a
+			}
+		}
 	}
 	for _, g := range slices.Concat(r.sections, r.groups) {
 		g.has = make(map[string]*attribute)

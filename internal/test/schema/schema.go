@@ -5,6 +5,7 @@
 // Annotations define what Weaver's format cannot:
 //
 //	names     under which convention it is emitted: app and demo are dialects, the others are listed in Conventions
+//	demo      of an attribute of the dialect app: its name in the dialect demo
 //	span_name what spans of the group are called: any of these, {attribute} standing for the attribute's value
 //	record    what an event is: on a span (the default), an event of the log, or a line of the log, known by its text
 //	severity  of a line of the log: any of these
@@ -80,6 +81,7 @@ type group struct {
 
 type annotations struct {
 	Names    string
+	Demo     string
 	SpanName []string `yaml:"span_name"`
 	Record   string
 	Severity []string
@@ -103,6 +105,7 @@ type attribute struct {
 	Annotations annotations
 
 	definition *attribute
+	of         *attribute // of one of the dialect demo: the same fact in the dialect app
 }
 
 type deprecated struct {
