@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -33,17 +31,12 @@ type count struct {
 	oldest    int64 // milliseconds since it was created
 }
 
+func (c *count) fields() []any { return []any{&c.state, &c.delivered, &c.orders, &c.oldest} }
+
 // Backlog counts the orders that are not finished: up to 10,000 of each queue, and of those that require an operator. It
 // reports, of each state and set of deliveries done, how many orders there are and how long ago the oldest was created.
 func (s orders) Backlog(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error {
-	var found []count
-	err := s.do(ctx, other, func(ctx context.Context, t session) error {
-		rows, err := t.rows(ctx, countOrders, backlogLimit)
-		if err == nil {
-			found, err = scanCounts(rows)
-		}
-		return err
-	})
+	found, err := query(ctx, s, (*count).fields, countOrders, backlogLimit)
 	if err != nil {
 		return fmt.Errorf("count orders: %w", err)
 	}
@@ -51,17 +44,4 @@ func (s orders) Backlog(ctx context.Context, tell func(state order.State, done o
 		tell(c.state, c.delivered, c.orders, max(time.Duration(c.oldest)*time.Millisecond, 0))
 	}
 	return nil
-}
-
-// scanCounts reads rows to their end, and closes them.
-func scanCounts(rows *sql.Rows) (counts []count, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var c count
-		if err := rows.Scan(&c.state, &c.delivered, &c.orders, &c.oldest); err != nil {
-			return nil, err
-		}
-		counts = append(counts, c)
-	}
-	return counts, rows.Err()
 }

@@ -36,7 +36,7 @@ func (i insertion) insert(ctx context.Context, t session) (conflict *record, err
 		if rows > 0 || err != nil {
 			return nil, err
 		}
-		found, err := t.records(ctx, selectConflicts, r.id, r.userID, r.key)
+		found, err := records(ctx, t, selectConflicts, r.id, r.userID, r.key)
 		if err != nil {
 			return nil, err
 		}

@@ -137,15 +137,6 @@ func (p *Postgres) rows(ctx context.Context, query string, args ...any) (*sql.Ro
 	return p.db.QueryContext(ctx, query, args...)
 }
 
-// records implements session.
-func (p *Postgres) records(ctx context.Context, query string, args ...any) ([]record, error) {
-	found, err := p.rows(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return scan(found)
-}
-
 // migrate takes the schema to the version that this program knows. Replicas that do so at the same time wait for each
 // other at the one row that holds the version.
 func (p *Postgres) migrate(ctx context.Context) error {

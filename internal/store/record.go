@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -79,18 +78,6 @@ func encode(o *order.Order) (*record, error) {
 		changed:   o.Changed.UnixMilli(),
 		body:      body,
 	}, nil
-}
-
-// scan reads rows to their end, and closes them.
-func scan(rows *sql.Rows) (records []record, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		records = append(records, record{})
-		if err := rows.Scan(records[len(records)-1].fields()...); err != nil {
-			return nil, err
-		}
-	}
-	return records, rows.Err()
 }
 
 // millis is hold in milliseconds, and atRest for order.AtRest.

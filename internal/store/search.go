@@ -59,18 +59,15 @@ func readSecret(ctx context.Context, t session) ([]byte, error) {
 	return selectSecret(ctx, t)
 }
 
-func selectSecret(ctx context.Context, t session) (secret []byte, err error) {
-	rows, err := t.rows(ctx, `SELECT secret FROM orders_secret WHERE id = 1`)
+func selectSecret(ctx context.Context, t session) ([]byte, error) {
+	found, err := read(ctx, t, func(secret *[]byte) []any { return []any{secret} }, `SELECT secret FROM orders_secret WHERE id = 1`)
 	if err != nil {
 		return nil, fmt.Errorf("read the record's secret: %w", err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := rows.Scan(&secret); err != nil {
-			return nil, err
-		}
+	if len(found) == 0 {
+		return nil, nil
 	}
-	return secret, rows.Err()
+	return found[0], nil
 }
 
 // hash is the first 64 bits of an HMAC-SHA256, or nil for nothing. Who searches looks at the order itself as well.
@@ -231,22 +228,9 @@ func (s orders) index(ctx context.Context, t session, part []record) error {
 
 // indexed is what the ids come before of the orders that have their hashes.
 func (s orders) indexed(ctx context.Context) (string, error) {
-	var mark string // the work's alone until do returns nil
-	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		rows, err := t.rows(ctx, selectIndexed)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			if err := rows.Scan(&mark); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
-	if err != nil {
+	found, err := query(ctx, s, func(mark *string) []any { return []any{mark} }, selectIndexed)
+	if len(found) == 0 {
 		return "", err
 	}
-	return mark, nil
+	return found[0], nil
 }

@@ -329,15 +329,6 @@ func (c *conn) exec(_ context.Context, query string, args ...any) (int64, error)
 	return result.RowsAffected()
 }
 
-// records implements session.
-func (c *conn) records(ctx context.Context, query string, args ...any) ([]record, error) {
-	rows, err := c.rows(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return scan(rows)
-}
-
 // rows implements session.
 func (c *conn) rows(_ context.Context, query string, args ...any) (*sql.Rows, error) {
 	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close

@@ -34,10 +34,29 @@ var (
 type session interface {
 	// exec returns how many rows the statement changed.
 	exec(ctx context.Context, query string, args ...any) (int64, error)
-	// records are the rows of orders that the statement returns.
-	records(ctx context.Context, query string, args ...any) ([]record, error)
 	// rows are what the statement returns, to be closed.
 	rows(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// read returns all rows of a statement. fields are what a row is scanned into.
+func read[T any](ctx context.Context, t session, fields func(*T) []any, query string, args ...any) (all []T, err error) {
+	rows, err := t.rows(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		all = append(all, *new(T))
+		if err := rows.Scan(fields(&all[len(all)-1])...); err != nil {
+			return nil, err
+		}
+	}
+	return all, rows.Err()
+}
+
+// records are the rows of orders that a statement returns.
+func records(ctx context.Context, t session, query string, args ...any) ([]record, error) {
+	return read(ctx, t, (*record).fields, query, args...)
 }
 
 // orders is the table of orders, wherever it lies.
@@ -89,7 +108,7 @@ func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold
 		}
 		// Whoever takes an order over raises its epoch, so a row of this epoch that states what r states was written by the
 		// caller, and the answer was lost.
-		found, err := t.records(ctx, selectOrder, r.id)
+		found, err := records(ctx, t, selectOrder, r.id)
 		if err == nil && (len(found) == 0 || !found[0].same(r)) {
 			err = order.ErrFenced
 		}
@@ -112,7 +131,7 @@ func (s orders) Cancel(ctx context.Context, o *order.Order, hold time.Duration) 
 		if n > 0 || err != nil {
 			return err
 		}
-		found, err := t.records(ctx, selectOrder, r.id)
+		found, err := records(ctx, t, selectOrder, r.id)
 		if err == nil && (len(found) == 0 || found[0].state != order.Cancelled) {
 			err = order.ErrFenced
 		}
@@ -145,11 +164,11 @@ func (s orders) Claim(ctx context.Context, queue order.Queue, limit int, hold ti
 func (s orders) Take(ctx context.Context, id order.ID) (*order.Order, error) {
 	var taken []record
 	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		taken, err = t.records(ctx, takeOrder, id)
+		taken, err = records(ctx, t, takeOrder, id)
 		if len(taken) > 0 || err != nil {
 			return err
 		}
-		found, err := t.records(ctx, selectOrder, id)
+		found, err := records(ctx, t, selectOrder, id)
 		switch {
 		case err != nil:
 			return err
@@ -237,11 +256,7 @@ func idAt(t time.Time) string {
 // Purge deletes at most limit orders that are final and have been kept for as long as their last Save said. It returns
 // how many there were.
 func (s orders) Purge(ctx context.Context, limit int) (int, error) {
-	var deleted int64
-	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		deleted, err = t.exec(ctx, deleteOrders, max(limit, 0))
-		return err
-	})
+	deleted, err := s.change(ctx, deleteOrders, max(limit, 0))
 	if err != nil {
 		return 0, fmt.Errorf("purge orders: %w", err)
 	}
@@ -266,13 +281,11 @@ func (s orders) Erase(ctx context.Context, userID string) (erased int, open []or
 			if part[i].userID != userID {
 				continue
 			}
-			gone, err := s.erase(ctx, part[i].id)
-			switch {
-			case err != nil:
+			gone, err := s.change(ctx, eraseOrder, part[i].id)
+			if err != nil {
 				return erased, open, describe("erase", part[i].id, err)
-			case gone:
-				erased++
-			default:
+			}
+			if erased += int(gone); gone == 0 {
 				open = append(open, part[i].id)
 			}
 		}
@@ -280,21 +293,24 @@ func (s orders) Erase(ctx context.Context, userID string) (erased int, open []or
 	}
 }
 
-// erase deletes an order, and tells whether it was finished.
-func (s orders) erase(ctx context.Context, id order.ID) (gone bool, err error) {
-	err = s.do(ctx, other, func(ctx context.Context, t session) error {
-		n, err := t.exec(ctx, eraseOrder, id)
-		gone = n > 0
+// change carries out one statement, and returns how many rows it has changed.
+func (s orders) change(ctx context.Context, statement string, args ...any) (int64, error) {
+	var rows int64 // the work's alone until do returns nil
+	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
+		rows, err = t.exec(ctx, statement, args...)
 		return err
 	})
-	return err == nil && gone, err // in this order: gone is the work's alone until do returns nil
+	if err != nil {
+		return 0, err
+	}
+	return rows, nil
 }
 
-// find are the rows that one statement returns.
-func (s orders) find(ctx context.Context, query string, args ...any) ([]record, error) {
-	var found []record // the work's alone until do returns nil
+// query is read as work of its own.
+func query[T any](ctx context.Context, s orders, fields func(*T) []any, statement string, args ...any) ([]T, error) {
+	var found []T // the work's alone until do returns nil
 	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {
-		found, err = t.records(ctx, query, args...)
+		found, err = read(ctx, t, fields, statement, args...)
 		return err
 	})
 	if err != nil {
@@ -303,9 +319,14 @@ func (s orders) find(ctx context.Context, query string, args ...any) ([]record, 
 	return found, nil
 }
 
+// find are the orders' rows that one statement returns.
+func (s orders) find(ctx context.Context, statement string, args ...any) ([]record, error) {
+	return query(ctx, s, (*record).fields, statement, args...)
+}
+
 // one is the row that one statement returns, or order.ErrNotFound.
-func (s orders) one(ctx context.Context, query string, args ...any) (*record, error) {
-	found, err := s.find(ctx, query, args...)
+func (s orders) one(ctx context.Context, statement string, args ...any) (*record, error) {
+	found, err := s.find(ctx, statement, args...)
 	switch {
 	case err != nil:
 		return nil, err
