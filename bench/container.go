@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"checkout/internal/test/process"
 )
@@ -75,9 +76,9 @@ func (options) look(group *process.Cgroup, r *result, limit int64) window {
 	return w
 }
 
-// containerTable is a row for every window.
+// containerTable is a row for every cell in a container: its figures are the range of the windows.
 func containerTable(windows []window) table {
-	t := table{head: []string{"load", "container MiB", "window"}}
+	t := table{head: []string{"load", "container MiB", "windows"}}
 	var shown []column
 	for _, c := range columns() {
 		switch c.name {
@@ -87,20 +88,47 @@ func containerTable(windows []window) table {
 	}
 	t.head = append(t.head, "taken MiB", "at most MiB", "killed")
 	const mib = 1 << 20
-	for _, w := range windows {
-		row := []string{w.of.String(), fmt.Sprint(w.limit / mib), fmt.Sprint(w.number)}
-		if !w.serves {
+	for len(windows) > 0 {
+		n := 1
+		for n < len(windows) && windows[n].of == windows[0].of && windows[n].limit == windows[0].limit {
+			n++
+		}
+		these := windows[:n]
+		windows = windows[n:]
+		row := []string{these[0].of.String(), fmt.Sprint(these[0].limit / mib), fmt.Sprint(n)}
+		if !these[n-1].serves {
 			row[2] = "does not serve"
 		}
 		for _, c := range shown {
-			value := math.NaN()
-			if w.serves {
-				value = c.value(w.result)
-			}
-			row = append(row, number(value, c.digits))
+			row = append(row, spread(these, c.digits, func(w window) float64 {
+				if !w.serves {
+					return math.NaN()
+				}
+				return c.value(w.result)
+			}))
 		}
 		t.rows = append(t.rows, append(row,
-			number(float64(w.current)/mib, 1), number(float64(w.peak)/mib, 1), fmt.Sprint(w.kills)))
+			spread(these, 1, func(w window) float64 { return float64(w.current) / mib }),
+			spread(these, 1, func(w window) float64 { return float64(w.peak) / mib }),
+			spread(these, 0, func(w window) float64 { return float64(w.kills) })))
 	}
 	return t
+}
+
+// spread is the range of a figure. What is not known is left out.
+func spread(windows []window, digits int, value func(window) float64) string {
+	var known []float64
+	for _, w := range windows {
+		if v := value(w); !math.IsNaN(v) {
+			known = append(known, v)
+		}
+	}
+	if known == nil {
+		return ""
+	}
+	low, high := number(slices.Min(known), digits), number(slices.Max(known), digits)
+	if low == high {
+		return low
+	}
+	return low + "–" + high
 }

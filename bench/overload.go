@@ -123,7 +123,8 @@ func (o overload) run(ctx context.Context, out, log io.Writer) (err error) {
 		}
 		all = append(all, some...)
 	}
-	return errors.Join(report{out: out, docs: o.docs}.page("reliability.md", "overload", overloadTable(all), overloadLegend), o.judge(all))
+	t := overloadTable(all)
+	return errors.Join(report{out: out, docs: o.docs}.page("reliability.md", "overload", t, t, overloadLegend), o.judge(all))
 }
 
 // under measures all overloads with one memory limit.

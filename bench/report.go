@@ -10,16 +10,13 @@ import (
 
 // What the columns of a table are, for those who read it.
 const (
-	legend = `"÷" are the ratios of the first program to the one above. CPU is user and system time until the last letter and event
-of the orders. "objects" and "KiB allocated" are Go's own counters, as the service exports them, and "KiB to disk" is
-write_bytes of /proc/PID/io: flushes, which Linux does not count for a process, are counted by the store's benchmark.
-"RSS" is the most that was resident, pages of the executable among it; "anonymous" is what was resident at the end that is
-no page of a file. "start" is from exec to SERVING. Latencies of an open loop count from when an order was due.
+	legend = `"÷" is the first program divided by the other. "CPU" is user and system time until the last e-mail and event of the orders.
+"KiB allocated" is Go's own counter, "KiB to disk" is write_bytes of /proc/PID/io. "RSS" is the most that was resident, "anonymous"
+what belongs to no file at the end. Columns of zeros, such as "failed", are left out.
 `
-	containerLegend = `A row is a window of time, one after the other from a cold start. "container" is the limit of the cgroup, page cache
-included; "taken" is how much it takes, "at most" how much it has taken so far, "killed" how often the kernel has killed
-the service for want of memory. "major faults" are pages that had to be read from the disk within the window. How many
-neighbours of such a page are read along, and push others out, is read_ahead_kb of the disk.
+	containerLegend = `Figures are the range of the windows of time, one after the other from a cold start. "container" is the limit of the cgroup, page
+cache included; "taken" is what it holds. "major faults" are pages read from the disk in a window. Columns of zeros, such as
+"failed" and "killed", are left out.
 `
 )
 
@@ -30,13 +27,13 @@ type report struct {
 	docs string // folder; empty: nothing is written there
 }
 
-// table prints a table and, in performance.md, puts it between the markers of its name.
-func (r report) table(name string, t table, legend string) error {
-	return r.page("performance.md", name, t, legend)
+// table prints a table and puts it into performance.md, without some of its columns.
+func (r report) table(name string, t table, legend string, aside ...string) error {
+	return r.page("performance.md", name, t, t.without(aside...), legend)
 }
 
-// page is table for another page.
-func (r report) page(page, name string, t table, legend string) error {
+// page prints a table and puts another between the markers of its name on a page.
+func (r report) page(page, name string, t, shown table, legend string) error {
 	text := t.markdown()
 	if r.csv {
 		var err error
@@ -52,7 +49,7 @@ func (r report) page(page, name string, t table, legend string) error {
 	if err != nil {
 		return err
 	}
-	replaced, err := between(string(before), name, "\n"+t.markdown()+"\n"+legend)
+	replaced, err := between(string(before), name, "\n"+shown.markdown()+"\n"+legend)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -52,7 +53,7 @@ func columns() []column {
 	}
 }
 
-// tableOf is a row for every result. Under one that is not the first of its cell are the ratios of the first to it.
+// tableOf is a row for every result. Under one that is not the first of its cell is the first divided by it.
 func tableOf(results []*result) table {
 	t := table{head: []string{"load", "program"}}
 	for _, c := range columns() {
@@ -76,7 +77,7 @@ func tableOf(results []*result) table {
 }
 
 func ratios(a, b *result) []string {
-	row := []string{"", a.by.name + " ÷ " + b.by.name}
+	row := []string{"", "÷"}
 	for _, c := range columns() {
 		ratio := math.NaN()
 		if c.ratio {
@@ -95,10 +96,28 @@ func number(v float64, digits int) string {
 	return fmt.Sprintf("%.*f", digits, v)
 }
 
-// markdown is the table in Markdown. All columns but the first two hold numbers.
+// without is the table without the columns of these names, and without those that hold nothing but zeros.
+func (t table) without(names ...string) table {
+	var less table
+	pick := func(row []string) (cells []string) {
+		for i, cell := range row {
+			if !slices.Contains(names, t.head[i]) && slices.ContainsFunc(t.rows, func(row []string) bool { return row[i] != "" && row[i] != "0" }) {
+				cells = append(cells, cell)
+			}
+		}
+		return cells
+	}
+	less.head = pick(t.head)
+	for _, row := range t.rows {
+		less.rows = append(less.rows, pick(row))
+	}
+	return less
+}
+
+// markdown is the table in Markdown. All columns but the first two hold numbers. A load is named once.
 func (t table) markdown() string {
 	var b strings.Builder
-	line := func(words []string) { b.WriteString("| " + strings.Join(words, " | ") + " |\n") }
+	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
 	line(t.head)
 	rule := make([]string, len(t.head))
 	for i := range rule {
@@ -106,7 +125,14 @@ func (t table) markdown() string {
 	}
 	copy(rule, []string{"---", "---"})
 	line(rule)
+	above := ""
 	for _, row := range t.rows {
+		row = slices.Clone(row)
+		if row[0] == above {
+			row[0] = ""
+		} else if row[0] != "" {
+			above = row[0]
+		}
 		line(row)
 	}
 	return b.String()

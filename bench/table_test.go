@@ -35,7 +35,7 @@ func TestATableHasARowForEveryResultAndTheRatiosToTheFirst(t *testing.T) {
 	want := [][]string{ // the load, the program, orders a second, p50, CPU, objects
 		{"5 lines, 64 at once", "checkout", "100", "1.0", "10.00", ""},
 		{"5 lines, 64 at once", "floor", "400", "1.0", "1.00", ""},
-		{"", "checkout ÷ floor", "0.25", "1.00", "10.00", ""},
+		{"", "÷", "0.25", "1.00", "10.00", ""},
 		{"20 lines, 64 at once", "checkout", "0", "", "", ""},
 	}
 	var rows [][]string
@@ -52,14 +52,22 @@ func TestATableHasARowForEveryResultAndTheRatiosToTheFirst(t *testing.T) {
 
 func TestATableInMarkdownAndAsValues(t *testing.T) {
 	t.Parallel()
-	tab := table{head: []string{"load", "program", "orders/s"}, rows: [][]string{{"5 lines, USD", "checkout", "7"}}}
-	const markdown = "| load | program | orders/s |\n| --- | --- | --: |\n| 5 lines, USD | checkout | 7 |\n"
+	tab := table{head: []string{"load", "program", "orders/s"}, rows: [][]string{{"5 lines, USD", "checkout", "7"}, {"5 lines, USD", "floor", "9"}}}
+	const markdown = "| load | program | orders/s |\n| --- | --- | --: |\n| 5 lines, USD | checkout | 7 |\n|  | floor | 9 |\n"
 	if diff := cmp.Diff(markdown, tab.markdown()); diff != "" {
 		t.Errorf("Markdown differs (-want +got):\n%s", diff)
 	}
 	values, err := tab.csv()
-	if want := "load,program,orders/s\n\"5 lines, USD\",checkout,7\n"; values != want || err != nil {
+	if want := "load,program,orders/s\n\"5 lines, USD\",checkout,7\n\"5 lines, USD\",floor,9\n"; values != want || err != nil {
 		t.Errorf("got %q (%v), want %q", values, err, want)
+	}
+}
+
+func TestATableLeavesOutColumnsOfZeros(t *testing.T) {
+	t.Parallel()
+	tab := table{head: []string{"load", "p90 ms", "failed", "killed"}, rows: [][]string{{"one", "3", "0", "0"}, {"two", "4", "", "1"}}}
+	if diff := cmp.Diff(table{head: []string{"load", "killed"}, rows: [][]string{{"one", "0"}, {"two", "1"}}}, tab.without("p90 ms"), cmp.AllowUnexported(table{})); diff != "" {
+		t.Errorf("the table differs (-want +got):\n%s", diff)
 	}
 }
 
@@ -79,13 +87,14 @@ func TestAContainerInWhichNothingServesHasARow(t *testing.T) {
 	t.Parallel()
 	got := containerTable([]window{
 		{result: did("checkout", usual(), 50, time.Second), number: 1, serves: true, limit: 36 << 20, current: 35 << 20, peak: 36 << 20},
+		{result: did("checkout", usual(), 40, time.Second), number: 2, serves: true, limit: 36 << 20, current: 36 << 20, peak: 36 << 20},
 		{result: did("checkout", usual(), 0, 0), limit: 20 << 20, kills: 1},
 	})
 	var rows [][]string
 	for _, row := range got.rows {
 		rows = append(rows, append(row[1:4:4], row[len(row)-3:]...))
 	}
-	want := [][]string{{"36", "1", "50", "35.0", "36.0", "0"}, {"20", "does not serve", "", "0.0", "0.0", "1"}}
+	want := [][]string{{"36", "2", "40–50", "35.0–36.0", "36.0", "0"}, {"20", "does not serve", "", "0.0", "0.0", "1"}}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("the table differs (-want +got):\n%s", diff)
 	}
