@@ -75,8 +75,8 @@ func (d *Desk) Environ(_ struct{}, environ *map[string]string) error { //nolint:
 // are.
 func (d *Desk) Latency(latency time.Duration, _ *struct{}) error { //nolint:unparam // likewise
 	s := d.shop
-	for _, n := range []*demo.Neighbour{s.Cart.Neighbour, s.Catalog.Neighbour, s.Currency.Neighbour, s.Payment.Neighbour, s.Shipping.Neighbour, s.Email.Neighbour} {
-		n.Trouble(demo.Trouble{Latency: latency})
+	for _, n := range []*demo.Server{s.Cart.Server, s.Catalog.Server, s.Currency.Server, s.Payment.Server, s.Shipping.Server, s.Email.Server} {
+		n.Inject(demo.Fault{Latency: latency})
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (d *Desk) Supply(s Supplying, _ *struct{}) error {
 	return nil
 }
 
-// Limiting limits how many calls of a method a second are done; see demo.Trouble. An empty Method ends all limits.
+// Limiting limits how many calls of a method a second are done; see demo.Fault. An empty Method ends all limits.
 type Limiting struct {
 	Method  string
 	Rate    float64
@@ -129,13 +129,13 @@ type Limiting struct {
 // Limit limits a method, which only one neighbour has.
 func (d *Desk) Limit(l Limiting, _ *struct{}) error {
 	s := d.shop
-	methods := map[string]*demo.Neighbour{
-		"GetCart": s.Cart.Neighbour, "EmptyCart": s.Cart.Neighbour, "GetProduct": s.Catalog.Neighbour, "Convert": s.Currency.Neighbour,
-		"Charge": s.Payment.Neighbour, "get-quote": s.Shipping.Neighbour, "ship-order": s.Shipping.Neighbour, "send_order_confirmation": s.Email.Neighbour,
+	methods := map[string]*demo.Server{
+		"GetCart": s.Cart.Server, "EmptyCart": s.Cart.Server, "GetProduct": s.Catalog.Server, "Convert": s.Currency.Server,
+		"Charge": s.Payment.Server, "get-quote": s.Shipping.Server, "ship-order": s.Shipping.Server, "send_order_confirmation": s.Email.Server,
 	}
 	if l.Method == "" {
 		for method, n := range methods {
-			n.Trouble(demo.Trouble{}, method)
+			n.Inject(demo.Fault{}, method)
 		}
 		return nil
 	}
@@ -143,7 +143,7 @@ func (d *Desk) Limit(l Limiting, _ *struct{}) error {
 	if n == nil {
 		return fmt.Errorf("no neighbour has a method %q", l.Method)
 	}
-	n.Trouble(demo.Trouble{Rate: l.Rate, Persist: l.Persist}, l.Method)
+	n.Inject(demo.Fault{Rate: l.Rate, Persist: l.Persist}, l.Method)
 	return nil
 }
 

@@ -30,7 +30,7 @@ func TestEverybodyCanUseEveryPageOfTheShop(t *testing.T) {
 	p.fill()
 	p.judge(look{name: "cart", path: "/cart"})
 	p.judge(look{name: "cart-unpriced", path: p.unpriced(), ready: "document.querySelector('#quote .notice')"})
-	p.trouble("quote", "none")
+	p.inject("quote", "none")
 	doubtful := p.doubtful()
 	for _, l := range []look{
 		{name: "products", path: "/"},
@@ -83,7 +83,7 @@ func TestEverybodyCanUseEveryPageOfTheConsole(t *testing.T) {
 // unpriced has the shipping service refuse quotes, and returns the path of the cart.
 func (p *tab) unpriced() string {
 	p.t.Helper()
-	p.trouble("quote", "refuse")
+	p.inject("quote", "refuse")
 	return "/cart"
 }
 

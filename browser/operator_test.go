@@ -9,8 +9,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// trouble sets how a call of checkout goes wrong, on the page of fault injection.
-func (p *tab) trouble(call, fault string) {
+// inject sets how a call of checkout goes wrong, on the page of fault injection.
+func (p *tab) inject(call, fault string) {
 	p.t.Helper()
 	p.visit("/faults")
 	p.unfold("#set-" + call)
@@ -30,7 +30,7 @@ func (p *tab) unfold(selector string) {
 // doubtful is an order whose payment is not known.
 func (p *tab) doubtful() (id string) {
 	p.t.Helper()
-	p.trouble("charge", "lose")
+	p.inject("charge", "lose")
 	p.fill()
 	p.follow("#place-order")
 	p.sees("#news", "Please do not pay again")
@@ -141,12 +141,12 @@ func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
 func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShopIn(t, []string{"CHECKOUT_SHIP_ATTEMPTS=1"}).url)
-	p.trouble("ship", "lose")
+	p.inject("ship", "lose")
 	p.fill()
 	p.follow("#place-order")
 	p.sees("#order-state", "parked") // paid, so this is no failure to its customer
 	id := p.order()
-	p.trouble("ship", "none")
+	p.inject("ship", "none")
 	p.decides(id, "parked")
 	p.sees("#facts", "shipped or not? Attempts: 1")
 	p.photograph("console-shipped-or-not.png")
@@ -166,7 +166,7 @@ func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
 func TestAnOperatorSkipsAnEmailThatIsRefusedForGood(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
-	p.trouble("email", "refuse-for-good")
+	p.inject("email", "refuse-for-good")
 	p.fill()
 	p.follow("#place-order")
 	id := p.order()

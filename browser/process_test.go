@@ -34,8 +34,8 @@ type process struct {
 	cmd *exec.Cmd
 	out output
 	err error // how it ended
-	// unbalanced says that the program ends with an error, because orders were wrong at first.
-	unbalanced bool
+	// mismatch says that the program ends with an error, because orders were wrong at first.
+	mismatch bool
 }
 
 // start starts a program, in nothing but the given environment, and waits until its output matches a pattern, whose group
@@ -76,7 +76,7 @@ func (p *process) end(t *testing.T, ended <-chan struct{}) {
 		_ = p.cmd.Process.Kill()
 		<-ended
 	}
-	if failed := p.err != nil; failed != p.unbalanced {
+	if failed := p.err != nil; failed != p.mismatch {
 		t.Errorf("%s ended with %v:\n%s", p.cmd.Path, p.err, p.out.text())
 	}
 }

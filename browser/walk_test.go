@@ -168,13 +168,13 @@ func TestAShopperWhoGoesWrong(t *testing.T) {
 				}},
 				{"a product is gone", func(p *tab) {
 					p.fill()
-					p.trouble("catalog", "gone")
+					p.inject("catalog", "gone")
 					p.visit("/cart")
 					p.sees("main", "not available any more")
 					p.good("product gone " + s.name)
 					p.follow("#remove-" + telescope)
 					p.sees("[data-testid=empty]", "Your cart is empty")
-					p.trouble("catalog", "none")
+					p.inject("catalog", "none")
 				}},
 				{"payment is unknown", func(p *tab) {
 					id := p.doubtful()
@@ -188,7 +188,7 @@ func TestAShopperWhoGoesWrong(t *testing.T) {
 					if again := p.order(); again != id {
 						t.Errorf("the status is of order %s, want %s", again, id)
 					}
-					p.trouble("charge", "none")
+					p.inject("charge", "none")
 				}},
 				{"the shop is offline", func(p *tab) {
 					p.visit("/faults")

@@ -99,8 +99,8 @@ func (s *scene) accounts() map[string]*account {
 	for _, p := range s.shop.Shipping.Parcels() {
 		of(p.Key).parcels = append(of(p.Key).parcels, p)
 	}
-	for id, tally := range s.shop.Books().Orders {
-		of(id).letters, of(id).events = tally.Letters, tally.Events
+	for id, tally := range s.shop.Ledgers().Orders {
+		of(id).letters, of(id).events = tally.Emails, tally.Events
 	}
 	return accounts
 }
@@ -190,9 +190,9 @@ func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
 
 // told tells whether every parcel has its letter and its event, other than those of orders that wait for an operator.
 func (s *scene) told(parked []*checkoutv1.Order) bool {
-	for id, t := range s.shop.Books().Orders {
+	for id, t := range s.shop.Ledgers().Orders {
 		waits := slices.ContainsFunc(parked, func(o *checkoutv1.Order) bool { return o.GetOrderId() == id })
-		if t.Parcels > 0 && (t.Letters == 0 || t.Events == 0) && !waits {
+		if t.Parcels > 0 && (t.Emails == 0 || t.Events == 0) && !waits {
 			return false
 		}
 	}

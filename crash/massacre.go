@@ -61,10 +61,10 @@ func (s *scene) massacre(ctx context.Context) error {
 // slow makes time to be killed in. Some charges are made so late that whoever asked for them may be dead by then, and of some
 // parcels nobody hears.
 func (s *scene) slow() {
-	s.shop.Payment.Trouble(demo.Trouble{Latency: pace, Fault: demo.Late, Delay: lateness, Chance: 0.03}, "Charge")
-	s.shop.Shipping.Trouble(demo.Trouble{Latency: pace})
-	s.shop.Shipping.Trouble(demo.Trouble{Latency: pace, Fault: demo.LoseAnswer, Chance: 0.03}, "ship-order")
-	s.shop.Email.Trouble(demo.Trouble{Latency: pace})
+	s.shop.Payment.Inject(demo.Fault{Latency: pace, Kind: demo.Late, Delay: lateness, Chance: 0.03}, "Charge")
+	s.shop.Shipping.Inject(demo.Fault{Latency: pace})
+	s.shop.Shipping.Inject(demo.Fault{Latency: pace, Kind: demo.LoseAnswer, Chance: 0.03}, "ship-order")
+	s.shop.Email.Inject(demo.Fault{Latency: pace})
 }
 
 func (s *scene) market() *market {

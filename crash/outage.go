@@ -37,11 +37,11 @@ func (s *scene) outage(ctx context.Context) (err error) {
 
 	began := time.Now()
 	wait.For(ctx, away/3)
-	s.shop.Broker.Leave()
+	s.shop.Broker.TakeOffline()
 	left := time.Now()
 	wait.For(ctx, away)
 	back := time.Now()
-	if err := s.shop.Broker.Return(); err != nil {
+	if err := s.shop.Broker.BringOnline(); err != nil {
 		return err
 	}
 	took, _ := st.drain(ctx, back, drainTime)

@@ -43,7 +43,7 @@ func (s *scene) title() {
 // progress says now and then how far it is.
 func (s *scene) progress(kills int) {
 	if tenth := max(s.kills/10, 1); s.kills >= 100 && kills%tenth == 0 && kills < s.kills {
-		s.say("  %d kills, %d parcels\n", kills, s.shop.Books().Total().Parcels)
+		s.say("  %d kills, %d parcels\n", kills, s.shop.Ledgers().Total().Parcels)
 	}
 }
 

@@ -93,7 +93,7 @@ func (st *stream) watch(ctx context.Context) error {
 
 // owed is how many of the orders that came before a time, and were answered, have no event yet.
 func (st *stream) owed(before time.Time) int {
-	orders := st.shop.Books().Orders
+	orders := st.shop.Ledgers().Orders
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	owed := 0

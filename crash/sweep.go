@@ -18,14 +18,14 @@ const sweepAim = 20 * time.Second
 func (s *scene) sweep(ctx context.Context) error {
 	orders := s.options.sweep
 	s.say("%d orders are placed, and left behind owing a letter and an event each\n\n", orders)
-	s.shop.Broker.Leave()
-	s.shop.Email.Leave()
+	s.shop.Broker.TakeOffline()
+	s.shop.Email.TakeOffline()
 	placed, refusal := s.placeAll(ctx, orders)
 	if placed < orders {
 		return fmt.Errorf("only %d orders were placed: %s %s: %w", placed, refusal.code, refusal.text, ctx.Err())
 	}
 	victim := s.replicas[0]
-	if err := errors.Join(victim.kill(), s.shop.Email.Return(), s.shop.Broker.Return(), victim.start(), victim.await(ctx)); err != nil {
+	if err := errors.Join(victim.kill(), s.shop.Email.BringOnline(), s.shop.Broker.BringOnline(), victim.start(), victim.await(ctx)); err != nil {
 		return err
 	}
 	began := victim.now().served
@@ -37,10 +37,10 @@ func (s *scene) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	total := s.shop.Books().Total()
+	total := s.shop.Ledgers().Total()
 	s.table([][]string{
 		{"orders", "letters", "events", "swept in", "orders a second", "RSS MiB", "anonymous"},
-		{count(orders), count(total.Letters), count(total.Events), brief(took).String(), count(int(float64(orders) / took.Seconds())), fmt.Sprintf("%.1f", mib(used.Peak)), fmt.Sprintf("%.1f", mib(used.Anonymous))},
+		{count(orders), count(total.Emails), count(total.Events), brief(took).String(), count(int(float64(orders) / took.Seconds())), fmt.Sprintf("%.1f", mib(used.Peak)), fmt.Sprintf("%.1f", mib(used.Anonymous))},
 	})
 	if took > sweepAim {
 		return fmt.Errorf("%w: swept in %v, not within %v", errGuilty, brief(took), sweepAim)

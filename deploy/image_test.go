@@ -170,7 +170,7 @@ func TestTheImagePlacesOrdersInTheDemosContainer(t *testing.T) {
 	if list := must(t, "exec", name+"-next", "./checkout", "order", "list"); !strings.Contains(list, placed) {
 		t.Errorf("order %s is not in the list:\n%s", placed, list)
 	}
-	if err := shop.Await(ctx, func() bool { return shop.Books().Balanced() }); err != nil {
-		t.Errorf("the ledgers differ: %v", shop.Books().Differences())
+	if err := shop.Await(ctx, func() bool { return shop.Ledgers().Match() }); err != nil {
+		t.Errorf("the ledgers differ: %v", shop.Ledgers().Differences())
 	}
 }

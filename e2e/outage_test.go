@@ -111,7 +111,7 @@ func (s *service) sell(t *testing.T, name string, orders int) {
 func (s *service) close(t *testing.T) {
 	t.Helper()
 	n := len(s.shop.Payment.Charges())
-	s.awaitBooks(t, demo.Tally{Charges: n, Parcels: n, Letters: n, Events: n})
+	s.awaitLedgers(t, demo.Tally{Charges: n, Parcels: n, Emails: n, Events: n})
 	begin := time.Now()
 	if err := s.end(syscall.SIGTERM); err != nil {
 		t.Error(err)

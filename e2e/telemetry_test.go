@@ -82,27 +82,27 @@ func (p *parts) order(t *testing.T) {
 	if _, err := p.buy(t.Context(), "cia", "USD", amex); err == nil {
 		t.Error("an order with a card that is refused was placed")
 	}
-	p.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer}, "Charge")
+	p.shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer}, "Charge")
 	if _, err := p.buy(t.Context(), "dee", "USD", visa); err == nil {
 		t.Error("an order was placed that may not have been charged")
 	}
-	p.shop.Payment.Trouble(demo.Trouble{}, "Charge")
-	p.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse, Status: 422}, "ship-order")
+	p.shop.Payment.Inject(demo.Fault{}, "Charge")
+	p.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse, Status: 422}, "ship-order")
 	if _, err := p.buy(t.Context(), "eve", "USD", visa); err == nil {
 		t.Error("an order that is not shipped was placed")
 	}
-	p.awaitBooks(t, demo.Tally{Charges: 4, Parcels: 2, Letters: 2, Events: 2})
+	p.awaitLedgers(t, demo.Tally{Charges: 4, Parcels: 2, Emails: 2, Events: 2})
 }
 
-// awaitBooks waits until the neighbours' books say so, and the carts of those who were sent letters are empty.
-func (s *service) awaitBooks(t *testing.T, want demo.Tally) {
+// awaitLedgers waits until the ledgers say so, and the carts of those who were sent e-mails are empty.
+func (s *service) awaitLedgers(t *testing.T, want demo.Tally) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.shop.Await(ctx, func() bool {
-		return s.shop.Books().Total() == want && s.shop.Cart.Count("EmptyCart") == want.Letters
+		return s.shop.Ledgers().Total() == want && s.shop.Cart.Count("EmptyCart") == want.Emails
 	}); err != nil {
-		t.Fatalf("%v: the books say %+v, and %d carts were emptied; want %+v", err, s.shop.Books().Total(), s.shop.Cart.Count("EmptyCart"), want)
+		t.Fatalf("%v: the books say %+v, and %d carts were emptied; want %+v", err, s.shop.Ledgers().Total(), s.shop.Cart.Count("EmptyCart"), want)
 	}
 }
 

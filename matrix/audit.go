@@ -20,7 +20,7 @@ type evidence struct {
 	answers   []reply
 	charges   []demo.Charge
 	parcels   []demo.Parcel
-	letters   []demo.Letter
+	letters   []demo.Confirmation
 	events    map[string]int // by order
 	record    map[string]checkoutv1.OrderState
 	leaks     []string // where a card's number or CVV was found

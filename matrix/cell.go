@@ -117,10 +117,10 @@ func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, er
 	e.ended = service.Stop()
 	e.leaks = leaks(e, service, shop)
 	f.close()
-	e.charges, e.parcels, e.letters = shop.Payment.Charges(), shop.Shipping.Parcels(), shop.Email.Letters()
+	e.charges, e.parcels, e.letters = shop.Payment.Charges(), shop.Shipping.Parcels(), shop.Email.Sent()
 	o.await(ctx, shop, e)
 	e.events = make(map[string]int)
-	for id, tally := range shop.Books().Orders {
+	for id, tally := range shop.Ledgers().Orders {
 		if tally.Events > 0 {
 			e.events[id] = tally.Events
 		}
@@ -135,7 +135,7 @@ func (o options) await(ctx context.Context, shop *demo.Shop, e *evidence) {
 	ctx, cancel := context.WithTimeout(ctx, calm)
 	defer cancel()
 	_ = shop.Await(ctx, func() bool { // if they are not there, the audit says so
-		books := shop.Books().Orders
+		books := shop.Ledgers().Orders
 		for id, state := range e.record {
 			if state == checkoutv1.OrderState_COMPLETED && books[id].Events == 0 {
 				return false
@@ -325,7 +325,7 @@ func leaks(e *evidence, service *process.Service, shop *demo.Shop) []string {
 	for _, l := range shop.Collector.Logs() {
 		look("an exported log record", write(l.LogRecord), true)
 	}
-	for _, l := range shop.Email.Letters() {
+	for _, l := range shop.Email.Sent() {
 		look("an e-mail", []byte(l.Text), true)
 	}
 	return compact(found)

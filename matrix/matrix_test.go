@@ -49,7 +49,7 @@ func sound() *evidence {
 		answers: []reply{{customer: 0, first: true, code: codes.OK, orderID: "1", total: usd(5), tracking: "T", took: time.Second}},
 		charges: []demo.Charge{{Key: "1", Amount: usd(5), LastFour: lastFour(0)}},
 		parcels: []demo.Parcel{{Key: "1", TrackingID: "T"}},
-		letters: []demo.Letter{{OrderID: "1"}},
+		letters: []demo.Confirmation{{OrderID: "1"}},
 		events:  map[string]int{"1": 1},
 		record:  map[string]checkoutv1.OrderState{"1": checkoutv1.OrderState_COMPLETED},
 		rss:     30 << 20,
@@ -108,7 +108,7 @@ func TestACartThatIsStillFullMayBeBoughtAgain(t *testing.T) {
 	second := e.charges[0]
 	second.Key = "2"
 	e.charges, e.parcels = append(e.charges, second), append(e.parcels, demo.Parcel{Key: "2"})
-	e.letters, e.events["2"], e.record["2"] = append(e.letters, demo.Letter{OrderID: "2"}), 1, checkoutv1.OrderState_COMPLETED
+	e.letters, e.events["2"], e.record["2"] = append(e.letters, demo.Confirmation{OrderID: "2"}), 1, checkoutv1.OrderState_COMPLETED
 	if found := e.violations(limits{deadline: time.Minute, rss: -1, attempts: 3}); len(found) > 0 {
 		t.Errorf("violations %q", found)
 	}

@@ -157,7 +157,7 @@ func (s *shop) audit(t testing.TB, events func(testing.TB) (map[string]int, erro
 		return nil
 	})
 	drained := time.Since(began)
-	ledgers := s.Books().Orders
+	ledgers := s.Ledgers().Orders
 	published, err := events(t)
 	if err != nil {
 		t.Fatal(err)
@@ -165,8 +165,8 @@ func (s *shop) audit(t testing.TB, events func(testing.TB) (map[string]int, erro
 	twice := 0
 	for _, id := range completed {
 		l := ledgers[id]
-		if l.Net() != 1 || l.Parcels != 1 || l.Letters == 0 || published[id] == 0 {
-			t.Errorf("order %s: %d charges, %d parcels, %d e-mails, %d events", id, l.Net(), l.Parcels, l.Letters, published[id])
+		if l.Net() != 1 || l.Parcels != 1 || l.Emails == 0 || published[id] == 0 {
+			t.Errorf("order %s: %d charges, %d parcels, %d e-mails, %d events", id, l.Net(), l.Parcels, l.Emails, published[id])
 		}
 		twice += published[id] - 1
 	}

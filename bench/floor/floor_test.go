@@ -46,7 +46,7 @@ func TestAnOrderIsChargedShippedConfirmedAndTold(t *testing.T) {
 			if n := len(shop.Shipping.Parcels()); n != 1 {
 				t.Errorf("%d parcels, want 1", n)
 			}
-			if n := len(shop.Email.Letters()); n != 1 {
+			if n := len(shop.Email.Sent()); n != 1 {
 				t.Errorf("%d letters, want 1", n)
 			}
 			if left := shop.Cart.Items("ada"); left != nil {

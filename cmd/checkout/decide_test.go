@@ -149,7 +149,7 @@ func TestCommandsAboutOrdersAreCheckedBeforeAnybodyIsAsked(t *testing.T) {
 
 func TestAnOrderInDoubtIsFoundAndResolvedFromTheTerminal(t *testing.T) {
 	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": nettest.Reserve(t)})
-	shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
+	shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
 	status, _, stderr := call(t, environ, card, "order", "place", "-item", "STICKER020", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-zip", "N1")
 	if status != placeUnknown || !strings.Contains(stderr, "PAYMENT_UNKNOWN") {
 		t.Fatalf("exit status %d, stderr %q; want an order in doubt", status, stderr)

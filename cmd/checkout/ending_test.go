@@ -112,7 +112,7 @@ func TestOrdersAreAcceptedAfterTheSignalUntilTheDelayIsOverOrTheSecondSignal(t *
 	}
 	s.signal(t)
 	s.wait(t)
-	if got := s.shop.Books().Total(); got.Charges != 1 || got.Parcels != 1 {
+	if got := s.shop.Ledgers().Total(); got.Charges != 1 || got.Parcels != 1 {
 		t.Errorf("the books: %+v, want one charge and one parcel", got)
 	}
 }
@@ -146,7 +146,7 @@ func TestTheProcessEndsWithinTenSecondsBesideAPaymentAndACollectorThatHang(t *te
 	}
 	defer func() { _ = collector.Close() }()
 	s := start(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.Addr().String(), "CHECKOUT_SHUTDOWN_DELAY": ""})
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter}, "Charge")
+	s.shop.Payment.Inject(demo.Fault{Kind: demo.HangAfter}, "Charge")
 	answered := make(chan string, 1)
 	go func() {
 		_, stderr := s.order(t)

@@ -47,7 +47,7 @@ func TestTheCardComesFromTheEnvironmentToo(t *testing.T) {
 	if status != cli.OK || !strings.Contains(stdout, "next      checkout order show ") {
 		t.Errorf("exit status %d, stdout %q, stderr %q; want a receipt with the next step", status, stdout, stderr)
 	}
-	shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
+	shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
 	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != placeUnknown {
 		t.Errorf("a charge that was not answered: exit status %d, %s; want 4", status, stderr)
 	}

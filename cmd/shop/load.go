@@ -26,8 +26,8 @@ const (
 	redraw = 100 * time.Millisecond
 )
 
-// errUnbalanced says that the ledgers do not agree.
-var errUnbalanced = errors.New("the ledgers do not match")
+// errMismatch says that the ledgers do not agree.
+var errMismatch = errors.New("the ledgers do not match")
 
 // results are what customers were told.
 type results struct {
@@ -48,13 +48,13 @@ func newResults() *results {
 // load places many orders, waits for their deliveries and prints how it went.
 func (s *shop) load(ctx context.Context) error {
 	s.page.title("%d orders, %d at once, %d products each, in %s", s.options.orders, s.options.concurrency, s.options.lines, s.options.currency)
-	s.makeTrouble()
+	s.injectFaults()
 	start := time.Now()
 	r := s.placeAll(ctx)
 	took := time.Since(start)
 	s.page.wipe()
 	r.print(s.page, took)
-	if err := s.endTrouble(); err != nil || ctx.Err() != nil {
+	if err := s.endFaults(); err != nil || ctx.Err() != nil {
 		return err
 	}
 	return s.settle(ctx, r)
@@ -138,8 +138,8 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 	defer cancel()
 	start := time.Now()
 	_ = s.Await(ctx, func() bool { return s.settled(r) }) // whether it did is seen below
-	books := s.Books()
-	total := books.Total()
+	ledgers := s.Ledgers()
+	total := ledgers.Total()
 	booked, err := s.Accounting.Booked(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
@@ -147,21 +147,21 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 	s.page.title("The ledgers, %.1f s later", time.Since(start).Seconds())
 	s.page.table([][]string{
 		{"answered", "charges", "refunds", "shipments", "e-mails", "events", "booked"},
-		{fmt.Sprint(len(r.placed)), fmt.Sprint(total.Charges), fmt.Sprint(total.Refunds), fmt.Sprint(total.Parcels), fmt.Sprint(total.Letters), fmt.Sprint(total.Events), fmt.Sprint(booked)},
+		{fmt.Sprint(len(r.placed)), fmt.Sprint(total.Charges), fmt.Sprint(total.Refunds), fmt.Sprint(total.Parcels), fmt.Sprint(total.Emails), fmt.Sprint(total.Events), fmt.Sprint(booked)},
 	})
-	waiting := setAside(books, r)
-	differences := differences(books, r)
+	waiting := setAside(ledgers, r)
+	differences := differences(ledgers, r)
 	if more := len(differences) - listed; more > 0 {
 		differences = append(differences[:listed], fmt.Sprintf("and %d more", more))
 	}
-	if waiting == nil || len(books.Orders) > 0 {
-		s.page.say("\n  %s\n", verdict(books.Total(), differences))
+	if waiting == nil || len(ledgers.Orders) > 0 {
+		s.page.say("\n  %s\n", verdict(ledgers.Total(), differences))
 	}
 	for _, words := range slices.Sorted(maps.Keys(waiting)) {
 		s.page.say("\n  %d %s, waiting for an operator\n", waiting[words], words)
 	}
 	if len(differences) > 0 {
-		return errUnbalanced
+		return errMismatch
 	}
 	return nil
 }
@@ -169,25 +169,25 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 // settled tells whether nothing is missing any more. What happened too often will not pass, so it is not waited for; nor
 // is an order that stock payment has left in doubt, which only a person can settle.
 func (s *shop) settled(r *results) bool {
-	books := s.Books()
+	ledgers := s.Ledgers()
 	for id := range r.placed {
-		if !over(books.Orders[id]) {
+		if !over(ledgers.Orders[id]) {
 			return false
 		}
 	}
 	for id := range r.told {
-		if t := books.Orders[id]; s.options.payment == keyed && t.Charges > 0 && !over(t) {
+		if t := ledgers.Orders[id]; s.options.payment == keyed && t.Charges > 0 && !over(t) {
 			return false
 		}
 	}
 	return true
 }
 
-// setAside removes the orders from books that only an operator can settle, as their customers were told, and counts them.
-func setAside(books demo.Books, r *results) (waiting map[string]int) {
+// setAside removes the orders from ledgers that only an operator can settle, as their customers were told, and counts them.
+func setAside(ledgers demo.Ledgers, r *results) (waiting map[string]int) {
 	for id, reason := range r.told {
 		words := map[string]string{"PAYMENT_UNKNOWN": "payment unknown", "SHIPPING_REFUSED": "paid and parked"}[reason]
-		t := books.Orders[id]
+		t := ledgers.Orders[id]
 		if words == "" || t != (demo.Tally{Charges: t.Charges}) || t.Charges > 1 {
 			continue
 		}
@@ -195,7 +195,7 @@ func setAside(books demo.Books, r *results) (waiting map[string]int) {
 			waiting = make(map[string]int)
 		}
 		waiting[words]++
-		delete(books.Orders, id)
+		delete(ledgers.Orders, id)
 	}
 	return waiting
 }
@@ -205,19 +205,19 @@ func over(t demo.Tally) bool {
 	if t.Refunds > 0 && t.Net() == 0 {
 		return true
 	}
-	return t.Charges > 0 && t.Parcels > 0 && t.Letters > 0 && t.Events > 0
+	return t.Charges > 0 && t.Parcels > 0 && t.Emails > 0 && t.Events > 0
 }
 
-// differences are those of the books, and between the books and what customers were told.
-func differences(books demo.Books, r *results) []string {
-	found := books.Differences()
+// differences are those of the ledgers, and between the ledgers and what customers were told.
+func differences(ledgers demo.Ledgers, r *results) []string {
+	found := ledgers.Differences()
 	for _, id := range slices.Sorted(maps.Keys(r.placed)) {
-		if books.Orders[id].Charges == 0 {
+		if ledgers.Orders[id].Charges == 0 {
 			found = append(found, "order "+id+": answered, not charged")
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(books.Orders)) {
-		if t := books.Orders[id]; t.Charges > 0 && t.Parcels > 0 && !r.placed[id] && r.told[id] == "" {
+	for _, id := range slices.Sorted(maps.Keys(ledgers.Orders)) {
+		if t := ledgers.Orders[id]; t.Charges > 0 && t.Parcels > 0 && !r.placed[id] && r.told[id] == "" {
 			found = append(found, "order "+id+": charged and shipped, and its customer was not told")
 		}
 	}

@@ -12,17 +12,17 @@ import (
 
 func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 	t.Parallel()
-	books := demo.Books{Orders: map[string]demo.Tally{
-		"a": {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
-		"b": {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
+	ledgers := demo.Ledgers{Orders: map[string]demo.Tally{
+		"a": {Charges: 1, Parcels: 1, Emails: 1, Events: 1},
+		"b": {Charges: 1, Parcels: 1, Emails: 1, Events: 1},
 		"c": {Charges: 1},
-		"d": {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
+		"d": {Charges: 1, Parcels: 1, Emails: 1, Events: 1},
 		"e": {Charges: 1, Refunds: 1},
 	}}
 	r := newResults()
 	r.placed = map[string]bool{"a": true, "e": true, "z": true}
 	r.told = map[string]string{"c": "INTERNAL", "d": "PAYMENT_UNKNOWN"}
-	got := differences(books, r)
+	got := differences(ledgers, r)
 	want := []string{
 		"order c: charged, not shipped",
 		"order z: answered, not charged",
@@ -35,20 +35,20 @@ func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 
 func TestOrdersThatWaitForAnOperatorAreCountedApart(t *testing.T) {
 	t.Parallel()
-	books := demo.Books{Orders: map[string]demo.Tally{
+	ledgers := demo.Ledgers{Orders: map[string]demo.Tally{
 		"lost":         {Charges: 1},
 		"parked":       {Charges: 1},
 		"twice":        {Charges: 2},
-		"looked up":    {Charges: 1, Parcels: 1, Letters: 1, Events: 1},
+		"looked up":    {Charges: 1, Parcels: 1, Emails: 1, Events: 1},
 		"never placed": {Charges: 1},
 	}}
 	r := newResults()
 	r.told = map[string]string{"lost": "PAYMENT_UNKNOWN", "never sent": "PAYMENT_UNKNOWN", "parked": "SHIPPING_REFUSED", "twice": "PAYMENT_UNKNOWN", "looked up": "PAYMENT_UNKNOWN", "declined": "CARD_DECLINED"}
-	if diff := cmp.Diff(map[string]int{"payment unknown": 2, "paid and parked": 1}, setAside(books, r)); diff != "" {
+	if diff := cmp.Diff(map[string]int{"payment unknown": 2, "paid and parked": 1}, setAside(ledgers, r)); diff != "" {
 		t.Error(diff)
 	}
 	want := []string{"order never placed: charged, not shipped", "order twice: charged 2 times", "order twice: charged, not shipped"}
-	if diff := cmp.Diff(want, differences(books, r)); diff != "" {
+	if diff := cmp.Diff(want, differences(ledgers, r)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -77,11 +77,11 @@ func TestAnOrderIsOverWhenItHasAllOrItsMoneyBack(t *testing.T) {
 	}{
 		"nothing yet":    {demo.Tally{}, false},
 		"charged":        {demo.Tally{Charges: 1}, false},
-		"shipped":        {demo.Tally{Charges: 1, Parcels: 1, Letters: 1}, false},
-		"all":            {demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}, true},
+		"shipped":        {demo.Tally{Charges: 1, Parcels: 1, Emails: 1}, false},
+		"all":            {demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1}, true},
 		"refunded":       {demo.Tally{Charges: 1, Refunds: 1}, true},
 		"half refunded":  {demo.Tally{Charges: 2, Refunds: 1}, false},
-		"events and all": {demo.Tally{Charges: 1, Parcels: 1, Letters: 2, Events: 3}, true},
+		"events and all": {demo.Tally{Charges: 1, Parcels: 1, Emails: 2, Events: 3}, true},
 	} {
 		if over(test.tally) != test.over {
 			t.Errorf("%s: over is %t, want %t", name, !test.over, test.over)
@@ -94,8 +94,8 @@ func TestTheVerdictTellsOfRefunds(t *testing.T) {
 	for want, total := range map[string]demo.Tally{
 		"No charges, no shipments.":                                                     {},
 		"Every charge was refunded, and nothing was shipped.":                           {Charges: 2, Refunds: 2},
-		"charges = shipments = e-mails = events: the same orders, each once.":           {Charges: 2, Parcels: 2, Letters: 2, Events: 2},
-		"charges - refunds = shipments = e-mails = events: the same orders, each once.": {Charges: 3, Refunds: 1, Parcels: 2, Letters: 2, Events: 2},
+		"charges = shipments = e-mails = events: the same orders, each once.":           {Charges: 2, Parcels: 2, Emails: 2, Events: 2},
+		"charges - refunds = shipments = e-mails = events: the same orders, each once.": {Charges: 3, Refunds: 1, Parcels: 2, Emails: 2, Events: 2},
 	} {
 		if got := verdict(total, nil); got != want {
 			t.Errorf("%+v: %q, want %q", total, got, want)

@@ -80,20 +80,20 @@ func (s *shop) close() error {
 // trade does what the options ask for.
 func (s *shop) trade(ctx context.Context) error {
 	s.introduce()
-	var unbalanced error // is a reason to look, and to keep serving if that was asked for
+	var mismatch error // is a reason to look, and to keep serving if that was asked for
 	if s.options.orders > 0 {
 		err := s.load(ctx)
-		if !s.options.keep || err != nil && !errors.Is(err, errUnbalanced) {
+		if !s.options.keep || err != nil && !errors.Is(err, errMismatch) {
 			return err
 		}
-		unbalanced = err
+		mismatch = err
 	} else if err := s.show(ctx); err != nil {
 		return err
 	}
 	s.page.say("\nServing. Ctrl-C ends.\n")
 	select {
 	case <-ctx.Done():
-		return unbalanced
+		return mismatch
 	case <-s.child.Ended():
 		return errors.New("checkout has ended") // close tells why
 	case err := <-s.siteEnded():
@@ -113,59 +113,59 @@ func (s *shop) introduce() {
 		rows = append(rows, []string{"console", "HTTP", s.site.console, "for operators"})
 	}
 	rows = append(rows, []string{"checkout", "gRPC", s.address, "places orders"}, []string{"operators", "gRPC", s.operators, "checkout's CHECKOUT_ADMIN_ADDR: checkout order list"})
-	for _, n := range storefront.Neighbours(s.Shop) {
+	for _, n := range storefront.Services(s.Shop) {
 		rows = append(rows, []string{n.Name, n.Protocol, n.Address(), n.What})
 	}
 	rows = append(rows, []string{"", "", s.log.Name(), "checkout's log"}, []string{"", "", s.Flags.Path(), "the flags as a file"})
 	s.page.table(rows)
 }
 
-// makeTrouble brings the neighbours into the state that the options ask for.
-func (s *shop) makeTrouble() {
+// injectFaults injects the faults that the options ask for.
+func (s *shop) injectFaults() {
 	s.Payment.HonourKeys(s.options.payment == keyed)
 	s.Shipping.HonourKeys(s.options.shipping == keyed)
-	for _, n := range storefront.Neighbours(s.Shop) {
+	for _, n := range storefront.Services(s.Shop) {
 		if n.Calls == nil {
 			continue
 		}
-		t := demo.Trouble{Latency: s.options.latency}
+		f := demo.Fault{Latency: s.options.latency}
 		if chance := s.options.fail[n.Name]; chance > 0 {
-			t.Fault, t.Chance = demo.Refuse, chance
+			f.Kind, f.Chance = demo.Refuse, chance
 			if n.Name == "payment" { // as when the stock shop's flag paymentFailure is on
-				t.Code, t.Text = codes.Unknown, "Payment request failed. Invalid token."
+				f.Code, f.Text = codes.Unknown, "Payment request failed. Invalid token."
 			}
 		}
 		if chance := s.options.lose[n.Name]; chance > 0 {
-			t.Fault, t.Chance = demo.LoseAnswer, chance
+			f.Kind, f.Chance = demo.LoseAnswer, chance
 		}
-		n.Calls.Trouble(t)
+		n.Calls.Inject(f)
 	}
 	if chance := s.options.unshippable; chance > 0 {
-		s.Shipping.Trouble(demo.Trouble{
-			Latency: s.options.latency, Fault: demo.Refuse, Chance: chance, Status: http.StatusUnprocessableEntity,
+		s.Shipping.Inject(demo.Fault{
+			Latency: s.options.latency, Kind: demo.Refuse, Chance: chance, Status: http.StatusUnprocessableEntity,
 		}, storefront.ShipOrder)
 	}
-	s.eachAway(func(n storefront.Server) error { n.Leave(); return nil }) //nolint:errcheck // leaving cannot fail
+	s.eachOffline(func(n storefront.Server) error { n.TakeOffline(); return nil }) //nolint:errcheck // it cannot fail
 }
 
-// endTrouble lets everything go well again: what is owed can be delivered now.
-func (s *shop) endTrouble() error {
-	for _, n := range storefront.Neighbours(s.Shop) {
+// endFaults ends all faults: what is pending can be delivered now.
+func (s *shop) endFaults() error {
+	for _, n := range storefront.Services(s.Shop) {
 		if n.Calls != nil {
-			n.Calls.Trouble(demo.Trouble{})
+			n.Calls.Inject(demo.Fault{})
 		}
 	}
-	s.Shipping.Trouble(demo.Trouble{}, storefront.ShipOrder)
+	s.Shipping.Inject(demo.Fault{}, storefront.ShipOrder)
 	if len(s.options.away) > 0 {
 		s.page.say("\nBack again: %s.\n", strings.Join(s.options.away, ", "))
 	}
-	return s.eachAway(storefront.Server.Return)
+	return s.eachOffline(storefront.Server.BringOnline)
 }
 
-func (s *shop) eachAway(do func(storefront.Server) error) error {
+func (s *shop) eachOffline(do func(storefront.Server) error) error {
 	var failures []error
 	for _, name := range s.options.away {
-		for _, n := range storefront.Neighbours(s.Shop) {
+		for _, n := range storefront.Services(s.Shop) {
 			if n.Name == name {
 				failures = append(failures, do(n.Server))
 			}

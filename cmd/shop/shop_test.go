@@ -54,7 +54,7 @@ func exitOf(t *testing.T, args ...string) (int, string) {
 	return cmd.ProcessState.ExitCode(), string(said)
 }
 
-const balanced = "charges = shipments = e-mails = events: the same orders, each once."
+const matching = "charges = shipments = e-mails = events: the same orders, each once."
 
 func TestTheFirstOrderIsShownUntilCtrlC(t *testing.T) {
 	t.Parallel()
@@ -85,7 +85,7 @@ func TestTheFirstOrderIsShownUntilCtrlC(t *testing.T) {
 		"JPY 8600", // 57.08 USD / 1.0847 · 163.42 = 8599.6
 		"oteldemo.CheckoutService/PlaceOrder", "◆ charged", "└─ ", "POST /ship-order", "orders publish",
 		"topic          orders, partition 0, offset 0", "the same message as in the answer",
-		"Subject: Your order is on its way", "charged   JPY ", "booked    4 lines", balanced, "Closing.",
+		"Subject: Your order is on its way", "charged   JPY ", "booked    4 lines", matching, "Closing.",
 	} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %q", part)
@@ -104,10 +104,10 @@ func TestTheFirstOrderIsShownUntilCtrlC(t *testing.T) {
 	}
 }
 
-func TestManyOrdersBalance(t *testing.T) {
+func TestTheLedgersOfManyOrdersMatch(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "60", "-concurrency", "6", "-db", "memory")
-	if status != 0 || !strings.Contains(said, balanced) || !regexp.MustCompile(`(?m)^  60 +60 +0 +60 +60 +60 +60$`).MatchString(said) {
+	if status != 0 || !strings.Contains(said, matching) || !regexp.MustCompile(`(?m)^  60 +60 +0 +60 +60 +60 +60$`).MatchString(said) {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }
@@ -115,7 +115,7 @@ func TestManyOrdersBalance(t *testing.T) {
 func TestWhatIsOwedToThoseWhoWereAwayComesLater(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "20", "-away", "kafka,email,collector,flagd")
-	if status != 0 || !strings.Contains(said, "Back again: kafka, email, collector, flagd.") || !strings.Contains(said, balanced) {
+	if status != 0 || !strings.Contains(said, "Back again: kafka, email, collector, flagd.") || !strings.Contains(said, matching) {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }
@@ -139,7 +139,7 @@ func TestChargesWhoseAnswerIsLostWaitForAnOperator(t *testing.T) {
 func TestChargesWhoseAnswerIsLostAreLookedUpWithKeyedPayment(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "12", "-lose", "payment=1", "-payment", "keyed")
-	if status != 0 || !strings.Contains(said, balanced) || !regexp.MustCompile(`(?m)^  \d+ +12 +0 +12 +12 +12 +12$`).MatchString(said) {
+	if status != 0 || !strings.Contains(said, matching) || !regexp.MustCompile(`(?m)^  \d+ +12 +0 +12 +12 +12 +12$`).MatchString(said) {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }
@@ -155,7 +155,7 @@ func TestWhatCannotBeShippedIsPaidBackWithKeyedPayment(t *testing.T) {
 func TestAnOrderIsOneParcelWithKeyedShipping(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "12", "-lose", "shipping=0.5", "-shipping", "keyed")
-	if status != 0 || !strings.Contains(said, balanced) {
+	if status != 0 || !strings.Contains(said, matching) {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }

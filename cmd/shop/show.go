@@ -22,7 +22,7 @@ import (
 const (
 	// waterfallColumns is the width of a trace's time axis.
 	waterfallColumns = 48
-	// traceTime is how long a trace is waited for: a neighbour that is away keeps it from being whole.
+	// traceTime is how long a trace is waited for: a service that is offline keeps it from being whole.
 	traceTime = 4 * time.Second
 	// deliveryTime is how long event and mail are waited for.
 	deliveryTime = 30 * time.Second
@@ -35,10 +35,10 @@ func (s *shop) show(ctx context.Context) error {
 	for _, item := range s.Cart.Items(request.GetUserId()) {
 		s.page.say("  %d × %s\n", item.GetQuantity(), s.Catalog.Name(item.GetProductId()))
 	}
-	s.makeTrouble()
+	s.injectFaults()
 	order, refused, trace := s.order(ctx, request)
 	s.showTrace(ctx, trace, order != nil)
-	if err := s.endTrouble(); err != nil {
+	if err := s.endFaults(); err != nil {
 		return err
 	}
 	if order == nil {
@@ -93,12 +93,12 @@ func failureOf(err error) *errdetails.ErrorInfo {
 // showOutcome waits for what becomes of an order that was charged and not placed, if a program can settle it, and prints
 // the ledgers.
 func (s *shop) showOutcome(ctx context.Context, id string) {
-	if t := s.Books().Orders[id]; id == "" || t.Charges == 0 {
+	if t := s.Ledgers().Orders[id]; id == "" || t.Charges == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
 	defer cancel()
-	_ = s.Await(ctx, func() bool { return s.options.payment == stock || over(s.Books().Orders[id]) }) // the ledgers tell
+	_ = s.Await(ctx, func() bool { return s.options.payment == stock || over(s.Ledgers().Orders[id]) }) // the ledgers tell
 	s.showLedgers(ctx, id)
 }
 
@@ -122,17 +122,17 @@ func (s *shop) showDeliveries(ctx context.Context, order *oteldemo.OrderResult) 
 	id := order.GetOrderId()
 	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
 	defer cancel()
-	late := s.Await(ctx, func() bool { return s.Books().Orders[id] == demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1} })
+	late := s.Await(ctx, func() bool { return s.Ledgers().Orders[id] == demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1} })
 	s.showEvent(order)
-	for _, letter := range s.Email.Letters() {
-		if letter.OrderID == id {
+	for _, mail := range s.Email.Sent() {
+		if mail.OrderID == id {
 			s.page.title("The e-mail")
-			s.page.indent(letter.Text)
+			s.page.indent(mail.Text)
 		}
 	}
 	s.showLedgers(ctx, id)
 	if late != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
-		return fmt.Errorf("order %s: %s", id, strings.Join(s.Books().Differences(), "; "))
+		return fmt.Errorf("order %s: %s", id, strings.Join(s.Ledgers().Differences(), "; "))
 	}
 	return nil
 }
@@ -178,8 +178,8 @@ func (s *shop) showLedgers(ctx context.Context, id string) {
 		rows = append(rows, []string{"booked", fmt.Sprintf("%d lines", len(entry.Items)), "parcel " + entry.TrackingID})
 	}
 	s.page.table(rows)
-	books := s.Books()
-	s.page.say("\n  %s\n", verdict(books.Total(), books.Differences()))
+	ledgers := s.Ledgers()
+	s.page.say("\n  %s\n", verdict(ledgers.Total(), ledgers.Differences()))
 }
 
 func verdict(total demo.Tally, differences []string) string {

@@ -93,7 +93,7 @@ func TestTheSiteAndTheConsoleShowTheFirstOrder(t *testing.T) {
 			t.Errorf("%s: status %d, without %q: %s", path, status, want, page)
 		}
 	}
-	if said, err := end(); err != nil || !strings.Contains(said, balanced) {
+	if said, err := end(); err != nil || !strings.Contains(said, matching) {
 		t.Errorf("it ended with %v: %s", err, said)
 	}
 }
@@ -146,7 +146,7 @@ func TestAnotherProgramCanBeCheckout(t *testing.T) {
 	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if status, said := exitOf(t, "-orders", "3", "-checkout", program); status != 0 || !strings.Contains(said, balanced) {
+	if status, said := exitOf(t, "-orders", "3", "-checkout", program); status != 0 || !strings.Contains(said, matching) {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 	if status, said := exitOf(t, "-orders", "3", "-checkout", "/no/such/program"); status != 1 || !strings.Contains(said, "/no/such/program") {

@@ -19,7 +19,7 @@ import (
 const (
 	// group is the stock accounting service's consumer group.
 	group = "accounting"
-	// maxEvents is how many events accounting remembers besides its books.
+	// maxEvents is how many events accounting remembers besides its database.
 	maxEvents = 1024
 )
 
@@ -38,9 +38,9 @@ type Event struct {
 // constraints of the stock shop's: an order once, a tracking id once among all orders, a product once in an order,
 // nothing missing. What breaks them is rejected; what was booked before is a duplicate.
 type Accounting struct {
-	client *kgo.Client
-	db     *sql.DB
-	bell   *bell
+	client  *kgo.Client
+	db      *sql.DB
+	changes *notifier
 
 	mu         sync.Mutex
 	events     tail[Event]
@@ -50,15 +50,15 @@ type Accounting struct {
 	rejects    int
 }
 
-// newAccounting makes the database and joins the group. The books are in memory.
-func newAccounting(ctx context.Context, broker string, b *bell) (*Accounting, func() error, error) {
+// newAccounting makes the database and joins the group. The database is in memory.
+func newAccounting(ctx context.Context, broker string, b *notifier) (*Accounting, func() error, error) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the books: %w", err)
+		return nil, nil, fmt.Errorf("opening the database: %w", err)
 	}
 	db.SetMaxOpenConns(1) // each connection would have a memory of its own
 	if _, err := db.ExecContext(ctx, tables); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("preparing the books: %w", err), db.Close())
+		return nil, nil, errors.Join(fmt.Errorf("creating the tables: %w", err), db.Close())
 	}
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(broker),
@@ -73,7 +73,7 @@ func newAccounting(ctx context.Context, broker string, b *bell) (*Accounting, fu
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("joining group %s: %w", group, err), db.Close())
 	}
-	a := &Accounting{client: client, db: db, bell: b, events: tail[Event]{limit: maxEvents}, copies: make(map[string]int)}
+	a := &Accounting{client: client, db: db, changes: b, events: tail[Event]{limit: maxEvents}, copies: make(map[string]int)}
 	return a, a.start(), nil
 }
 
@@ -99,7 +99,7 @@ func (a *Accounting) poll(ctx context.Context) {
 	fetched := a.client.PollFetches(ctx)
 	fetched.EachRecord(func(r *kgo.Record) { a.take(ctx, r) })
 	if fetched.NumRecords() > 0 {
-		a.bell.ring()
+		a.changes.notify()
 		// A commit that fails is made up for by the next one.
 		_ = a.client.CommitUncommittedOffsets(ctx)
 	}

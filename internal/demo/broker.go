@@ -11,14 +11,14 @@ import (
 const Topic = "orders"
 
 // Broker is a Kafka broker. It can Leave and Return: its records outlast that, as if they were on disk.
-type Broker struct{ *door }
+type Broker struct{ *listener }
 
-// newBroker starts a broker behind the door. Topics are made when somebody asks for them; Topic is there from the
+// newBroker starts a broker on the listener. Topics are made when somebody asks for them; Topic is there from the
 // start, with one partition, so that events are read in the order in which they were written.
-func newBroker(d *door) (*Broker, func() error, error) {
+func newBroker(l *listener) (*Broker, func() error, error) {
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return d, nil }),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return l, nil }),
 		kfake.AllowAutoTopicCreation(),
 		kfake.DefaultNumPartitions(1),
 		kfake.SeedTopics(1, Topic),
@@ -26,5 +26,5 @@ func newBroker(d *door) (*Broker, func() error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("starting the broker: %w", err)
 	}
-	return &Broker{d}, func() error { cluster.Close(); return nil }, nil
+	return &Broker{l}, func() error { cluster.Close(); return nil }, nil
 }

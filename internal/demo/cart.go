@@ -13,7 +13,7 @@ import (
 // Cart keeps what users want to buy. Lines of one product are merged, quantities are not checked, and a user whom it
 // does not know has an empty cart: all as in the stock shop.
 type Cart struct {
-	*Neighbour
+	*Server
 	oteldemo.UnimplementedCartServiceServer
 
 	mu     sync.Mutex
@@ -21,8 +21,8 @@ type Cart struct {
 	supply func(userID string) (items []*oteldemo.CartItem, endless bool)
 }
 
-func newCart(n *Neighbour) (*Cart, func() error) {
-	c := &Cart{Neighbour: n, carts: make(map[string][]*oteldemo.CartItem)}
+func newCart(n *Server) (*Cart, func() error) {
+	c := &Cart{Server: n, carts: make(map[string][]*oteldemo.CartItem)}
 	return c, n.serveGRPC(func(r grpc.ServiceRegistrar) { oteldemo.RegisterCartServiceServer(r, c) })
 }
 

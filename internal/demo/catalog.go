@@ -15,14 +15,14 @@ import (
 
 // Catalog knows the products and their prices in US dollars.
 type Catalog struct {
-	*Neighbour
+	*Server
 	oteldemo.UnimplementedProductCatalogServiceServer
 
 	products []*oteldemo.Product // never changed
 }
 
-func newCatalog(n *Neighbour, size int) (*Catalog, func() error) {
-	c := &Catalog{Neighbour: n, products: padded(products(), size)}
+func newCatalog(n *Server, size int) (*Catalog, func() error) {
+	c := &Catalog{Server: n, products: padded(products(), size)}
 	return c, n.serveGRPC(func(r grpc.ServiceRegistrar) { oteldemo.RegisterProductCatalogServiceServer(r, c) })
 }
 

@@ -49,7 +49,7 @@ type Metric struct {
 // Collector receives traces, metrics and logs over OTLP/gRPC and keeps the last of them: 50,000 spans, 10,000 log
 // records, 10,000 metrics.
 type Collector struct {
-	*Neighbour
+	*Server
 
 	mu      sync.Mutex
 	spans   tail[Span]
@@ -57,13 +57,13 @@ type Collector struct {
 	metrics tail[Metric]
 }
 
-func newCollector(n *Neighbour) (*Collector, func() error) {
+func newCollector(n *Server) (*Collector, func() error) {
 	n.discard = true // what they bring is kept already
 	c := &Collector{
-		Neighbour: n,
-		spans:     tail[Span]{limit: maxSpans},
-		logs:      tail[Log]{limit: maxLogs},
-		metrics:   tail[Metric]{limit: maxMetrics},
+		Server:  n,
+		spans:   tail[Span]{limit: maxSpans},
+		logs:    tail[Log]{limit: maxLogs},
+		metrics: tail[Metric]{limit: maxMetrics},
 	}
 	return c, n.serveGRPC(func(r grpc.ServiceRegistrar) {
 		tracecollector.RegisterTraceServiceServer(r, traceReceiver{Collector: c})
@@ -126,7 +126,7 @@ func (c *Collector) Linked(id string) []string {
 // remote. When ctx ends first, the spans that did come are returned with the error.
 func (c *Collector) AwaitTrace(ctx context.Context, id string, names ...string) ([]Span, error) {
 	var spans []Span
-	err := c.bell.await(ctx, func() bool {
+	err := c.changes.await(ctx, func() bool {
 		spans = c.Trace(id)
 		return complete(spans, names)
 	})
@@ -161,7 +161,7 @@ type traceReceiver struct {
 }
 
 func (c traceReceiver) Export(_ context.Context, req *tracecollector.ExportTraceServiceRequest) (*tracecollector.ExportTraceServiceResponse, error) {
-	defer c.bell.ring()
+	defer c.changes.notify()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range req.GetResourceSpans() {
@@ -180,7 +180,7 @@ type metricsReceiver struct {
 }
 
 func (c metricsReceiver) Export(_ context.Context, req *metricscollector.ExportMetricsServiceRequest) (*metricscollector.ExportMetricsServiceResponse, error) {
-	defer c.bell.ring()
+	defer c.changes.notify()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range req.GetResourceMetrics() {
@@ -199,7 +199,7 @@ type logsReceiver struct {
 }
 
 func (c logsReceiver) Export(_ context.Context, req *logscollector.ExportLogsServiceRequest) (*logscollector.ExportLogsServiceResponse, error) {
-	defer c.bell.ring()
+	defer c.changes.notify()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range req.GetResourceLogs() {

@@ -20,7 +20,7 @@ import (
 // Currency converts money at fixed rates: exactly, rounded to the nearest billionth. It knows currencies with 0, 2 and
 // 3 minor digits (ISO 4217).
 type Currency struct {
-	*Neighbour
+	*Server
 	oteldemo.UnimplementedCurrencyServiceServer
 
 	mu    sync.Mutex
@@ -28,8 +28,8 @@ type Currency struct {
 	stock bool
 }
 
-func newCurrency(n *Neighbour) (*Currency, func() error) {
-	c := &Currency{Neighbour: n, rates: make(map[string]*big.Rat)}
+func newCurrency(n *Server) (*Currency, func() error) {
+	c := &Currency{Server: n, rates: make(map[string]*big.Rat)}
 	for code, rate := range rates() {
 		c.rates[code], _ = new(big.Rat).SetString(rate) // a test reads them all
 	}

@@ -12,9 +12,9 @@
 //	Flags       gRPC   a flagd, and the flag file for one of your own
 //	Collector   OTLP   traces, metrics and logs; Waterfall draws a trace as text
 //
-// Every server can be brought into Trouble at any time (slow, refusing, hanging, losing its answer, acting too late), can
-// Leave and Return, and remembers what exactly was asked of it. Books compares the ledgers: what was charged and not
-// given back, shipped, confirmed and told must be the same orders, each once.
+// Every server remembers its calls, can be taken offline and brought online again, and can have a Fault injected: it is slow,
+// refuses, hangs, loses its answer, acts too late. Ledgers compares what the services have: net charges, parcels, e-mails and
+// events must be the same orders, each once.
 //
 // Nothing here is fit for real customers: there is no security, and memory grows with the number of orders.
 package demo
@@ -55,15 +55,15 @@ type Shop struct {
 	Flags      *Flags
 	Collector  *Collector
 
-	bell  *bell
-	host  string
-	port  int            // of the next server; 0: any
-	stops []func() error // what to end, in the order of its start
+	changes *notifier
+	host    string
+	port    int            // of the next server; 0: any
+	stops   []func() error // what to end, in the order of its start
 }
 
 // Start opens the shop. It runs until Close, also when ctx has ended. On an error nothing is left running.
 func Start(ctx context.Context, o Options) (*Shop, error) {
-	s := &Shop{bell: newBell(), host: cmp.Or(o.Host, "127.0.0.1"), port: o.Port}
+	s := &Shop{changes: newNotifier(), host: cmp.Or(o.Host, "127.0.0.1"), port: o.Port}
 	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the shop: %w", err), s.Close())
 	}
@@ -82,9 +82,9 @@ func (s *Shop) Close() error {
 
 // Await returns when done says so, or with an error when ctx ends first. done is asked whenever a call arrives, a
 // ledger changes or telemetry comes in; it must not wait itself.
-func (s *Shop) Await(ctx context.Context, done func() bool) error { return s.bell.await(ctx, done) }
+func (s *Shop) Await(ctx context.Context, done func() bool) error { return s.changes.await(ctx, done) }
 
-// Environ is the environment of a checkout in this shop: where its neighbours are, under the stock shop's names. Its
+// Environ is the environment of a checkout in this shop: where the other services are, under the stock shop's names. Its
 // own port and record are left to it.
 func (s *Shop) Environ() map[string]string {
 	flagdHost, flagdPort, _ := net.SplitHostPort(s.Flags.Address())
@@ -106,7 +106,7 @@ func (s *Shop) Environ() map[string]string {
 	}
 }
 
-// open starts the neighbours, and those that need others after them.
+// open starts the servers, those that need others last.
 func (s *Shop) open(ctx context.Context, o Options) error {
 	folder, err := s.folder(o.Folder)
 	if err != nil {
@@ -114,46 +114,46 @@ func (s *Shop) open(ctx context.Context, o Options) error {
 	}
 	return errors.Join(
 		start(ctx, s, &s.Cart, newCart),
-		start(ctx, s, &s.Catalog, func(n *Neighbour) (*Catalog, func() error) { return newCatalog(n, o.Products) }),
+		start(ctx, s, &s.Catalog, func(n *Server) (*Catalog, func() error) { return newCatalog(n, o.Products) }),
 		start(ctx, s, &s.Currency, newCurrency),
 		start(ctx, s, &s.Payment, newPayment),
 		start(ctx, s, &s.Shipping, newShipping),
-		start(ctx, s, &s.Email, func(n *Neighbour) (*Email, func() error) { return newEmail(n, s.Catalog) }),
+		start(ctx, s, &s.Email, func(n *Server) (*Email, func() error) { return newEmail(n, s.Catalog) }),
 		start(ctx, s, &s.Collector, newCollector),
 		s.openFlags(ctx, folder),
 		s.openBroker(ctx),
 	)
 }
 
-// door opens the door of the next server.
-func (s *Shop) door(ctx context.Context) (*door, error) {
+// listen listens for the next server.
+func (s *Shop) listen(ctx context.Context) (*listener, error) {
 	port := s.port
 	if port != 0 {
 		s.port++
 	}
-	return newDoor(ctx, net.JoinHostPort(s.host, strconv.Itoa(port)))
+	return listen(ctx, net.JoinHostPort(s.host, strconv.Itoa(port)))
 }
 
-// start starts a neighbour behind a door of its own.
-func start[T any](ctx context.Context, s *Shop, into *T, serve func(*Neighbour) (T, func() error)) error {
-	d, err := s.door(ctx)
+// start starts a server with a listener of its own.
+func start[T any](ctx context.Context, s *Shop, into *T, serve func(*Server) (T, func() error)) error {
+	l, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
-	neighbour, stop := serve(newNeighbour(d, s.bell))
-	*into = neighbour
+	server, stop := serve(newServer(l, s.changes))
+	*into = server
 	s.stops = append(s.stops, stop)
 	return nil
 }
 
 func (s *Shop) openFlags(ctx context.Context, folder string) error {
-	d, err := s.door(ctx)
+	l, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
-	flags, stop, err := newFlags(newNeighbour(d, s.bell), folder)
+	flags, stop, err := newFlags(newServer(l, s.changes), folder)
 	if err != nil {
-		return errors.Join(err, d.Close())
+		return errors.Join(err, l.Close())
 	}
 	s.Flags, s.stops = flags, append(s.stops, stop)
 	if s.Payment != nil { // or the shop is not going to open
@@ -163,16 +163,16 @@ func (s *Shop) openFlags(ctx context.Context, folder string) error {
 }
 
 func (s *Shop) openBroker(ctx context.Context) error {
-	d, err := s.door(ctx)
+	l, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
-	broker, stop, err := newBroker(d)
+	broker, stop, err := newBroker(l)
 	if err != nil {
-		return errors.Join(err, d.Close())
+		return errors.Join(err, l.Close())
 	}
 	s.Broker, s.stops = broker, append(s.stops, stop)
-	accounting, stop, err := newAccounting(ctx, d.Address(), s.bell)
+	accounting, stop, err := newAccounting(ctx, l.Address(), s.changes)
 	if err != nil {
 		return err
 	}

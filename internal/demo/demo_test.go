@@ -16,20 +16,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open starts one neighbour for the time of a test.
-func open[T any](t *testing.T, serve func(*Neighbour) (T, func() error)) T {
+// open starts one server for the time of a test.
+func open[T any](t *testing.T, serve func(*Server) (T, func() error)) T {
 	t.Helper()
-	d, err := newDoor(t.Context(), "127.0.0.1:0")
+	d, err := listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	neighbour, stop := serve(newNeighbour(d, newBell()))
+	server, stop := serve(newServer(d, newNotifier()))
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return neighbour
+	return server
 }
 
 // openShop starts a whole shop for the time of a test.
@@ -111,18 +111,18 @@ func TestADoorRefusesWhileItIsShutAndKeepsItsAddress(t *testing.T) {
 		return err
 	}
 
-	cart.Leave()
-	cart.Leave() // gone already
-	if knock() == nil || !cart.Away() {
-		t.Error("a neighbour that has left takes calls, or does not say so")
+	cart.TakeOffline()
+	cart.TakeOffline() // gone already
+	if knock() == nil || !cart.Offline() {
+		t.Error("a server that has left takes calls, or does not say so")
 	}
 	for range 2 { // the second finds it there already
-		if err := cart.Return(); err != nil {
+		if err := cart.BringOnline(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := knock(); err != nil || cart.Away() {
-		t.Errorf("a neighbour that has returned: %v", err)
+	if err := knock(); err != nil || cart.Offline() {
+		t.Errorf("a server that has returned: %v", err)
 	}
 }
 
@@ -139,7 +139,7 @@ func TestLeavingBreaksOpenConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	cart.Leave()
+	cart.TakeOffline()
 
 	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)

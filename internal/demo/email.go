@@ -13,8 +13,8 @@ import (
 	"checkout/internal/money"
 )
 
-// Letter is an e-mail as it lies in the mailbox.
-type Letter struct {
+// Confirmation is an e-mail in the mailbox.
+type Confirmation struct {
 	To      string
 	OrderID string
 	Key     string // the Idempotency-Key header
@@ -26,26 +26,26 @@ type Letter struct {
 // As in the stock shop its template fails with 500 without a shipping_cost, a shipping_address or items, and prints
 // nothing for anything smaller that is missing.
 type Email struct {
-	*Neighbour
+	*Server
 
 	catalog *Catalog // has the names of the products
 
-	mu      sync.Mutex
-	letters []Letter
+	mu   sync.Mutex
+	sent []Confirmation
 }
 
-func newEmail(n *Neighbour, c *Catalog) (*Email, func() error) {
-	e := &Email{Neighbour: n, catalog: c}
+func newEmail(n *Server, c *Catalog) (*Email, func() error) {
+	e := &Email{Server: n, catalog: c}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /send_order_confirmation", e.confirm)
 	return e, n.serveHTTP(mux)
 }
 
-// Letters is the mailbox, oldest letter first.
-func (e *Email) Letters() []Letter {
+// Sent returns the mailbox, oldest first.
+func (e *Email) Sent() []Confirmation {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.letters)
+	return slices.Clone(e.sent)
 }
 
 // confirmation is what the template needs to know.
@@ -100,11 +100,11 @@ func (e *Email) confirm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.mu.Lock()
-	e.letters = append(e.letters, Letter{
+	e.sent = append(e.sent, Confirmation{
 		To: c.Email, OrderID: c.Order.ID, Key: r.Header.Get("Idempotency-Key"), Text: e.text(&c), At: time.Now(),
 	})
 	e.mu.Unlock()
-	e.bell.ring()
+	e.changes.notify()
 	w.WriteHeader(http.StatusOK)
 }
 

@@ -98,7 +98,7 @@ func TestAccountingBooksAnEventOnce(t *testing.T) {
 		t.Error(err, diff)
 	}
 	if _, err := shop.Accounting.Entry(ctx, "order-2"); !errors.Is(err, sql.ErrNoRows) {
-		t.Errorf("an order that is not in the books: %v", err)
+		t.Errorf("an order that is not in the database: %v", err)
 	}
 }
 
@@ -144,13 +144,13 @@ func TestABrokerThatReturnsStillHasItsRecords(t *testing.T) {
 	produce(ctx, t, producer, encode(t, result("order-1")))
 	arrived(ctx, t, shop, 1)
 
-	shop.Broker.Leave()
+	shop.Broker.TakeOffline()
 	sent := make(chan error, 1)
 	producer.Produce(ctx, &kgo.Record{Value: encode(t, result("order-2"))}, func(_ *kgo.Record, err error) { sent <- err })
 	if err := producer.Ping(ctx); err == nil {
 		t.Error("a broker that has left answers")
 	}
-	if err := shop.Broker.Return(); err != nil {
+	if err := shop.Broker.BringOnline(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-sent; err != nil {

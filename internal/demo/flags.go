@@ -20,7 +20,7 @@ import (
 // Flags are the shop's feature flags: a flagd that answers its evaluation protocol, and the flag file that a flagd of
 // your own would read.
 type Flags struct {
-	*Neighbour
+	*Server
 	evaluationv1.UnimplementedServiceServer
 
 	path string
@@ -30,12 +30,12 @@ type Flags struct {
 	changed chan struct{}  // closed at the next change
 }
 
-func newFlags(n *Neighbour, folder string) (*Flags, func() error, error) {
+func newFlags(n *Server, folder string) (*Flags, func() error, error) {
 	f := &Flags{
-		Neighbour: n,
-		path:      filepath.Join(folder, "flags.json"),
-		values:    map[string]any{"paymentFailure": 0.0, "paymentUnreachable": false, "kafkaQueueProblems": int64(0)},
-		changed:   make(chan struct{}),
+		Server:  n,
+		path:    filepath.Join(folder, "flags.json"),
+		values:  map[string]any{"paymentFailure": 0.0, "paymentUnreachable": false, "kafkaQueueProblems": int64(0)},
+		changed: make(chan struct{}),
 	}
 	if err := f.write(); err != nil {
 		return nil, nil, err

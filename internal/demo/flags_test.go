@@ -15,7 +15,7 @@ import (
 
 func openFlags(t *testing.T) *Flags {
 	t.Helper()
-	return open(t, func(n *Neighbour) (*Flags, func() error) {
+	return open(t, func(n *Server) (*Flags, func() error) {
 		flags, stop, err := newFlags(n, t.TempDir())
 		if err != nil {
 			t.Fatal(err)

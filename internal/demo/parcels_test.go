@@ -120,7 +120,7 @@ func TestShippingThatBeginsToHonourKeysAnswersLikeTheFirstTime(t *testing.T) {
 func TestShippingCanRefuseAParcelForGoodThatItHasQuoted(t *testing.T) {
 	t.Parallel()
 	shipping := open(t, newShipping)
-	shipping.Trouble(Trouble{Fault: Refuse, Status: http.StatusUnprocessableEntity, Text: "no lorry goes there"}, "ship-order")
+	shipping.Inject(Fault{Kind: Refuse, Status: http.StatusUnprocessableEntity, Text: "no lorry goes there"}, "ship-order")
 	if status, _, err := post(soon(t), shipping.Address(), "/get-quote", parcelBody); status != 200 || err != nil {
 		t.Errorf("the quote: status %d, error %v, want 200", status, err)
 	}
@@ -137,7 +137,7 @@ const orderBody = `{"email":"ann@example.com","order":{"order_id":"order-1","shi
 	`"shipping_address":{"street_address":"1 Main","city":"SF","state":"CA","country":"US","zip_code":"94102"},` +
 	`"items":[{"item":{"product_id":"OLJCESPC7Z","quantity":2},"cost":{"currency_code":"USD","units":101,"nanos":960000000}}]}}`
 
-func newMail(n *Neighbour) (*Email, func() error) { return newEmail(n, &Catalog{products: products()}) }
+func newMail(n *Server) (*Email, func() error) { return newEmail(n, &Catalog{products: products()}) }
 
 func TestEmailKeepsLettersThatCanBeRead(t *testing.T) {
 	t.Parallel()
@@ -157,11 +157,11 @@ Thank you for your order order-1.
 It goes to 1 Main, SF CA 94102, US.
 Tracking number: track-1
 `
-	letters := email.Letters()
-	if len(letters) != 1 || letters[0].To != "ann@example.com" || letters[0].OrderID != "order-1" || letters[0].Key != "order-1" {
-		t.Fatalf("letters %+v", letters)
+	sent := email.Sent()
+	if len(sent) != 1 || sent[0].To != "ann@example.com" || sent[0].OrderID != "order-1" || sent[0].Key != "order-1" {
+		t.Fatalf("e-mails %+v", sent)
 	}
-	if diff := cmp.Diff(want, letters[0].Text); diff != "" {
+	if diff := cmp.Diff(want, sent[0].Text); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -186,7 +186,7 @@ func TestEmailFailsAsItsTemplateDoes(t *testing.T) {
 			t.Errorf("%s: status %d, error %v, want %d", name, status, err, test.status)
 		}
 	}
-	if n := len(email.Letters()); n != 3 {
-		t.Errorf("%d letters, want the 3 that could be written", n)
+	if n := len(email.Sent()); n != 3 {
+		t.Errorf("%d e-mails, want the 3 that could be written", n)
 	}
 }

@@ -36,7 +36,7 @@ type Charge struct {
 //
 // Beside it, at the same address, it serves checkout.v1.PaymentLedger.
 type Payment struct {
-	*Neighbour
+	*Server
 	oteldemo.UnimplementedPaymentServiceServer
 	checkoutv1.UnimplementedPaymentLedgerServer
 
@@ -48,9 +48,9 @@ type Payment struct {
 	closed  map[string]bool      // the keys that Reverse was asked for
 }
 
-func newPayment(n *Neighbour) (*Payment, func() error) {
+func newPayment(n *Server) (*Payment, func() error) {
 	n.discard = true
-	p := &Payment{Neighbour: n, byKey: make(map[string][]*Charge), closed: make(map[string]bool)}
+	p := &Payment{Server: n, byKey: make(map[string][]*Charge), closed: make(map[string]bool)}
 	return p, n.serveGRPC(func(r grpc.ServiceRegistrar) {
 		oteldemo.RegisterPaymentServiceServer(r, p)
 		checkoutv1.RegisterPaymentLedgerServer(r, p)
@@ -120,7 +120,7 @@ func (p *Payment) Charge(ctx context.Context, req *oteldemo.ChargeRequest) (*ote
 // cannot be charged; what became of the key goes before it. All this is decided in one moment, the same that Reverse
 // waits for: a charge that was on its way meets the reversal that has overtaken it.
 func (p *Payment) book(charge *Charge, refusal string) (string, error) {
-	defer p.bell.ring()
+	defer p.changes.notify()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.byKey[charge.Key]
@@ -166,7 +166,7 @@ func (p *Payment) Reverse(_ context.Context, req *checkoutv1.ReverseRequest) (*c
 	if key == "" {
 		return nil, errNoKey()
 	}
-	defer p.bell.ring()
+	defer p.changes.notify()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed[key] = true

@@ -182,15 +182,15 @@ func TestLookupSaysWhatHasBeenChargedUnderAKey(t *testing.T) {
 	c.wantLookup("order-2", reversed(""))
 }
 
-// late asks for a charge that is under way until the trouble ends, and returns its outcome.
+// late asks for a charge that is under way until the fault ends, and returns its outcome.
 func (c counter) late(key string) <-chan error {
 	c.t.Helper()
-	c.payment.Trouble(Trouble{Fault: Late, Delay: time.Hour}, "Charge")
+	c.payment.Inject(Fault{Kind: Late, Delay: time.Hour}, "Charge")
 	outcome := make(chan error, 1)
 	var caller sync.WaitGroup
 	caller.Go(func() { _, err := c.tryCharge(key, visa()); outcome <- err })
 	c.t.Cleanup(caller.Wait)
-	if err := c.payment.bell.await(c.ctx, func() bool { return c.payment.Count("Charge") == 1 }); err != nil {
+	if err := c.payment.changes.await(c.ctx, func() bool { return c.payment.Count("Charge") == 1 }); err != nil {
 		c.t.Fatal(err)
 	}
 	return outcome
@@ -201,7 +201,7 @@ func TestNoneIsNotNever(t *testing.T) {
 	c := openCounter(t)
 	outcome := c.late("order-1")
 	c.wantLookup("order-1", none())
-	c.payment.Trouble(Trouble{}, "Charge")
+	c.payment.Inject(Fault{}, "Charge")
 	if err := <-outcome; err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestAChargeUnderWayIsRefusedWhenAReversalHasOvertakenIt(t *testing.T) {
 	if got := c.reverse("order-1"); got != "" {
 		t.Errorf("gave %q back, want nothing: nothing was charged", got)
 	}
-	c.payment.Trouble(Trouble{}, "Charge")
+	c.payment.Inject(Fault{}, "Charge")
 	if err := <-outcome; status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("error %v, want FAILED_PRECONDITION", err)
 	}
@@ -321,31 +321,31 @@ func TestWithoutHonouringKeysThereIsNoFenceButEverythingCanBeGivenBack(t *testin
 	c.wantStanding(3, 1)
 }
 
-func TestTheLedgerHasTheTroublesOfEveryNeighbour(t *testing.T) {
+func TestTheLedgerHasTheFaultsOfEveryServer(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		trouble Trouble
-		code    codes.Code
-		done    bool // whether the charge is given back
+		fault Fault
+		code  codes.Code
+		done  bool // whether the charge is given back
 	}{
-		"refuses":          {Trouble{Fault: Refuse, Code: codes.Internal}, codes.Internal, false},
-		"hangs":            {Trouble{Fault: Hang}, codes.Canceled, false},
-		"loses its answer": {Trouble{Fault: LoseAnswer}, codes.Unavailable, true},
-		"hangs after":      {Trouble{Fault: HangAfter}, codes.Canceled, true},
-		"too slow":         {Trouble{Latency: time.Hour}, codes.Canceled, false},
-		"late":             {Trouble{Fault: Late}, codes.OK, true},
+		"refuses":          {Fault{Kind: Refuse, Code: codes.Internal}, codes.Internal, false},
+		"hangs":            {Fault{Kind: Hang}, codes.Canceled, false},
+		"loses its answer": {Fault{Kind: LoseAnswer}, codes.Unavailable, true},
+		"hangs after":      {Fault{Kind: HangAfter}, codes.Canceled, true},
+		"too slow":         {Fault{Latency: time.Hour}, codes.Canceled, false},
+		"late":             {Fault{Kind: Late}, codes.OK, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := openCounter(t)
 			c.charge("order-1")
-			c.payment.Trouble(test.trouble, "Lookup", "Reverse")
+			c.payment.Inject(test.fault, "Lookup", "Reverse")
 			givenBack := func() bool { return !c.payment.Charges()[0].Reversed.IsZero() }
 			patience := func(method string, done func() bool) context.Context {
 				if test.code != codes.Canceled {
 					return c.ctx
 				}
-				return until(t, c.payment.Neighbour, func() bool { return c.payment.Count(method) == 1 && done() })
+				return until(t, c.payment.Server, func() bool { return c.payment.Count(method) == 1 && done() })
 			}
 			_, looked := c.ledger.Lookup(patience("Lookup", func() bool { return true }), &checkoutv1.LookupRequest{IdempotencyKey: "order-1"})
 			_, gave := c.ledger.Reverse(patience("Reverse", func() bool { return givenBack() || !test.done }), &checkoutv1.ReverseRequest{IdempotencyKey: "order-1"})
@@ -362,7 +362,7 @@ func TestTheLedgerHasTheTroublesOfEveryNeighbour(t *testing.T) {
 func TestALedgerThatIsAwayIsUnavailable(t *testing.T) {
 	t.Parallel()
 	c := openCounter(t)
-	c.payment.Leave()
+	c.payment.TakeOffline()
 	if _, err := c.ledger.Lookup(c.ctx, &checkoutv1.LookupRequest{IdempotencyKey: "order-1"}); status.Code(err) != codes.Unavailable {
 		t.Errorf("error %v, want UNAVAILABLE", err)
 	}

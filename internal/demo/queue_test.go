@@ -54,10 +54,10 @@ func TestACallWhoseCallerLeavesTheQueueTakesNoTime(t *testing.T) {
 func TestANeighbourThatPersistsDoesCallsWhoseCallerHasLeft(t *testing.T) {
 	t.Parallel()
 	payment := open(t, newPayment)
-	payment.Trouble(Trouble{Rate: 20, Persist: true}, "Charge")
+	payment.Inject(Fault{Rate: 20, Persist: true}, "Charge")
 	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
 	for calls := range 2 { // the first has its turn at once, the second waits for it when its caller leaves
-		gone := until(t, payment.Neighbour, func() bool { return payment.Count("Charge") == calls+1 })
+		gone := until(t, payment.Server, func() bool { return payment.Count("Charge") == calls+1 })
 		_, _ = client.Charge(gone, visa())
 	}
 	if _, err := client.Charge(soon(t), visa()); err != nil {

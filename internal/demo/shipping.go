@@ -29,7 +29,7 @@ type Parcel struct {
 // and insists on every key of the body, as the stock shop's later releases do; snake_case and camelCase are both fine.
 // Like stock it ships again when asked again, unless HonourKeys.
 type Shipping struct {
-	*Neighbour
+	*Server
 
 	mu      sync.Mutex
 	parcels []Parcel
@@ -37,8 +37,8 @@ type Shipping struct {
 	keyed   bool
 }
 
-func newShipping(n *Neighbour) (*Shipping, func() error) {
-	s := &Shipping{Neighbour: n, byKey: make(map[string]string)}
+func newShipping(n *Server) (*Shipping, func() error) {
+	s := &Shipping{Server: n, byKey: make(map[string]string)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /get-quote", s.quote)
 	mux.HandleFunc("POST /ship-order", s.ship)
@@ -84,7 +84,7 @@ func (s *Shipping) ship(w http.ResponseWriter, r *http.Request) {
 
 // book writes a parcel down and returns its tracking id, or the one that stands for its key.
 func (s *Shipping) book(parcel Parcel) string {
-	defer s.bell.ring()
+	defer s.changes.notify()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, known := s.byKey[parcel.Key]

@@ -55,11 +55,11 @@ func TestCartOfAStrangerIsEmptyAndCanBeEmptiedTwice(t *testing.T) {
 }
 
 // theCatalog is the catalogue with its own products alone.
-func theCatalog(n *Neighbour) (*Catalog, func() error) { return newCatalog(n, 0) }
+func theCatalog(n *Server) (*Catalog, func() error) { return newCatalog(n, 0) }
 
 func TestCatalogIsPaddedToItsSize(t *testing.T) {
 	t.Parallel()
-	catalog := open(t, func(n *Neighbour) (*Catalog, func() error) { return newCatalog(n, 100) })
+	catalog := open(t, func(n *Server) (*Catalog, func() error) { return newCatalog(n, 100) })
 	ids := map[string]bool{}
 	for _, p := range catalog.Products() {
 		ids[p.GetId()] = true

@@ -212,7 +212,7 @@ func TestReversedOrderCanNeverBeCharged(t *testing.T) {
 	lookup("")
 	_, err = payment.Charge(t.Context(), orderID, amount(t, "USD", 57, 80_000_000), visa)
 	wantError(t, err, order.ErrRefused, "code = FailedPrecondition")
-	if net := shop.Books().Orders[string(orderID)].Net(); net != 0 {
+	if net := shop.Ledgers().Orders[string(orderID)].Net(); net != 0 {
 		t.Errorf("%d net charges, want none", net)
 	}
 }

@@ -185,7 +185,7 @@ func listenToGossip(t *testing.T, mode string, numbers []string) {
 	}
 	close(work)
 	workers.Wait()
-	s.await(t, "the events", func() bool { return s.shop.Books().Total().Events >= len(numbers)+1 })
+	s.await(t, "the events", func() bool { return s.shop.Ledgers().Total().Events >= len(numbers)+1 })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func telemetrySinks(t *testing.T, c *demo.Collector, stdout string) sinks {
 	return s
 }
 
-// worldSinks are the record's files, the topic, the letters, and what was said to neighbours other than payment.
+// worldSinks are the record's files, the topic, the e-mails, and what was said to services other than payment.
 func worldSinks(t *testing.T, shop *demo.Shop, folder string) sinks {
 	t.Helper()
 	s := sinks{}
@@ -93,12 +93,12 @@ func worldSinks(t *testing.T, shop *demo.Shop, folder string) sinks {
 	for _, event := range shop.Accounting.Events() {
 		s["events"] += event.Key + string(event.Value) + fmt.Sprint(event.Headers) + "\n"
 	}
-	for _, letter := range shop.Email.Letters() {
-		s["letters"] += letter.To + letter.Text + "\n"
+	for _, mail := range shop.Email.Sent() {
+		s["e-mails"] += mail.To + mail.Text + "\n"
 	}
-	for name, n := range map[string]*demo.Neighbour{
-		"cart": shop.Cart.Neighbour, "catalog": shop.Catalog.Neighbour, "currency": shop.Currency.Neighbour,
-		"shipping": shop.Shipping.Neighbour, "email": shop.Email.Neighbour, "flags": shop.Flags.Neighbour,
+	for name, n := range map[string]*demo.Server{
+		"cart": shop.Cart.Server, "catalog": shop.Catalog.Server, "currency": shop.Currency.Server,
+		"shipping": shop.Shipping.Server, "email": shop.Email.Server, "flags": shop.Flags.Server,
 	} {
 		for _, call := range n.Calls("") {
 			s["calls to "+name] += fmt.Sprint(call.Header, string(call.Body), call.Message) + "\n"
@@ -118,26 +118,26 @@ func (a *answers) keep(order *oteldemo.OrderResult, err error) {
 func TestNoCardIsWrittenAnywhere(t *testing.T) {
 	folder := t.TempDir()
 	s := open(t, map[string]string{"CHECKOUT_DB": filepath.Join(folder, "orders.db"), "CHECKOUT_TELEMETRY_NAMES": "both", "LOG_LEVEL": "debug"})
-	payment, shipping, email := s.shop.Payment.Neighbour, s.shop.Shipping.Neighbour, s.shop.Email.Neighbour
+	payment, shipping, email := s.shop.Payment.Server, s.shop.Shipping.Server, s.shop.Email.Server
 	var told answers
 	placed, n, canaries := 0, 0, cardtest.Numbers("45")
 	for _, number := range canaries {
 		for _, spelt := range cardtest.Typed(number) {
 			echo := "no luck with " + spelt + " 09/31"
-			for end, trouble := range map[string]func(demo.Trouble){
-				"placed": func(demo.Trouble) {},
-				"declined": func(on demo.Trouble) {
-					payment.Trouble(with(on, codes.Unknown, 0, "Credit card info is invalid. "+echo))
+			for end, inject := range map[string]func(demo.Fault){
+				"placed": func(demo.Fault) {},
+				"declined": func(on demo.Fault) {
+					payment.Inject(with(on, codes.Unknown, 0, "Credit card info is invalid. "+echo))
 				},
-				"in doubt": func(on demo.Trouble) { payment.Trouble(with(on, codes.Internal, 0, echo)) },
-				"unshippable": func(on demo.Trouble) {
-					shipping.Trouble(with(on, 0, http.StatusUnprocessableEntity, echo), "ship-order")
+				"in doubt": func(on demo.Fault) { payment.Inject(with(on, codes.Internal, 0, echo)) },
+				"unshippable": func(on demo.Fault) {
+					shipping.Inject(with(on, 0, http.StatusUnprocessableEntity, echo), "ship-order")
 				},
-				"without a quote": func(on demo.Trouble) { shipping.Trouble(with(on, 0, http.StatusBadGateway, echo), "get-quote") },
-				"unconfirmed":     func(on demo.Trouble) { email.Trouble(with(on, 0, http.StatusUnprocessableEntity, echo)) },
+				"without a quote": func(on demo.Fault) { shipping.Inject(with(on, 0, http.StatusBadGateway, echo), "get-quote") },
+				"unconfirmed":     func(on demo.Fault) { email.Inject(with(on, 0, http.StatusUnprocessableEntity, echo)) },
 			} {
 				n++
-				trouble(demo.Trouble{Fault: demo.Refuse})
+				inject(demo.Fault{Kind: demo.Refuse})
 				req := request(fmt.Sprintf("user-%d", n), "USD")
 				req.CreditCard.CreditCardNumber = spelt
 				s.shop.Cart.Put(req.GetUserId(), "OLJCESPC7Z", 1)
@@ -148,11 +148,11 @@ func TestNoCardIsWrittenAnywhere(t *testing.T) {
 				}
 				if err == nil {
 					placed++
-					s.await(t, "the event", func() bool { return s.shop.Books().Total().Events >= placed })
+					s.await(t, "the event", func() bool { return s.shop.Ledgers().Total().Events >= placed })
 				}
-				for _, neighbour := range []*demo.Neighbour{payment, shipping, email} {
-					neighbour.Trouble(demo.Trouble{})
-					neighbour.Trouble(demo.Trouble{}, "ship-order", "get-quote")
+				for _, server := range []*demo.Server{payment, shipping, email} {
+					server.Inject(demo.Fault{})
+					server.Inject(demo.Fault{}, "ship-order", "get-quote")
 				}
 			}
 		}
@@ -167,8 +167,8 @@ func TestNoCardIsWrittenAnywhere(t *testing.T) {
 	}
 }
 
-// with is a trouble, by a code or a status, with a text.
-func with(t demo.Trouble, code codes.Code, status int, text string) demo.Trouble {
+// with is a fault, with a code or a status, with a text.
+func with(t demo.Fault, code codes.Code, status int, text string) demo.Fault {
 	t.Code, t.Status, t.Text = code, status, text
 	return t
 }
@@ -201,12 +201,12 @@ func TestACardInTheWrongFieldIsInNoTelemetry(t *testing.T) {
 			fmt.Fprintln(&told, err, prototext.Format(status.Convert(err).Proto()))
 		}
 	}
-	s.await(t, "letters", func() bool { return s.shop.Books().Total().Letters >= placed })
+	s.await(t, "e-mails", func() bool { return s.shop.Ledgers().Total().Emails >= placed })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
 	if found := worldSinks(t, s.shop, filepath.Dir(os.Getenv("CHECKOUT_DB"))).hold(canaries); len(found) == 0 {
-		t.Error("the canaries are not even in the letters: this test would find nothing")
+		t.Error("the canaries are not even in the e-mails: this test would find nothing")
 	}
 	for _, all := range []sinks{telemetrySinks(t, s.shop.Collector, s.log.String()), {"the texts of errors": told.String()}} {
 		for _, hit := range all.hold(append([]string{"@example.com"}, canaries...)) {

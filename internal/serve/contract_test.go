@@ -34,15 +34,15 @@ func TestAnOrderReachesEveryNeighbourOnce(t *testing.T) {
 	if got.GetOrderId() == "" || got.GetShippingTrackingId() == "" || got.GetShippingCost().GetCurrencyCode() != "USD" || got.GetShippingAddress().GetCity() != "SF" {
 		t.Errorf("the answer is %v, want order id, tracking id, cost in USD and the address", got)
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 	if items := s.shop.Cart.Items("ada"); len(items) > 0 {
 		t.Errorf("the cart still holds %v", items)
 	}
 }
 
-func (s *service) awaitBooks(t *testing.T, want demo.Tally) {
+func (s *service) awaitLedgers(t *testing.T, want demo.Tally) {
 	t.Helper()
-	s.await(t, fmt.Sprintf("books of %+v", want), func() bool { return s.shop.Books().Total() == want })
+	s.await(t, fmt.Sprintf("books of %+v", want), func() bool { return s.shop.Ledgers().Total() == want })
 }
 
 // charged is the only charge in the payment service's ledger, as decimal text.
@@ -70,7 +70,7 @@ func TestMoneyIsExact(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, nil)
-			s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse, Status: http.StatusOK, Text: `{"cost_usd":` + test.quote + `}`}, "get-quote")
+			s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse, Status: http.StatusOK, Text: `{"cost_usd":` + test.quote + `}`}, "get-quote")
 			if _, err := s.buy(t.Context(), "ada", test.currency, test.items); err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestMoneyIsExact(t *testing.T) {
 // Older and related shops have no GetSupportedCurrencies.
 func TestAShopWhoseCurrencyServiceHasNoListIsServed(t *testing.T) {
 	s := open(t, nil)
-	s.shop.Currency.Trouble(demo.Trouble{Fault: demo.Refuse, Code: codes.Unimplemented}, "GetSupportedCurrencies")
+	s.shop.Currency.Inject(demo.Fault{Kind: demo.Refuse, Code: codes.Unimplemented}, "GetSupportedCurrencies")
 	for _, currency := range []string{"USD", "EUR"} {
 		got, err := s.buy(t.Context(), "ada", currency, map[string]int32{"OLJCESPC7Z": 1})
 		if err != nil || got.GetShippingCost().GetCurrencyCode() != currency {
@@ -159,15 +159,15 @@ func TestWhatCannotBeIsRefusedBeforeTheCharge(t *testing.T) {
 		"converted into other money": {price: fair, converted: usd(9, 0), quantity: 1, request: inEuro, code: codes.FailedPrecondition, reason: "IMPLAUSIBLE_ANSWER"},
 		"converted into nothing":     {price: fair, converted: &oteldemo.Money{CurrencyCode: "EUR"}, quantity: 1, request: inEuro, code: codes.FailedPrecondition, reason: "IMPLAUSIBLE_ANSWER"},
 		"card expired":               {quantity: 1, request: func(r *oteldemo.PlaceOrderRequest) { r.CreditCard.CreditCardExpirationYear = 2021 }, code: codes.InvalidArgument, reason: "INVALID_REQUEST"},
-		"cart away":                  {quantity: 1, shop: func(s *demo.Shop) { s.Cart.Leave() }, code: codes.Unavailable, reason: "UNAVAILABLE"},
-		"catalog away":               {quantity: 1, shop: func(s *demo.Shop) { s.Catalog.Leave() }, code: codes.Unavailable, reason: "UNAVAILABLE"},
-		"shipping away":              {quantity: 1, shop: func(s *demo.Shop) { s.Shipping.Leave() }, code: codes.Unavailable, reason: "UNAVAILABLE"},
-		"payment away":               {quantity: 1, shop: func(s *demo.Shop) { s.Payment.Leave() }, code: codes.Unavailable, reason: "PAYMENT_UNREACHABLE"},
+		"cart away":                  {quantity: 1, shop: func(s *demo.Shop) { s.Cart.TakeOffline() }, code: codes.Unavailable, reason: "UNAVAILABLE"},
+		"catalog away":               {quantity: 1, shop: func(s *demo.Shop) { s.Catalog.TakeOffline() }, code: codes.Unavailable, reason: "UNAVAILABLE"},
+		"shipping away":              {quantity: 1, shop: func(s *demo.Shop) { s.Shipping.TakeOffline() }, code: codes.Unavailable, reason: "UNAVAILABLE"},
+		"payment away":               {quantity: 1, shop: func(s *demo.Shop) { s.Payment.TakeOffline() }, code: codes.Unavailable, reason: "PAYMENT_UNREACHABLE"},
 		"shipping sends us elsewhere": {quantity: 1, shop: func(s *demo.Shop) {
-			s.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse, Status: http.StatusTemporaryRedirect, Location: "http://" + s.Email.Address() + "/send_order_confirmation"})
+			s.Shipping.Inject(demo.Fault{Kind: demo.Refuse, Status: http.StatusTemporaryRedirect, Location: "http://" + s.Email.Address() + "/send_order_confirmation"})
 		}, code: codes.Unavailable, reason: "UNAVAILABLE"},
 		"the payment refuses the card": {quantity: 1, shop: func(s *demo.Shop) {
-			s.Payment.Trouble(demo.Trouble{Fault: demo.Refuse, Code: codes.Unknown, Text: "Credit card info is invalid."})
+			s.Payment.Inject(demo.Fault{Kind: demo.Refuse, Code: codes.Unknown, Text: "Credit card info is invalid."})
 		}, code: codes.FailedPrecondition, reason: "CARD_DECLINED"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestWhatCannotBeIsRefusedBeforeTheCharge(t *testing.T) {
 			if code != test.code || reason != test.reason || moved != "no" {
 				t.Errorf("answered %v, %s, money moved: %s; want %v, %s, no", code, reason, moved, test.code, test.reason)
 			}
-			if total := s.shop.Books().Total(); total != (demo.Tally{}) {
+			if total := s.shop.Ledgers().Total(); total != (demo.Tally{}) {
 				t.Errorf("moved: %+v, want nothing", total)
 			}
 		})
@@ -226,7 +226,7 @@ func TestAnAddressWithoutStateIsAccepted(t *testing.T) {
 
 func TestThePaymentHangsAndTheAnswerIsHonest(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_CHARGE_TIMEOUT": "15s"})
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter})
+	s.shop.Payment.Inject(demo.Fault{Kind: demo.HangAfter})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // enough to get as far as the charge
 	defer cancel()
 	_, err := s.buy(ctx, "ada", "USD", map[string]int32{"OLJCESPC7Z": 1})
@@ -254,18 +254,18 @@ func TestTheTextOfARefusedChargeIsStocks(t *testing.T) {
 
 func TestTheBrokerIsAwayAtTheStart(t *testing.T) {
 	shop := openShop(t)
-	shop.Broker.Leave()
+	shop.Broker.TakeOffline()
 	s := openIn(t, shop, map[string]string{"CHECKOUT_PUBLISH_TIMEOUT": "1s"})
 	if _, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1})
-	if err := shop.Broker.Return(); err != nil {
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1})
+	if err := shop.Broker.BringOnline(); err != nil {
 		t.Fatal(err)
 	}
 	s.await(t, "the event", func() bool { // one that the broker takes too late is sent again
-		total := s.shop.Books().Total()
-		return total.Events >= 1 && total == demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: total.Events}
+		total := s.shop.Ledgers().Total()
+		return total.Events >= 1 && total == demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: total.Events}
 	})
 }
 
@@ -275,26 +275,26 @@ func TestTheBrokerDiesAndComesBack(t *testing.T) {
 	if _, err := s.buy(t.Context(), "first", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
-	s.shop.Broker.Leave()
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
+	s.shop.Broker.TakeOffline()
 	for i := range orders {
 		if _, err := s.buy(t.Context(), fmt.Sprint("user-", i), "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 			t.Fatalf("order %d: %v", i, err)
 		}
 	}
-	if err := s.shop.Broker.Return(); err != nil {
+	if err := s.shop.Broker.BringOnline(); err != nil {
 		t.Fatal(err)
 	}
 	s.await(t, "an event for every order", func() bool {
 		told := 0 // orders, not events: one may have two before another has any
-		for _, tally := range s.shop.Books().Orders {
+		for _, tally := range s.shop.Ledgers().Orders {
 			if tally.Events > 0 {
 				told++
 			}
 		}
 		return told == orders+1
 	})
-	for id, tally := range s.shop.Books().Orders {
+	for id, tally := range s.shop.Ledgers().Orders {
 		if tally.Charges != 1 || tally.Parcels != 1 || tally.Events < 1 {
 			t.Errorf("order %s: %+v, want it charged and shipped once, and told", id, tally)
 		}
@@ -303,19 +303,19 @@ func TestTheBrokerDiesAndComesBack(t *testing.T) {
 
 func TestShippingFailsAfterTheChargeAndRecoveryShips(t *testing.T) {
 	s := open(t, nil)
-	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse, Status: http.StatusServiceUnavailable}, "ship-order")
+	s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse, Status: http.StatusServiceUnavailable}, "ship-order")
 	got, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1})
 	if err != nil || got.GetShippingTrackingId() != "" {
 		t.Fatalf("answered %v, %v; want the order, paid and not shipped yet", got, err)
 	}
-	s.shop.Shipping.Trouble(demo.Trouble{}, "ship-order")
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.shop.Shipping.Inject(demo.Fault{}, "ship-order")
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 }
 
 func TestNoOrderFailsWhenTheServiceIsToldToEnd(t *testing.T) {
 	const orders = 50
 	s := open(t, map[string]string{"CHECKOUT_TARGET_LATENCY": "30s"}) // a busy machine is no reason to refuse orders here
-	s.shop.Payment.Trouble(demo.Trouble{Latency: 300 * time.Millisecond})
+	s.shop.Payment.Inject(demo.Fault{Latency: 300 * time.Millisecond})
 	var wg sync.WaitGroup
 	for i := range orders {
 		wg.Go(func() {
@@ -330,7 +330,7 @@ func TestNoOrderFailsWhenTheServiceIsToldToEnd(t *testing.T) {
 	}
 	wg.Wait()
 	s.await(t, "every order charged, shipped, confirmed and told once", func() bool {
-		return s.shop.Books().Balanced() && s.shop.Books().Total().Parcels == orders
+		return s.shop.Ledgers().Match() && s.shop.Ledgers().Total().Parcels == orders
 	})
 }
 
@@ -363,7 +363,7 @@ func TestTheCardAndTheAddressAreNowhere(t *testing.T) {
 	if _, err := s.buy(t.Context(), "ada", "EUR", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 		t.Fatal(err)
 	}
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.Refuse, Code: codes.Unknown, Text: "cannot charge 4432-8015-6152-0454"})
+	s.shop.Payment.Inject(demo.Fault{Kind: demo.Refuse, Code: codes.Unknown, Text: "cannot charge 4432-8015-6152-0454"})
 	_, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1})
 	for _, secret := range secrets[:2] {
 		if strings.Contains(fmt.Sprint(err), secret) {

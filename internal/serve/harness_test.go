@@ -155,6 +155,6 @@ func (s *service) await(t *testing.T, what string, done func() bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.shop.Await(ctx, done); err != nil {
-		t.Fatalf("%s: %v; the books: %v", what, err, s.shop.Books().Differences())
+		t.Fatalf("%s: %v; the books: %v", what, err, s.shop.Ledgers().Differences())
 	}
 }

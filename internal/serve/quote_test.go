@@ -39,5 +39,5 @@ func TestTheQuotedTotalIsCharged(t *testing.T) {
 	if charged := s.shop.Payment.Charges()[0].Amount; charged.GetUnits() != quote.GetTotal().GetUnits() || charged.GetNanos() != quote.GetTotal().GetNanos() {
 		t.Errorf("charged %v, want %v", charged, quote.GetTotal())
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 }

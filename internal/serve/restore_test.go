@@ -21,7 +21,7 @@ func TestARestoredBackupMailsNothingAgain(t *testing.T) {
 	admin := net.JoinHostPort("127.0.0.1", port)
 	set := map[string]string{"CHECKOUT_ADMIN_ADDR": admin}
 	s := open(t, set)
-	s.shop.Email.Leave()
+	s.shop.Email.TakeOffline()
 	o, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1})
 	if err != nil {
 		t.Fatal(err)
@@ -41,10 +41,10 @@ func TestARestoredBackupMailsNothingAgain(t *testing.T) {
 		}
 		backup = append(backup, part.GetData()...)
 	}
-	if err := s.shop.Email.Return(); err != nil {
+	if err := s.shop.Email.BringOnline(); err != nil {
 		t.Fatal(err)
 	}
-	mails := func(id string) int { return s.shop.Books().Orders[id].Letters }
+	mails := func(id string) int { return s.shop.Ledgers().Orders[id].Emails }
 	s.await(t, "the e-mail was not sent", func() bool { return mails(o.GetOrderId()) == 1 })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)

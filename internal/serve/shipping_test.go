@@ -132,7 +132,7 @@ func TestWhatTheCarrierSaysDecidesWhetherItIsAskedAgain(t *testing.T) {
 	if charges := len(s.shop.Payment.Charges()); charges != len(answers) {
 		t.Errorf("%d charges for %d orders", charges, len(answers))
 	}
-	if letters := s.shop.Books().Total().Letters; letters > 4 {
-		t.Errorf("%d e-mails for 4 orders that were shipped", letters)
+	if mails := s.shop.Ledgers().Total().Emails; mails > 4 {
+		t.Errorf("%d e-mails for 4 orders that were shipped", mails)
 	}
 }

@@ -23,10 +23,10 @@ import (
 
 func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
 	shop := openShop(t)
-	for _, n := range []interface{ Leave() }{
+	for _, n := range []interface{ TakeOffline() }{
 		shop.Cart, shop.Catalog, shop.Currency, shop.Payment, shop.Shipping, shop.Email, shop.Broker, shop.Flags, shop.Collector,
 	} {
-		n.Leave()
+		n.TakeOffline()
 	}
 	s := openIn(t, shop, nil)
 	resp, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
@@ -38,8 +38,8 @@ func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
 		t.Errorf("an order is answered %v, money moved: %s; want UNAVAILABLE, no", code, moved)
 	}
 	// The neighbours come one by one, and the service needs no restart.
-	for _, n := range []interface{ Return() error }{shop.Cart, shop.Catalog, shop.Currency, shop.Payment, shop.Shipping} {
-		if err := n.Return(); err != nil {
+	for _, n := range []interface{ BringOnline() error }{shop.Cart, shop.Catalog, shop.Currency, shop.Payment, shop.Shipping} {
+		if err := n.BringOnline(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
 			t.Fatalf("no order once the neighbours are there: %v", err)
 		}
 	}
-	if got := shop.Books().Total(); got.Charges != 1 || got.Parcels != 1 {
+	if got := shop.Ledgers().Total(); got.Charges != 1 || got.Parcels != 1 {
 		t.Errorf("the books: %+v, want one charge and one parcel", got)
 	}
 }
@@ -130,7 +130,7 @@ func TestAQueueOfExtraEvents(t *testing.T) {
 	if _, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 8})
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 8})
 	if all, differing := shop.Accounting.Duplicates(); all != 7 || differing != 0 {
 		t.Errorf("%d duplicates, %d of them different; want 7 identical ones", all, differing)
 	}

@@ -59,7 +59,7 @@ func TestTheTelemetryOfAnOrder(t *testing.T) {
 				if _, err := s.buy(traced(t.Context()), "ada", currency, map[string]int32{"OLJCESPC7Z": 2, "STICKER020": 1}); err != nil {
 					t.Fatal(err)
 				}
-				s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+				s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 				if err := s.stop(); err != nil {
 					t.Fatal(err)
 				}
@@ -83,7 +83,7 @@ func TestTheShopsTraceTestFindsItsSpans(t *testing.T) {
 		if _, err := s.buy(traced(t.Context()), "1997", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 			t.Fatal(err)
 		}
-		s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+		s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 		if err := s.stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -109,10 +109,10 @@ func TestContextAndBaggageReachEveryNeighbour(t *testing.T) {
 	if _, err := s.buy(traced(t.Context()), "ada", "EUR", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
-	for name, n := range map[string]*demo.Neighbour{
-		"cart": s.shop.Cart.Neighbour, "catalog": s.shop.Catalog.Neighbour, "currency": s.shop.Currency.Neighbour,
-		"payment": s.shop.Payment.Neighbour, "shipping": s.shop.Shipping.Neighbour, "email": s.shop.Email.Neighbour,
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
+	for name, n := range map[string]*demo.Server{
+		"cart": s.shop.Cart.Server, "catalog": s.shop.Catalog.Server, "currency": s.shop.Currency.Server,
+		"payment": s.shop.Payment.Server, "shipping": s.shop.Shipping.Server, "email": s.shop.Email.Server,
 	} {
 		for _, call := range n.Calls("") {
 			carries(t, name+" "+call.Method, call.Header)
@@ -148,7 +148,7 @@ func carries(t *testing.T, what string, header map[string][]string) {
 
 func TestAFailedOrderTellsWhyInItsTrace(t *testing.T) {
 	s := open(t, nil)
-	s.shop.Catalog.Leave()
+	s.shop.Catalog.TakeOffline()
 	if _, err := s.buy(traced(t.Context()), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err == nil {
 		t.Fatal("an order without a catalogue")
 	}
@@ -173,12 +173,12 @@ func TestAFailedOrderTellsWhyInItsTrace(t *testing.T) {
 // An order that recovery takes further is a trace of its own, that leads back to the call that placed it.
 func TestAResumedOrderIsLinkedToTheCallThatPlacedIt(t *testing.T) {
 	s := open(t, nil)
-	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse}, "ship-order")
+	s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse}, "ship-order")
 	if _, err := s.buy(traced(t.Context()), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 		t.Fatal(err)
 	}
-	s.shop.Shipping.Trouble(demo.Trouble{}, "ship-order")
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.shop.Shipping.Inject(demo.Fault{}, "ship-order")
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestARetryAfterALostAnswerIsTheSameOrder(t *testing.T) {
 			if again := s.must(t, key); again != first {
 				t.Errorf("asked again: order %s, want %s", again, first)
 			}
-			s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+			s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 		})
 	}
 }
@@ -70,7 +70,7 @@ func TestADoubleClickIsOneOrder(t *testing.T) {
 	for name, key := range keys() {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, nil)
-			s.shop.Payment.Trouble(demo.Trouble{Latency: 200 * time.Millisecond})
+			s.shop.Payment.Inject(demo.Fault{Latency: 200 * time.Millisecond})
 			s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
 			ids := make([]string, 5)
 			var clicks sync.WaitGroup
@@ -89,7 +89,7 @@ func TestADoubleClickIsOneOrder(t *testing.T) {
 					t.Errorf("the clicks made the orders %v, want one", ids)
 				}
 			}
-			s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+			s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 		})
 	}
 }
@@ -108,7 +108,7 @@ func TestARetryAfterARestartIsTheSameOrder(t *testing.T) {
 			if again := s.must(t, key); again != first {
 				t.Errorf("asked again: order %s, want %s", again, first)
 			}
-			s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+			s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 		})
 	}
 }
@@ -120,7 +120,7 @@ func TestAskingAnotherReplicaIsTheSameOrder(t *testing.T) {
 			record := map[string]string{"CHECKOUT_DB": server.Fresh(t)}
 			one := open(t, record)
 			replicas := []*service{one, openIn(t, one.shop, record)}
-			one.shop.Payment.Trouble(demo.Trouble{Latency: 200 * time.Millisecond})
+			one.shop.Payment.Inject(demo.Fault{Latency: 200 * time.Millisecond})
 			one.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
 			ids := make([]string, 4)
 			var clicks sync.WaitGroup
@@ -142,7 +142,7 @@ func TestAskingAnotherReplicaIsTheSameOrder(t *testing.T) {
 					t.Errorf("the orders are %v, want one", ids)
 				}
 			}
-			one.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+			one.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 		})
 	}
 }
@@ -160,15 +160,15 @@ func TestAReusedKeyIsRefused(t *testing.T) {
 func TestAChargeWithoutAnAnswerIsLookedUp(t *testing.T) {
 	s := open(t, map[string]string{"PAYMENT_MODE": "keyed", "CHECKOUT_CHARGE_TIMEOUT": "3s"}) // enough for the charge to leave
 	s.shop.Payment.HonourKeys(true)
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.HangAfter}, "Charge")
+	s.shop.Payment.Inject(demo.Fault{Kind: demo.HangAfter}, "Charge")
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
 	s.must(t, "")
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 }
 
 func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_ADMIN_ADDR": "127.0.0.1:0"})
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
+	s.shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
 	if _, err := s.place(t, "k1"); status.Code(err) != codes.Aborted {
 		t.Fatalf("answered %v, want ABORTED", err)
@@ -188,7 +188,7 @@ func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
 	if _, err := checkoutv1.NewOrderAdminClient(dial(t, s.admin(t))).ResolveOrder(t.Context(), resolve); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 	if again := s.must(t, "k1"); again != o.GetOrderId() {
 		t.Errorf("asked again: order %s, want %s", again, o.GetOrderId())
 	}
@@ -215,7 +215,7 @@ func TestWithoutItsDatabaseNothingIsCharged(t *testing.T) {
 		_, err := s.place(t, "k1")
 		return err == nil
 	})
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 }
 
 // admin is the address of the operators' listener, as the log tells it.
@@ -237,7 +237,7 @@ func (s *service) admin(t *testing.T) string {
 func TestAnOrderInDoubtIsLookedUpOnceThePaymentServiceCanBeAsked(t *testing.T) {
 	set := map[string]string{"CHECKOUT_DB": filepath.Join(t.TempDir(), "orders.db")}
 	s := open(t, set)
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer}, "Charge")
+	s.shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer}, "Charge")
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 1)
 	if _, err := s.place(t, "k1"); status.Code(err) != codes.Aborted {
 		t.Fatalf("answered %v, want ABORTED", err)
@@ -248,7 +248,7 @@ func TestAnOrderInDoubtIsLookedUpOnceThePaymentServiceCanBeAsked(t *testing.T) {
 	set["PAYMENT_MODE"] = "keyed"
 	s.shop.Payment.HonourKeys(true)
 	s = openIn(t, s.shop, set)
-	s.awaitBooks(t, demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1})
+	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 }
 
 func TestADatabasesPasswordIsNotPrinted(t *testing.T) {

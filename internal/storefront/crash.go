@@ -210,7 +210,7 @@ func (s *Storefront) killDuringCheckout(ctx context.Context) error {
 	if err := s.put(asking, user, &oteldemo.CartItem{ProductId: s.Shop.Catalog.Products()[0].GetId(), Quantity: 1}); err != nil {
 		return err
 	}
-	slow := s.Shop.Shipping.Troubled(ShipOrder)
+	slow := s.Shop.Shipping.Injected(ShipOrder)
 	slow.Latency = slowShipping
 	defer inject(s.Shop.Shipping, slow, ShipOrder)()
 	var customer sync.WaitGroup

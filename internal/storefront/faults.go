@@ -26,7 +26,7 @@ const (
 // seam is a call that checkout makes and that can go wrong.
 type seam struct {
 	ID, Name, What string
-	at             Troubled
+	at             Injector
 	methods        []string
 	more           []fault // beyond those that every call can have
 }
@@ -39,17 +39,17 @@ type group struct {
 
 // Open tells whether something is wrong with one of them.
 func (g group) Open() bool {
-	return slices.ContainsFunc(g.Seams, func(s seam) bool { return s.Now() != demo.Trouble{} })
+	return slices.ContainsFunc(g.Seams, func(s seam) bool { return s.Now() != demo.Fault{} })
 }
 
 // Now is what is wrong with it.
-func (s seam) Now() demo.Trouble { return s.at.Troubled(s.methods[0]) }
+func (s seam) Now() demo.Fault { return s.at.Injected(s.methods[0]) }
 
 // groups are the calls of checkout, in the order of an order's steps.
 func (s *Storefront) groups() []group {
 	shop := s.Shop
-	nonsense := []fault{{"nonsense", "answer 200 with an invalid body; nothing is done", demo.Trouble{Fault: demo.Refuse, Status: http.StatusOK, Text: "{}"}}}
-	gone := []fault{{"gone", "not found: the product is not sold any more", demo.Trouble{Fault: demo.Refuse, Code: codes.NotFound}}}
+	nonsense := []fault{{"nonsense", "answer 200 with an invalid body; nothing is done", demo.Fault{Kind: demo.Refuse, Status: http.StatusOK, Text: "{}"}}}
+	gone := []fault{{"gone", "not found: the product is not sold any more", demo.Fault{Kind: demo.Refuse, Code: codes.NotFound}}}
 	return []group{
 		{"pricing", "Pricing", "Before the charge. A fault refuses orders; no card is charged.", []seam{
 			{"cart", "Read the cart", "every order, and customers' cart pages", shop.Cart, []string{"GetCart"}, nil},
@@ -96,30 +96,30 @@ func (s *Storefront) seams() (all []seam) {
 // fault is a way to go wrong, as the form names it.
 type fault struct {
 	ID, Name string
-	is       demo.Trouble
+	is       demo.Fault
 }
 
 // Faults are the ways in which the call can go wrong.
 func (s seam) Faults() []fault {
 	return append([]fault{
-		{"none", "none", demo.Trouble{}},
-		{"refuse", "refuse; nothing is done", demo.Trouble{Fault: demo.Refuse}},
-		{"refuse-for-good", "refuse permanently; nothing is done", demo.Trouble{Fault: demo.Refuse, Status: http.StatusUnprocessableEntity, Code: codes.FailedPrecondition}},
-		{"lose", "lose the answer: it is done, and the connection breaks", demo.Trouble{Fault: demo.LoseAnswer}},
-		{"hang", "hang; nothing is done", demo.Trouble{Fault: demo.Hang}},
-		{"hang-after", "hang after it is done", demo.Trouble{Fault: demo.HangAfter}},
+		{"none", "none", demo.Fault{}},
+		{"refuse", "refuse; nothing is done", demo.Fault{Kind: demo.Refuse}},
+		{"refuse-for-good", "refuse permanently; nothing is done", demo.Fault{Kind: demo.Refuse, Status: http.StatusUnprocessableEntity, Code: codes.FailedPrecondition}},
+		{"lose", "lose the answer: it is done, and the connection breaks", demo.Fault{Kind: demo.LoseAnswer}},
+		{"hang", "hang; nothing is done", demo.Fault{Kind: demo.Hang}},
+		{"hang-after", "hang after it is done", demo.Fault{Kind: demo.HangAfter}},
 	}, s.more...)
 }
 
-// Is tells whether a trouble is of that fault.
-func (f fault) Is(t demo.Trouble) bool {
-	return f.is.Fault == t.Fault && f.is.Status == t.Status && f.is.Code == t.Code && f.is.Text == t.Text
+// Is reports whether an injected fault is this one.
+func (f fault) Is(t demo.Fault) bool {
+	return f.is.Kind == t.Kind && f.is.Status == t.Status && f.is.Code == t.Code && f.is.Text == t.Text
 }
 
 // Percent is how many calls are to go wrong.
 func (s seam) Percent() string {
 	t := s.Now()
-	if t.Fault == demo.None || t.Chance == 0 {
+	if t.Kind == demo.None || t.Chance == 0 {
 		return "100"
 	}
 	return fmt.Sprintf("%.0f", 100*t.Chance)
@@ -132,12 +132,12 @@ func (s seam) Words() string {
 	if t.Latency > 0 {
 		words = append(words, "+"+t.Latency.String())
 	}
-	if t.Fault != demo.None {
+	if t.Kind != demo.None {
 		chance := t.Chance
 		if chance == 0 {
 			chance = 1 // all of them
 		}
-		words = append(words, fmt.Sprintf("%.0f %% %s", 100*chance, t.Fault))
+		words = append(words, fmt.Sprintf("%.0f %% %s", 100*chance, t.Kind))
 		switch {
 		case t.Status == http.StatusUnprocessableEntity:
 			words = append(words, "permanently")
@@ -153,18 +153,18 @@ func (s seam) Words() string {
 
 // faultsPage is the page of fault injection.
 type faultsPage struct {
-	Presets    []preset
-	Incident   incidentView
-	Groups     []group
-	Neighbours []Neighbour
-	Flags      map[string]any
-	Shares     []int // of paymentFailure, in percent
-	Failing    int   // paymentFailure, in percent
-	Flagged    bool  // a flag is not as usual
-	Offline    bool  // a service is
-	Checkout   checkoutView
-	Load       loadView
-	MaxRate    int
+	Presets  []preset
+	Incident incidentView
+	Groups   []group
+	Services []Service
+	Flags    map[string]any
+	Shares   []int // of paymentFailure, in percent
+	Failing  int   // paymentFailure, in percent
+	Flagged  bool  // a flag is not as usual
+	Offline  bool  // a service is
+	Checkout checkoutView
+	Load     loadView
+	MaxRate  int
 }
 
 func (s *Storefront) faultInjection(mux *http.ServeMux) {
@@ -176,7 +176,7 @@ func (s *Storefront) faultInjection(mux *http.ServeMux) {
 			{"crash", "crash", page.Checkout},
 			{"load", "load", page.Load},
 			{"plots", "plots", page.Load},
-			{"neighbours", "neighbours", page.Neighbours},
+			{"services", "services", page.Services},
 			{"flags-now", "flags-now", page.Flags},
 		}
 		for _, seam := range s.seams() {
@@ -190,7 +190,7 @@ func (s *Storefront) faultInjection(mux *http.ServeMux) {
 	}{
 		{"/faults/preset", "#presets", s.startPreset},
 		{"/faults/preset/stop", "#presets", s.stopPreset},
-		{"/faults/call", "#calls", s.troubleSeam},
+		{"/faults/call", "#calls", s.injectFault},
 		{"/faults/availability", "#availability", s.setAvailability},
 		{"/faults/flag", "#flags", s.setFlag},
 		{"/faults/reset", "", s.resetAll},
@@ -210,11 +210,11 @@ func (s *Storefront) faultInjection(mux *http.ServeMux) {
 func (s *Storefront) lookAtFaults(ctx context.Context, _ *http.Request) (any, error) {
 	flags := s.Shop.Flags.Values()
 	failing, _ := flags["paymentFailure"].(float64)
-	neighbours := Neighbours(s.Shop)
+	services := Services(s.Shop)
 	return faultsPage{
 		Flagged: failing != 0 || flags["paymentUnreachable"] != false || flags["kafkaQueueProblems"] != int64(0),
-		Offline: slices.ContainsFunc(neighbours, Neighbour.Away),
-		Presets: s.presets(), Incident: s.lookAtIncident(), Groups: s.groups(), Neighbours: neighbours, Flags: flags,
+		Offline: slices.ContainsFunc(services, Service.Offline),
+		Presets: s.presets(), Incident: s.lookAtIncident(), Groups: s.groups(), Services: services, Flags: flags,
 		Shares: []int{0, 10, 25, 50, 75, 90, 100}, Failing: int(math.Round(100 * failing)),
 		Checkout: s.lookAtCheckout(ctx), Load: s.load.look(), MaxRate: maxRate,
 	}, nil
@@ -234,7 +234,7 @@ func number(r *http.Request, field string, most int) (int, error) {
 	return n, nil
 }
 
-func (s *Storefront) troubleSeam(r *http.Request) error {
+func (s *Storefront) injectFault(r *http.Request) error {
 	latency, err := number(r, "latency", int(maxLatency/time.Millisecond))
 	if err != nil {
 		return err
@@ -252,28 +252,28 @@ func (s *Storefront) troubleSeam(r *http.Request) error {
 		if f.ID != r.PostFormValue("fault") {
 			continue
 		}
-		t := demo.Trouble{}
-		if chance > 0 && f.is.Fault != demo.None {
+		t := demo.Fault{}
+		if chance > 0 && f.is.Kind != demo.None {
 			t = f.is
 			t.Chance = float64(chance) / 100
 		}
 		t.Latency = time.Duration(latency) * time.Millisecond
-		seam.at.Trouble(t, seam.methods...)
+		seam.at.Inject(t, seam.methods...)
 		return nil
 	}
 	return wrong("There is no such fault.")
 }
 
 func (s *Storefront) setAvailability(r *http.Request) error {
-	for _, n := range Neighbours(s.Shop) {
+	for _, n := range Services(s.Shop) {
 		if n.Name != r.PostFormValue("name") {
 			continue
 		}
 		if r.PostFormValue("offline") == "yes" {
-			n.Server.Leave()
+			n.Server.TakeOffline()
 			return nil
 		}
-		return n.Server.Return()
+		return n.Server.BringOnline()
 	}
 	return wrong("There is no such service.")
 }
@@ -302,14 +302,14 @@ func (s *Storefront) setFlag(r *http.Request) error {
 func (s *Storefront) resetAll(r *http.Request) error {
 	_ = s.stopPreset(r) // if one runs
 	for _, seam := range s.seams() {
-		seam.at.Trouble(demo.Trouble{}, seam.methods...)
-		seam.at.Trouble(demo.Trouble{}) // and what the command line asked for
+		seam.at.Inject(demo.Fault{}, seam.methods...)
+		seam.at.Inject(demo.Fault{}) // and what the command line asked for
 	}
 	failures := []error{
 		s.Shop.Flags.SetFloat("paymentFailure", 0), s.Shop.Flags.SetBool("paymentUnreachable", false), s.Shop.Flags.SetInt("kafkaQueueProblems", 0),
 	}
-	for _, n := range Neighbours(s.Shop) {
-		failures = append(failures, n.Server.Return())
+	for _, n := range Services(s.Shop) {
+		failures = append(failures, n.Server.BringOnline())
 	}
 	return errors.Join(failures...)
 }

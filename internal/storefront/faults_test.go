@@ -34,10 +34,10 @@ func TestAnOrderThatIsKilledOnItsWayIsFinished(t *testing.T) {
 	if first(t, checkout, `id="restarts">(\d+)<`) != "1" || s.child.Status().PID == before {
 		t.Errorf("process %d before, and now: %s", before, checkout)
 	}
-	if got := s.Books().Orders[id]; got != (demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}) {
+	if got := s.Ledgers().Orders[id]; got != (demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1}) {
 		t.Errorf("its tally is %+v", got)
 	}
-	if now := s.Shipping.Troubled(ShipOrder); now != (demo.Trouble{}) {
+	if now := s.Shipping.Injected(ShipOrder); now != (demo.Fault{}) {
 		t.Errorf("shipping is left with %+v", now)
 	}
 }
@@ -49,11 +49,11 @@ func TestNoOrderIsLostInACrashUnderLoad(t *testing.T) {
 	s := openKeyedShop(t)
 	s.press(t, "/faults/call", "call", "charge", "latency", "1000", "fault", "none", "chance", "0")
 	s.press(t, "/faults/load", "rate", "5")
-	s.await(t, "10 orders", func() bool { return s.Books().Total().Events >= 10 })
+	s.await(t, "10 orders", func() bool { return s.Ledgers().Total().Events >= 10 })
 	s.press(t, "/faults/kill")
 	s.watch(t, "/faults", "crash", `It serves`)
-	before := s.Books().Total().Events
-	s.await(t, "10 more", func() bool { return s.Books().Total().Events >= before+10 })
+	before := s.Ledgers().Total().Events
+	s.await(t, "10 more", func() bool { return s.Ledgers().Total().Events >= before+10 })
 	s.press(t, "/faults/load", "rate", "0")
 	load := s.watch(t, "/faults", "load", `id="load-rate">0<.*<dt>Waiting</dt><dd>0<`)
 	if first(t, load, `id="load-refused">(\d+)<`) != "0" {
@@ -73,7 +73,7 @@ func (s *testShop) await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func TestTroubleIsSetAndEnded(t *testing.T) {
+func TestAFaultIsInjectedAndEnded(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, nil)
 	s.press(t, "/faults/call", "call", "ship", "latency", "250", "fault", "refuse", "chance", "30")
@@ -83,7 +83,7 @@ func TestTroubleIsSetAndEnded(t *testing.T) {
 	s.press(t, "/faults/flag", "flag", "paymentFailure", "value", "50")
 	s.press(t, "/faults/flag", "flag", "paymentUnreachable", "value", "on")
 	s.press(t, "/faults/flag", "flag", "kafkaQueueProblems", "value", "3")
-	if got, want := s.Shipping.Troubled(ShipOrder), (demo.Trouble{Latency: 250 * time.Millisecond, Fault: demo.Refuse, Chance: 0.3}); got != want {
+	if got, want := s.Shipping.Injected(ShipOrder), (demo.Fault{Latency: 250 * time.Millisecond, Kind: demo.Refuse, Chance: 0.3}); got != want {
 		t.Errorf("shipping has %+v, want %+v", got, want)
 	}
 	page := s.see(t, "/faults")
@@ -97,7 +97,7 @@ func TestTroubleIsSetAndEnded(t *testing.T) {
 			t.Errorf("%s: %q, want %q", flag, got, want)
 		}
 	}
-	if !s.Broker.Away() || !strings.Contains(page, `aria-label="Bring online: kafka"`) {
+	if !s.Broker.Offline() || !strings.Contains(page, `aria-label="Bring online: kafka"`) {
 		t.Error("the broker is still here")
 	}
 
@@ -107,7 +107,7 @@ func TestTroubleIsSetAndEnded(t *testing.T) {
 			t.Errorf("%s: %s", seam.Name, words)
 		}
 	}
-	if s.Broker.Away() {
+	if s.Broker.Offline() {
 		t.Error("the broker is still away")
 	}
 	if got := s.Flags.Values(); got["paymentFailure"] != 0.0 || got["paymentUnreachable"] != false || got["kafkaQueueProblems"] != int64(0) {
@@ -154,20 +154,20 @@ func TestAPresetEndsWhatItBegan(t *testing.T) {
 	s := openShop(t, nil)
 	s.press(t, "/faults/preset", "preset", "kafka")
 	s.watch(t, "/faults", "incident", `Kafka down for a minute.*ends in \d+ s`)
-	s.await(t, "an order without Kafka", func() bool { return s.Broker.Away() && s.Books().Total().Parcels > 0 })
+	s.await(t, "an order without Kafka", func() bool { return s.Broker.Offline() && s.Ledgers().Total().Parcels > 0 })
 	if status, page := s.post(t, "/faults/preset", values("preset", "payment")); status != http.StatusConflict {
 		t.Errorf("a second one meanwhile: status %d: %s", status, page)
 	}
 	s.press(t, "/faults/preset/stop")
 	s.watch(t, "/faults", "incident", `data-left="0"`)
-	if s.Broker.Away() || s.site.load.look().Rate != 0 {
-		t.Errorf("afterwards Kafka is offline: %t, and %d customers come a second", s.Broker.Away(), s.site.load.look().Rate)
+	if s.Broker.Offline() || s.site.load.look().Rate != 0 {
+		t.Errorf("afterwards Kafka is offline: %t, and %d customers come a second", s.Broker.Offline(), s.site.load.look().Rate)
 	}
 	s.press(t, "/faults/preset", "preset", "unshippable")
-	s.await(t, "shipping refuses", func() bool { return s.Shipping.Troubled(ShipOrder).Fault == demo.Refuse })
+	s.await(t, "shipping refuses", func() bool { return s.Shipping.Injected(ShipOrder).Kind == demo.Refuse })
 	s.press(t, "/faults/reset")
 	s.watch(t, "/faults", "incident", `Shipping refuses orders.*ended`)
-	if now := s.Shipping.Troubled(ShipOrder); now != (demo.Trouble{}) {
+	if now := s.Shipping.Injected(ShipOrder); now != (demo.Fault{}) {
 		t.Errorf("shipping is left with %+v", now)
 	}
 	if status, _ := s.post(t, "/faults/preset", values("preset", "moon")); status != http.StatusUnprocessableEntity {

@@ -207,7 +207,7 @@ func waterfall(caption string, spans []demo.Span) web.Waterfall {
 }
 
 func (s *Storefront) lookAtEmails(context.Context, *http.Request) (any, error) {
-	return newest(s.Shop.Email.Letters()), nil
+	return newest(s.Shop.Email.Sent()), nil
 }
 
 // newest are the last of a list, the last one first.

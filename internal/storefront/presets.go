@@ -39,7 +39,7 @@ type incidentView struct {
 
 func (s *Storefront) presets() []preset {
 	shop := s.Shop
-	refused := demo.Trouble{Fault: demo.Refuse, Status: http.StatusUnprocessableEntity, Code: codes.FailedPrecondition}
+	refused := demo.Fault{Kind: demo.Refuse, Status: http.StatusUnprocessableEntity, Code: codes.FailedPrecondition}
 	unshippable := "orders become parked, and the console lists them: checkout_order_unfinished{checkout_order_state=\"parked\"}"
 	if s.KeyedPayment {
 		unshippable = "orders are refunded: checkout_orders_total by outcome, PaymentLedger/Reverse in the traces"
@@ -48,17 +48,17 @@ func (s *Storefront) presets() []preset {
 		{
 			"payment", "Payment outage", "Payment is offline for 30 s.",
 			"orders fail with PAYMENT_UNREACHABLE and no card is charged: checkout_orders_total by outcome", 30 * time.Second,
-			s.underLoad(func() func() { shop.Payment.Leave(); return s.back(shop.Payment) }),
+			s.underLoad(func() func() { shop.Payment.TakeOffline(); return s.back(shop.Payment) }),
 		},
 		{
 			"shipping", "Slow shipping", "Every parcel takes 3 s longer for 30 s.",
 			"orders are slower and none fails: checkout_step_duration_seconds{checkout_order_step=\"ship\"}, checkout_order_active", 30 * time.Second,
-			s.underLoad(func() func() { return inject(shop.Shipping, demo.Trouble{Latency: 3 * time.Second}, ShipOrder) }),
+			s.underLoad(func() func() { return inject(shop.Shipping, demo.Fault{Latency: 3 * time.Second}, ShipOrder) }),
 		},
 		{
 			"kafka", "Kafka down for a minute", "The broker is offline for 60 s.",
 			"orders are placed all the same; events wait and are published afterwards: checkout_delivery_owed{checkout_delivery=\"event\"}", time.Minute,
-			s.underLoad(func() func() { shop.Broker.Leave(); return s.back(shop.Broker) }),
+			s.underLoad(func() func() { shop.Broker.TakeOffline(); return s.back(shop.Broker) }),
 		},
 		{
 			"unshippable", "Shipping refuses orders", "Paid orders are refused permanently for 10 s.",
@@ -73,13 +73,13 @@ func (s *Storefront) presets() []preset {
 	}
 }
 
-// inject makes calls go wrong, and returns what ends that, unless somebody has set something else.
-func inject(at Troubled, t demo.Trouble, method string) (end func()) {
-	usual := at.Troubled(method)
-	at.Trouble(t, method)
+// inject injects a fault, and returns what ends it, unless somebody has injected another one.
+func inject(at Injector, f demo.Fault, method string) (end func()) {
+	usual := at.Injected(method)
+	at.Inject(f, method)
 	return func() {
-		if at.Troubled(method) == t {
-			at.Trouble(usual, method)
+		if at.Injected(method) == f {
+			at.Inject(usual, method)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func inject(at Troubled, t demo.Trouble, method string) (end func()) {
 // back returns what brings a server online.
 func (s *Storefront) back(server Server) func() {
 	return func() {
-		if err := server.Return(); err != nil {
+		if err := server.BringOnline(); err != nil {
 			s.Log.ErrorContext(s.life, "a service does not come back", "address", server.Address(), "error", err)
 		}
 	}

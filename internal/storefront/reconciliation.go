@@ -67,10 +67,10 @@ func (s *Storefront) reconcile(ctx context.Context, _ *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	books := s.Shop.Books()
-	page := reconciliation{KeyedShipping: s.KeyedShipping, Total: books.Total(), Booked: booked}
+	ledgers := s.Shop.Ledgers()
+	page := reconciliation{KeyedShipping: s.KeyedShipping, Total: ledgers.Total(), Booked: booked}
 	states := s.states(ctx)
-	for id, t := range books.Orders {
+	for id, t := range ledgers.Orders {
 		row := ledgerRow{id, t, judge(t, states[id])}
 		page.count(row.verdict)
 		page.Rows = append(page.Rows, row)
@@ -118,7 +118,7 @@ func (p *reconciliation) count(v verdict) {
 // judge tells whether an order's entries are as they should be (good), may become so (warn), or never can (bad). state is
 // that on record, if it is known.
 func judge(t demo.Tally, state checkoutv1.OrderState) verdict {
-	told := t.Letters+t.Events > 0
+	told := t.Emails+t.Events > 0
 	switch {
 	case t.Net() > 1:
 		return verdict{"charged more than once", "bad"}
@@ -134,9 +134,9 @@ func judge(t demo.Tally, state checkoutv1.OrderState) verdict {
 		return verdict{refunded, "good"}
 	case t.Parcels == 0:
 		return judgePaid(state)
-	case t.Letters == 0 || t.Events == 0:
+	case t.Emails == 0 || t.Events == 0:
 		return verdict{"shipped; e-mail or event pending", "warn"}
-	case t.Letters > 1 || t.Events > 1:
+	case t.Emails > 1 || t.Events > 1:
 		return verdict{"matches; confirmed more than once", "good"}
 	}
 	return verdict{"matches", "good"}

@@ -87,8 +87,8 @@ func TestWhatIsBoughtIsSeenOnEveryPage(t *testing.T) {
 		}
 	}
 	s.watch(t, "/events", "events", id)
-	if letter := s.watch(t, "/emails", "emails", id); !strings.Contains(letter, "Your order is on its way") {
-		t.Errorf("the letter: %s", letter)
+	if mail := s.watch(t, "/emails", "emails", id); !strings.Contains(mail, "Your order is on its way") {
+		t.Errorf("the e-mail: %s", mail)
 	}
 	s.watch(t, "/reconciliation", "reconciliation", `data-verdict="match"`)
 	if list := s.see(t, "/orders"); !strings.Contains(list, id) {
@@ -304,7 +304,7 @@ func TestWithoutWordOfItsOrdersTheReceiptIsShown(t *testing.T) {
 	}
 }
 
-func TestANeighbourThatIsAwayIsNamed(t *testing.T) {
+func TestAServiceThatIsOfflineIsNamed(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, nil)
 	s.fillCart(t)
@@ -414,19 +414,19 @@ func TestOrdersAreJudgedByTheLedgers(t *testing.T) {
 		demo.Tally
 		tone string
 	}{
-		{demo.Tally{Charges: 1, Parcels: 1, Letters: 1, Events: 1}, "good"},
-		{demo.Tally{Charges: 1, Parcels: 1, Letters: 2, Events: 3}, "good"},
+		{demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1}, "good"},
+		{demo.Tally{Charges: 1, Parcels: 1, Emails: 2, Events: 3}, "good"},
 		{demo.Tally{Charges: 1, Refunds: 1}, "good"},
 		{demo.Tally{Charges: 1}, "warn"},
 		{demo.Tally{Charges: 1, Parcels: 1, Events: 2}, "warn"},
-		{demo.Tally{Charges: 1, Parcels: 1, Letters: 1}, "warn"},
-		{demo.Tally{Charges: 2, Parcels: 1, Letters: 1, Events: 1}, "bad"},
-		{demo.Tally{Charges: 1, Parcels: 2, Letters: 1, Events: 1}, "bad"},
-		{demo.Tally{Parcels: 1, Letters: 1, Events: 1}, "bad"},
+		{demo.Tally{Charges: 1, Parcels: 1, Emails: 1}, "warn"},
+		{demo.Tally{Charges: 2, Parcels: 1, Emails: 1, Events: 1}, "bad"},
+		{demo.Tally{Charges: 1, Parcels: 2, Emails: 1, Events: 1}, "bad"},
+		{demo.Tally{Parcels: 1, Emails: 1, Events: 1}, "bad"},
 		{demo.Tally{Charges: 1, Refunds: 1, Parcels: 1}, "bad"},
 		{demo.Tally{Events: 1}, "bad"},
-		{demo.Tally{Letters: 1}, "bad"},
-		{demo.Tally{Charges: 1, Refunds: 1, Letters: 1}, "bad"},
+		{demo.Tally{Emails: 1}, "bad"},
+		{demo.Tally{Charges: 1, Refunds: 1, Emails: 1}, "bad"},
 		{demo.Tally{Charges: 2, Refunds: 2, Events: 1}, "bad"},
 	} {
 		if got := judge(test.Tally, 0); got.Tone != test.tone || got.Words == "" {

@@ -217,21 +217,21 @@ func (s *session) withID(t *testing.T, text string) string {
 	var id string
 	switch {
 	case has(`-paid|not_paid`):
-		s.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
+		s.shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
 		id = s.order(t)
 	case has(`-refunded|-shipped|shipped|retry`):
-		s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse, Status: http.StatusUnprocessableEntity}, storefront.ShipOrder)
+		s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse, Status: http.StatusUnprocessableEntity}, storefront.ShipOrder)
 		id = s.order(t)
 	case has(`skip`):
-		s.shop.Email.Trouble(demo.Trouble{Fault: demo.Refuse, Status: http.StatusUnprocessableEntity})
+		s.shop.Email.Inject(demo.Fault{Kind: demo.Refuse, Status: http.StatusUnprocessableEntity})
 		id = s.order(t)
 		s.await(t, id, "UNDELIVERED")
 	default:
 		id = s.order(t)
 	}
-	s.shop.Payment.Trouble(demo.Trouble{})
-	s.shop.Shipping.Trouble(demo.Trouble{}, storefront.ShipOrder)
-	s.shop.Email.Trouble(demo.Trouble{})
+	s.shop.Payment.Inject(demo.Fault{})
+	s.shop.Shipping.Inject(demo.Fault{}, storefront.ShipOrder)
+	s.shop.Email.Inject(demo.Fault{})
 	return "ID=" + id + "\n" + text
 }
 

@@ -266,25 +266,25 @@ func (s *service) story(t *testing.T) {
 	tell("a product that is none", false, s.buy(t, "eve", "USD", "NONE", visa))
 	tell("a card that is refused", false, s.buy(t, "fay", "USD", product, amex))
 
-	s.shop.Catalog.Trouble(demo.Trouble{Fault: demo.Refuse})
+	s.shop.Catalog.Inject(demo.Fault{Kind: demo.Refuse})
 	tell("a catalogue that fails", false, s.buy(t, "gil", "USD", product, visa))
-	s.shop.Catalog.Trouble(demo.Trouble{})
-	s.shop.Payment.Trouble(demo.Trouble{Fault: demo.LoseAnswer})
+	s.shop.Catalog.Inject(demo.Fault{})
+	s.shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
 	tell("a charge without an answer", false, s.buy(t, "hal", "USD", product, visa))
-	s.shop.Payment.Trouble(demo.Trouble{})
-	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse, Status: 422}, "ship-order")
+	s.shop.Payment.Inject(demo.Fault{})
+	s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse, Status: 422}, "ship-order")
 	tell("shipping that refuses", false, s.buy(t, "ida", "USD", product, visa))
 
-	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse}, "ship-order")
+	s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse}, "ship-order")
 	tell("shipping that fails once", true, s.buy(t, "joe", "USD", product, visa))
-	s.shop.Shipping.Trouble(demo.Trouble{}, "ship-order")
+	s.shop.Shipping.Inject(demo.Fault{}, "ship-order")
 	s.settled(t, 3)
 }
 
 // solitude is an order that nobody hears of.
 func (s *service) solitude(t *testing.T) {
 	t.Helper()
-	s.shop.Collector.Leave()
+	s.shop.Collector.TakeOffline()
 	if !s.buy(t, "ada", "USD", "OLJCESPC7Z", visa) {
 		t.Error("an order without a collector was not placed")
 	}
@@ -295,21 +295,21 @@ func (s *service) solitude(t *testing.T) {
 func (s *service) hardship(t *testing.T) {
 	t.Helper()
 	s.story(t)
-	s.shop.Shipping.Trouble(demo.Trouble{Fault: demo.Refuse}, "ship-order")
+	s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse}, "ship-order")
 	if !s.buy(t, "kai", "USD", "OLJCESPC7Z", visa) {
 		t.Error("an order that is paid, and not shipped yet, was not placed")
 	}
 	s.await(t, "a second try to ship", func() bool { return s.failed("resume order") })
-	s.shop.Email.Trouble(demo.Trouble{Fault: demo.Refuse})
-	s.shop.Broker.Leave()
-	s.shop.Shipping.Trouble(demo.Trouble{}, "ship-order")
+	s.shop.Email.Inject(demo.Fault{Kind: demo.Refuse})
+	s.shop.Broker.TakeOffline()
+	s.shop.Shipping.Inject(demo.Fault{}, "ship-order")
 	s.await(t, "an event that is given up", func() bool { return s.failed("orders publish") })
-	s.shop.Email.Trouble(demo.Trouble{})
-	if err := s.shop.Broker.Return(); err != nil {
+	s.shop.Email.Inject(demo.Fault{})
+	if err := s.shop.Broker.BringOnline(); err != nil {
 		t.Fatal(err)
 	}
 	s.settled(t, 4)
-	s.shop.Payment.Leave()
+	s.shop.Payment.TakeOffline()
 	if s.buy(t, "lou", "USD", "OLJCESPC7Z", visa) {
 		t.Error("an order that nobody charges was placed")
 	}
@@ -319,8 +319,8 @@ func (s *service) hardship(t *testing.T) {
 func (s *service) settled(t *testing.T, orders int) {
 	t.Helper()
 	s.await(t, "all that is owed", func() bool {
-		is := s.shop.Books().Total()
-		return is.Parcels == orders && is.Letters == orders && is.Events >= orders
+		is := s.shop.Ledgers().Total()
+		return is.Parcels == orders && is.Emails == orders && is.Events >= orders
 	})
 }
 
@@ -337,6 +337,6 @@ func (s *service) await(t *testing.T, what string, done func() bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.shop.Await(ctx, done); err != nil {
-		t.Fatalf("%s: %v; the books: %+v, %v", what, err, s.shop.Books().Total(), s.shop.Books().Differences())
+		t.Fatalf("%s: %v; the books: %+v, %v", what, err, s.shop.Ledgers().Total(), s.shop.Ledgers().Differences())
 	}
 }

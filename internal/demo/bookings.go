@@ -38,7 +38,7 @@ CREATE TABLE shipping (
 ) STRICT;
 `
 
-// Entry is an order in the books.
+// Entry is an order in the database.
 type Entry struct {
 	OrderID    string
 	TrackingID string
@@ -46,7 +46,7 @@ type Entry struct {
 	Items      []*oteldemo.OrderItem
 }
 
-// book writes an order into the books, whole or not at all. If it stands there already, its event is returned.
+// book writes an order into the database, whole or not at all. If it stands there already, its event is returned.
 func (a *Accounting) book(ctx context.Context, o *oteldemo.OrderResult, event []byte) (before []byte, err error) {
 	tx, err := a.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -98,15 +98,15 @@ func insert(ctx context.Context, tx *sql.Tx, o *oteldemo.OrderResult, event []by
 	return nil
 }
 
-// Booked is how many orders are in the books.
+// Booked is how many orders are in the database.
 func (a *Accounting) Booked(ctx context.Context) (n int, err error) {
 	if err := a.db.QueryRowContext(ctx, `SELECT count(*) FROM orders`).Scan(&n); err != nil {
-		return 0, fmt.Errorf("counting the orders in the books: %w", err)
+		return 0, fmt.Errorf("counting the orders in the database: %w", err)
 	}
 	return n, nil
 }
 
-// Entry looks an order up in the books. Its error is sql.ErrNoRows when the order is not there.
+// Entry looks an order up. Its error is sql.ErrNoRows when the order is not there.
 func (a *Accounting) Entry(ctx context.Context, orderID string) (Entry, error) {
 	cost := new(oteldemo.Money)
 	entry := Entry{OrderID: orderID, Shipping: cost}

@@ -20,33 +20,33 @@ import (
 	"checkout/internal/wait"
 )
 
-func TestAGRPCNeighbourInTrouble(t *testing.T) {
+func TestGRPCCallsMeetTheirFault(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		trouble Trouble
-		code    codes.Code
-		text    string // if it matters
-		done    bool   // whether the charge is in the ledger
+		fault Fault
+		code  codes.Code
+		text  string // if it matters
+		done  bool   // whether the charge is in the ledger
 	}{
-		"none":             {trouble: Trouble{}, code: codes.OK, done: true},
-		"refuses":          {trouble: Trouble{Fault: Refuse}, code: codes.Unavailable},
-		"refuses its way":  {trouble: Trouble{Fault: Refuse, Code: codes.Internal, Text: "boom"}, code: codes.Internal, text: "boom"},
-		"hangs":            {trouble: Trouble{Fault: Hang}, code: codes.Canceled},
-		"loses its answer": {trouble: Trouble{Fault: LoseAnswer}, code: codes.Unavailable, done: true},
-		"hangs after":      {trouble: Trouble{Fault: HangAfter}, code: codes.Canceled, done: true},
-		"is late":          {trouble: Trouble{Fault: Late, Delay: time.Millisecond}, code: codes.OK, done: true},
-		"is too late":      {trouble: Trouble{Fault: Late, Delay: time.Hour}, code: codes.Canceled},
-		"too slow":         {trouble: Trouble{Latency: time.Hour}, code: codes.Canceled},
-		"never by chance":  {trouble: Trouble{Fault: Refuse, Chance: 1e-300}, code: codes.OK, done: true},
-		"always by chance": {trouble: Trouble{Fault: Refuse, Chance: 1}, code: codes.Unavailable},
+		"none":             {fault: Fault{}, code: codes.OK, done: true},
+		"refuses":          {fault: Fault{Kind: Refuse}, code: codes.Unavailable},
+		"refuses its way":  {fault: Fault{Kind: Refuse, Code: codes.Internal, Text: "boom"}, code: codes.Internal, text: "boom"},
+		"hangs":            {fault: Fault{Kind: Hang}, code: codes.Canceled},
+		"loses its answer": {fault: Fault{Kind: LoseAnswer}, code: codes.Unavailable, done: true},
+		"hangs after":      {fault: Fault{Kind: HangAfter}, code: codes.Canceled, done: true},
+		"is late":          {fault: Fault{Kind: Late, Delay: time.Millisecond}, code: codes.OK, done: true},
+		"is too late":      {fault: Fault{Kind: Late, Delay: time.Hour}, code: codes.Canceled},
+		"too slow":         {fault: Fault{Latency: time.Hour}, code: codes.Canceled},
+		"never by chance":  {fault: Fault{Kind: Refuse, Chance: 1e-300}, code: codes.OK, done: true},
+		"always by chance": {fault: Fault{Kind: Refuse, Chance: 1}, code: codes.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			payment := open(t, newPayment)
-			payment.Trouble(test.trouble, "Charge")
+			payment.Inject(test.fault, "Charge")
 			ctx := soon(t)
 			if test.code == codes.Canceled {
-				ctx = until(t, payment.Neighbour, func() bool { return payment.Count("") == 1 && (len(payment.Charges()) == 1 || !test.done) })
+				ctx = until(t, payment.Server, func() bool { return payment.Count("") == 1 && (len(payment.Charges()) == 1 || !test.done) })
 			}
 
 			_, err := oteldemo.NewPaymentServiceClient(dial(t, payment.Address())).Charge(ctx, visa())
@@ -61,30 +61,30 @@ func TestAGRPCNeighbourInTrouble(t *testing.T) {
 	}
 }
 
-func TestAnHTTPNeighbourInTrouble(t *testing.T) {
+func TestHTTPCallsMeetTheirFault(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		trouble Trouble
-		status  int // 0: no answer
-		done    bool
+		fault  Fault
+		status int // 0: no answer
+		done   bool
 	}{
-		"none":             {trouble: Trouble{}, status: 200, done: true},
-		"refuses":          {trouble: Trouble{Fault: Refuse}, status: 503},
-		"refuses its way":  {trouble: Trouble{Fault: Refuse, Status: 418}, status: 418},
-		"hangs":            {trouble: Trouble{Fault: Hang}},
-		"loses its answer": {trouble: Trouble{Fault: LoseAnswer}, done: true},
-		"hangs after":      {trouble: Trouble{Fault: HangAfter}, done: true},
-		"is late":          {trouble: Trouble{Fault: Late, Delay: time.Millisecond}, status: 200, done: true},
-		"is too late":      {trouble: Trouble{Fault: Late, Delay: time.Hour}},
-		"too slow":         {trouble: Trouble{Latency: time.Hour}},
+		"none":             {fault: Fault{}, status: 200, done: true},
+		"refuses":          {fault: Fault{Kind: Refuse}, status: 503},
+		"refuses its way":  {fault: Fault{Kind: Refuse, Status: 418}, status: 418},
+		"hangs":            {fault: Fault{Kind: Hang}},
+		"loses its answer": {fault: Fault{Kind: LoseAnswer}, done: true},
+		"hangs after":      {fault: Fault{Kind: HangAfter}, done: true},
+		"is late":          {fault: Fault{Kind: Late, Delay: time.Millisecond}, status: 200, done: true},
+		"is too late":      {fault: Fault{Kind: Late, Delay: time.Hour}},
+		"too slow":         {fault: Fault{Latency: time.Hour}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			shipping := open(t, newShipping)
-			shipping.Trouble(test.trouble, "ship-order")
+			shipping.Inject(test.fault, "ship-order")
 			ctx := soon(t)
-			if test.status == 0 && test.trouble.Fault != LoseAnswer {
-				ctx = until(t, shipping.Neighbour, func() bool { return shipping.Count("") == 1 && (len(shipping.Parcels()) == 1 || !test.done) })
+			if test.status == 0 && test.fault.Kind != LoseAnswer {
+				ctx = until(t, shipping.Server, func() bool { return shipping.Count("") == 1 && (len(shipping.Parcels()) == 1 || !test.done) })
 			}
 
 			code, _, err := post(ctx, shipping.Address(), "/ship-order", parcelBody)
@@ -99,14 +99,14 @@ func TestAnHTTPNeighbourInTrouble(t *testing.T) {
 	}
 }
 
-// until is the context of a caller who gives up some time after a neighbour is as done says: an answer would have come by then.
-func until(t *testing.T, n *Neighbour, done func() bool) context.Context {
+// until is the context of a caller who gives up some time after a server is as done says: an answer would have come by then.
+func until(t *testing.T, n *Server, done func() bool) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(soon(t))
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
 		defer cancel()
-		if err := n.bell.await(ctx, done); err != nil {
+		if err := n.changes.await(ctx, done); err != nil {
 			t.Error(err)
 		}
 		wait.For(ctx, 300*time.Millisecond)
@@ -116,7 +116,7 @@ func until(t *testing.T, n *Neighbour, done func() bool) context.Context {
 }
 
 // giveUp asks for something, gives up as soon as it has arrived, and returns once the caller is gone.
-func giveUp(t *testing.T, n *Neighbour, ask func(ctx context.Context) error) {
+func giveUp(t *testing.T, n *Server, ask func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(soon(t))
 	defer cancel()
@@ -126,7 +126,7 @@ func giveUp(t *testing.T, n *Neighbour, ask func(ctx context.Context) error) {
 			t.Error("there is an answer before it is done")
 		}
 	})
-	if err := n.bell.await(ctx, func() bool { return n.Count("") == 1 }); err != nil {
+	if err := n.changes.await(ctx, func() bool { return n.Count("") == 1 }); err != nil {
 		t.Error(err)
 	}
 	cancel()
@@ -136,42 +136,42 @@ func giveUp(t *testing.T, n *Neighbour, ask func(ctx context.Context) error) {
 func TestALateCallIsDoneAfterItsCallerHasGivenUp(t *testing.T) {
 	t.Parallel()
 	const delay = time.Second
-	for name, end := range map[string]func(*Neighbour){
-		"when its time has come":    func(*Neighbour) {},
-		"when the trouble is ended": func(n *Neighbour) { n.Trouble(Trouble{}) },
+	for name, end := range map[string]func(*Server){
+		"when its time has come":  func(*Server) {},
+		"when the fault is ended": func(n *Server) { n.Inject(Fault{}) },
 	} {
-		trouble := Trouble{Fault: Late, Delay: delay}
+		fault := Fault{Kind: Late, Delay: delay}
 		if strings.Contains(name, "ended") {
-			trouble.Delay = time.Hour
+			fault.Delay = time.Hour
 		}
 		t.Run("gRPC, "+name, func(t *testing.T) {
 			t.Parallel()
 			payment := open(t, newPayment)
-			payment.Trouble(trouble)
+			payment.Inject(fault)
 			client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
 			start := time.Now()
-			giveUp(t, payment.Neighbour, func(ctx context.Context) error {
+			giveUp(t, payment.Server, func(ctx context.Context) error {
 				_, err := client.Charge(ctx, visa())
 				return err
 			})
-			end(payment.Neighbour)
-			if err := payment.bell.await(soon(t), func() bool { return len(payment.Charges()) == 1 }); err != nil {
+			end(payment.Server)
+			if err := payment.changes.await(soon(t), func() bool { return len(payment.Charges()) == 1 }); err != nil {
 				t.Fatal(err)
 			}
-			if waited := payment.Charges()[0].At.Sub(start); trouble.Delay == delay && waited < delay {
+			if waited := payment.Charges()[0].At.Sub(start); fault.Delay == delay && waited < delay {
 				t.Errorf("charged after %v, want %v at least", waited, delay)
 			}
 		})
 		t.Run("HTTP, "+name, func(t *testing.T) {
 			t.Parallel()
 			shipping := open(t, newShipping)
-			shipping.Trouble(trouble)
-			giveUp(t, shipping.Neighbour, func(ctx context.Context) error {
+			shipping.Inject(fault)
+			giveUp(t, shipping.Server, func(ctx context.Context) error {
 				_, _, err := post(ctx, shipping.Address(), "/ship-order", parcelBody)
 				return err
 			})
-			end(shipping.Neighbour)
-			if err := shipping.bell.await(soon(t), func() bool { return len(shipping.Parcels()) == 1 }); err != nil {
+			end(shipping.Server)
+			if err := shipping.changes.await(soon(t), func() bool { return len(shipping.Parcels()) == 1 }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -180,14 +180,14 @@ func TestALateCallIsDoneAfterItsCallerHasGivenUp(t *testing.T) {
 
 func TestALateCallIsNeverDoneOnceTheNeighbourHasClosed(t *testing.T) {
 	t.Parallel()
-	d, err := newDoor(t.Context(), "127.0.0.1:0")
+	d, err := listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	payment, stop := newPayment(newNeighbour(d, newBell()))
-	payment.Trouble(Trouble{Fault: Late, Delay: time.Hour})
+	payment, stop := newPayment(newServer(d, newNotifier()))
+	payment.Inject(Fault{Kind: Late, Delay: time.Hour})
 	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
-	giveUp(t, payment.Neighbour, func(ctx context.Context) error {
+	giveUp(t, payment.Server, func(ctx context.Context) error {
 		_, err := client.Charge(ctx, visa())
 		return err
 	})
@@ -199,17 +199,17 @@ func TestALateCallIsNeverDoneOnceTheNeighbourHasClosed(t *testing.T) {
 	}
 }
 
-func TestARedirectionAndAWrongAnswerAreTroublesToo(t *testing.T) {
+func TestARedirectionAndAWrongAnswerAreFaultsToo(t *testing.T) {
 	t.Parallel()
 	shipping := open(t, newShipping)
 
-	shipping.Trouble(Trouble{Fault: Refuse, Status: 307, Location: "http://elsewhere.example/"})
+	shipping.Inject(Fault{Kind: Refuse, Status: 307, Location: "http://elsewhere.example/"})
 	code, header, err := post(soon(t), shipping.Address(), "/ship-order", parcelBody)
 	if err != nil || code != 307 || header.Get("Location") != "http://elsewhere.example/" {
 		t.Errorf("status %d, location %q, error %v, want a redirection", code, header.Get("Location"), err)
 	}
 
-	shipping.Trouble(Trouble{Fault: Refuse, Status: 200, Text: `{"tracking_id":7}`})
+	shipping.Inject(Fault{Kind: Refuse, Status: 200, Text: `{"tracking_id":7}`})
 	code, _, err = post(soon(t), shipping.Address(), "/ship-order", parcelBody)
 	if err != nil || code != 200 || len(shipping.Parcels()) != 0 {
 		t.Errorf("status %d, error %v, %d parcels, want 200 and no parcel", code, err, len(shipping.Parcels()))
@@ -220,7 +220,7 @@ func TestEveryThirdCallOfAMethodFails(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
 	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
-	cart.Trouble(Trouble{Fault: Refuse, Every: 3}, "GetCart")
+	cart.Inject(Fault{Kind: Refuse, Every: 3}, "GetCart")
 
 	var got []codes.Code
 	for range 7 {
@@ -237,7 +237,7 @@ func TestEveryThirdCallOfAMethodFails(t *testing.T) {
 	}
 }
 
-func TestAMethodsOwnTroubleGoesBeforeTheNeighbours(t *testing.T) {
+func TestAMethodsOwnFaultGoesBeforeTheServers(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
 	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
@@ -246,19 +246,19 @@ func TestAMethodsOwnTroubleGoesBeforeTheNeighbours(t *testing.T) {
 		return status.Code(err)
 	}
 
-	cart.Trouble(Trouble{Fault: Refuse, Code: codes.Aborted})
-	cart.Trouble(Trouble{Fault: Refuse, Code: codes.Internal}, "GetCart")
+	cart.Inject(Fault{Kind: Refuse, Code: codes.Aborted})
+	cart.Inject(Fault{Kind: Refuse, Code: codes.Internal}, "GetCart")
 	if got := get(); got != codes.Internal {
-		t.Errorf("its own trouble: %v", got)
+		t.Errorf("its own fault: %v", got)
 	}
-	if own, others := cart.Troubled("GetCart"), cart.Troubled("EmptyCart"); own.Code != codes.Internal || others.Code != codes.Aborted {
-		t.Errorf("its own trouble is %+v, and that of others %+v", own, others)
+	if own, others := cart.Injected("GetCart"), cart.Injected("EmptyCart"); own.Code != codes.Internal || others.Code != codes.Aborted {
+		t.Errorf("its own fault is %+v, and that of others %+v", own, others)
 	}
-	cart.Trouble(Trouble{}, "GetCart")
+	cart.Inject(Fault{}, "GetCart")
 	if got := get(); got != codes.Aborted {
-		t.Errorf("the neighbour's: %v", got)
+		t.Errorf("the server's: %v", got)
 	}
-	cart.Trouble(Trouble{})
+	cart.Inject(Fault{})
 	if got := get(); got != codes.OK {
 		t.Errorf("none: %v", got)
 	}
@@ -296,7 +296,7 @@ func TestANeighbourRemembersWhatArrived(t *testing.T) {
 func TestPeakIsHowManyCalledAtOnce(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
-	cart.Trouble(Trouble{Fault: Hang})
+	cart.Inject(Fault{Kind: Hang})
 	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
 	ctx, cancel := context.WithCancel(soon(t))
 	var callers sync.WaitGroup
@@ -308,7 +308,7 @@ func TestPeakIsHowManyCalledAtOnce(t *testing.T) {
 		})
 	}
 
-	err := cart.bell.await(ctx, func() bool { return cart.Peak() == 5 })
+	err := cart.changes.await(ctx, func() bool { return cart.Peak() == 5 })
 
 	cancel()
 	callers.Wait()
@@ -322,7 +322,7 @@ func TestAwaitingEndsWithItsContext(t *testing.T) {
 	tired := errors.New("tired")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(tired)
-	if err := newBell().await(ctx, func() bool { return false }); !errors.Is(err, tired) {
+	if err := newNotifier().await(ctx, func() bool { return false }); !errors.Is(err, tired) {
 		t.Errorf("error %v, want %v", err, tired)
 	}
 }

@@ -5,30 +5,30 @@ import "checkout/internal/demo"
 // ShipOrder is the method of shipping that only paid orders come to.
 const ShipOrder = "ship-order"
 
-// Neighbour is a server of the shop that can be away.
-type Neighbour struct {
+// Service is a server of the shop that can be offline.
+type Service struct {
 	Name, Protocol, What string
 	Server               Server
-	Calls                Troubled // what can go wrong with calls; nil when checkout makes none during an order
+	Calls                Injector // where to inject faults; nil when checkout makes none during an order
 }
 
-// Server is where a Neighbour is, and whether it is there.
+// Server has an address, and can be offline.
 type Server interface {
 	Address() string
-	Away() bool
-	Leave()
-	Return() error
+	Offline() bool
+	TakeOffline()
+	BringOnline() error
 }
 
-// Troubled is a server whose calls can go wrong: those of some methods, or all.
-type Troubled interface {
-	Trouble(t demo.Trouble, methods ...string)
-	Troubled(method string) demo.Trouble
+// Injector is a server that faults can be injected into: into calls of some methods, or of all.
+type Injector interface {
+	Inject(f demo.Fault, methods ...string)
+	Injected(method string) demo.Fault
 }
 
-// Neighbours are the servers around checkout.
-func Neighbours(s *demo.Shop) []Neighbour {
-	return []Neighbour{
+// Services are the servers around checkout.
+func Services(s *demo.Shop) []Service {
+	return []Service{
 		{"cart", "gRPC", "what customers want to buy", s.Cart, s.Cart},
 		{"catalog", "gRPC", "products and prices", s.Catalog, s.Catalog},
 		{"currency", "gRPC", "conversions", s.Currency, s.Currency},
@@ -42,7 +42,7 @@ func Neighbours(s *demo.Shop) []Neighbour {
 }
 
 // Address is where it is, a host:port.
-func (n Neighbour) Address() string { return n.Server.Address() }
+func (s Service) Address() string { return s.Server.Address() }
 
-// Away tells whether it takes no calls.
-func (n Neighbour) Away() bool { return n.Server.Away() }
+// Offline reports whether it takes no calls.
+func (s Service) Offline() bool { return s.Server.Offline() }

@@ -8,21 +8,21 @@ import (
 
 // Tally is how often each thing happened to one order.
 type Tally struct {
-	Charges, Refunds, Parcels, Letters, Events int
+	Charges, Refunds, Parcels, Emails, Events int
 }
 
-// Net is how many charges stand: those that were not given back.
+// Net is how many charges were not refunded.
 func (t Tally) Net() int { return t.Charges - t.Refunds }
 
-// Books are the neighbours' ledgers laid side by side. They owe nothing to what checkout believes.
-type Books struct {
+// Ledgers are those of the services, order by order. They do not depend on what checkout has on record.
+type Ledgers struct {
 	// Orders are the tallies by order id. What came without a key is under "".
 	Orders map[string]Tally
 }
 
-// Books reads all ledgers. Charges and parcels are told apart by the idempotency key that they came with, letters and
-// events by the order that they are about.
-func (s *Shop) Books() Books {
+// Ledgers reads all ledgers. Charges and parcels are told apart by their idempotency key, e-mails and events by
+// their order.
+func (s *Shop) Ledgers() Ledgers {
 	orders := make(map[string]Tally)
 	count := func(id string, in func(*Tally) *int, n int) {
 		t := orders[id]
@@ -38,41 +38,41 @@ func (s *Shop) Books() Books {
 	for _, p := range s.Shipping.Parcels() {
 		count(p.Key, func(t *Tally) *int { return &t.Parcels }, 1)
 	}
-	for _, l := range s.Email.Letters() {
-		count(l.OrderID, func(t *Tally) *int { return &t.Letters }, 1)
+	for _, e := range s.Email.Sent() {
+		count(e.OrderID, func(t *Tally) *int { return &t.Emails }, 1)
 	}
 	for id, n := range s.Accounting.count() {
 		count(id, func(t *Tally) *int { return &t.Events }, n)
 	}
-	return Books{orders}
+	return Ledgers{orders}
 }
 
 // Total adds up all orders.
-func (b Books) Total() Tally {
+func (l Ledgers) Total() Tally {
 	var sum Tally
-	for _, t := range b.Orders {
+	for _, t := range l.Orders {
 		sum.Charges += t.Charges
 		sum.Refunds += t.Refunds
 		sum.Parcels += t.Parcels
-		sum.Letters += t.Letters
+		sum.Emails += t.Emails
 		sum.Events += t.Events
 	}
 	return sum
 }
 
-// Balanced tells whether charges that stand, parcels, letters and events are the same orders, each once.
-func (b Books) Balanced() bool { return len(b.Differences()) == 0 }
+// Match reports whether net charges, parcels, e-mails and events are the same orders, each once.
+func (l Ledgers) Match() bool { return len(l.Differences()) == 0 }
 
-// Differences are what is wrong with the books, in words, ordered by order. After a failure a letter or an event may
+// Differences are what does not match, in words, by order. After a failure an e-mail or an event may
 // rightly come twice; it is counted among the differences all the same.
-func (b Books) Differences() []string {
+func (l Ledgers) Differences() []string {
 	var found []string
-	for _, id := range slices.Sorted(maps.Keys(b.Orders)) {
+	for _, id := range slices.Sorted(maps.Keys(l.Orders)) {
 		name := "order " + id
 		if id == "" {
 			name = "without a key"
 		}
-		for _, problem := range b.Orders[id].problems() {
+		for _, problem := range l.Orders[id].problems() {
 			found = append(found, name+": "+problem)
 		}
 	}
@@ -88,14 +88,14 @@ func (t Tally) problems() []string {
 	}
 	note(t.Net() > 1, "charged %d times", t.Net())
 	note(t.Parcels > 1, "shipped %d times", t.Parcels)
-	note(t.Letters > 1, "%d letters", t.Letters)
+	note(t.Emails > 1, "%d e-mails", t.Emails)
 	note(t.Events > 1, "%d events", t.Events)
 	note(t.Net() > 0 && t.Parcels == 0, "charged, not shipped")
 	note(t.Charges == 0 && t.Parcels > 0, "shipped, not charged")
 	note(t.Refunds > 0 && t.Net() == 0 && t.Parcels > 0, "shipped and refunded")
-	note(t.Parcels > 0 && t.Letters == 0, "shipped, no letter")
+	note(t.Parcels > 0 && t.Emails == 0, "shipped, no e-mail")
 	note(t.Parcels > 0 && t.Events == 0, "shipped, no event")
-	note(t.Parcels == 0 && t.Letters > 0, "a letter, not shipped")
+	note(t.Parcels == 0 && t.Emails > 0, "an e-mail, not shipped")
 	note(t.Parcels == 0 && t.Events > 0, "an event, not shipped")
 	return found
 }

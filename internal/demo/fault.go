@@ -12,12 +12,12 @@ import (
 	"checkout/internal/wait"
 )
 
-// Fault is a way in which a call goes wrong.
-type Fault uint8
+// FaultKind is a way in which a call goes wrong.
+type FaultKind uint8
 
 const (
 	// None: the call goes well.
-	None Fault = iota
+	None FaultKind = iota
 	// Refuse: an error instead of the answer, and nothing was done.
 	Refuse
 	// Hang: no answer for as long as the caller waits, and nothing was done.
@@ -26,14 +26,14 @@ const (
 	LoseAnswer
 	// HangAfter: it was done, and there is no answer for as long as the caller waits.
 	HangAfter
-	// Late: it is done after Delay, or when the trouble is over if that is sooner, even if the caller has given up by then.
+	// Late: it is done after Delay, or when the fault is over if that is sooner, even if the caller has given up by then.
 	// One who still waits is answered.
 	Late
 )
 
-// String is the fault in words.
-func (f Fault) String() string {
-	switch f {
+// String returns the kind in words.
+func (k FaultKind) String() string {
+	switch k {
 	case None:
 		return "none"
 	case Refuse:
@@ -50,8 +50,8 @@ func (f Fault) String() string {
 	return "unknown"
 }
 
-// Trouble is what is wrong with a neighbour. The zero value is a healthy neighbour.
-type Trouble struct {
+// Fault is what is wrong with calls of a server. The zero value is nothing.
+type Fault struct {
 	// Latency is how much longer every call takes.
 	Latency time.Duration
 
@@ -61,8 +61,8 @@ type Trouble struct {
 	// Persist does calls of a limited Rate whose caller has left, too.
 	Persist bool
 
-	// Fault is how calls go wrong: all of them, unless Every or Chance says which.
-	Fault Fault
+	// Kind is how calls go wrong: all of them, unless Every or Chance says which.
+	Kind FaultKind
 	// Every makes each Every-th call of a method go wrong, beginning with the Every-th.
 	Every int
 	// Chance is the probability with which a call goes wrong. Every goes before it.
@@ -70,31 +70,31 @@ type Trouble struct {
 
 	// Delay is how much later than asked a Late call is done.
 	Delay time.Duration
-	// Code is what a gRPC neighbour refuses with; UNAVAILABLE if it is zero.
+	// Code is what a gRPC server refuses with; UNAVAILABLE if it is zero.
 	Code codes.Code
-	// Status is what an HTTP neighbour refuses with; 503 if it is zero. With 422 it refuses for good; with 200, Text is a
+	// Status is what an HTTP server refuses with; 503 if it is zero. With 422 it refuses for good; with 200, Text is a
 	// wrong answer.
 	Status int
 	// Text is the refusal's message, or its body.
 	Text string
-	// Location is where an HTTP neighbour redirects to, with a Status of 3xx.
+	// Location is where an HTTP server redirects to, with a Status of 3xx.
 	Location string
 }
 
-// meet tells which fault the n-th call of a method meets.
-func (t Trouble) meet(n int) Fault {
+// meet returns which fault the n-th call of a method meets.
+func (f Fault) meet(n int) FaultKind {
 	switch {
-	case t.Every > 0 && n%t.Every != 0:
+	case f.Every > 0 && n%f.Every != 0:
 		return None
-	case t.Every <= 0 && t.Chance > 0 && rand.Float64() >= t.Chance: //nolint:gosec // luck, not a secret
+	case f.Every <= 0 && f.Chance > 0 && rand.Float64() >= f.Chance: //nolint:gosec // luck, not a secret
 		return None
 	}
-	return t.Fault
+	return f.Kind
 }
 
-func (t Trouble) code() codes.Code { return cmp.Or(t.Code, codes.Unavailable) }
+func (f Fault) code() codes.Code { return cmp.Or(f.Code, codes.Unavailable) }
 
-func (t Trouble) status() int { return cmp.Or(t.Status, http.StatusServiceUnavailable) }
+func (f Fault) status() int { return cmp.Or(f.Status, http.StatusServiceUnavailable) }
 
 // queue lets calls through one after the other.
 type queue struct {
