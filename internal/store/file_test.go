@@ -62,7 +62,7 @@ func TestWhatCannotBeOpenedIsNamedWithTheReason(t *testing.T) {
 		return path
 	}
 	newer := filepath.Join(folder, "newer.db")
-	storeOfVersion(t, newer, 6)
+	storeOfVersion(t, newer, 7)
 
 	for path, reason := range map[string]string{
 		folder: "is not a file",

@@ -7,7 +7,7 @@ import "fmt"
 
 // sqliteSchema is the schema of SQLite.
 func sqliteSchema() []string {
-	return []string{sqliteOrders, sqliteLatest, sqliteConditions, sqliteOverwritten, sqliteSearch}
+	return []string{sqliteOrders, sqliteLatest, sqliteConditions, sqliteOverwritten, sqliteSearch, byState}
 }
 
 // sqliteOrders: WITHOUT ROWID, because the id is the only way to a row and grows with time, so that there is one tree to
@@ -86,9 +86,17 @@ const searchIndexes = `
 	CREATE INDEX IF NOT EXISTS orders_transaction ON orders (transaction_hash, id) WHERE transaction_hash IS NOT NULL;
 	CREATE INDEX IF NOT EXISTS orders_tracking ON orders (tracking_hash, id) WHERE tracking_hash IS NOT NULL`
 
+// byState: a list of the refunded orders must not look at all that were declined, nor an order's audit log at all entries.
+const byState = `
+	DROP INDEX IF EXISTS orders_unplaced;
+	CREATE INDEX IF NOT EXISTS orders_unplaced_state ON orders (state, id) WHERE ` + unplaced + `;
+	CREATE INDEX IF NOT EXISTS orders_audit_order ON orders_audit (order_id, id)`
+
 // postgresSchema is the schema of PostgreSQL. As its steps are carried out by whichever replica comes first, and there is
 // no lock that all databases of this kind know, doing one twice must do no harm.
-func postgresSchema() []string { return []string{postgresOrders, postgresAttention, postgresSearch} }
+func postgresSchema() []string {
+	return []string{postgresOrders, postgresAttention, postgresSearch, byState}
+}
 
 // postgresOrders: ids are ordered alike by all collations, because they are UUIDs.
 const postgresOrders = `

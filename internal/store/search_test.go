@@ -71,6 +71,8 @@ func searches(t *testing.T, s searcher) {
 		"contradictions":         {UserID: "user 1", Email: "person0@example.com", TransactionID: "transaction 5"},
 		"nobody":                 {UserID: "nobody"},
 		"a state":                {Query: lookup.Query{States: []order.State{order.Declined}}},
+		"two states of an index": {Query: lookup.Query{States: []order.State{order.Refunded, order.Declined}}},
+		"states of two indexes":  {Query: lookup.Query{States: []order.State{order.Cancelled, order.InDoubt, order.Parked}, Until: minute(45)}},
 	} {
 		var want []order.ID
 		for _, o := range all {

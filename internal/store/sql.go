@@ -100,28 +100,42 @@ const (
 )
 
 // listOrders is the statement for a query of these states, as a set of bits: newest first, which is by id, because an id
-// begins with its time. Orders that are not completed are few among many, and there are indexes of them.
+// begins with its time. Orders that are not finished are few, and those that were not placed are in an index by state.
 func listOrders(states int64) string {
-	var few []string
-	for _, part := range []struct {
+	const newest = ` ORDER BY id DESC LIMIT $6`
+	query := `SELECT ` + columns + ` FROM orders
+		WHERE id >= $1 AND id < $2 AND (1 << state) & $3 <> 0 AND created >= $4 AND created < $5`
+	if states&bits(order.Completed) != 0 {
+		return query + newest
+	}
+	var few, parts []string
+	for _, queue := range []struct {
 		term   string
 		states int64
 	}{
 		{shipping, bits(order.Charging, order.Charged, order.InDoubt, order.Refunding)},
 		{delivery, bits(order.Placed)},
 		{attention, bits(order.Parked, order.Undelivered)},
-		{unplaced, bits(order.Declined, order.Refunded, order.Cancelled)},
 	} {
-		if states&part.states != 0 {
-			few = append(few, `SELECT id FROM orders WHERE `+part.term)
+		if states&queue.states != 0 {
+			few = append(few, `SELECT id FROM orders WHERE `+queue.term)
 		}
 	}
-	text := `SELECT ` + columns + ` FROM orders
-		WHERE id >= $1 AND id < $2 AND (1 << state) & $3 <> 0 AND created >= $4 AND created < $5`
-	if states&bits(order.Completed) == 0 {
-		text += ` AND id IN (` + strings.Join(few, ` UNION ALL `) + `)`
+	if few != nil {
+		parts = append(parts, query+` AND id IN (`+strings.Join(few, ` UNION ALL `)+`)`+newest)
 	}
-	return text + ` ORDER BY id DESC LIMIT $6`
+	for _, state := range []order.State{order.Declined, order.Refunded, order.Cancelled} {
+		if states&bits(state) != 0 {
+			parts = append(parts, fmt.Sprintf(`%s AND state = %d AND %s%s`, query, state, unplaced, newest))
+		}
+	}
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	for i, part := range parts {
+		parts[i] = fmt.Sprintf(`SELECT * FROM (%s) AS part%d`, part, i)
+	}
+	return strings.Join(parts, ` UNION ALL `) + newest
 }
 
 // updateOrder is the statement that saves r, and its arguments after the tenth. It is the compare-and-set: it changes no row

@@ -26,7 +26,7 @@ func TestAFileIsSetUpToLoseNothing(t *testing.T) {
 		"journal_mode": "wal",
 		"synchronous":  "2", // FULL
 		"locking_mode": "exclusive",
-		"user_version": "5",
+		"user_version": "6",
 	} {
 		var got string
 		err := s.do(t.Context(), other, func(context.Context, session) error {

@@ -245,7 +245,7 @@ func bounds(q lookup.Search) (first, end string, from, until int64) {
 const beyond = "g"
 
 // slack is how far the time in an order's id and that of its creation may be apart.
-const slack = time.Hour
+const slack = time.Minute
 
 // idAt is the beginning of the ids of version 7 that are made at a time: none that is made before comes after it.
 func idAt(t time.Time) string {
