@@ -68,7 +68,7 @@ func TestWhatCannotBeOpenedIsNamedWithTheReason(t *testing.T) {
 		folder: "is not a file",
 		file("text.db", strings.Repeat("not a database\n", 100)): "it is not a database of SQLite",
 		filepath.Join(file("file", ""), "orders.db"):             "not a directory",
-		newer:                      "its schema has version 6, and this program knows none above 5",
+		newer:                      "its schema has version 7, and this program knows none above 6",
 		"/proc/checkout/orders.db": "/proc/checkout: ",
 		file("torn.db", "SQLite format 3\x00"+strings.Repeat("x", 4096)): "it is",
 	} {
