@@ -73,6 +73,36 @@ func TestManyClicksAreOneOrderThatIsPricedOnce(t *testing.T) {
 	})
 }
 
+func TestCallsThatWaitForOthersAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = slowly
+		p := s.open(t)
+		p.MaxJoined = 50
+		got := newAnswers()
+		var clicks sync.WaitGroup
+		for i := range 100 {
+			clicks.Go(func() {
+				req := request()
+				req.UserID = fmt.Sprint(i % 4)
+				got.note(p.Place(t.Context(), req))
+			})
+		}
+		synctest.Wait()
+		if n := p.Joined(); n != p.MaxJoined {
+			t.Errorf("%d calls wait for others, want %d", n, p.MaxJoined)
+		}
+		clicks.Wait()
+		if n := got.failures[ErrOverloaded]; n != 100-4-p.MaxJoined {
+			t.Errorf("%d calls are refused, want %d", n, 100-4-p.MaxJoined)
+		}
+		if n := p.Joined(); n != 0 {
+			t.Errorf("%d calls wait when all are answered", n)
+		}
+	})
+}
+
 func TestOrdersOfAUserTakeTurnsWithoutHoldingPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,16 +112,19 @@ func TestOrdersOfAUserTakeTurnsWithoutHoldingPlaces(t *testing.T) {
 		p := s.open(t)
 		p.Admission = counted
 		var calls sync.WaitGroup
-		for _, city := range []string{"Paris", "Rome", "Oslo", "Bonn"} {
-			calls.Go(func() {
-				req := request()
-				req.Address.City = city
-				_, _ = p.Place(t.Context(), req)
-			})
-		}
-		calls.Wait()
-		if counted.most != 1 {
-			t.Errorf("one user held %d places at once, want 1", counted.most)
+		for name, call := range map[string]func(context.Context, Request) (*Order, error){"orders": p.Place, "quotes": p.Quote} {
+			counted.most = 0
+			for _, city := range []string{"Paris", "Rome", "Oslo", "Bonn"} {
+				calls.Go(func() {
+					req := request()
+					req.Address.City = city
+					_, _ = call(t.Context(), req)
+				})
+			}
+			calls.Wait()
+			if counted.most != 1 {
+				t.Errorf("%s: one user held %d places at once, want 1", name, counted.most)
+			}
 		}
 	})
 }

@@ -56,12 +56,13 @@ func (p *Placer) admit(ctx context.Context, c *call) error {
 	return nil
 }
 
-// calls are those that place an order, by user: one of each in this process. Who asks for the same meanwhile gets the same
+// calls are those that place an order, or those that price a cart, by user: one of each in this process. Who asks for the same meanwhile gets the same
 // answer, and who asks for something else waits: without a place in the admission, and without a question to anybody. What
 // happens in other processes is seen on record.
 type calls struct {
 	mu      sync.Mutex
 	placing map[string]*call
+	joined  atomic.Int64 // that wait for another call or its order
 }
 
 // call is a call of Place that places an order.
@@ -92,34 +93,50 @@ const (
 // if that is for the same order.
 func (p *Placer) joinInFlight(ctx context.Context, req Request) (*call, *Order, error) {
 	for {
-		c, other, err := p.calls.begin(req)
+		c, other, err := p.calls.begin(req, p.MaxJoined-int(p.quotes.joined.Load()))
 		if other == nil {
 			return c, nil, err
 		}
 		// Without a key it comes early enough if the cart may be emptied for both.
 		same := other.request.terms() == req.terms() && (req.Key != "" || time.Since(other.began) < cartHaste)
-		select {
-		case <-other.ended:
-			if same && !other.left {
-				answer, err := repeated(other.placed, other.failure)
-				return nil, answer, err
-			}
-		case <-ctx.Done():
+		if !other.wait(ctx) {
 			answer, err := other.soFar(same)
+			return nil, answer, err
+		}
+		if same && !other.left {
+			answer, err := repeated(other.placed, other.failure)
 			return nil, answer, err
 		}
 	}
 }
 
-// begin begins a call of the user, or returns the one to wait for. It fails when too many do.
-func (s *calls) begin(req Request) (c, other *call, err error) {
+// wait waits for the end of another call, or of ctx. It is for who got that call from begin.
+func (c *call) wait(ctx context.Context) (ended bool) {
+	defer c.joined.Add(-1)
+	select {
+	case <-c.ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Joined is how many calls wait for other calls of their users or for their orders, at most MaxJoined. They hold memory, but
+// no place in the admission.
+func (p *Placer) Joined() int {
+	return min(int(p.calls.joined.Load()+p.quotes.joined.Load()), p.MaxJoined)
+}
+
+// begin begins a call of the user, or returns the one to wait for. It fails when too many do, at most so many of all users.
+func (s *calls) begin(req Request, most int) (c, other *call, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other = s.placing[req.UserID]; other != nil {
-		if other.waiters == maxWaiters {
+		if other.waiters == maxWaiters || s.joined.Load() >= int64(most) {
 			return nil, nil, &Error{Kind: ErrOverloaded, RetryAfter: waitTime, Err: errors.New("too many calls of one user")}
 		}
 		other.waiters++
+		s.joined.Add(1)
 		return nil, other, nil
 	}
 	if s.placing == nil {
@@ -284,6 +301,8 @@ func (p *Placer) answered(o *Order) bool {
 // order as it was last seen.
 func (p *Placer) await(ctx context.Context, o *Order, done func(*Order) bool) *Order {
 	const first, last = 5 * time.Millisecond, 250 * time.Millisecond
+	p.calls.joined.Add(1)
+	defer p.calls.joined.Add(-1)
 	for delay := first; !done(o) && wait.For(ctx, p.jitter(delay)); delay = min(2*delay, last) {
 		if fresh, err := p.Store.Get(ctx, o.ID); err == nil {
 			o = fresh

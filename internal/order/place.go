@@ -31,6 +31,9 @@ type Dependencies struct {
 	// e-mail or the broker is slow each of them holds memory; what does not fit is on record, and recovery takes it up. 0: 128.
 	Background int
 
+	// MaxJoined is how many calls may wait for other calls of their users, of all users together. 0: 128.
+	MaxJoined int
+
 	// Retention is how long a finished order's record is kept, and its key remembered. 0: seven days.
 	Retention time.Duration
 
@@ -49,6 +52,7 @@ type Placer struct {
 	Dependencies
 
 	calls      calls
+	quotes     calls
 	charges    latency
 	deliveries chan struct{} // a slot for each order that makes its deliveries right after its answer
 
@@ -66,6 +70,7 @@ const closeTime = 2 * time.Second
 const (
 	defaultRetention  = 7 * 24 * time.Hour
 	defaultBackground = 128
+	defaultJoined     = 128
 )
 
 // NewPlacer makes a Placer. Close it.
@@ -81,6 +86,9 @@ func NewPlacer(d Dependencies) *Placer {
 	}
 	if d.Background <= 0 {
 		d.Background = defaultBackground
+	}
+	if d.MaxJoined <= 0 {
+		d.MaxJoined = defaultJoined
 	}
 	p := &Placer{Dependencies: d, deliveries: make(chan struct{}, d.Background)}
 	p.life, p.end = context.WithCancel(context.Background())

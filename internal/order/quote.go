@@ -3,25 +3,42 @@ package order
 import "context"
 
 // Quote is the order that Place would charge now: its lines, shipping and total. Of req it reads the user, the currency and
-// the address. It takes a place in the admission, as an order does, and changes nothing. Its error is an *Error.
+// the address. It takes a place in the admission, as an order does, one at a time per user, and changes nothing. Its error is
+// an *Error.
 func (p *Placer) Quote(ctx context.Context, req Request) (o *Order, err error) {
 	req = req.normalized()
 	if bad := req.unpriceable(); bad != nil {
 		return nil, &Error{Kind: ErrInvalid, Violations: bad}
 	}
-	if _, err := p.Admission.Allow(req); err != nil {
-		return nil, fail(ErrOverloaded, err)
-	}
-	release, err := p.Admission.Admit(ctx)
+	c, err := p.quoteTurn(ctx, req)
 	if err != nil {
-		return nil, fail(ErrOverloaded, err)
+		return nil, err
 	}
 	defer func() {
 		if err == nil {
-			release(context.Canceled) // it says nothing about how long orders take
-		} else {
-			release(err)
+			c.release(context.Canceled) // it says nothing about how long orders take
 		}
+		c.end(ctx, o, err)
 	}()
+	if _, err := p.Admission.Allow(req); err != nil {
+		return nil, fail(ErrOverloaded, err)
+	}
+	if err := p.admit(ctx, c); err != nil {
+		return nil, err
+	}
 	return p.price(ctx, req)
+}
+
+// quoteTurn waits until the user's other quotes are finished.
+func (p *Placer) quoteTurn(ctx context.Context, req Request) (*call, error) {
+	for {
+		c, other, err := p.quotes.begin(req, p.MaxJoined-int(p.calls.joined.Load()))
+		if other == nil {
+			return c, err
+		}
+		if !other.wait(ctx) {
+			_, err := other.soFar(false)
+			return nil, err
+		}
+	}
 }

@@ -37,8 +37,8 @@ const (
 	// others wait in the lobby, which is looked at every lobbyEvery.
 	ready      = 16
 	lobbyEvery = 10 * time.Millisecond
-	// arriving is how many orders may be here in an overload that neither wait in the admission nor are in progress: up to 32
-	// requests of one user wait for that user's first.
+	// arriving is how many orders may be here in an overload that neither wait nor are in progress: they are being received or
+	// answered.
 	arriving = 3 * ready
 	// refusingAtOnce is how many calls are refused at once by goroutines of their own. One more waits for its turn, and so does
 	// all that follows on its connection, for refusalTime at most.
@@ -60,9 +60,13 @@ const (
 //
 // Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest. In an
 // overload few orders may wait, because those that wait take memory from those in progress.
+//
+// A call that has joined another of its user waits for that one and takes no place, so that one user's calls leave the room to
+// others. How many there may be is the Placer's to bound.
 type room struct {
 	size    int
 	queue   Queue
+	joined  func() int
 	refused func(ctx context.Context, method string) error
 	gone    func(ctx context.Context) bool // the caller has closed the connection
 
@@ -70,7 +74,7 @@ type room struct {
 
 	mu      sync.Mutex
 	refusal time.Time   // when an order found no place last
-	taken   int         // places
+	taken   int         // places, those of calls that have joined others included
 	orders  int         // that have places
 	watches int         // health checks that watch
 	lobby   list.List   // of *call: orders that will not begin soon, first come, first served
@@ -121,11 +125,17 @@ func callOf(ctx context.Context) *call {
 	return c
 }
 
-func newRoom(size int, queue Queue, refused func(ctx context.Context, method string) error) *room {
+func newRoom(size int, queue Queue, joined func() int, refused func(ctx context.Context, method string) error) *room {
 	if size <= 0 {
 		size = defaultRoom
 	}
-	return &room{size: size, queue: queue, refused: refused, gone: func(context.Context) bool { return false }, refusing: make(chan struct{}, refusingAtOnce)}
+	if joined == nil {
+		joined = func() int { return 0 }
+	}
+	return &room{
+		size: size, queue: queue, joined: joined, refused: refused, refusing: make(chan struct{}, refusingAtOnce),
+		gone: func(context.Context) bool { return false },
+	}
 }
 
 // options are those of a server with this room. One connection may fill it: whose calls do not fit, waits on its side.
@@ -260,12 +270,15 @@ func (r *room) isBusy() bool {
 	if r.queue != nil {
 		orders = r.queue.UnderWay() + r.queue.Waiting() + r.lobby.Len()
 	}
-	return r.taken-orders >= r.size/2 || len(r.refusing) >= refusingAtOnce*3/4 ||
+	return r.inUse()-orders >= r.size/2 || len(r.refusing) >= refusingAtOnce*3/4 ||
 		r.overloaded() && r.present()-orders >= arriving
 }
 
+// inUse is how many places are taken.
+func (r *room) inUse() int { return r.taken - r.joined() }
+
 // present is how many orders are here, or just arriving.
-func (r *room) present() int { return r.orders - int(r.silent.Load()) }
+func (r *room) present() int { return r.orders - int(r.silent.Load()) - r.joined() }
 
 // overloaded tells whether an order was refused lately.
 func (r *room) overloaded() bool { return r.queue != nil && time.Since(r.refusal) < calm }
@@ -286,7 +299,7 @@ func (c *call) admit() bool {
 	switch {
 	case c.watch && c.watches >= max(c.size/watchShare, 1):
 		return false
-	case c.taken+c.places > size || c.order && c.overloaded() && c.enoughWait():
+	case c.inUse()+c.places > size || c.order && c.overloaded() && c.enoughWait():
 		if c.order {
 			c.room.refusal = time.Now()
 		}

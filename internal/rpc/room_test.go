@@ -233,7 +233,8 @@ func TestWhileOrdersAreRefusedFewWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, underWay = 60, 10
 		queue := &queue{underWay: underWay}
-		c := newCrowd(t, size, Options{Queue: queue})
+		var joined atomic.Int64
+		c := newCrowd(t, size, Options{Queue: queue, Joined: func() int { return int(joined.Load()) }})
 		conn := c.connect(t)
 		var all sync.WaitGroup
 		fill := func(orders int) {
@@ -265,7 +266,11 @@ func TestWhileOrdersAreRefusedFewWait(t *testing.T) {
 		end(1)
 		fill(1)
 		refused("when enough wait again")
-		end(2)
+		joined.Store(2)
+		fill(2)
+		refused("when enough wait beside those that have joined others")
+		joined.Store(0)
+		end(4)
 		queue.set(ready, false)
 		refused("when enough wait in the admission")
 		queue.set(0, false)

@@ -41,8 +41,10 @@ type Quoter interface {
 type Options struct {
 	// Deadline is what a caller gets who sets none, and at most 30 s is what a caller gets who does.
 	Deadline time.Duration
-	// Room is how many calls may be in the server at once; 0 is 256.
+	// Room is how many calls may be in the server at once, beside those that have joined others; 0 is 256.
 	Room int
+	// Joined is how many calls wait for another call of their user, at most half of Room; nil for none.
+	Joined func() int
 	// Queue is the admission that orders wait for; nil for none.
 	Queue Queue
 	// Telemetry observes every call; nil for none.
@@ -105,7 +107,7 @@ const (
 
 // NewServer makes a server for the shop: it places orders with p and answers health checks from h.
 func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	room := newRoom(opts.Room, opts.Queue, refuse(p, opts))
+	room := newRoom(opts.Room, opts.Queue, opts.Joined, refuse(p, opts))
 	server := newServer(h, opts, room, maxRequest)
 	service := &checkout{placer: p, quoter: opts.Quoter, deadline: opts.Deadline}
 	oteldemo.RegisterCheckoutServiceServer(server, service)
@@ -118,7 +120,7 @@ func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Serv
 // NewAdminServer makes a server for the people who run the shop: what they decide about orders is done by r. Everybody
 // who reaches it is one of them.
 func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
-	room := newRoom(adminRoom, nil, refuse(nil, opts))
+	room := newRoom(adminRoom, nil, nil, refuse(nil, opts))
 	server := newServer(h, opts, room, maxAdminRequest)
 	checkoutv1.RegisterOrderAdminServer(server, &admin{resolver: r, record: opts.Orders, audit: opts.Audit, eraser: opts.Eraser, view: view{opts.Keyed}, log: opts.Log})
 	if opts.Backuper != nil {

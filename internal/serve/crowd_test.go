@@ -1,13 +1,22 @@
 package serve_test
 
 import (
+	"fmt"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
 )
 
 // occupy opens so many connections and leaves them as begin does.
@@ -99,6 +108,48 @@ func TestTheProbeAndOrdersGetInHoweverManyConnectionsThereAre(t *testing.T) {
 			if !strings.Contains(s.log.String(), "too many connections: one was closed to make room") {
 				t.Error("nothing is logged of the connections that were closed")
 			}
+		})
+	}
+}
+
+// Users who send many requests at once have them wait for their first ones, and nobody else is refused for that.
+func TestRequestsThatWaitForTheirUsersFirstTakeNoPlaces(t *testing.T) {
+	for name, greedy := range map[string]struct{ users, requests int }{
+		"10 users with 40": {10, 40}, "15 users with 30": {15, 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, map[string]string{"CHECKOUT_MAX_ORDERS": "64", "CHECKOUT_CHARGE_TIMEOUT": "15s"})
+			s.shop.Payment.Inject(demo.Fault{Kind: demo.Late, Delay: 10 * time.Second})
+			var refused atomic.Int64
+			var all sync.WaitGroup
+			for user := range greedy.users {
+				name := fmt.Sprint("greedy-", user)
+				s.shop.Cart.Put(name, "OLJCESPC7Z", 1)
+				conn := oteldemo.NewCheckoutServiceClient(dial(t, s.addr))
+				for range greedy.requests {
+					all.Go(func() {
+						if _, err := conn.PlaceOrder(t.Context(), request(name, "USD")); status.Code(err) == codes.ResourceExhausted {
+							refused.Add(1)
+						}
+					})
+				}
+			}
+			const kept = 33 // of a user, at most: one in progress, and those that wait for it
+			least := int64(greedy.users * max(greedy.requests-kept, 0))
+			for end := time.Now().Add(patience); refused.Load() < max(least, 1) && time.Now().Before(end); {
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(100 * time.Millisecond)
+			for user := range 10 {
+				all.Go(func() {
+					if _, err := s.buy(t.Context(), fmt.Sprint("honest-", user), "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
+						t.Errorf("an order of another user: %v", err)
+					}
+				})
+			}
+			time.Sleep(300 * time.Millisecond)
+			s.shop.Payment.Inject(demo.Fault{})
+			all.Wait()
 		})
 	}
 }

@@ -105,6 +105,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		Events:       shop.events,
 		Retention:    c.Retention,
 		Background:   background(container.MemoryLimit()),
+		MaxJoined:    room(container.MemoryLimit(), c.MaxOrders) / 2,
 		Admission: struct {
 			*admission.Limiter
 			*admission.Customers

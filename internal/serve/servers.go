@@ -41,6 +41,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 		Deadline:  c.Deadline,
 		Room:      room(container.MemoryLimit(), c.MaxOrders),
 		Queue:     queue,
+		Joined:    placer.Joined,
 		Telemetry: t.ServerHandler(),
 		Drained:   drained,
 		Log:       t.Logger(),
