@@ -117,7 +117,7 @@ func startShop(t *testing.T, args ...string) *process {
 // startShopIn is startShop with more in the environment, which is that of checkout, too.
 func startShopIn(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
-	return start(t, `(?s)the site +HTTP +(http://\S+)/ .*\nServing\.`, environ, *shopBinary, append(args, "-http", "127.0.0.1:0", "-port", "0")...)
+	return start(t, `(?s)the site +HTTP +(http://\S+)/ .*\nServing `, environ, *shopBinary, append(args, "-http", "127.0.0.1:0", "-port", "0")...)
 }
 
 // token opens the console that startConsole starts.

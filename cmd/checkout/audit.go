@@ -60,6 +60,9 @@ func (p process) audit(ctx context.Context, a *auditing) error {
 		if err != nil {
 			return err
 		}
+		if len(resp.GetEntries()) == 0 && left == a.limit && a.output == cli.Text {
+			_, _ = fmt.Fprintln(p.stderr, "No entries found.")
+		}
 		for _, e := range resp.GetEntries() {
 			p.entry(e, a.output)
 		}

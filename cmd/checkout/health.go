@@ -87,9 +87,9 @@ func (h *probe) check(ctx context.Context) (answer grpc_health_v1.HealthCheckRes
 	resp, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: h.service})
 	switch {
 	case status.Code(err) == codes.Unavailable:
-		return 0, probeUnreachable, fmt.Errorf("%s is unreachable: %w", h.addr, err)
+		return 0, probeUnreachable, fmt.Errorf("%s is unreachable: %s", h.addr, status.Convert(err).Message())
 	case err != nil:
-		return 0, probeFailed, fmt.Errorf("%s: %w", h.addr, err)
+		return 0, probeFailed, fmt.Errorf("%s: %s: %s", h.addr, status.Code(err), status.Convert(err).Message())
 	case resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING:
 		return 0, probeUnhealthy, fmt.Errorf("%s is %s", h.addr, resp.GetStatus())
 	}

@@ -166,9 +166,9 @@ shipping     2 attempts
 parcel       parcel 1
 trace        4bf92f3577b34da6a3ce929d0e0e4736
 
-  2 ×      LENS  USD 19.99
-       shipping   USD 8.00
-          total  USD 47.98
+  2 ×      LENS  USD 19.99  USD 39.98
+       shipping              USD 8.00
+          total             USD 47.98
 
      +2ms  charging
     +8.1s  in_doubt     no answer in time

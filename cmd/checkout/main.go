@@ -75,6 +75,9 @@ Without a command it serves, as "checkout serve" does. Flags may also be written
 
 Exit status: 0 on success, 1 on failure, 2 if the command line or a setting is wrong. "checkout order place" and
 "checkout health" have more.`,
+		Example: `  checkout health --addr :5050
+  checkout order list --attention      # orders that require an operator
+  checkout order show ID`,
 		Version: version.Read().String(),
 	}
 	return cli.Group(root,

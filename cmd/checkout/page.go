@@ -70,14 +70,15 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 	}
 }
 
-// bill prints what was ordered, and what it costs.
+// bill prints what was ordered, and what it costs: a piece, and all of them.
 func (p process) bill(items []*oteldemo.OrderItem, shipping *oteldemo.Money, total string) {
 	_, _ = fmt.Fprintln(p.stdout)
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, item := range items {
-		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t\n", item.GetItem().GetQuantity(), clean(item.GetItem().GetProductId()), price(item.GetCost()))
+		quantity := item.GetItem().GetQuantity()
+		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t%s\t\n", quantity, clean(item.GetItem().GetProductId()), price(item.GetCost()), times(item.GetCost(), quantity))
 	}
-	_, _ = fmt.Fprintf(table, "\tshipping\t%s\t\n\ttotal\t%s\t\n", price(shipping), total)
+	_, _ = fmt.Fprintf(table, "\tshipping\t\t%s\t\n\ttotal\t\t%s\t\n", price(shipping), total)
 	_ = table.Flush()
 }
 
@@ -158,6 +159,18 @@ func stateName(s checkoutv1.OrderState) string {
 
 func price(m *oteldemo.Money) string {
 	a, err := wire.Amount(m)
+	if err != nil {
+		return "?"
+	}
+	return a.String()
+}
+
+// times is the price of so many pieces.
+func times(m *oteldemo.Money, quantity int32) string {
+	a, err := wire.Amount(m)
+	if err == nil {
+		a, err = a.Mul(quantity)
+	}
 	if err != nil {
 		return "?"
 	}

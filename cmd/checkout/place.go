@@ -68,7 +68,12 @@ or may have been charged: do not order again, look at the order.`,
     --item OLJCESPC7Z=2 --cart-addr localhost:7070 --card card.json
   checkout order place --user ada --email ada@example.com --street '1 Main' --key 4711 < card.json`,
 		Args: cli.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.place(cmd.Context(), &b) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd.Flags(), "user", "email"); err != nil {
+				return err
+			}
+			return p.place(cmd.Context(), &b)
+		},
 	}
 	b.flags(cmd, p.getenv)
 	return cmd
@@ -76,8 +81,8 @@ or may have been charged: do not order again, look at the order.`,
 
 func (b *purchase) flags(cmd *cobra.Command, getenv func(string) string) {
 	flags := cmd.Flags()
-	flags.StringVar(&b.req.UserId, "user", "", "`id` of the user")
-	flags.StringVar(&b.req.Email, "email", "", "e-mail `address` for the confirmation")
+	flags.StringVar(&b.req.UserId, "user", "", "`id` of the user; required")
+	flags.StringVar(&b.req.Email, "email", "", "e-mail `address` for the confirmation; required")
 	flags.StringVar(&b.req.Address.StreetAddress, "street", "", "street `address`")
 	flags.StringVar(&b.req.Address.City, "city", "", "`city`")
 	flags.StringVar(&b.req.Address.State, "state", "", "`state`")
@@ -282,8 +287,8 @@ func (l *items) Type() string { return "items" }
 func (l *items) Set(s string) error {
 	product, quantity, found := strings.Cut(s, "=")
 	n, err := strconv.ParseInt(cmp.Or(quantity, "1"), 10, 32)
-	if product == "" || err != nil || found && quantity == "" {
-		return errors.New("must be product=quantity")
+	if product == "" || err != nil || n < 1 || found && quantity == "" {
+		return errors.New("must be product=quantity, such as OLJCESPC7Z=2")
 	}
 	*l = append(*l, &oteldemo.CartItem{ProductId: product, Quantity: int32(n)})
 	return nil

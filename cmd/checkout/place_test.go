@@ -59,7 +59,7 @@ func TestAWrongPortIsExplained(t *testing.T) {
 	shop, admin := "localhost:"+off.environ["CHECKOUT_PORT"], off.environ["CHECKOUT_ADMIN_ADDR"]
 	for want, args := range map[string][]string{
 		shop + " is not the operators' listener": {"order", "retry", id(1), "--yes", "--by", "grace", "--why", "so", "--admin-addr", shop},
-		admin + " is not the shop's port":        {"order", "place", "--addr", admin},
+		admin + " is not the shop's port":        {"order", "place", "--user", "ada", "--email", "ada@example.com", "--addr", admin},
 	} {
 		if status, _, stderr := call(t, off.environ, card, args...); status != cli.Failed || !strings.Contains(stderr, want) {
 			t.Errorf("%v: exit status %d, stderr %q; want 1 and %q", args, status, stderr, want)

@@ -153,8 +153,8 @@ func TestNoCommandQuotesThePasswordOfAnAddress(t *testing.T) {
 		for _, args := range [][]string{
 			{"health", "-addr", address},
 			{"order", "list", "-addr", address},
-			{"order", "place", "-addr", address},
-			{"order", "place", "-item", "A", "-cart-addr", address},
+			{"order", "place", "--user", "ada", "--email", "ada@example.com", "-addr", address},
+			{"order", "place", "--user", "ada", "--email", "ada@example.com", "-item", "A", "-cart-addr", address},
 			{"order", "retry", "-by", "ada", "-admin-addr", address, id(1)},
 			{"serve", "-email-addr", address},
 		} {

@@ -112,9 +112,17 @@ func (r *remote) dial() (*grpc.ClientConn, error) {
 	}
 	conn, err := dial(r.addr, creds, options...)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", redact.URL(r.addr), err)
+		return nil, fmt.Errorf("%s=%q: %w", r.flag(), redact.URL(r.addr), err)
 	}
 	return conn, nil
+}
+
+// flag is the flag that the address comes from.
+func (r *remote) flag() string {
+	if r.admin {
+		return "--admin-addr"
+	}
+	return "--addr"
 }
 
 // dial makes a connection to host:port, where no host is this one.
@@ -122,8 +130,8 @@ func dial(addr string, creds credentials.TransportCredentials, options ...grpc.D
 	if strings.HasPrefix(addr, ":") {
 		addr = "localhost" + addr
 	}
-	if addr == "" || strings.Contains(addr, "@") { // gRPC would quote it, and the password in it
-		return nil, errors.New("is not host:port")
+	if !strings.Contains(addr, ":") || strings.Contains(addr, "@") { // gRPC would quote it, and the password in it
+		return nil, errors.New("must be host:port, such as localhost:5050")
 	}
 	return grpc.NewClient(addr, append(options,
 		grpc.WithTransportCredentials(creds),
@@ -149,7 +157,9 @@ func (p process) refused(r *remote, err error) *cli.Error {
 			lines = append(lines, "  "+reason(d))
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
-				lines = append(lines, fmt.Sprintf("  %s %s", clean(v.GetField()), clean(v.GetDescription())))
+				if !strings.Contains(answer.Message(), v.GetDescription()) {
+					lines = append(lines, fmt.Sprintf("  %s %s", clean(v.GetField()), clean(v.GetDescription())))
+				}
 			}
 		case *errdetails.RetryInfo:
 			lines = append(lines, fmt.Sprintf("  try again in %v", d.GetRetryDelay().AsDuration()))
@@ -168,7 +178,9 @@ func (r *remote) hint(answer *status.Status) string {
 	case answer.Code() == codes.Unavailable && strings.Contains(answer.Message(), "HTTP/1"):
 		return r.addr + " speaks HTTP, not gRPC, as a web page does"
 	case answer.Code() == codes.Unavailable && r.admin && len(answer.Details()) == 0:
-		return "the service listens for operators if CHECKOUT_ADMIN_ADDR is set"
+		return "is the service running? It listens for operators if CHECKOUT_ADMIN_ADDR is set; --admin-addr or CHECKOUT_ADMIN_ADDR says where"
+	case answer.Code() == codes.Unavailable && len(answer.Details()) == 0:
+		return "is the service running? --addr or CHECKOUT_PORT says where it listens"
 	}
 	return ""
 }

@@ -20,7 +20,7 @@ func (p process) versionCommand() *cobra.Command {
 			if output == cli.JSON {
 				return json.NewEncoder(p.stdout).Encode(version.Read())
 			}
-			_, _ = fmt.Fprintln(p.stdout, "checkout "+version.Read().String())
+			_, _ = fmt.Fprintln(p.stdout, "checkout version "+version.Read().String())
 			return nil
 		},
 	}

@@ -83,7 +83,7 @@ func (s *settings) check() error {
 	for i, addr := range s.admin {
 		s.admin[i] = strings.TrimSpace(addr)
 		if host, _, err := net.SplitHostPort(s.admin[i]); err != nil || host == "" {
-			problems = append(problems, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: must be host:port", addr))
+			problems = append(problems, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: must be host:port, such as 127.0.0.1:5051", addr))
 		}
 	}
 	if (s.cert == "") != (s.key == "") {

@@ -23,6 +23,9 @@ const (
 // memory is the value of -db, and of checkout's CHECKOUT_DB, for a record that ends with the process.
 const memory = "memory"
 
+// faultyOrders is how many orders show a probability.
+const faultyOrders = 200
+
 // options are what the command line says.
 type options struct {
 	orders      int
@@ -31,7 +34,7 @@ type options struct {
 	currency    string
 	latency     time.Duration
 	fail, lose  chances
-	away        names
+	offline     names
 	unshippable float64
 	payment     string // stock or keyed
 	shipping    string // stock or keyed
@@ -52,23 +55,28 @@ func newCommand(environ []string, stdout io.Writer) *cobra.Command {
 		Long: `Run a whole shop on 127.0.0.1: checkout in a process of its own, and in this one the six services that it calls, a Kafka
 broker, accounting, feature flags, an OpenTelemetry collector and a web site.
 
-Without --orders it places one order, shows what became of it, and serves until Ctrl-C. With --orders it places that many and
-reports response times and whether the ledgers match. Its exit status is then 0 only if every order that was charged was
-shipped, confirmed by e-mail and published exactly once, or refunded.
+It places one order, shows what became of it, and serves until Ctrl-C. With --orders it places that many, reports response times
+and whether the ledgers match, and ends. Its exit status is then 0 only if every order that was charged was shipped, confirmed
+by e-mail and published exactly once, or refunded, or waits for an operator. With --fail, --lose or --unshippable it places 200,
+unless --orders says otherwise.
 
-Services are cart, catalog, currency, payment, shipping and email; with --away also kafka, flagd and collector.`,
+Services are cart, catalog, currency, payment, shipping and email; with --offline also kafka, flagd and collector.`,
 		Example: `  shop                                                      # look at one order
   shop --currency JPY --lines 6                             # with more products, in yen
   shop --orders 1000 --concurrency 16                       # measure
-  shop --orders 1000 --fail payment=0.1                     # a tenth of the cards is declined
-  shop --orders 1000 --away kafka,email                     # no broker and no e-mail while the orders are placed
-  shop --orders 200 --payment keyed --lose payment=0.1      # responses are lost, and charges are looked up
-  shop --orders 200 --payment keyed --unshippable 0.1       # paid orders that cannot be shipped are refunded
-  shop --orders 200 --shipping keyed --lose shipping=0.1    # responses are lost, and each order is one parcel`,
+  shop --orders 1000 --offline kafka,email                  # no broker and no e-mail while the orders are placed
+  shop --fail payment=0.1                                   # a tenth of the cards is declined
+  shop --payment stock --lose payment=0.1                   # responses are lost: payment unknown, for an operator
+  shop --payment keyed --lose payment=0.1                   # responses are lost, and charges are looked up
+  shop --payment keyed --unshippable 0.1                    # paid orders that cannot be shipped are refunded
+  shop --shipping keyed --lose shipping=0.1                 # responses are lost, and each order is one parcel`,
 		Args:    cli.Args(),
 		Version: version.Read().String(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.anyPort = !cmd.Flags().Changed("port")
+			if !cmd.Flags().Changed("orders") && (len(o.fail)+len(o.lose) > 0 || o.unshippable > 0) {
+				o.orders = faultyOrders
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -84,14 +92,14 @@ Services are cart, catalog, currency, payment, shipping and email; with --away a
 }
 
 func (o *options) flags(flags *pflag.FlagSet) {
-	flags.IntVar(&o.orders, "orders", 0, "`number` of orders to place and report on; 0: place one and show it")
+	flags.IntVar(&o.orders, "orders", 0, "`number` of orders to place and report on; 0: place one, show it, and serve")
 	flags.IntVar(&o.concurrency, "concurrency", 16, "`number` of orders in progress at once")
 	flags.IntVar(&o.lines, "lines", 3, "`number` of different products in an order, 1 to 12")
 	flags.StringVar(&o.currency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
 	flags.DurationVar(&o.latency, "latency", 0, "`time` that every service takes longer, such as 5ms")
-	flags.Var(o.fail, "fail", "`service=probability,…`: calls are refused, and nothing is done")
-	flags.Var(o.lose, "lose", "`service=probability,…`: calls are done, and their responses lost")
-	flags.Var(&o.away, "away", "`service,…` that are unavailable while the orders are placed, and return afterwards")
+	flags.Var(o.fail, "fail", "probability that calls are refused and nothing is done, as `service=probability,…`")
+	flags.Var(o.lose, "lose", "probability that calls are done and their responses lost, as `service=probability,…`")
+	flags.Var(&o.offline, "offline", "`service,…` that are offline while the orders are placed, and online afterwards")
 	flags.Float64Var(&o.unshippable, "unshippable", 0, "`probability` that shipping refuses a paid order permanently")
 	flags.StringVar(&o.payment, "payment", stock, "payment `mode`: stock, or keyed, which honours idempotency keys, can look up charges and refund them")
 	flags.StringVar(&o.shipping, "shipping", stock, "shipping `mode`: stock, or keyed, which honours idempotency keys")

@@ -31,7 +31,7 @@ payment, shipping, email, the OpenTelemetry collector, flagd and Kafka are at th
 func serveServices(ctx context.Context, addr string, out io.Writer) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("%q is not HOST:PORT", addr)
+		return fmt.Errorf("%q must be HOST:PORT, such as 127.0.0.1:7001", addr)
 	}
 	first, err := strconv.Atoi(port)
 	if err != nil || first < 1 || first > 65000 {
@@ -41,7 +41,7 @@ func serveServices(ctx context.Context, addr string, out io.Writer) error {
 	if err != nil {
 		return cli.Fail(err)
 	}
-	_, _ = fmt.Fprintf(out, "serving cart, catalog, currency, payment, shipping, email, collector, flagd and Kafka on ports %d to %d of %s\n", first, first+8, host)
+	_, _ = fmt.Fprintf(out, "Serving cart, catalog, currency, payment, shipping, email, collector, flagd and Kafka on ports %d to %d of %s\n", first, first+8, host)
 	<-ctx.Done()
 	if err := s.Close(); err != nil {
 		return cli.Fail(err)

@@ -90,7 +90,11 @@ func (s *shop) trade(ctx context.Context) error {
 	} else if err := s.show(ctx); err != nil {
 		return err
 	}
-	s.page.say("\nServing. Ctrl-C ends.\n")
+	if s.site == nil {
+		s.page.say("\nServing until Ctrl-C.\n")
+	} else {
+		s.page.say("\nServing until Ctrl-C. Open %s\n", s.site.url)
+	}
 	select {
 	case <-ctx.Done():
 		return mismatch
@@ -156,15 +160,15 @@ func (s *shop) endFaults() error {
 		}
 	}
 	s.Shipping.Inject(demo.Fault{}, storefront.ShipOrder)
-	if len(s.options.away) > 0 {
-		s.page.say("\nBack again: %s.\n", strings.Join(s.options.away, ", "))
+	if len(s.options.offline) > 0 {
+		s.page.say("\nOnline again: %s.\n", strings.Join(s.options.offline, ", "))
 	}
 	return s.eachOffline(storefront.Server.BringOnline)
 }
 
 func (s *shop) eachOffline(do func(storefront.Server) error) error {
 	var failures []error
-	for _, name := range s.options.away {
+	for _, name := range s.options.offline {
 		for _, n := range storefront.Services(s.Shop) {
 			if n.Name == name {
 				failures = append(failures, do(n.Server))

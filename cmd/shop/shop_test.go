@@ -69,7 +69,7 @@ func TestTheFirstOrderIsShownUntilCtrlC(t *testing.T) {
 	var said strings.Builder
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		said.WriteString(lines.Text() + "\n")
-		if strings.HasPrefix(lines.Text(), "Serving.") {
+		if strings.HasPrefix(lines.Text(), "Serving ") {
 			if err := cmd.Process.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
 			}
@@ -114,8 +114,8 @@ func TestTheLedgersOfManyOrdersMatch(t *testing.T) {
 
 func TestWhatIsOwedToThoseWhoWereAwayComesLater(t *testing.T) {
 	t.Parallel()
-	status, said := exitOf(t, "-orders", "20", "-away", "kafka,email,collector,flagd")
-	if status != 0 || !strings.Contains(said, "Back again: kafka, email, collector, flagd.") || !strings.Contains(said, matching) {
+	status, said := exitOf(t, "-orders", "20", "-offline", "kafka,email,collector,flagd")
+	if status != 0 || !strings.Contains(said, "Online again: kafka, email, collector, flagd.") || !strings.Contains(said, matching) {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }
@@ -132,6 +132,14 @@ func TestChargesWhoseAnswerIsLostWaitForAnOperator(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "12", "-lose", "payment=1")
 	if status != 0 || !strings.HasSuffix(said, "\n  12 payment unknown, waiting for an operator\n") || strings.Contains(said, "not match") {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
+func TestProbabilitiesAreShownByManyOrders(t *testing.T) {
+	t.Parallel()
+	status, said := exitOf(t, "-payment", "stock", "-lose", "payment=0.1")
+	if status != 0 || !regexp.MustCompile(`(?m)^200 orders,`).MatchString(said) || !regexp.MustCompile(`\n  \d+ payment unknown, waiting for an operator\n$`).MatchString(said) || strings.Contains(said, "not match") {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }
@@ -181,7 +189,7 @@ func TestWhoCallsItWronglyIsToldWhy(t *testing.T) {
 		"-payment cash":      "--payment=\"cash\": must be stock or keyed",
 		"-shipping air":      "--shipping=\"air\": must be stock or keyed",
 		"-unshippable 1.1":   "--unshippable=1.1: must be between 0 and 1",
-		"-away moon":         `unknown service "moon"`,
+		"-offline moon":      `unknown service "moon"`,
 		"-fail kafka=1":      `unknown service "kafka"`,
 		"-fail cart":         `"cart" must be service=probability`,
 		"-lose payment=1.1":  `"payment=1.1" must be service=probability`,

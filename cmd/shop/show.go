@@ -104,7 +104,7 @@ func (s *shop) showOutcome(ctx context.Context, id string) {
 
 func (s *shop) showTrace(ctx context.Context, id string, placed bool) {
 	names := []string{"oteldemo.CheckoutService/PlaceOrder"}
-	if placed && !slices.Contains(s.options.away, "kafka") {
+	if placed && !slices.Contains(s.options.offline, "kafka") {
 		names = append(names, "orders publish")
 	}
 	ctx, cancel := context.WithTimeout(ctx, traceTime)

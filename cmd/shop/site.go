@@ -38,7 +38,7 @@ func (o options) hasSite() bool { return o.http != "" && (o.orders == 0 || o.kee
 func (s *shop) openSite(ctx context.Context) error {
 	listener, err := listenNear(ctx, s.options.http)
 	if err != nil {
-		return fmt.Errorf("-http=%s: %w", s.options.http, err)
+		return fmt.Errorf("--http=%s: %w", s.options.http, err)
 	}
 	s.site = &site{url: "http://" + listener.Addr().String() + "/", ended: make(chan error, 1)}
 	ctx, s.site.end = context.WithCancel(context.WithoutCancel(ctx)) // until close

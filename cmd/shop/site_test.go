@@ -32,7 +32,7 @@ func serving(t *testing.T, args ...string) (url string, end func() (string, erro
 	}
 	var said strings.Builder
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Serving.") {
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Serving ") {
 		said.WriteString(lines.Text() + "\n")
 	}
 	found := regexp.MustCompile(`the site +HTTP +(http://\S+/)`).FindStringSubmatch(said.String())
@@ -157,7 +157,7 @@ func TestAnotherProgramCanBeCheckout(t *testing.T) {
 func TestACheckoutThatCannotStartIsQuoted(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-db", "/dev/null/orders.db")
-	if status != 1 || !strings.Contains(said, "CHECKOUT_DB") || strings.Contains(said, "Serving.") {
+	if status != 1 || !strings.Contains(said, "CHECKOUT_DB") || strings.Contains(said, "Serving ") {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 }

@@ -182,12 +182,12 @@ func TestEveryProblemOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		`CHECKOUT_PORT="http": is not a number between 0 and 65535`,
-		`CART_ADDR="cart": is not host:port`,
-		`SHIPPING_ADDR="ftp://shipping": is neither http:// nor https://`,
-		`KAFKA_ADDR="kafka:9092,kafka": "kafka" is not host:port`,
-		`CHECKOUT_DEADLINE="15": is not a duration`,
-		`CHECKOUT_MAX_LINES="0": is not a number between 1 and 10000`,
+		`CHECKOUT_PORT="http": must be a number between 0 and 65535`,
+		`CART_ADDR="cart": must be host:port, such as cart:8080`,
+		`SHIPPING_ADDR="ftp://shipping": must be http:// or https://`,
+		`KAFKA_ADDR="kafka:9092,kafka": "kafka" must be host:port, such as`,
+		`CHECKOUT_DEADLINE="15": must be a duration`,
+		`CHECKOUT_MAX_LINES="0": must be a number between 1 and 10000`,
 		`PRODUCT_CATALOG_ADDR is not set: host:port of the product catalog`,
 		`CURRENCY_ADDR is not set`, `PAYMENT_ADDR is not set`, `EMAIL_ADDR is not set`,
 		`FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set`,

@@ -103,10 +103,10 @@ func (v target) Set(s string) error {
 func checkAddress(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || host == "" || strings.ContainsAny(host, " \t\r\n\"',/@") {
-		return errors.New("is not host:port")
+		return errors.New("must be host:port, such as cart:8080")
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return errors.New("has no port between 1 and 65535")
+		return errors.New("must have a port between 1 and 65535")
 	}
 	return nil
 }
@@ -117,10 +117,10 @@ func (v listen) String() string { return deref(v.p) }
 func (v listen) Set(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || host == "" {
-		return errors.New("is not host:port; localhost:port is for this machine alone, and 0.0.0.0:port for everybody")
+		return errors.New("must be host:port: localhost:5051 for this machine alone, 0.0.0.0:5051 for everybody")
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return errors.New("has no port between 0 and 65535")
+		return errors.New("must have a port between 0 and 65535")
 	}
 	*v.p = s
 	return nil
@@ -141,7 +141,7 @@ func (v addresses) Set(s string) error {
 		list = append(list, one)
 	}
 	if list == nil {
-		return errors.New("is not host:port,…")
+		return errors.New("must be host:port,…, such as kafka:9092")
 	}
 	*v.p = list
 	return nil
@@ -153,22 +153,22 @@ func (v base) String() string { return deref(v.p) }
 func (v base) Set(s string) error {
 	if !strings.Contains(s, "://") {
 		if strings.Contains(s, ":/") { // https:/host would be the host https
-			return errors.New("is neither host:port nor scheme://host:port")
+			return errors.New("must be host:port or a URL, such as http://shipping:50050")
 		}
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return errors.New("is not a URL")
+		return errors.New("must be host:port or a URL, such as http://shipping:50050")
 	}
 	port, portErr := strconv.Atoi(u.Port())
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("is neither http:// nor https://")
+		return errors.New("must be http:// or https://")
 	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return errors.New("is not scheme://host:port")
+		return errors.New("must be scheme://host:port without more, such as http://shipping:50050")
 	case u.Port() != "" && (portErr != nil || port < 1 || port > 65535):
-		return errors.New("has no port between 1 and 65535")
+		return errors.New("must have a port between 1 and 65535")
 	}
 	*v.p = strings.TrimRight(s, "/")
 	return nil
@@ -187,10 +187,10 @@ func (v duration) Type() string { return "duration" }
 func (v duration) Set(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return errors.New(`is not a duration such as "2s" or "250ms"`)
+		return errors.New(`must be a duration such as "2s" or "250ms"`)
 	}
 	if d < v.min || d > v.max {
-		return fmt.Errorf("is not between %v and %v", v.min, v.max)
+		return fmt.Errorf("must be between %v and %v", v.min, v.max)
 	}
 	*v.p = d
 	return nil
@@ -207,7 +207,7 @@ func (v days) Set(s string) error {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < v.min || d > v.max {
-		return fmt.Errorf("is not a duration between %.0fd and %.0fd, such as 7d or 168h", v.min.Hours()/24, v.max.Hours()/24)
+		return fmt.Errorf("must be a duration between %.0fd and %.0fd, such as 7d or 168h", v.min.Hours()/24, v.max.Hours()/24)
 	}
 	*v.p = d
 	return nil
@@ -232,7 +232,7 @@ func (v number[T]) Type() string { return "number" }
 func (v number[T]) Set(s string) error {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < int64(v.min) || n > int64(v.max) {
-		return fmt.Errorf("is not a number between %d and %d", v.min, v.max)
+		return fmt.Errorf("must be a number between %d and %d", v.min, v.max)
 	}
 	*v.p = T(n)
 	return nil
