@@ -23,8 +23,9 @@ const (
 	// connect.
 	patience        = 10 * time.Second
 	connectPatience = 2 * time.Second
-	// startPatience bounds the look at the schema, and its making: another replica may be at it.
+	// startPatience bounds the look at the schema, and stepPatience its making, which may read all orders.
 	startPatience = 30 * time.Second
+	stepPatience  = time.Hour
 	// idleTime is how long a connection is kept that nobody needs, and lifeTime how long any is: then a new one follows the
 	// database's name to where it lives now.
 	idleTime = 5 * time.Minute
@@ -64,9 +65,9 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
 	p := &Postgres{db: db}
+	err = p.migrate(ctx)
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	err = p.migrate(ctx)
 	var secret []byte
 	if err == nil {
 		secret, err = readSecret(ctx, p)
@@ -141,23 +142,15 @@ func (p *Postgres) rows(ctx context.Context, query string, args ...any) (*sql.Ro
 // other at the one row that holds the version.
 func (p *Postgres) migrate(ctx context.Context) error {
 	steps := postgresSchema()
-	const makeVersion = `
-		CREATE TABLE IF NOT EXISTS orders_schema (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL);
-		INSERT INTO orders_schema VALUES (1, 0) ON CONFLICT DO NOTHING`
-	version, err := p.version(ctx)
-	for tries := 5; pq.As(err, pqerror.UndefinedTable) != nil && tries > 0; tries-- {
-		// Of two who make the table at the same moment one may fail.
-		if _, failure := p.exec(ctx, makeVersion); failure != nil && tries == 1 {
-			return fmt.Errorf("make the schema: %w", failure)
-		}
-		version, err = p.version(ctx)
-	}
+	version, err := p.makeVersion(ctx)
 	switch {
 	case err != nil:
 		return err
 	case version > len(steps):
 		return tooNew(version, len(steps))
 	}
+	ctx, cancel := context.WithTimeout(ctx, stepPatience)
+	defer cancel()
 	for ; version < len(steps); version++ {
 		step := fmt.Sprintf("UPDATE orders_schema SET version = version;\n%s;\nUPDATE orders_schema SET version = %d WHERE version < %[2]d",
 			steps[version], version+1)
@@ -166,6 +159,24 @@ func (p *Postgres) migrate(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// makeVersion returns the version of the schema: 0 where there was none.
+func (p *Postgres) makeVersion(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	const makeVersion = `
+		CREATE TABLE IF NOT EXISTS orders_schema (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL);
+		INSERT INTO orders_schema VALUES (1, 0) ON CONFLICT DO NOTHING`
+	version, err := p.version(ctx)
+	for tries := 5; pq.As(err, pqerror.UndefinedTable) != nil && tries > 0; tries-- {
+		// Of two who make the table at the same moment one may fail.
+		if _, failure := p.exec(ctx, makeVersion); failure != nil && tries == 1 {
+			return 0, fmt.Errorf("make the schema: %w", failure)
+		}
+		version, err = p.version(ctx)
+	}
+	return version, err
 }
 
 func (p *Postgres) version(ctx context.Context) (version int, err error) {

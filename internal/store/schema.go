@@ -147,5 +147,5 @@ const postgresSearch = `
 
 // tooNew says that a later release has used the database.
 func tooNew(version, known int) error {
-	return fmt.Errorf("its schema has version %d, and this program knows none above %d", version, known)
+	return fmt.Errorf("its schema has version %d, and this program knows none above %d; use a later release, or restore the backup from before the upgrade", version, known)
 }
