@@ -90,19 +90,19 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	}
 	limiter := admission.New(limits)
 	defer t.Watch(record.Backlog, load(limiter))()
-	prices := pricing.New(shop.cart, shop.catalog, shop.currency, shop.shipping, c.Limits)
+	prices := pricing.New(shop.Cart, shop.Catalog, shop.Currency, shop.Shipping, c.Limits)
 	prices.ReadTimeout = c.ReadTimeout
 	defer prices.Close()
 	placer := order.NewPlacer(order.Dependencies{
 		Pricer:       t.Pricer(prices),
 		Store:        t.Store(record),
-		Payment:      shop.payment,
-		Ledger:       shop.ledger,
-		Shipping:     shop.shipping,
+		Payment:      shop.Payment,
+		Ledger:       shop.Ledger,
+		Shipping:     shop.Shipping,
 		ShipAttempts: c.shipAttempts(),
-		Cart:         shop.cart,
-		Email:        shop.email,
-		Events:       shop.events,
+		Cart:         shop.Cart,
+		Email:        shop.Email,
+		Events:       shop.Events,
 		Retention:    c.Retention,
 		Background:   background(container.MemoryLimit()),
 		MaxJoined:    room(container.MemoryLimit(), c.MaxOrders) / 2,

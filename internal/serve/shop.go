@@ -14,8 +14,6 @@ import (
 
 	"checkout/internal/flags"
 	"checkout/internal/gateway"
-	"checkout/internal/order"
-	"checkout/internal/pricing"
 	"checkout/internal/telemetry"
 )
 
@@ -24,15 +22,7 @@ const closeTime = 500 * time.Millisecond
 
 // shop is the neighbours as order sees them, and their connections.
 type shop struct {
-	cart     order.Cart
-	catalog  pricing.Catalog
-	currency pricing.Currency
-	payment  order.Payment
-	shipping order.Shipping
-	email    order.Email
-	ledger   order.Ledger // nil when the payment service cannot be asked
-	events   order.Events // nil without a broker
-
+	telemetry.Services
 	closers []func() error
 }
 
@@ -55,12 +45,12 @@ func connect(c Config, t *telemetry.Telemetry, i identities) (_ *shop, err error
 		variable, addr string
 		use            func(conn *grpc.ClientConn)
 	}{
-		{"CART_ADDR", c.Cart, func(conn *grpc.ClientConn) { s.cart = t.Cart(gateway.NewCart(conn, timeouts)) }},
+		{"CART_ADDR", c.Cart, func(conn *grpc.ClientConn) { s.Cart = gateway.NewCart(conn, timeouts) }},
 		{"PRODUCT_CATALOG_ADDR", c.Catalog, func(conn *grpc.ClientConn) {
-			s.catalog = t.Catalog(gateway.ShareCatalog(gateway.NewCatalog(conn, timeouts), t.Shared))
+			s.Catalog = gateway.ShareCatalog(gateway.NewCatalog(conn, timeouts), t.Shared)
 		}},
 		{"CURRENCY_ADDR", c.Currency, func(conn *grpc.ClientConn) {
-			s.currency = t.Currency(gateway.ShareCurrency(gateway.NewCurrency(conn, timeouts), t.Shared))
+			s.Currency = gateway.ShareCurrency(gateway.NewCurrency(conn, timeouts), t.Shared)
 		}},
 	} {
 		target, options := i.dialing(n.addr, t.DialOptions())
@@ -76,12 +66,14 @@ func connect(c Config, t *telemetry.Telemetry, i identities) (_ *shop, err error
 	if err != nil {
 		return nil, fmt.Errorf("PAYMENT_ADDR=%q: %w", c.Payment, err)
 	}
-	s.payment = t.Payment(payment)
+	s.Payment = payment
 	s.closers = append(s.closers, payment.Close)
 	if c.PaymentMode == "keyed" {
-		s.ledger = t.Ledger(payment)
+		s.Ledger = payment
 	}
-	return s, errors.Join(s.post(c, t, i, timeouts), s.broker(c, t, i, fault, timeouts))
+	err = errors.Join(s.post(c, t, i, timeouts), s.broker(c, t, i, fault, timeouts))
+	s.Services = t.Timed(s.Services)
+	return s, err
 }
 
 // post makes the clients for those who speak HTTP.
@@ -96,7 +88,7 @@ func (s *shop) post(c Config, t *telemetry.Telemetry, i identities, timeouts gat
 	if err != nil {
 		return fmt.Errorf("EMAIL_ADDR=%q: %w", c.Email, err)
 	}
-	s.shipping, s.email = t.Shipping(shipping), t.Email(email)
+	s.Shipping, s.Email = shipping, email
 	return nil
 }
 
@@ -127,7 +119,7 @@ func (s *shop) broker(c Config, t *telemetry.Telemetry, i identities, fault gate
 	if err != nil {
 		return fmt.Errorf("KAFKA_ADDR=%q, KAFKA_TOPIC=%q: %w", c.Kafka, c.KafkaTopic, err)
 	}
-	s.events = t.Events(events)
+	s.Events = events
 	s.closers = append(s.closers, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()

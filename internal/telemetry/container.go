@@ -14,7 +14,8 @@ func (t *Telemetry) observeContainer(read func() (container.Memory, bool)) {
 	if _, ok := read(); !ok {
 		return
 	}
-	limit, held := t.observedGauge(metricMemoryLimit), t.observedGauge(metricMemoryHeld)
+	gauge := t.meter.Int64ObservableGauge
+	limit, held := described(gauge, metricMemoryLimit), described(gauge, metricMemoryHeld)
 	made(t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		if is, ok := read(); ok { // an error would cost the whole export
 			o.ObserveInt64(limit, is.Limit)

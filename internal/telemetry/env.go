@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,27 +21,21 @@ import (
 // env reads the environment as OpenTelemetry specifies: an empty variable is unset, values of enumerations ignore case, and an
 // unknown value is a warning and ignored.
 type env struct {
-	getenv    func(string) string
-	log       *slog.Logger
-	version   string                     // service.version; empty: none
-	baggage   []string                   // allowed keys; none: all
-	synthetic func(context.Context) bool // whether the caller may send the baggage synthetic_request; nil: everybody may
+	Options
+	log *slog.Logger
 }
 
-func (e env) get(key string) string { return strings.TrimSpace(e.getenv(key)) }
+func (e env) get(key string) string { return strings.TrimSpace(e.Getenv(key)) }
 
 // choice is the value of the variable key if it is one of those given, or else the first of them.
 func (e env) choice(key string, known ...string) string {
 	value := strings.ToLower(e.get(key))
-	if value == "" {
-		return known[0]
+	switch {
+	case slices.Contains(known, value):
+		return value
+	case value != "":
+		e.unknown(key, value)
 	}
-	for _, k := range known {
-		if value == k {
-			return k
-		}
-	}
-	e.unknown(key, value)
 	return known[0]
 }
 
@@ -119,19 +114,15 @@ func (e env) propagator() propagation.TextMapPropagator {
 			e.unknown(key, name)
 		}
 	}
-	return inbound{propagation.NewCompositeTextMapPropagator(all...), e.baggage, e.synthetic}
-}
-
-// build is the service's version, if it is known.
-func (e env) build() []attribute.KeyValue {
-	if e.version == "" {
-		return nil
-	}
-	return []attribute.KeyValue{attribute.String("service.version", e.version)}
+	return inbound{propagation.NewCompositeTextMapPropagator(all...), e.Baggage, e.Synthetic}
 }
 
 // resource describes the process. The command line and the user are left out, as they may contain secrets.
 func (e env) resource(ctx context.Context) *resource.Resource {
+	service := []attribute.KeyValue{attribute.String("service.name", "checkout"), attribute.String("host.arch", runtime.GOARCH)}
+	if e.Version != "" {
+		service = append(service, attribute.String("service.version", e.Version))
+	}
 	r, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithOS(),
@@ -144,8 +135,7 @@ func (e env) resource(ctx context.Context) *resource.Resource {
 		resource.WithProcessRuntimeVersion(),
 		resource.WithProcessRuntimeDescription(),
 		resource.WithService(), // a random service.instance.id
-		resource.WithAttributes(attribute.String("service.name", "checkout"), attribute.String("host.arch", runtime.GOARCH)),
-		resource.WithAttributes(e.build()...),
+		resource.WithAttributes(service...),
 		resource.WithFromEnv(), // has precedence
 	)
 	if err != nil {

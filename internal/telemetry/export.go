@@ -61,7 +61,7 @@ func (e env) metrics(ctx context.Context, p pipeline) (*sdkmetric.MeterProvider,
 	case exporter != nil:
 		exporter = stoppableMetrics{exporter, p.stop}
 	}
-	options, local := readers(exporter, p.collect)
+	options, local := readers(exporter, e.Collect)
 	if options == nil {
 		return nil, nil
 	}

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -28,8 +29,7 @@ type transport struct {
 }
 
 // Transport observes the requests that go through next, by the stable semantic conventions for HTTP (the name of the span
-// may be the older one). A span ends when the
-// body of the response has been read or closed.
+// may be the older one). A span ends when the body of the response has been read or closed.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{
 		Telemetry: t,
@@ -43,10 +43,11 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := &exchange{transport: t, began: time.Now(), sent: max(req.ContentLength, 0)}
-	x.attrs = append(make([]attribute.KeyValue, 0, 8), httpRequestMethod.String(method(req)))
+	method := cmp.Or(req.Method, http.MethodGet)
+	x.attrs = append(make([]attribute.KeyValue, 0, 8), httpRequestMethod.String(method))
 	x.attrs = append(x.attrs, server(req.URL)...)
 	//nolint:spancheck // finish ends it
-	x.ctx, x.span = t.tracer.Start(req.Context(), t.conventions.http+method(req), t.start...)
+	x.ctx, x.span = t.tracer.Start(req.Context(), t.conventions.http+method, t.start...)
 	if x.span.IsRecording() {
 		x.span.SetAttributes(urlFull.String(withoutUser(req.URL)))
 	}
@@ -117,24 +118,13 @@ func (x *exchange) finish(err error) {
 	x.responses.Record(x.ctx, x.received, record...)
 }
 
-func method(req *http.Request) string {
-	if req.Method == "" {
-		return http.MethodGet
-	}
-	return req.Method
-}
-
 // server is the server of a URL.
 func server(u *url.URL) []attribute.KeyValue {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	attrs := []attribute.KeyValue{serverAddress.String(u.Hostname())}
-	if n, err := strconv.Atoi(port); err == nil {
-		attrs = append(attrs, serverPort.Int(n))
-	}
-	return attrs
+	return serverAt(u.Hostname(), port)
 }
 
 // withoutUser is a URL without the user's name and password.

@@ -93,7 +93,7 @@ func TestTheLimitsOfContext(t *testing.T) {
 func TestOnlyBaggageThatIsAllowedGoesOn(t *testing.T) {
 	t.Parallel()
 	e := silentEnv()
-	e.baggage = []string{"session.id", "synthetic_request"}
+	e.Baggage = []string{"session.id", "synthetic_request"}
 	if got, _ := passOn(t, e, "session.id=a,other=b, synthetic_request = true;p=1,session=c", ""); got != "session.id=a,synthetic_request=true;p=1" && got != "synthetic_request=true;p=1,session.id=a" {
 		t.Errorf("%q goes on, want session.id and synthetic_request", got)
 	}

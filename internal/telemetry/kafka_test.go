@@ -102,7 +102,7 @@ func TestARecordHasTheNamesThatAreAskedFor(t *testing.T) {
 	} {
 		t.Run(optIn, func(t *testing.T) {
 			t.Parallel()
-			r := recordIn(t, dialectApp, env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", optIn)}.conventions())
+			r := recordIn(t, dialectApp, env{Options: Options{Getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", optIn)}}.conventions())
 			if err := r.producer(t).ProduceSync(t.Context(), &kgo.Record{Topic: "orders"}).FirstErr(); err != nil {
 				t.Fatal(err)
 			}

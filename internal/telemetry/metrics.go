@@ -127,54 +127,33 @@ func made[T any](i T, err error) T {
 	return i
 }
 
-// duration makes a histogram of durations, or of other fractions.
-func (t *Telemetry) duration(name string) metric.Float64Histogram {
+// described makes the instrument of that name with one of the meter's methods, whose options are of type O.
+func described[I, O any](method func(name string, options ...O) (I, error), name string) I {
 	i := instruments()[name]
-	options := []metric.Float64HistogramOption{metric.WithUnit(i.unit), metric.WithDescription(i.text)}
+	all := []any{metric.WithUnit(i.unit), metric.WithDescription(i.text)}
 	if i.buckets != nil {
-		options = append(options, metric.WithExplicitBucketBoundaries(i.buckets...))
+		all = append(all, metric.WithExplicitBucketBoundaries(i.buckets...))
 	}
-	return made(t.meter.Float64Histogram(name, options...))
+	var options []O
+	for _, option := range all {
+		if o, ok := option.(O); ok { // only histograms have buckets
+			options = append(options, o)
+		}
+	}
+	return made(method(name, options...))
 }
 
-// size makes a histogram of sizes.
+// duration is for durations, and other fractions.
+func (t *Telemetry) duration(name string) metric.Float64Histogram {
+	return described(t.meter.Float64Histogram, name)
+}
+
 func (t *Telemetry) size(name string) metric.Int64Histogram {
-	i := instruments()[name]
-	options := []metric.Int64HistogramOption{metric.WithUnit(i.unit), metric.WithDescription(i.text)}
-	if i.buckets != nil {
-		options = append(options, metric.WithExplicitBucketBoundaries(i.buckets...))
-	}
-	return made(t.meter.Int64Histogram(name, options...))
+	return described(t.meter.Int64Histogram, name)
 }
 
 func (t *Telemetry) counter(name string) metric.Int64Counter {
-	i := instruments()[name]
-	return made(t.meter.Int64Counter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
-}
-
-func (t *Telemetry) observedCounter(name string) metric.Int64ObservableCounter {
-	i := instruments()[name]
-	return made(t.meter.Int64ObservableCounter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
-}
-
-func (t *Telemetry) observedSeconds(name string) metric.Float64ObservableCounter {
-	i := instruments()[name]
-	return made(t.meter.Float64ObservableCounter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
-}
-
-func (t *Telemetry) observedLevel(name string) metric.Int64ObservableUpDownCounter {
-	i := instruments()[name]
-	return made(t.meter.Int64ObservableUpDownCounter(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
-}
-
-func (t *Telemetry) observedGauge(name string) metric.Int64ObservableGauge {
-	i := instruments()[name]
-	return made(t.meter.Int64ObservableGauge(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
-}
-
-func (t *Telemetry) observedAge(name string) metric.Float64ObservableGauge {
-	i := instruments()[name]
-	return made(t.meter.Float64ObservableGauge(name, metric.WithUnit(i.unit), metric.WithDescription(i.text)))
+	return described(t.meter.Int64Counter, name)
 }
 
 // measurement is a set of attributes for measurements.

@@ -16,7 +16,9 @@ type usage struct {
 
 // observeProcess reports the usage of the process, on systems that provide it.
 func (t *Telemetry) observeProcess() {
-	cpu, memory, descriptors := t.observedSeconds(processCPU), t.observedLevel(processMemory), t.observedLevel(processDescriptors)
+	level := t.meter.Int64ObservableUpDownCounter
+	memory, descriptors := described(level, processMemory), described(level, processDescriptors)
+	cpu := described(t.meter.Float64ObservableCounter, processCPU)
 	user, system := measurement(cpuMode.String("user")), measurement(cpuMode.String("system"))
 	made(t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		u, ok := readUsage()

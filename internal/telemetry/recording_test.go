@@ -47,7 +47,7 @@ func record(t testing.TB, rpcs ...rpcConvention) *recording {
 }
 
 // silentEnv is an environment in which nothing is set.
-func silentEnv() env { return env{getenv: environ(), log: slog.New(slog.DiscardHandler)} }
+func silentEnv() env { return env{Options{Getenv: environ()}, slog.New(slog.DiscardHandler)} }
 
 func recordIn(t testing.TB, names string, c conventions) *recording {
 	t.Helper()

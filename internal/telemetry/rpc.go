@@ -350,6 +350,11 @@ func hostPort(target string) []attribute.KeyValue {
 	if err != nil {
 		return []attribute.KeyValue{serverAddress.String(target)}
 	}
+	return serverAt(host, port)
+}
+
+// serverAt is a server, and its port if that is a number.
+func serverAt(host, port string) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{serverAddress.String(host)}
 	if n, err := strconv.Atoi(port); err == nil {
 		attrs = append(attrs, serverPort.Int(n))

@@ -28,7 +28,7 @@ func processorTime() map[string]string {
 // observeRuntime reports those that are no histograms. The runtime counts processor time at the end of a garbage collection:
 // it may lag by two minutes.
 func (t *Telemetry) observeRuntime() {
-	cycles, cpu := t.observedCounter(goCycles), t.observedSeconds(goCPU)
+	cycles, cpu := described(t.meter.Int64ObservableCounter, goCycles), described(t.meter.Float64ObservableCounter, goCPU)
 	samples := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
 	states := []metric.MeasurementOption{nil}
 	for state, name := range processorTime() {

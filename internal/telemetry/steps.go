@@ -50,124 +50,92 @@ func stepFailure(err error) string {
 	return errorKind(err)
 }
 
-// Each of these decorators measures the calls of one port.
-type (
-	timedCart struct {
-		order.Cart
-		steps
+// Services are the ports of the services that an order needs.
+type Services struct {
+	order.Cart
+	pricing.Catalog
+	pricing.Currency
+	order.Shipping
+	order.Payment
+	order.Ledger // nil: the payment service cannot be asked
+	order.Email
+	order.Events // nil: there is no broker
+}
+
+// Timed measures the calls of services.
+func (t *Telemetry) Timed(s Services) Services {
+	m := &timed{s, t.steps}
+	measured := Services{m, m, m, m, m, m, m, m}
+	if s.Ledger == nil {
+		measured.Ledger = nil
 	}
-	timedCatalog struct {
-		pricing.Catalog
-		steps
+	if s.Events == nil {
+		measured.Events = nil
 	}
-	timedCurrency struct {
-		pricing.Currency
-		steps
-	}
-	timedShipping struct {
-		order.Shipping
-		steps
-	}
-	timedPayment struct {
-		order.Payment
-		steps
-	}
-	timedLedger struct {
-		order.Ledger
-		steps
-	}
-	timedEmail struct {
-		order.Email
-		steps
-	}
-	timedEvents struct {
-		order.Events
-		steps
-	}
-)
-
-// Cart measures the calls of next.
-func (t *Telemetry) Cart(next order.Cart) order.Cart { return timedCart{next, t.steps} }
-
-// Catalog measures the calls of next.
-func (t *Telemetry) Catalog(next pricing.Catalog) pricing.Catalog { return timedCatalog{next, t.steps} }
-
-// Currency measures the calls of next.
-func (t *Telemetry) Currency(next pricing.Currency) pricing.Currency {
-	return timedCurrency{next, t.steps}
+	return measured
 }
 
-// Shipping measures the calls of next.
-func (t *Telemetry) Shipping(next order.Shipping) order.Shipping { return timedShipping{next, t.steps} }
-
-// Payment measures the calls of next.
-func (t *Telemetry) Payment(next order.Payment) order.Payment { return timedPayment{next, t.steps} }
-
-// Ledger measures the calls of next.
-func (t *Telemetry) Ledger(next order.Ledger) order.Ledger { return timedLedger{next, t.steps} }
-
-// Email measures the calls of next.
-func (t *Telemetry) Email(next order.Email) order.Email { return timedEmail{next, t.steps} }
-
-// Events measures the calls of next.
-func (t *Telemetry) Events(next order.Events) order.Events { return timedEvents{next, t.steps} }
-
-func (c timedCart) Lines(ctx context.Context, userID string) (_ []order.Line, err error) {
-	defer c.took(ctx, order.StepCart, time.Now(), &err)
-	return c.Cart.Lines(ctx, userID)
+type timed struct {
+	Services
+	steps
 }
 
-func (c timedCart) Empty(ctx context.Context, userID string) (err error) {
-	defer c.took(ctx, order.StepEmptyCart, time.Now(), &err)
-	return c.Cart.Empty(ctx, userID)
+func (t *timed) Lines(ctx context.Context, userID string) (_ []order.Line, err error) {
+	defer t.took(ctx, order.StepCart, time.Now(), &err)
+	return t.Cart.Lines(ctx, userID)
 }
 
-func (c timedCatalog) Product(ctx context.Context, id string) (_ pricing.Product, err error) {
-	defer c.took(ctx, order.StepCatalog, time.Now(), &err)
-	return c.Catalog.Product(ctx, id)
+func (t *timed) Empty(ctx context.Context, userID string) (err error) {
+	defer t.took(ctx, order.StepEmptyCart, time.Now(), &err)
+	return t.Cart.Empty(ctx, userID)
 }
 
-func (c timedCurrency) Supported(ctx context.Context) (_ []money.Currency, err error) {
-	defer c.took(ctx, order.StepConvert, time.Now(), &err)
-	return c.Currency.Supported(ctx)
+func (t *timed) Product(ctx context.Context, id string) (_ pricing.Product, err error) {
+	defer t.took(ctx, order.StepCatalog, time.Now(), &err)
+	return t.Catalog.Product(ctx, id)
 }
 
-func (c timedCurrency) Convert(ctx context.Context, amount money.Amount, to money.Currency) (_ money.Amount, err error) {
-	defer c.took(ctx, order.StepConvert, time.Now(), &err)
-	return c.Currency.Convert(ctx, amount, to)
+func (t *timed) Supported(ctx context.Context) (_ []money.Currency, err error) {
+	defer t.took(ctx, order.StepConvert, time.Now(), &err)
+	return t.Currency.Supported(ctx)
 }
 
-func (s timedShipping) Quote(ctx context.Context, to order.Address, lines []order.Line) (_ money.Amount, err error) {
-	defer s.took(ctx, order.StepQuote, time.Now(), &err)
-	return s.Shipping.Quote(ctx, to, lines)
+func (t *timed) Convert(ctx context.Context, amount money.Amount, to money.Currency) (_ money.Amount, err error) {
+	defer t.took(ctx, order.StepConvert, time.Now(), &err)
+	return t.Currency.Convert(ctx, amount, to)
 }
 
-func (s timedShipping) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (_ string, err error) {
-	defer s.took(ctx, order.StepShip, time.Now(), &err)
-	return s.Shipping.Ship(ctx, id, to, lines)
+func (t *timed) Quote(ctx context.Context, to order.Address, lines []order.Line) (_ money.Amount, err error) {
+	defer t.took(ctx, order.StepQuote, time.Now(), &err)
+	return t.Shipping.Quote(ctx, to, lines)
 }
 
-func (p timedPayment) Charge(ctx context.Context, id order.ID, amount money.Amount, card creditcard.Card) (_ string, err error) {
-	defer p.took(ctx, order.StepCharge, time.Now(), &err)
-	return p.Payment.Charge(ctx, id, amount, card)
+func (t *timed) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (_ string, err error) {
+	defer t.took(ctx, order.StepShip, time.Now(), &err)
+	return t.Shipping.Ship(ctx, id, to, lines)
 }
 
-func (l timedLedger) Lookup(ctx context.Context, id order.ID) (_ string, err error) {
-	defer l.took(ctx, order.StepLookup, time.Now(), &err)
-	return l.Ledger.Lookup(ctx, id)
+func (t *timed) Charge(ctx context.Context, id order.ID, amount money.Amount, card creditcard.Card) (_ string, err error) {
+	defer t.took(ctx, order.StepCharge, time.Now(), &err)
+	return t.Payment.Charge(ctx, id, amount, card)
 }
 
-func (l timedLedger) Reverse(ctx context.Context, id order.ID) (err error) {
-	defer l.took(ctx, order.StepReverse, time.Now(), &err)
-	return l.Ledger.Reverse(ctx, id)
+func (t *timed) Lookup(ctx context.Context, id order.ID) (_ string, err error) {
+	defer t.took(ctx, order.StepLookup, time.Now(), &err)
+	return t.Ledger.Lookup(ctx, id)
 }
 
-func (e timedEmail) Confirm(ctx context.Context, o *order.Order) (err error) {
-	defer e.took(ctx, order.StepEmail, time.Now(), &err)
-	return e.Email.Confirm(ctx, o)
+func (t *timed) Reverse(ctx context.Context, id order.ID) (err error) {
+	defer t.took(ctx, order.StepReverse, time.Now(), &err)
+	return t.Ledger.Reverse(ctx, id)
 }
 
-func (e timedEvents) Publish(ctx context.Context, o *order.Order) (err error) {
-	defer e.took(ctx, order.StepPublish, time.Now(), &err)
-	return e.Events.Publish(ctx, o)
+func (t *timed) Confirm(ctx context.Context, o *order.Order) (err error) {
+	defer t.took(ctx, order.StepEmail, time.Now(), &err)
+	return t.Email.Confirm(ctx, o)
+}
+
+func (t *timed) Publish(ctx context.Context, o *order.Order) (err error) {
+	defer t.took(ctx, order.StepPublish, time.Now(), &err)
+	return t.Events.Publish(ctx, o)
 }

@@ -50,19 +50,19 @@ func (w world) Charge(context.Context, order.ID, money.Amount, creditcard.Card) 
 // walk takes every step once, and returns the errors that came through.
 func walk(ctx context.Context, tel *Telemetry, w world) (errs []error) {
 	first := func(_ any, err error) { errs = append(errs, err) }
-	cart, carrier, exchange, ledger := tel.Cart(w), tel.Shipping(w), tel.Currency(w), tel.Ledger(w)
-	first(cart.Lines(ctx, ""))
-	first(nil, cart.Empty(ctx, ""))
-	first(tel.Catalog(w).Product(ctx, ""))
-	first(exchange.Supported(ctx))
-	first(exchange.Convert(ctx, money.Amount{}, ""))
-	first(carrier.Quote(ctx, order.Address{}, nil))
-	first(carrier.Ship(ctx, "", order.Address{}, nil))
-	first(tel.Payment(w).Charge(ctx, "", money.Amount{}, creditcard.Card{}))
-	first(ledger.Lookup(ctx, ""))
-	first(nil, ledger.Reverse(ctx, ""))
-	first(nil, tel.Email(w).Confirm(ctx, nil))
-	first(nil, tel.Events(w).Publish(ctx, nil))
+	s := tel.Timed(Services{w, w, w, w, w, w, w, w})
+	first(s.Lines(ctx, ""))
+	first(nil, s.Empty(ctx, ""))
+	first(s.Product(ctx, ""))
+	first(s.Supported(ctx))
+	first(s.Convert(ctx, money.Amount{}, ""))
+	first(s.Quote(ctx, order.Address{}, nil))
+	first(s.Ship(ctx, "", order.Address{}, nil))
+	first(s.Charge(ctx, "", money.Amount{}, creditcard.Card{}))
+	first(s.Lookup(ctx, ""))
+	first(nil, s.Reverse(ctx, ""))
+	first(nil, s.Confirm(ctx, nil))
+	first(nil, s.Publish(ctx, nil))
 	return errs
 }
 
@@ -176,7 +176,7 @@ func BenchmarkStep(b *testing.B) {
 		"observed": assemble(providers, propagation.TraceContext{}, nil, newDialect(dialectApp), conventions{}),
 		"none":     assemble(silent(), propagation.TraceContext{}, nil, newDialect(dialectApp), conventions{}),
 	} {
-		cart := tel.Cart(world{})
+		cart := tel.Timed(Services{Cart: world{}})
 		ctx, span := tel.tracer.Start(b.Context(), "PlaceOrder")
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -90,12 +90,12 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	level := new(slog.LevelVar)
 	out := &shared{w: o.Stdout}
 	stdout := toStdout(out, level)
-	e := env{getenv: o.Getenv, log: stdout, version: o.Version, baggage: o.Baggage, synthetic: o.Synthetic}
+	e := env{o, stdout}
 	level.Set(e.logLevel())
 	handleErrors(stdout, e)
 
 	exports, abort := context.WithCancel(context.Background())
-	p := e.providers(ctx, pipeline{stop: exports, stdout: out, resource: e.resource(ctx), collect: o.Collect})
+	p := e.providers(ctx, pipeline{exports, out, e.resource(ctx)})
 	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), newDialect(o.Names), e.conventions())
 	t.abort = abort
 	t.observeProcess()
@@ -124,7 +124,7 @@ func silent() providers {
 func (e env) providers(ctx context.Context, p pipeline) providers {
 	ps := silent()
 	if e.disabled() {
-		e.getenv = func(string) string { return none } // every OTEL_…_EXPORTER
+		e.Getenv = func(string) string { return none } // every OTEL_…_EXPORTER
 	}
 	if e.checkExporters() {
 		hush() // warned already
@@ -195,7 +195,6 @@ type pipeline struct {
 	stop     context.Context // done when exports are to be cancelled
 	stdout   io.Writer
 	resource *resource.Resource
-	collect  bool // metrics are also read in this process
 }
 
 // during is ctx until stop is done.

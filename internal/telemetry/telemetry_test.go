@@ -124,7 +124,7 @@ func TestACollectorThatIsAwayIsMentionedOnceAMinute(t *testing.T) {
 	}{{"http://collector:4317", 3}, {"", 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			stdout := new(syncBuffer)
-			handleErrors(toStdout(stdout, slog.LevelInfo), env{getenv: environ("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)})
+			handleErrors(toStdout(stdout, slog.LevelInfo), env{Options: Options{Getenv: environ("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)}})
 			for range 121 { // seconds
 				otel.Handle(errors.New("connection refused"))
 				<-time.After(time.Second)
@@ -228,7 +228,7 @@ func TestTheProtocolFollowsTheVariablesThenThePortThenThePath(t *testing.T) {
 		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}, true},
 		{[]string{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"}, true},
 	} {
-		e := env{getenv: environ(test.variables...), log: toStdout(io.Discard, slog.LevelInfo)}
+		e := env{Options{Getenv: environ(test.variables...)}, toStdout(io.Discard, slog.LevelInfo)}
 		if got := e.overHTTP("TRACES"); got != test.http {
 			t.Errorf("%q: over HTTP %t, want %t", test.variables, got, test.http)
 		}
@@ -252,7 +252,7 @@ func TestTheConventionsAreChosenByTheOptIn(t *testing.T) {
 		{"messaging,messaging/dup", []string{oldRPC, oldSpan, newSpan, "HTTP POST"}},
 	} {
 		var got []string
-		c := env{getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", test.optIn)}.conventions()
+		c := env{Options: Options{Getenv: environ("OTEL_SEMCONV_STABILITY_OPT_IN", test.optIn)}}.conventions()
 		for _, c := range c.rpc {
 			got = append(got, c.server.duration)
 		}
@@ -317,7 +317,7 @@ func TestTheLevelIsOfBothLogs(t *testing.T) {
 	} {
 		r := record(t)
 		stdout := new(syncBuffer)
-		level := (env{getenv: environ(test.variables...)}).logLevel()
+		level := (env{Options: Options{Getenv: environ(test.variables...)}}).logLevel()
 		logger := toBoth(toStdout(stdout, level), r.logProvider, level).With("common", true)
 		ctx := t.Context()
 		logger.DebugContext(ctx, "debug")

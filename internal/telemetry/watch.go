@@ -83,7 +83,9 @@ type watch struct {
 func (t *Telemetry) Watch(backlog Backlog, load Load) (stop func()) {
 	w := &watch{Telemetry: t, backlog: backlog, failed: limiter{every: noise}}
 	w.observeBacklog()
-	limit, active, refused := t.observedGauge(metricLimit), t.observedGauge(metricActive), t.observedCounter(metricTurnedAway)
+	gauge := t.meter.Int64ObservableGauge
+	limit, active := described(gauge, metricLimit), described(gauge, metricActive)
+	refused := described(t.meter.Int64ObservableCounter, metricTurnedAway)
 	made(t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		most, now, rejected := load()
 		o.ObserveInt64(limit, int64(most))
@@ -95,8 +97,9 @@ func (t *Telemetry) Watch(backlog Backlog, load Load) (stop func()) {
 }
 
 func (w *watch) observeBacklog() {
-	unfinished, oldest := w.observedGauge(metricUnfinished), w.observedAge(metricOldest)
-	owed, oldestOwed := w.observedGauge(metricOwed), w.observedAge(metricOldestOwed)
+	number, age := w.meter.Int64ObservableGauge, w.meter.Float64ObservableGauge
+	unfinished, oldest := described(number, metricUnfinished), described(age, metricOldest)
+	owed, oldestOwed := described(number, metricOwed), described(age, metricOldestOwed)
 	made(w.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		c := w.counts(ctx)
 		if c == nil {
