@@ -24,15 +24,27 @@ func (r *Registry) Document() string {
 	d.heading("Metrics")
 	d.text("\nPrometheus gets them by the second name; a histogram's end in `_bucket`, `_sum` and `_count`.\n")
 	d.table("metric", "kind, unit", "attributes", "meaning")
-	var plain []string
-	for _, g := range r.of(kindMetric, "") {
-		if g.Annotations.Names == "runtime/old" {
-			plain = append(plain, code(g.MetricName))
-			continue
-		}
-		d.row(code(g.MetricName)+"<br>"+code(g.series())+g.Annotations.marker(), strings.TrimSpace(g.Instrument+" "+unit(g)), g.list(), strings.TrimSpace(g.Brief+" "+g.Note))
+	metric := func(g *group) []string {
+		return []string{code(g.MetricName) + "<br>" + code(g.series()) + g.Annotations.marker(), strings.TrimSpace(g.Instrument + " " + unit(g)), g.list()}
 	}
-	fmt.Fprintf(d, "\nOld metrics of the Go runtime (*runtime/old*): %s.\n", strings.Join(plain, ", "))
+	var conventional []*group
+	var old []string
+	for _, g := range r.of(kindMetric, "") {
+		switch {
+		case g.Annotations.Names == "runtime/old":
+			old = append(old, code(g.MetricName))
+		case !strings.HasPrefix(g.MetricName, "checkout."):
+			conventional = append(conventional, g)
+		default:
+			d.row(append(metric(g), strings.TrimSpace(g.Brief+" "+g.Note))...)
+		}
+	}
+	d.text("\nThose of OpenTelemetry's conventions:\n")
+	d.table("metric", "kind, unit", "attributes")
+	for _, g := range conventional {
+		d.row(metric(g)...)
+	}
+	fmt.Fprintf(d, "\nOld metrics of the Go runtime (*runtime/old*): %s.\n", strings.Join(old, ", "))
 	d.heading("Log")
 	d.text(logLines)
 	d.table("line or event", "level", "attributes", "meaning")
@@ -42,25 +54,19 @@ func (r *Registry) Document() string {
 		}
 	}
 	d.heading("Attributes")
-	d.text("\nThey are strings where no other type is given.\n")
+	d.text(attributes)
 	d.table("attribute", "meaning")
 	for _, g := range r.sections {
-		if strings.HasPrefix(g.ID, "registry.") {
+		if strings.HasPrefix(g.ID, "registry.") && !g.Annotations.Conventional {
 			r.section(d, g)
 		}
 	}
 	d.heading("Resource")
-	d.table("attribute", "meaning")
+	var resource []string
 	for _, g := range r.of(kindEntity, "") {
-		for _, name := range g.order {
-			a := g.has[name]
-			name = code(name)
-			if a.Level.name != "required" {
-				name += " " + a.when()
-			}
-			d.row(name, a.definition.Brief)
-		}
+		resource = append(resource, g.list())
 	}
+	fmt.Fprintf(d, "\n%s. `OTEL_RESOURCE_ATTRIBUTES` adds to them and takes precedence.\n", strings.Join(resource, ", "))
 	return d.String()
 }
 
@@ -100,6 +106,11 @@ counts every code but 0.
 const logLines = `
 Lines are JSON on stdout, with ` + "`time`, `level`, `msg`, `trace_id` and `span_id`" + `, and go to the collector; events go there alone. *error* is
 ` + "`exception.type` and `exception.message`" + `. OpenTelemetry's SDK also logs its own errors on stdout.
+`
+
+const attributes = `
+They are strings where no other type is given. Those that are not here are as
+[OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/) define them.
 `
 
 // of returns the groups of a kind and, for events, of a kind of record.

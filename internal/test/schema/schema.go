@@ -12,6 +12,8 @@
 //	stdout    that a line is on stdout alone
 //	others    that a line also has attributes that are not listed: strings, whose names match this regular expression
 //	values    what an attribute is restricted to in this group
+//
+//	conventional   that the attributes of a group are described by OpenTelemetry's conventions
 package schema
 
 import (
@@ -88,6 +90,8 @@ type annotations struct {
 	Stdout   bool
 	Others   string
 	Values   []string
+
+	Conventional bool
 }
 
 // attribute is the definition of an attribute, or the use of one in a group.
