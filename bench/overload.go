@@ -124,7 +124,7 @@ func (o overload) run(ctx context.Context, out, log io.Writer) (err error) {
 		all = append(all, some...)
 	}
 	t := overloadTable(all)
-	return errors.Join(report{out: out, docs: o.docs}.page("reliability.md", "overload", t, t, overloadLegend), o.judge(all))
+	return errors.Join(report{out: out, docs: o.docs}.page("reliability.md", "overload", t, t.without("refusal p50 ms", "RSS MiB"), overloadLegend), o.judge(all))
 }
 
 // under measures all overloads with one memory limit.
@@ -360,10 +360,10 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-const overloadLegend = `"offered" and "possible" are orders a second; "served" is the mean of the seconds from the third one on, of answers within
-the caller's deadline. "refused" is RESOURCE_EXHAUSTED. "no answer" is calls that were given up at the deadline. "charged,
-no answer" are cards in the payment service's ledger whose order was not answered in time. "back" is after how many
-seconds, when the load has gone, at least 99 % of each second's calls were served.
+const overloadLegend = `"offered" and "possible" are orders a second; "served" is the mean from the third second on, of answers within the caller's deadline.
+"refused" is RESOURCE_EXHAUSTED. "back" is after how many seconds, when the load has gone, at least 99 % of each second's calls were
+served. Columns of zeros are left out, such as "no answer" within the deadline, "failed", and "charged, no answer": cards in the payment
+service's ledger whose order was not answered in time.
 `
 
 // overloadTable is a row for every overload.
