@@ -25,6 +25,7 @@ const (
 type setting struct {
 	value  any // bool or int64
 	reason string
+	err    error // instead of a value
 }
 
 // flagd is a small server of the evaluation protocol. It counts what it is asked.
@@ -87,7 +88,7 @@ func (f *flagd) resolve(ctx context.Context, flag string) (setting, error) {
 	case <-ctx.Done():
 		return setting{}, status.FromContextError(ctx.Err()).Err()
 	case <-time.After(delay):
-		return s, nil
+		return s, s.err
 	}
 }
 

@@ -208,6 +208,8 @@ func resolved(value any, res resolution, err error) (answer, error) {
 		return failed(openfeature.NewTypeMismatchResolutionError(status.Convert(err).Message())), nil
 	case codes.DataLoss:
 		return failed(openfeature.NewParseErrorResolutionError(status.Convert(err).Message())), nil
+	case codes.Unknown: // GENERAL: such as a rule that picks a variant which does not exist
+		return failed(openfeature.NewGeneralResolutionError(status.Convert(err).Message())), nil
 	default:
 		return answer{}, err
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/open-feature/go-sdk/openfeature"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"checkout/gen/flagd/evaluationv1"
 	"checkout/internal/flags"
@@ -198,6 +200,21 @@ func TestAFlagdThatDoesNotAnswerDelaysNobody(t *testing.T) {
 		server.slow(0)
 		time.Sleep(time.Minute)
 		expect(t, f, "when flagd has recovered", state{Unreachable: true, Extra: 100})
+	})
+}
+
+func TestAFlagWithABrokenRuleKeepsItsDefaultAndTheOtherItsValue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var n network
+		var l log
+		server := newFlagd(static())
+		server.set(kafkaQueueProblems, setting{err: status.Error(codes.Unknown, "GENERAL")})
+		n.start(t, server)
+		f := follow(t, over(&n, &l))
+		synctest.Wait()
+		expect(t, f, "with a broken rule", state{Unreachable: true})
+		l.expect(t, "with a broken rule", "flag is unusable")
 	})
 }
 
