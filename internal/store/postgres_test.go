@@ -198,16 +198,21 @@ func TestAPoolerMayCarryOutEachTransactionOnAnotherConnection(t *testing.T) {
 
 func TestItWorksBehindPgBouncer(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Start(t)
-	url := server.PgBouncer(t, server.Fresh(t))
-	atOnce(t, 2, func(int) error { // replicas that start at a time
-		s, err := store.OpenPostgres(t.Context(), url)
-		if err != nil {
-			return err
-		}
-		return s.Close()
-	})
-	worksThroughout(t, postgres(t, url))
+	for mode, connections := range map[string]int{"transaction": 2, "session": 50} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			server := pgtest.Start(t)
+			url := server.PgBouncer(t, server.Fresh(t), mode, connections).URL
+			atOnce(t, 2, func(int) error { // replicas that start at a time
+				s, err := store.OpenPostgres(t.Context(), url)
+				if err != nil {
+					return err
+				}
+				return s.Close()
+			})
+			worksThroughout(t, postgres(t, url))
+		})
+	}
 }
 
 func TestConnectionsThatTheDatabaseEndsWhileTheyAreIdleAreReplaced(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 // PostgreSQL is not installed the test is skipped or, with CHECKOUT_TEST_POSTGRES=required in the environment, it fails.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	if _, err := programs(); err != nil {
+	if _, err := Programs(); err != nil {
 		missing(t, err)
 	}
 	s, err := shared.acquire()

@@ -24,10 +24,18 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-// PgBouncer runs a real PgBouncer before the server, which pools by transaction, has two connections to each database, and
-// ends with the test. It returns the URL under which it serves the database. Where PgBouncer is not installed the test is
-// skipped or, with CHECKOUT_TEST_POSTGRES=required, it fails.
-func (s *Server) PgBouncer(t testing.TB, database string) (url string) {
+// PgBouncer is a real PgBouncer before a server.
+type PgBouncer struct {
+	URL string // of the database through it
+
+	command func() *exec.Cmd
+	process *exec.Cmd
+}
+
+// PgBouncer runs a real PgBouncer before the server until the test ends. It pools by mode, "transaction" or "session", and has
+// that many connections to each database. Where PgBouncer is not installed the test is skipped or, with
+// CHECKOUT_TEST_POSTGRES=required, it fails.
+func (s *Server) PgBouncer(t testing.TB, database, mode string, connections int) *PgBouncer {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -36,10 +44,7 @@ func (s *Server) PgBouncer(t testing.TB, database string) (url string) {
 	if err != nil {
 		missing(t, errors.New("PgBouncer is not installed: pgbouncer is neither in the path nor in /usr/sbin"))
 	}
-	addr, release, err := nettest.Hold(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := nettest.Reserve(t)
 	host, port, _ := net.SplitHostPort(addr)
 	serverHost, serverPort, _ := net.SplitHostPort(s.addr)
 	config := filepath.Join(s.folder, "pgbouncer"+port+".ini")
@@ -51,9 +56,9 @@ listen_addr = %s
 listen_port = %s
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
-default_pool_size = 2
-`, serverHost, serverPort, superuser, s.password, host, port)
+pool_mode = %s
+default_pool_size = %d
+`, serverHost, serverPort, superuser, s.password, host, port, mode, connections)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -62,23 +67,37 @@ default_pool_size = 2
 			t.Fatal(err)
 		}
 	}
-	bouncer := s.command(t.Context(), program, config)
-	bouncer.Path = program
-	if err := bouncer.Start(); err != nil {
+	b := &PgBouncer{URL: strings.Replace(database, s.addr, addr, 1), command: func() *exec.Cmd {
+		c := s.command(context.WithoutCancel(t.Context()), program, config)
+		c.Path = program
+		return c
+	}}
+	t.Cleanup(b.kill)
+	b.start(t)
+	return b
+}
+
+// Restart kills PgBouncer, which cuts off its clients, and starts it again.
+func (b *PgBouncer) Restart(t testing.TB) {
+	t.Helper()
+	b.kill()
+	b.start(t)
+}
+
+func (b *PgBouncer) start(t testing.TB) {
+	t.Helper()
+	b.process = b.command()
+	if err := b.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = bouncer.Process.Kill()
-		_ = bouncer.Wait()
-		if err := release(); err != nil {
-			t.Error(err)
-		}
-	})
-	url = strings.Replace(database, s.addr, addr, 1)
-	if err := answers(t.Context(), url); err != nil {
+	if err := answers(t.Context(), b.URL); err != nil {
 		t.Fatalf("start PgBouncer: %v", err)
 	}
-	return url
+}
+
+func (b *PgBouncer) kill() {
+	_ = b.process.Process.Kill() // it may have ended
+	_ = b.process.Wait()
 }
 
 // pooler is a pooler of transactions in miniature, and the worst there can be: each of its clients has two connections to

@@ -48,11 +48,11 @@ type Server struct {
 // with this process at the latest, where the system allows to arrange that. It writes to the disk like any other: what it
 // has committed survives Kill.
 func Run(ctx context.Context, folder string) (*Server, error) {
-	bin, err := programs()
+	bin, err := Programs()
 	if err != nil {
 		return nil, err
 	}
-	account, err := unprivileged()
+	account, err := Account()
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +70,8 @@ func Run(ctx context.Context, folder string) (*Server, error) {
 	return s, nil
 }
 
-// programs is the folder of the newest PostgreSQL that is installed.
-func programs() (string, error) {
+// Programs is the folder of the newest PostgreSQL that is installed.
+func Programs() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		path, err = filepath.EvalSymlinks(path) // the others may have no link of their own
 		return filepath.Dir(path), err
@@ -87,8 +87,8 @@ func programs() (string, error) {
 	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
 }
 
-// unprivileged is the account to run the server with, if it cannot be ours.
-func unprivileged() (*syscall.Credential, error) {
+// Account is the account to run the server with, if it cannot be ours.
+func Account() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}

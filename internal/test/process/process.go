@@ -2,6 +2,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,9 +29,10 @@ const stopTime = 20 * time.Second
 type Spec struct {
 	Path    string
 	Args    []string
-	Environ map[string]string // the whole environment
-	Output  io.Writer         // receives standard output and standard error; nil discards them
-	Cgroup  string            // folder of the cgroup to start it in; empty: that of this process
+	Environ map[string]string    // the whole environment
+	Output  io.Writer            // receives standard output and standard error; nil discards them
+	Cgroup  string               // folder of the cgroup to start it in; empty: that of this process
+	System  *syscall.SysProcAttr // account and signals; nil: our account, and it is killed when this process ends
 }
 
 // Process is a program that was started.
@@ -43,7 +45,7 @@ type Process struct {
 // Start starts a program. It does not wait until it serves. It ends with this process at the latest.
 func Start(s Spec) (*Process, error) {
 	p := &Process{cmd: command(s), gone: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = s.Output, s.Output, DieWithParent()
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = s.Output, s.Output, cmp.Or(s.System, DieWithParent())
 	p.cmd.Env = []string{} // nil would be this process's
 	for name, value := range s.Environ {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
