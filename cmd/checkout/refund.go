@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/cli"
-	"checkout/internal/money"
-	"checkout/internal/wire"
+	operator "checkout/internal/decision"
 )
 
 func (p process) cancelCommand() *cobra.Command {
@@ -44,7 +41,7 @@ func (p process) refundCommand() *cobra.Command {
 		Short: "Refund a paid order",
 		Long: `Have the payment service refund a paid order that was shipped, or may have been. The payment service must be an
 idempotent one, and refunds a charge as a whole: the amount is the order's total, as a safeguard.`,
-		Example: `  checkout order refund 01890a5d-ac96-774b-bcce-b302099a8057 --amount '212.96 CHF' --by grace --why 'sent back'`,
+		Example: `  checkout order refund 01890a5d-ac96-774b-bcce-b302099a8057 --amount 'CHF 212.96' --by grace --why 'sent back'`,
 		Args:    cli.Args("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := required(cmd.Flags(), "amount", "by", "why"); err != nil {
@@ -55,7 +52,7 @@ idempotent one, and refunds a charge as a whole: the amount is the order's total
 			})
 		},
 	}
-	cmd.Flags().Var(&amount, "amount", "the order's `total`, such as '212.96 CHF'; required")
+	cmd.Flags().Var(&amount, "amount", "the order's `total`, such as 'CHF 212.96'; required")
 	d.flags(cmd, p.getenv)
 	return cmd
 }
@@ -72,11 +69,8 @@ func (s *sum) String() string { return s.text }
 func (s *sum) Type() string { return "amount" }
 
 func (s *sum) Set(text string) error {
-	decimal, currency, _ := strings.Cut(strings.TrimSpace(text), " ")
-	amount, err := money.Parse(strings.ToUpper(currency) + " " + decimal)
-	if err != nil {
-		return errors.New("must be an amount and a currency, such as '212.96 CHF'")
-	}
-	s.Money, s.text = wire.Money(amount), text
-	return nil
+	s.text = text
+	var err error
+	s.Money, err = operator.Amount(text)
+	return err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"checkout/internal/cli"
 	"checkout/internal/console"
@@ -68,9 +69,18 @@ func (s *settings) run(ctx context.Context, stderr io.Writer, ready func(net.Add
 		return err
 	}
 	defer hangUp()
-	site, err := console.New(console.Options{
-		Services: services, Token: s.token, Proven: s.clientCA != "", TraceURL: s.traceURL, Log: log,
-	})
+	options := console.Options{Services: services, Token: s.token, Proven: s.clientCA != "", TraceURL: s.traceURL, Log: log}
+	watch := func(context.Context) {}
+	if s.catalogAddr != "" {
+		catalog, err := grpc.NewClient(s.catalogAddr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig(), grpc.WithNoProxy())
+		if err != nil {
+			return fmt.Errorf("PRODUCT_CATALOG_ADDR=%q: %w", s.catalogAddr, err)
+		}
+		defer catalog.Close()
+		names := console.NewNames(catalog)
+		options.ProductName, watch = names.Name, names.Watch
+	}
+	site, err := console.New(options)
 	if err != nil {
 		return err
 	}
@@ -91,9 +101,10 @@ func (s *settings) run(ctx context.Context, stderr io.Writer, ready func(net.Add
 		log.WarnContext(ctx, "the token and the orders cross the network in the clear; -tls-cert makes them private")
 	}
 	watching, stop := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { site.Watch(watching) })
-	defer watch.Wait()
+	var watchers sync.WaitGroup
+	watchers.Go(func() { site.Watch(watching) })
+	watchers.Go(func() { watch(watching) })
+	defer watchers.Wait()
 	defer stop()
 	if err := web.Serve(ctx, listener, secure, site, log); err != nil {
 		return cli.Fail(err)

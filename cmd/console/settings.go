@@ -31,6 +31,7 @@ type settings struct {
 	tokenFile                             string
 	cert, key                             string
 	clientCA                              string
+	catalogAddr                           string
 	traceURL                              string
 }
 
@@ -51,6 +52,7 @@ func (s *settings) flags(flags *pflag.FlagSet, getenv func(string) string) {
 		{&s.cert, "tls-cert", "CHECKOUT_CONSOLE_TLS_CERT", "PEM `file` of the console's certificate; none: plaintext", ""},
 		{&s.key, "tls-key", "CHECKOUT_CONSOLE_TLS_KEY", "PEM `file` of its private key", ""},
 		{&s.clientCA, "client-ca", "CHECKOUT_CONSOLE_CLIENT_CA", "PEM `file` of the CA for verifying client certificates; none: no certificate is required", ""},
+		{&s.catalogAddr, "catalog-addr", "PRODUCT_CATALOG_ADDR", "`host:port` of the product catalog, for products' names; none: they are not shown", ""},
 		{&s.traceURL, "trace-url", "CHECKOUT_TRACE_URL", "`URL` of a trace, with {trace} in place of its id", ""},
 	} {
 		flags.StringVar(f.into, f.name, cmp.Or(getenv(f.env), f.otherwise), f.usage+" ("+f.env+")")

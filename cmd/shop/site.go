@@ -69,7 +69,7 @@ func (s *shop) newSite(ctx context.Context, local bool, log *slog.Logger) (http.
 	}
 	desk, err := console.New(console.Options{
 		Services: []console.Service{{Name: "checkout", Conn: s.conns[1]}},
-		Base:     consoleBase, TraceURL: s.site.url + "traces/{trace}",
+		Base:     consoleBase, TraceURL: s.site.url + "traces/{trace}", ProductName: s.Catalog.Name,
 		Links: []web.Link{{Text: "To the shop", Path: s.site.url}}, Log: log,
 	})
 	if err != nil {

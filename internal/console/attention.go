@@ -3,12 +3,16 @@ package console
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/money"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 const (
@@ -33,13 +37,14 @@ type finding struct {
 	err     error
 }
 
-// resting are the orders that need a person, of all records. It fails only when none could be asked: what is missing
+// resting are the orders that need a person, of all records, oldest first. It fails only when none could be asked: what is missing
 // otherwise is said, because nobody shall take a part for the whole.
 func (c *Console) resting(ctx context.Context) (orderList, error) {
 	ctx, cancel := context.WithTimeout(ctx, attentionTime)
 	defer cancel()
 	l := orderList{At: c.now(), Orders: []orderRow{}}
 	known := make(map[string]bool) // two services may share a record and have not said so yet
+	stake := make(map[money.Currency]money.Amount)
 	records, answering := c.restingOnAll(ctx), false
 	for _, on := range records {
 		if on.err != nil {
@@ -50,6 +55,7 @@ func (c *Console) resting(ctx context.Context) (orderList, error) {
 			if !known[o.GetOrderId()] {
 				known[o.GetOrderId()] = true
 				l.Orders = append(l.Orders, rowOf(o))
+				add(stake, o.GetTotal())
 			}
 		}
 		if on.more {
@@ -59,8 +65,25 @@ func (c *Console) resting(ctx context.Context) (orderList, error) {
 	if !answering {
 		return l, records[0].err
 	}
-	slices.SortFunc(l.Orders, func(a, b orderRow) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.ID, a.ID)) })
+	slices.SortFunc(l.Orders, func(a, b orderRow) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	for _, currency := range slices.Sorted(maps.Keys(stake)) {
+		l.Stake = append(l.Stake, sumOf{string(currency), stake[currency].Decimal()})
+	}
 	return l, nil
+}
+
+// add adds an amount to the sum of its currency. One that cannot be read, or added, is left out.
+func add(sums map[money.Currency]money.Amount, m *oteldemo.Money) {
+	amount, err := wire.Amount(m)
+	if err != nil {
+		return
+	}
+	if sum, ok := sums[amount.Currency()]; ok {
+		if amount, err = sum.Add(amount); err != nil {
+			return
+		}
+	}
+	sums[amount.Currency()] = amount
 }
 
 // restingOnAll asks one service for each record, all at once.
@@ -119,5 +142,5 @@ func (c *Console) showAttention(w http.ResponseWriter, r *http.Request) {
 func (c *Console) liveAttention(w http.ResponseWriter, r *http.Request) {
 	c.keepFresh(w, r, "attention", func(ctx context.Context) (any, error) {
 		return c.attention.Get(ctx, "", sharedFor, c.resting)
-	}, "missing", "rows", "pager")
+	}, "missing", "stake", "rows", "pager")
 }

@@ -103,10 +103,10 @@ func TestOrdersThatNeedAPersonAreThoseOfAllRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = other.Close() })
-	w := open(t, Options{Services: []Service{{"the other", serve(t, other)}}})
+	w := open(t, Options{Services: []Service{{"the other", serve(t, other, nil)}}})
 	w.put(t, doubtful())
 	(&world{w.Console, other}).put(t, numbered(3, order.Parked))
-	if list, got := w.attentionList(t); !slices.Equal(got, []string{string(id(3)), string(id(2))}) || list.Missing != nil {
+	if list, got := w.attentionList(t); !slices.Equal(got, []string{string(id(2)), string(id(3))}) || list.Missing != nil {
 		t.Errorf("listed are %v, missing %v; want one of each record", got, list.Missing)
 	}
 }

@@ -53,6 +53,8 @@ type Options struct {
 	Proven bool
 	// TraceURL leads to a trace: a URL with {trace} in the place of its id. None: ids are told without a link.
 	TraceURL string
+	// ProductName is what a product is called; empty if that is not known. None: no name is.
+	ProductName func(id string) string
 	// Links lead from every page to other sites.
 	Links []web.Link
 	Log   *slog.Logger
@@ -62,6 +64,7 @@ type Options struct {
 type Console struct {
 	services services
 	traceURL string
+	nameOf   func(product string) string
 	log      *slog.Logger
 	handler  http.Handler
 	site     web.Site
@@ -92,11 +95,14 @@ func New(o Options) (*Console, error) {
 		return nil, fmt.Errorf("the URL of traces, %q, has no %s in it", o.TraceURL, traceMark)
 	}
 	c := &Console{
-		services: o.Services, traceURL: o.TraceURL, log: o.Log,
+		services: o.Services, traceURL: o.TraceURL, nameOf: o.ProductName, log: o.Log,
 		streams: web.NewStreams(maxStreams),
 		exports: make(chan struct{}, maxExports),
 		history: newHistory(len(o.Services)),
 		now:     time.Now,
+	}
+	if c.nameOf == nil {
+		c.nameOf = func(string) string { return "" }
 	}
 	c.site = web.Site{
 		Name: "Checkout console", Base: o.Base, Log: o.Log,
@@ -156,7 +162,8 @@ func (c *Console) route() http.Handler {
 		"GET /live/overview":        c.liveOverview,
 		"GET /orders":               c.showOrders,
 		"POST /orders":              c.findOrders,
-		"POST /orders/export":       c.export,
+		"POST /orders/export":       c.exportOrders,
+		"POST /audit/export":        c.exportAudit,
 		"GET /live/orders":          c.liveOrders,
 		"GET /audit":                c.showAudit,
 		"GET /attention":            c.showAttention,

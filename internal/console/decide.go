@@ -17,9 +17,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/creditcard"
 	"checkout/internal/decision"
-	"checkout/internal/money"
 	"checkout/internal/web"
-	"checkout/internal/wire"
 )
 
 // form is what was typed into one of the forms of an order, and why it was not done.
@@ -32,7 +30,7 @@ type form struct {
 	Transaction string
 	Tracking    string
 	Skip        []string // deliveries
-	Amount      string   // such as 212.96 CHF
+	Amount      string   // such as CHF 212.96
 	Seen        string   // the order as it was when the decision was confirmed; empty: it is not confirmed
 	Failure     *failure
 }
@@ -138,12 +136,11 @@ func (c *Console) refund(w http.ResponseWriter, r *http.Request) { c.decide(w, r
 
 // amount is what was typed; nil: it is none.
 func (f form) amount() *oteldemo.Money {
-	decimal, currency, _ := strings.Cut(f.Amount, " ")
-	amount, err := money.Parse(currency + " " + decimal)
+	amount, err := decision.Amount(f.Amount)
 	if err != nil {
 		return nil
 	}
-	return wire.Money(amount)
+	return amount
 }
 
 // Can tells whether an operator can do that with the order.
@@ -187,7 +184,11 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 			c.fail(w, r, failureOf(err))
 			return
 		}
-		if seen := seen(is); f.Seen != seen {
+		switch seen := seen(is); {
+		case f.recorded(is): // the form came twice
+			c.showDecided(w, r, is)
+			return
+		case f.Seen != seen:
 			c.confirm(w, r, is, f, seen)
 			return
 		}
@@ -198,12 +199,29 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 	case err == nil && wantsJSON(r):
 		c.answerOrder(w, r, http.StatusOK, c.pageOf(o))
 	case err == nil:
-		http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther) //nolint:gosec // to a page of this site
+		c.showDecided(w, r, o)
 	default:
 		why := failureOf(err)
 		_, why.Unknown = errors.AsType[lostAnswer](err)
 		c.undecided(w, r, id, f, why)
 	}
+}
+
+// showDecided leads to an order.
+func (c *Console) showDecided(w http.ResponseWriter, r *http.Request, o *checkoutv1.Order) {
+	http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther) //nolint:gosec // to a page of this site
+}
+
+// recorded tells whether the decision that was confirmed is in the order's history, of after it was seen.
+func (f form) recorded(o *checkoutv1.Order) bool {
+	var state, attempts string
+	var changed int64
+	if _, err := fmt.Sscan(f.Seen, &state, &changed, &attempts); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(o.GetStory(), func(e *checkoutv1.Event) bool {
+		return e.GetBy() == f.By && e.GetProblem() == f.Why && e.GetAt().AsTime().UnixNano() >= changed
+	})
 }
 
 // seen tells one version of an order from another.

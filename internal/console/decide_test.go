@@ -122,6 +122,72 @@ func TestADecisionIsConfirmedByWhoSeesWhatItIsAbout(t *testing.T) {
 	}
 }
 
+func TestADecisionThatComesTwiceIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	w.put(t, doubtful())
+	path := "/orders/" + string(id(2)) + "/resolve"
+	confirm := hidden(w.do(t, http.MethodPost, path, url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not listed"}}, "Accept", "text/html").body)
+	for range 2 { // a double click
+		if r := w.do(t, http.MethodPost, path, confirm, "Accept", "text/html"); r.status != http.StatusSeeOther {
+			t.Errorf("status %d, want to be led to the order", r.status)
+		}
+	}
+	if o, err := w.record.Get(t.Context(), id(2)); err != nil || o.State != order.Cancelled || len(o.History) != len(doubtful().History)+1 {
+		t.Errorf("the order is %+v, %v; want it cancelled once", o, err)
+	}
+	confirm.Set("by", "ada") // somebody else, who has seen the same
+	if r := w.do(t, http.MethodPost, path, confirm, "Accept", "text/html"); r.status != http.StatusConflict || !strings.Contains(r.body, "It was not done") {
+		t.Errorf("status %d, want to be told that it was not done", r.status)
+	}
+}
+
+func TestACompletedOrderIsRefundedAndAParkedOneCancelled(t *testing.T) {
+	t.Parallel()
+	parked := func() *order.Order {
+		o := unshipped()
+		o.ShipAttempts = 0
+		return o
+	}
+	for name, test := range map[string]struct {
+		of     func() *order.Order
+		action string
+		amount string
+		want   order.State
+		says   string
+	}{
+		"refunded":               {func() *order.Order { return asNumber(2, completed()) }, "refund", "CHF 212.96", order.Refunding, ""},
+		"refunded, as one types": {func() *order.Order { return asNumber(2, completed()) }, "refund", " 212.96  chf ", order.Refunding, ""},
+		"too much":               {func() *order.Order { return asNumber(2, completed()) }, "refund", "CHF 212.97", order.Completed, "CHF 212.96"},
+		"in another currency":    {func() *order.Order { return asNumber(2, completed()) }, "refund", "EUR 212.96", order.Completed, "CHF 212.96"},
+		"no amount":              {func() *order.Order { return asNumber(2, completed()) }, "refund", "all", order.Completed, "amount: is not an amount of money"},
+		"cancelled":              {parked, "cancel", "", order.Refunding, ""},
+		"perhaps shipped":        {unshipped, "cancel", "", order.Parked, "perhaps shipped"},
+		"perhaps shipped, back":  {unshipped, "refund", "CHF 212.96", order.Refunding, ""},
+		"cancelled too late":     {func() *order.Order { return asNumber(2, completed()) }, "cancel", "", order.Completed, "it is completed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := openKeyed(t)
+			w.put(t, test.of())
+			path := "/orders/" + string(id(2)) + "/" + test.action
+			form := url.Values{"by": {"grace"}, "why": {"sent back"}, "amount": {test.amount}}
+			r := w.do(t, http.MethodPost, path, form, "Accept", "text/html")
+			if test.says == "" {
+				r = w.do(t, http.MethodPost, path, hidden(r.body), "Accept", "text/html")
+			}
+			if got := w.stands(t); got != test.want || (test.says == "") != (r.status == http.StatusSeeOther) || !strings.Contains(r.body, test.says) {
+				t.Errorf("the order is %v, answer %d\n%s\nwant %v, and %q", got, r.status, r.body, test.want, test.says)
+			}
+		})
+	}
+	w := openKeyed(t)
+	w.put(t, asNumber(2, completed()))
+	if shown := w.get(t, "/orders/"+string(id(2))).body; !strings.Contains(shown, `action="/orders/`+string(id(2))+`/refund"`) {
+		t.Error("the page of a completed order offers no refund")
+	}
+}
+
 func TestAContradictionIsRefusedBeforeItIsConfirmed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -131,7 +197,7 @@ func TestAContradictionIsRefusedBeforeItIsConfirmed(t *testing.T) {
 	}{
 		"not paid, by a transaction":       {doubtful, url.Values{"verdict": {"not_paid"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
 		"refunded, by a transaction":       {doubtful, url.Values{"verdict": {"refunded"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
-		"paid, without a transaction":      {doubtful, url.Values{"verdict": {"paid"}}, "transaction id: the transaction is missing"},
+		"paid, without a transaction":      {doubtful, url.Values{"verdict": {"paid"}}, "the transaction is missing"},
 		"paid by that of another order":    {doubtful, url.Values{"verdict": {"paid"}, "transaction_id": {"tx-of-3"}}, "belongs to order " + string(id(3))},
 		"not paid, though it was":          {unshipped, url.Values{"verdict": {"not_paid"}}, "it was paid, by transaction"},
 		"shipped, though perhaps unpaid":   {doubtful, url.Values{"verdict": {"shipped"}, "tracking_id": {"p"}}, "nobody knows whether it was paid"},

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"checkout/gen/checkout/checkoutv1"
 )
 
 const (
@@ -22,15 +25,44 @@ const (
 	exportPatience = 30 * time.Second
 )
 
-// export answers with all orders that match, a page at a time, so that it holds no more than that.
-func (c *Console) export(w http.ResponseWriter, r *http.Request) {
+// exportOrders answers with all orders that match.
+func (c *Console) exportOrders(w http.ResponseWriter, r *http.Request) {
 	f, bad := formFilter(r)
-	format := r.PostForm.Get("format")
-	if bad == nil && format != "csv" && format != "json" {
-		bad = &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "format must be csv or json"}
-	}
 	if bad != nil {
 		c.fail(w, r, bad)
+		return
+	}
+	req := f.request()
+	req.PageSize = exportPage
+	c.export(w, r, "orders", orderCells(), func(ctx context.Context, page string) (rows []row, next string, err error) {
+		if page != "" {
+			req.PageToken = page
+		}
+		resp, err := c.services.list(ctx, req)
+		for _, o := range resp.GetOrders() {
+			rows = append(rows, exportRow{rowOf(o), o.GetTransactionId(), o.GetTrackingId()})
+		}
+		return rows, resp.GetNextPageToken(), err
+	})
+}
+
+// exportAudit answers with the audit log, or that of one order.
+func (c *Console) exportAudit(w http.ResponseWriter, r *http.Request) {
+	c.export(w, r, "audit", auditCells(), func(ctx context.Context, page string) (rows []row, next string, err error) {
+		req := &checkoutv1.ListAuditRequest{OrderId: strings.TrimSpace(r.PostFormValue("order")), PageSize: exportPage, PageToken: page}
+		resp, err := c.services.audit(ctx, req)
+		for _, e := range resp.GetEntries() {
+			rows = append(rows, auditEntryOf(e))
+		}
+		return rows, resp.GetNextPageToken(), err
+	})
+}
+
+// export answers with all rows of a list, a page at a time, so that it holds no more than that.
+func (c *Console) export(w http.ResponseWriter, r *http.Request, name string, columns []string, list func(ctx context.Context, page string) ([]row, string, error)) {
+	format := r.PostFormValue("format")
+	if format != "csv" && format != "json" {
+		c.fail(w, r, &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "format must be csv or json"})
 		return
 	}
 	select {
@@ -40,26 +72,23 @@ func (c *Console) export(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, failureOf(status.Error(codes.ResourceExhausted, "too many exports at once; try again later")))
 		return
 	}
-	req := f.request()
-	req.PageSize = exportPage
-	resp, err := c.services.list(r.Context(), req)
+	rows, next, err := list(r.Context(), "")
 	if err != nil {
 		c.fail(w, r, failureOf(err))
 		return
 	}
-	table := newTable(w, format)
+	table := newTable(w, name, format, columns)
 	for end := time.Now().Add(exportTime); ; {
 		// A reader that went away ends it: then nothing can be written.
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportPatience)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return
 		}
-		for _, o := range resp.GetOrders() {
-			row := exportRow{rowOf(o), o.GetTransactionId(), o.GetTrackingId()}
+		for _, row := range rows {
 			if table.row(row) != nil {
 				return
 			}
 		}
-		if req.PageToken = resp.GetNextPageToken(); req.GetPageToken() == "" {
+		if next == "" {
 			table.end("")
 			return
 		}
@@ -67,12 +96,15 @@ func (c *Console) export(w http.ResponseWriter, r *http.Request) {
 			table.end("not complete: it took too long")
 			return
 		}
-		if resp, err = c.services.list(r.Context(), req); err != nil {
+		if rows, next, err = list(r.Context(), next); err != nil {
 			table.end("not complete: " + failureOf(err).Message)
 			return
 		}
 	}
 }
+
+// row is one in an export: as JSON, or as cells.
+type row interface{ cells() []string }
 
 // exportRow is an order in an export.
 type exportRow struct {
@@ -82,32 +114,55 @@ type exportRow struct {
 	Tracking    string `json:"tracking_id,omitempty"`
 }
 
+func orderCells() []string {
+	return []string{"order_id", "state", "created", "changed", "currency", "total", "user_hash", "transaction_id", "tracking_id", "reason"}
+}
+
+func (r exportRow) cells() []string {
+	return []string{
+		r.ID, r.State, r.Created.Format(time.RFC3339), r.Changed.Format(time.RFC3339),
+		r.Total.Currency, r.Total.Amount, r.User, r.Transaction, r.Tracking, r.Why(),
+	}
+}
+
+func auditCells() []string {
+	return []string{"id", "at", "order_id", "action", "outcome", "by", "identity", "why", "state_before", "state_after", "detail"}
+}
+
+func (e auditEntry) cells() []string {
+	var before, after string
+	if e.Before != nil {
+		before = e.Before.State
+	}
+	if e.After != nil {
+		after = e.After.State
+	}
+	return []string{e.ID, e.At.Format(time.RFC3339), e.Order, e.Action, e.Outcome, e.By, e.Identity, e.Why, before, after, e.Detail}
+}
+
 // table writes an export. An end with a problem says so, or is not one.
 type table interface {
-	row(r exportRow) error
+	row(r row) error
 	end(problem string)
 }
 
-func newTable(w http.ResponseWriter, format string) table {
+func newTable(w http.ResponseWriter, name, format string, columns []string) table {
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Disposition", `attachment; filename="orders.`+format+`"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+"."+format+`"`)
 	if format == "json" {
 		w.Header().Set("Content-Type", "application/json")
 		return &jsonTable{w: w, before: "["}
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	t := csvTable{csv.NewWriter(w)}
-	_ = t.Write([]string{"order_id", "state", "created", "changed", "currency", "total", "user_hash", "transaction_id", "tracking_id", "reason"}) // or the first row fails
+	_ = t.Write(columns) // or the first row fails
 	return t
 }
 
 type csvTable struct{ *csv.Writer }
 
-func (t csvTable) row(r exportRow) error {
-	cells := []string{
-		r.ID, r.State, r.Created.Format(time.RFC3339), r.Changed.Format(time.RFC3339),
-		r.Total.Currency, r.Total.Amount, r.User, r.Transaction, r.Tracking, r.Why(),
-	}
+func (t csvTable) row(r row) error {
+	cells := r.cells()
 	for i := range cells {
 		cells[i] = plain(cells[i])
 	}
@@ -135,7 +190,7 @@ type jsonTable struct {
 	before string
 }
 
-func (t *jsonTable) row(r exportRow) error {
+func (t *jsonTable) row(r row) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err

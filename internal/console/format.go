@@ -93,5 +93,5 @@ func moneyOf(m *oteldemo.Money) sumOf {
 	return sumOf{string(a.Currency()), a.Decimal()}
 }
 
-// String is the amount with its currency.
-func (s sumOf) String() string { return s.Amount + " " + s.Currency }
+// String is the amount after its currency, as everywhere.
+func (s sumOf) String() string { return s.Currency + " " + s.Amount }

@@ -33,6 +33,7 @@ type orderPage struct {
 
 type item struct {
 	Product  string `json:"product_id"`
+	Name     string `json:"name,omitempty"` // if it is known
 	Quantity int32  `json:"quantity"`
 	Cost     sumOf  `json:"cost"` // of one
 }
@@ -59,7 +60,12 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 		p.TraceURL = strings.ReplaceAll(c.traceURL, traceMark, p.Trace)
 	}
 	for _, i := range o.GetItems() {
-		p.Items = append(p.Items, item{i.GetItem().GetProductId(), i.GetItem().GetQuantity(), moneyOf(i.GetCost())})
+		product := i.GetItem().GetProductId()
+		name := c.nameOf(product)
+		if name == product {
+			name = ""
+		}
+		p.Items = append(p.Items, item{product, name, i.GetItem().GetQuantity(), moneyOf(i.GetCost())})
 	}
 	for _, e := range o.GetStory() {
 		line := event{At: e.GetAt().AsTime(), State: stateName(e.GetState()), Step: e.GetStep(), Problem: e.GetProblem(), By: e.GetBy()}
@@ -80,6 +86,14 @@ func (p orderPage) Form() form { return p.form }
 
 // Since is how long after the order's creation something was.
 func (p orderPage) Since(t time.Time) string { return "+" + web.Took(t.Sub(p.Created)) }
+
+// Unsaid is the reason, unless the history ends with it.
+func (p orderPage) Unsaid() string {
+	if n := len(p.Story); n > 0 && p.Story[n-1].Problem == p.Reason {
+		return ""
+	}
+	return p.Reason
+}
 
 // Final tells whether nothing becomes of the order any more.
 func (p orderPage) Final() bool {

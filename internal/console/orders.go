@@ -36,6 +36,8 @@ type orderList struct {
 	Next   string     `json:"next_page,omitempty"` // the page after it
 	Token  string     `json:"-"`                   // the same, of a search that is in no address
 	Filter *filter    `json:"filter,omitempty"`
+	// Stake is the money of the orders, in each currency; of those that require an operator alone.
+	Stake []sumOf `json:"at_stake,omitempty"`
 	// Missing are the records that are not, or not all, in it.
 	Missing []missing `json:"missing,omitempty"`
 }

@@ -106,6 +106,53 @@ func TestASelectionIsExported(t *testing.T) {
 	}
 }
 
+func TestTheAuditLogIsExported(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	for n := range 2 {
+		w.put(t, asNumber(n+2, doubtful()))
+		path := "/orders/" + string(id(n+2)) + "/resolve"
+		w.do(t, http.MethodPost, path, url.Values{"verdict": {"not_paid"}, "by": {"=grace"}, "why": {"not listed"}}, "Accept", "application/json")
+	}
+	r := w.do(t, http.MethodPost, "/audit/export", url.Values{"format": {"csv"}}, "Accept", "text/html")
+	rows, err := csv.NewReader(strings.NewReader(r.body)).ReadAll()
+	if err != nil || len(rows) != 3 || rows[0][2] != "order_id" || rows[1][2] != string(id(3)) || rows[1][5] != "'=grace" || rows[1][9] != "cancelled" {
+		t.Errorf("%q, %v; want a head and two entries, the newest first", rows, err)
+	}
+	r = w.do(t, http.MethodPost, "/audit/export", url.Values{"format": {"json"}, "order": {string(id(2))}}, "Accept", "text/html")
+	var entries []auditEntry
+	if err := json.Unmarshal([]byte(r.body), &entries); err != nil || len(entries) != 1 || entries[0].Order != string(id(2)) || entries[0].By != "=grace" {
+		t.Errorf("%v, %v; want the entry of that order", entries, err)
+	}
+}
+
+func TestTheOverviewNamesWhatRequiresAnOperatorAndItsMoney(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	for n := range 7 {
+		w.put(t, asNumber(n+1, doubtful()))
+	}
+	w.busy()
+	shown := w.get(t, "/").body
+	if !strings.Contains(shown, "At stake: <b>CHF 1490.72</b>") {
+		t.Errorf("the overview does not tell the money at stake:\n%s", shown)
+	}
+	for n := range 7 {
+		if named := strings.Contains(shown, string(id(n+1))); named != (n < 5) {
+			t.Errorf("order %d of 7 is named: %t, want the five oldest", n+1, named)
+		}
+	}
+}
+
+func TestProductsHaveTheirNames(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{ProductName: func(id string) string { return map[string]string{"OLJCESPC7Z": "Explorascope"}[id] }})
+	w.put(t, completed())
+	if shown := w.get(t, "/orders/"+string(id(1))).body; !strings.Contains(shown, `<th scope="row">Explorascope <span class="mono small muted">OLJCESPC7Z</span></th>`) {
+		t.Errorf("the product has no name:\n%s", shown)
+	}
+}
+
 func TestWhatOperatorsDidIsShown(t *testing.T) {
 	t.Parallel()
 	w := open(t, Options{})

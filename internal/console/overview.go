@@ -21,18 +21,23 @@ const (
 	maxFailed                 = 0.1
 )
 
+// glance is how long the overview waits for the orders that require manual action.
+const glance = time.Second
+
 // overview is how the service does.
 type overview struct {
 	At       time.Time `json:"at"`
 	Services []service `json:"services"`
 	Checks   []check   `json:"checks"`
 	// Manual is how many orders require manual action; absent when the record cannot be counted.
-	Manual   *int64      `json:"manual_action"`
-	States   []backlog   `json:"states"`   // of the orders that are not finished
-	Pending  []backlog   `json:"pending"`  // deliveries of placed orders
-	Outcomes []outcome   `json:"outcomes"` // of the requests of ten minutes
-	Times    []time.Time `json:"times"`    // of the values of the charts, oldest first
-	Charts   []chart     `json:"charts"`
+	Manual *int64 `json:"manual_action"`
+	// Attention are these orders; absent when there is none, or they cannot be read.
+	Attention *orderList  `json:"attention,omitempty"`
+	States    []backlog   `json:"states"`   // of the orders that are not finished
+	Pending   []backlog   `json:"pending"`  // deliveries of placed orders
+	Outcomes  []outcome   `json:"outcomes"` // of the requests of ten minutes
+	Times     []time.Time `json:"times"`    // of the values of the charts, oldest first
+	Charts    []chart     `json:"charts"`
 }
 
 type service struct {
@@ -223,8 +228,28 @@ func (c *Console) badge() (text []byte) {
 	return text
 }
 
-func (c *Console) showOverview(w http.ResponseWriter, r *http.Request) {
+// overviewNow is the overview with the orders that require manual action.
+func (c *Console) overviewNow(ctx context.Context) overview {
 	o := c.overview()
+	if o.Waiting() == 0 {
+		return o
+	}
+	l, err := c.attention.Get(ctx, "at a glance", sharedFor, func(ctx context.Context) (orderList, error) {
+		ctx, cancel := context.WithTimeout(ctx, glance)
+		defer cancel()
+		return c.resting(ctx)
+	})
+	if err == nil && len(l.Orders) > 0 {
+		o.Attention = &l
+	}
+	return o
+}
+
+// Oldest are the orders of the list that the overview names.
+func (l orderList) Oldest() []orderRow { return l.Orders[:min(len(l.Orders), 5)] }
+
+func (c *Console) showOverview(w http.ResponseWriter, r *http.Request) {
+	o := c.overviewNow(r.Context())
 	c.answer(w, r, http.StatusOK, "overview", o, web.Page{Title: "Overview", Nav: "/", Live: "/live/overview", Data: o})
 }
 
@@ -233,7 +258,7 @@ func (c *Console) liveOverview(w http.ResponseWriter, r *http.Request) {
 	c.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error {
 		for {
 			_, _, more := c.history.read()
-			o := c.overview()
+			o := c.overviewNow(ctx)
 			err := errors.Join(c.emitAll(emit, "overview", o, "notice", "now", "checks", "states", "outcomes"), emit("badge", c.badge()))
 			for _, p := range o.Plots() {
 				err = errors.Join(err, c.emitPart(emit, "overview", "chart", p.ID, p))

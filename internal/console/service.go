@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -122,6 +123,11 @@ type failure struct {
 type field struct {
 	Name    string `json:"name"`
 	Problem string `json:"problem"`
+}
+
+// Unsaid are the fields whose problem the message does not say already.
+func (f failure) Unsaid() []field {
+	return slices.DeleteFunc(slices.Clone(f.Fields), func(of field) bool { return strings.Contains(f.Message, of.Problem) })
 }
 
 func failureOf(err error) *failure {

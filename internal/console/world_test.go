@@ -68,7 +68,23 @@ func open(t testing.TB, options Options) *world {
 			t.Error(err)
 		}
 	})
-	options.Services = append(options.Services, Service{"127.0.0.1:5051", serve(t, record)})
+	return openOn(t, options, record, nil)
+}
+
+// openKeyed is open with an idempotent payment service, which nobody asks: nothing recovers orders here.
+func openKeyed(t testing.TB) *world {
+	t.Helper()
+	record, err := store.OpenMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = record.Close() })
+	return openOn(t, Options{}, record, struct{ order.Ledger }{})
+}
+
+func openOn(t testing.TB, options Options, record *store.SQLite, ledger order.Ledger) *world {
+	t.Helper()
+	options.Services = append(options.Services, Service{"127.0.0.1:5051", serve(t, record, ledger)})
 	options.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	c, err := New(options)
 	if err != nil {
@@ -79,13 +95,13 @@ func open(t testing.TB, options Options) *world {
 }
 
 // serve runs a service on the record until the test ends.
-func serve(t testing.TB, record *store.SQLite) *grpc.ClientConn {
+func serve(t testing.TB, record *store.SQLite, ledger order.Ledger) *grpc.ClientConn {
 	t.Helper()
-	placer := order.NewPlacer(order.Dependencies{Store: record})
+	placer := order.NewPlacer(order.Dependencies{Store: record, Ledger: ledger})
 	metrics := telemetry.Start(t.Context(), telemetry.Options{Getenv: func(string) string { return "none" }, Stdout: t.Output(), Collect: true})
 	stop := metrics.Watch(record.Backlog, func() (limit, active int, refused int64) { return 256, 3, 0 })
 	server := rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{
-		Audit: record, Orders: record,
+		Audit: record, Orders: record, Keyed: ledger != nil,
 		Stats: &stats.Server{Collect: metrics.Collect, Started: time.Now(), Record: "a record", Manual: rpc.ManualStates(false)},
 		Log:   slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})

@@ -3,10 +3,14 @@
 package decision
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
+	"checkout/internal/money"
 	"checkout/internal/wire"
 )
 
@@ -29,7 +33,20 @@ func Charge(o *checkoutv1.Order) string {
 	if err != nil {
 		return "the amount on record cannot be read"
 	}
-	return fmt.Sprintf("%s %s, requested once, at %s UTC; %s", amount.Decimal(), amount.Currency(), asked.AsTime().Format(time.DateTime), outcome)
+	return fmt.Sprintf("%s, requested once, at %s UTC; %s", amount, asked.AsTime().Format(time.DateTime), outcome)
+}
+
+// Amount is what an operator has typed: an amount and its currency, in any order.
+func Amount(text string) (*oteldemo.Money, error) {
+	currency, decimal, _ := strings.Cut(strings.ToUpper(strings.Join(strings.Fields(text), " ")), " ")
+	if strings.ContainsAny(currency, "0123456789") {
+		currency, decimal = decimal, currency
+	}
+	amount, err := money.Parse(currency + " " + decimal)
+	if err != nil {
+		return nil, errors.New("must be an amount and a currency, such as 'CHF 212.96'")
+	}
+	return wire.Money(amount), nil
 }
 
 // Next says what happens once an order has come into a state by a decision.
