@@ -111,9 +111,14 @@ type identities struct {
 	outgoing        *certs.Source
 }
 
+// notReloaded logs that a changed certificate cannot be used.
+func notReloaded(log *slog.Logger) func(error) {
+	return func(err error) { log.Error("certificate not reloaded", "error", err) }
+}
+
 // load reads the files of the settings. A changed file that cannot be used is logged.
 func (s *Security) load(log *slog.Logger) (i identities, err error) {
-	failed := func(err error) { log.Error("certificate not reloaded", "error", err) }
+	failed := notReloaded(log)
 	source := func(variables string, f certs.Files) (source *certs.Source) {
 		source, problem := certs.Load(f, failed)
 		if problem != nil {

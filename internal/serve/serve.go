@@ -150,7 +150,7 @@ func load(l *admission.Limiter) telemetry.Load {
 // openStore opens the record of orders where the configuration says.
 func openStore(ctx context.Context, c Config, log *slog.Logger) (record, error) {
 	if isURL(c.DB) {
-		r, err := store.OpenPostgres(ctx, c.DB)
+		r, err := store.OpenPostgres(ctx, c.DB, notReloaded(log))
 		if err != nil {
 			return nil, fmt.Errorf("CHECKOUT_DB: %w", err)
 		}

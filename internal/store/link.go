@@ -16,7 +16,10 @@ import (
 )
 
 // connector opens links to a database of PostgreSQL.
-type connector struct{ config pq.Config }
+type connector struct {
+	config     pq.Config
+	encryption *encryption
+}
 
 // Driver implements driver.Connector.
 func (connector) Driver() driver.Driver { return &pq.Driver{} }
@@ -27,7 +30,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	hosts := 1 + len(c.config.Multi)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(hosts)*c.config.ConnectTimeout)
 	defer cancel()
-	w := new(wire)
+	w := &wire{encryption: c.encryption}
 	stop := context.AfterFunc(ctx, w.cut)
 	defer stop()
 	dialled, err := pq.NewConnectorConfig(c.config)
@@ -48,6 +51,8 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 // wire is what a link goes over. To cut it is the only way to end a call at once when the server does not answer: the
 // driver itself would ask that very server to end it, and wait.
 type wire struct {
+	encryption *encryption // nil: the driver's
+
 	mu   sync.Mutex
 	conn net.Conn
 	gone bool
@@ -68,13 +73,25 @@ func (w *wire) DialContext(ctx context.Context, network, address string) (net.Co
 	if err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.gone {
+	if !w.keep(conn) {
 		return nil, errors.Join(net.ErrClosed, conn.Close())
 	}
+	if w.encryption == nil || network == "unix" {
+		return conn, nil
+	}
+	secured, err := w.encryption.secure(ctx, conn, address)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
+}
+
+// keep remembers the connection, which is to be closed if the wire has been cut.
+func (w *wire) keep(conn net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.conn = conn
-	return conn, nil
+	return !w.gone
 }
 
 // Dial implements pq.Dialer.

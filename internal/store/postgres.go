@@ -53,13 +53,22 @@ type Postgres struct {
 // makes the tables in it if need be. The parameters are those of libpq, and so are the variables of the environment and
 // the password file that are consulted for what url leaves open. Without sslmode the connection is encrypted, and who is
 // at its other end is not verified: sslmode=require. Of several hosts, host:5432,host2:5432, the first that takes writes
-// is used (target_session_attrs=read-write). The errors never repeat the password.
-func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
+// is used (target_session_attrs=read-write). Certificates are read again when their files have changed; failed is called when
+// that is not possible, and those before stay. The errors never repeat the password.
+func OpenPostgres(ctx context.Context, url string, failed ...func(error)) (*Postgres, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	db := sql.OpenDB(connector{config})
+	encryption, err := encrypt(&config, func(err error) {
+		for _, call := range failed {
+			call(err)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	db := sql.OpenDB(connector{config, encryption})
 	db.SetMaxOpenConns(poolSize)
 	db.SetMaxIdleConns(poolSize)
 	db.SetConnMaxIdleTime(idleTime)

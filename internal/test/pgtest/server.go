@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"checkout/internal/test/nettest"
+	"checkout/internal/wait"
 )
 
 // superuser is the name of the one who may do anything in the server, and of the operating system's user that runs it when
@@ -245,4 +246,62 @@ func (s *Server) signal(sig syscall.Signal) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// Configure writes files into the server's data, and adds lines to its configuration and to the rules of who may connect,
+// before the others. The next Reload makes them count.
+func (s *Server) Configure(files map[string][]byte, config, rules string) error {
+	for _, change := range []struct{ name, before, after string }{{"postgresql.conf", "", config}, {"pg_hba.conf", rules, ""}} {
+		text, err := os.ReadFile(filepath.Join(s.data(), change.name))
+		if err != nil {
+			return err
+		}
+		if err := s.write(change.name, []byte(change.before+string(text)+change.after)); err != nil {
+			return err
+		}
+	}
+	for name, content := range files {
+		if err := s.write(name, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) write(name string, content []byte) error {
+	path := filepath.Join(s.data(), name)
+	err := os.WriteFile(path, content, 0o600)
+	if err == nil && s.account != nil {
+		err = os.Chown(path, int(s.account.Uid), int(s.account.Gid))
+	}
+	return err
+}
+
+// Reload has the server read its configuration again, and waits until it has.
+func (s *Server) Reload(ctx context.Context) error {
+	db, err := sql.Open("postgres", s.URL())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.SetMaxIdleConns(0) // a session learns of it later than a new one
+	loaded := func() (at time.Time, err error) {
+		err = db.QueryRowContext(ctx, "SELECT pg_conf_load_time()").Scan(&at)
+		return at, err
+	}
+	before, err := loaded()
+	if err != nil {
+		return err
+	}
+	if err := s.process.Process.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	for {
+		if now, err := loaded(); err != nil || now.After(before) {
+			return err
+		}
+		if !wait.For(ctx, 5*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
 }
