@@ -27,17 +27,14 @@ const (
 // flagNames are the flags that are asked for.
 func flagNames() []string { return []string{paymentUnreachable, kafkaQueueProblems} }
 
-const (
-	defaultPort = 8013 // flagd's port of the evaluation protocol
-	// maxExtraEvents bounds what a slip in the flag's number can do: the stock shop sets 100.
-	maxExtraEvents = 1000
-)
+// maxExtraEvents bounds what a slip in the flag's number can do: the stock shop sets 100.
+const maxExtraEvents = 1000
 
 // Config says where flags come from.
 type Config struct {
 	Resolver string // "rpc", also when empty: flagd's evaluation protocol; "file": the flag file at Path
 	Host     string // of flagd; empty means that there is none, whatever Port says: the defaults hold
-	Port     int    // of flagd; 0 means 8013
+	Port     int    // of flagd
 	Path     string // of the flag file: flagd's JSON format
 
 	DialOptions []grpc.DialOption  // for the connection to flagd: statistics, credentials; plaintext otherwise
@@ -86,9 +83,6 @@ func newSource(cfg Config) (openfeature.FeatureProvider, error) {
 	case "rpc", "":
 		if cfg.Host == "" {
 			return openfeature.NoopProvider{}, nil
-		}
-		if cfg.Port == 0 {
-			cfg.Port = defaultPort
 		}
 		r, err := newRemote(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), cfg.DialOptions, cfg.Logger)
 		if err != nil {

@@ -13,7 +13,7 @@ type answer struct {
 	value  any // bool or int64; nil leaves the caller's default
 	detail openfeature.ProviderResolutionDetail
 	// ask is set when the source decides anew for every caller, so that nothing can be known beforehand.
-	ask func(ctx context.Context, attributes openfeature.FlattenedContext) answer
+	ask func(ctx context.Context) answer
 }
 
 // unknown is the answer when nobody answers. It is not an error: an order has nothing to do with flagd's troubles.
@@ -63,29 +63,23 @@ func (p *provider) Shutdown() {
 // Metadata names the provider in telemetry.
 func (p *provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: p.name} }
 
-// BooleanEvaluation evaluates a flag that is true or false.
-func (p *provider) BooleanEvaluation(
-	ctx context.Context, flag string, fallback bool, attributes openfeature.FlattenedContext,
-) openfeature.BoolResolutionDetail {
-	return evaluate(ctx, p, flag, fallback, attributes)
+// BooleanEvaluation evaluates a flag that is true or false. The service gives no attributes.
+func (p *provider) BooleanEvaluation(ctx context.Context, flag string, fallback bool, _ openfeature.FlattenedContext) openfeature.BoolResolutionDetail {
+	return evaluate(ctx, p, flag, fallback)
 }
 
 // IntEvaluation evaluates a flag that is a whole number.
-func (p *provider) IntEvaluation(
-	ctx context.Context, flag string, fallback int64, attributes openfeature.FlattenedContext,
-) openfeature.IntResolutionDetail {
-	return evaluate(ctx, p, flag, fallback, attributes)
+func (p *provider) IntEvaluation(ctx context.Context, flag string, fallback int64, _ openfeature.FlattenedContext) openfeature.IntResolutionDetail {
+	return evaluate(ctx, p, flag, fallback)
 }
 
-func evaluate[T bool | int64](
-	ctx context.Context, p *provider, flag string, fallback T, attributes openfeature.FlattenedContext,
-) openfeature.GenericResolutionDetail[T] {
+func evaluate[T bool | int64](ctx context.Context, p *provider, flag string, fallback T) openfeature.GenericResolutionDetail[T] {
 	a, ok := (*p.latest.Load())[flag]
 	if !ok {
 		a = unknown()
 	}
 	if a.ask != nil {
-		a = a.ask(ctx, attributes)
+		a = a.ask(ctx)
 	}
 	value, ok := a.value.(T)
 	if !ok {

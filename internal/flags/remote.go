@@ -139,7 +139,7 @@ func (r *remote) refresh(ctx context.Context) (answers, error) {
 	defer cancel()
 	flags := answers{}
 	for _, flag := range flagNames() {
-		a, err := r.resolve(ctx, flag, nil)
+		a, err := r.resolve(ctx, flag)
 		if err != nil {
 			return nil, fmt.Errorf("resolve flag %s: %w", flag, err)
 		}
@@ -161,15 +161,11 @@ func settled(a answer) bool {
 }
 
 // asker asks flagd for flag on behalf of an order, which does not wait long for it.
-func (r *remote) asker(flag string) func(context.Context, openfeature.FlattenedContext) answer {
-	return func(ctx context.Context, attributes openfeature.FlattenedContext) answer {
+func (r *remote) asker(flag string) func(context.Context) answer {
+	return func(ctx context.Context) answer {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
-		fields, err := structpb.NewStruct(attributes)
-		if err != nil {
-			return failed(openfeature.NewInvalidContextResolutionError(err.Error()))
-		}
-		a, err := r.resolve(ctx, flag, fields)
+		a, err := r.resolve(ctx, flag)
 		if err != nil {
 			return unknown()
 		}
@@ -178,13 +174,13 @@ func (r *remote) asker(flag string) func(context.Context, openfeature.FlattenedC
 }
 
 // resolve asks flagd for one flag. It returns an error when flagd has not answered; its refusals are answers.
-func (r *remote) resolve(ctx context.Context, flag string, attributes *structpb.Struct) (answer, error) {
+func (r *remote) resolve(ctx context.Context, flag string) (answer, error) {
 	switch flag {
 	case paymentUnreachable:
-		res, err := r.service.ResolveBoolean(ctx, &evaluationv1.ResolveBooleanRequest{FlagKey: flag, Context: attributes})
+		res, err := r.service.ResolveBoolean(ctx, &evaluationv1.ResolveBooleanRequest{FlagKey: flag})
 		return resolved(res.GetValue(), res, err)
 	case kafkaQueueProblems:
-		res, err := r.service.ResolveInt(ctx, &evaluationv1.ResolveIntRequest{FlagKey: flag, Context: attributes})
+		res, err := r.service.ResolveInt(ctx, &evaluationv1.ResolveIntRequest{FlagKey: flag})
 		return resolved(res.GetValue(), res, err)
 	}
 	return failed(openfeature.NewFlagNotFoundResolutionError(flag)), nil

@@ -21,7 +21,7 @@ var _ order.Cart = (*Cart)(nil)
 
 // NewCart makes a Cart of a connection to the cart service; t.Read bounds a call.
 func NewCart(conn grpc.ClientConnInterface, t Timeouts) *Cart {
-	return &Cart{oteldemo.NewCartServiceClient(conn), t.withDefaults().Read}
+	return &Cart{oteldemo.NewCartServiceClient(conn), t.Read}
 }
 
 // Lines are the lines of the user's cart as they lie there, quantities unchecked. It returns order.ErrImplausible for

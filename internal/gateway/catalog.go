@@ -28,7 +28,7 @@ var _ pricing.Catalog = (*Catalog)(nil)
 
 // NewCatalog makes a Catalog of a connection to the product catalogue; t.Read bounds a call.
 func NewCatalog(conn grpc.ClientConnInterface, t Timeouts) *Catalog {
-	return &Catalog{oteldemo.NewProductCatalogServiceClient(conn), t.withDefaults().Read}
+	return &Catalog{oteldemo.NewProductCatalogServiceClient(conn), t.Read}
 }
 
 // Product is the product of that id, with its price in US dollars. It returns order.ErrUnknownProduct, and

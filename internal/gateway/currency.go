@@ -31,7 +31,7 @@ var _ pricing.Currency = (*Currency)(nil)
 
 // NewCurrency makes a Currency of a connection to the currency service; t.Read bounds a call.
 func NewCurrency(conn grpc.ClientConnInterface, t Timeouts) *Currency {
-	return &Currency{oteldemo.NewCurrencyServiceClient(conn), t.withDefaults().Read}
+	return &Currency{oteldemo.NewCurrencyServiceClient(conn), t.Read}
 }
 
 // Supported is the currencies that the service lists, without what is not three capital letters. The list is no proof: the

@@ -23,7 +23,7 @@ func NewEmail(addr string, http *HTTP, t Timeouts) (*Email, error) {
 	if err != nil {
 		return nil, fmt.Errorf("email: %w", err)
 	}
-	return &Email{http, base.JoinPath("send_order_confirmation").String(), t.withDefaults().Email}, nil
+	return &Email{http, base.JoinPath("send_order_confirmation").String(), t.Email}, nil
 }
 
 // confirmation is the body of the request.

@@ -68,7 +68,6 @@ func NewEvents(brokers, topic string, flags Flags, t Timeouts, opts ...kgo.Opt) 
 	if topic == "" {
 		topic = "orders"
 	}
-	t = t.withDefaults()
 	var seeds []string
 	for broker := range strings.SplitSeq(brokers, ",") {
 		if broker = strings.TrimSpace(broker); broker != "" {

@@ -614,6 +614,6 @@ func TestEventRefusedInABatchIsSentAlone(t *testing.T) {
 
 func TestEventsNeedABroker(t *testing.T) {
 	t.Parallel()
-	_, err := NewEvents(" , ", "", switches{}, Timeouts{})
+	_, err := NewEvents(" , ", "", switches{}, usual)
 	wantError(t, err, nil, `events: topic "orders"`)
 }

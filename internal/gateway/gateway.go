@@ -7,7 +7,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -18,24 +17,14 @@ import (
 	"checkout/internal/order"
 )
 
-// Timeouts is how long a service may take to answer, including name look-up, connecting and retries. The zero value of a
-// field is its default. A caller's earlier deadline wins.
+// Timeouts is how long a service may take to answer, including name look-up, connecting and retries. A caller's earlier
+// deadline wins.
 type Timeouts struct {
-	Read    time.Duration // everything read, and the emptying of the cart; 2 s
-	Charge  time.Duration // a charge, or its reversal; 8 s
-	Ship    time.Duration // 12 s: more than the 10 s of the demo's slowest shipments, so that none is sent twice
-	Email   time.Duration // 5 s
-	Publish time.Duration // an event, until the broker holds it durably; 5 s, at least 1 s
-}
-
-func (t Timeouts) withDefaults() Timeouts {
-	return Timeouts{
-		Read:    cmp.Or(t.Read, 2*time.Second),
-		Charge:  cmp.Or(t.Charge, 8*time.Second),
-		Ship:    cmp.Or(t.Ship, 12*time.Second),
-		Email:   cmp.Or(t.Email, 5*time.Second),
-		Publish: cmp.Or(t.Publish, 5*time.Second),
-	}
+	Read    time.Duration // everything read, and the emptying of the cart
+	Charge  time.Duration // a charge, or its reversal
+	Ship    time.Duration // more than the 10 s of the demo's slowest shipments, so that none is sent twice
+	Email   time.Duration
+	Publish time.Duration // an event, until the broker holds it durably; at least 1 s
 }
 
 // Flags are the faults that the demo's feature flags inject. Without an answer they are false and 0, without delay.

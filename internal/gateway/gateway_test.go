@@ -74,6 +74,9 @@ func TestNeighboursAreNotCalledThroughAProxy(t *testing.T) {
 // patient are timeouts for tests in which somebody answers: on a busy machine that may take a while.
 var patient = Timeouts{Read: time.Minute, Charge: time.Minute, Ship: time.Minute, Email: time.Minute, Publish: time.Minute}
 
+// usual are the service's own timeouts.
+var usual = Timeouts{Read: 2 * time.Second, Charge: 8 * time.Second, Ship: 12 * time.Second, Email: 5 * time.Second, Publish: 5 * time.Second}
+
 // soon are timeouts for tests in which nobody answers.
 var soon = Timeouts{
 	Read: 50 * time.Millisecond, Charge: 50 * time.Millisecond, Ship: 50 * time.Millisecond, Email: 50 * time.Millisecond,

@@ -148,13 +148,13 @@ func TestReadsOfASilentNeighbourEndAtTheirDeadline(t *testing.T) {
 				},
 			}.register(s)
 		}))
-		_, getCart := NewCart(conn, Timeouts{}).Lines(t.Context(), "ann")
-		_, getProduct := NewCatalog(conn, Timeouts{}).Product(t.Context(), "A")
-		_, list := NewCurrency(conn, Timeouts{}).Supported(t.Context())
-		_, convert := NewCurrency(conn, Timeouts{}).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
+		_, getCart := NewCart(conn, usual).Lines(t.Context(), "ann")
+		_, getProduct := NewCatalog(conn, usual).Product(t.Context(), "A")
+		_, list := NewCurrency(conn, usual).Supported(t.Context())
+		_, convert := NewCurrency(conn, usual).Convert(t.Context(), amount(t, "USD", 1, 0), "CAD")
 		for name, err := range map[string]error{
 			"get cart":        getCart,
-			"empty cart":      NewCart(conn, Timeouts{}).Empty(t.Context(), "ann"),
+			"empty cart":      NewCart(conn, usual).Empty(t.Context(), "ann"),
 			"get product":     getProduct,
 			"list currencies": list,
 			"convert":         convert,
@@ -221,7 +221,7 @@ func TestDeadlineCoversTheLookUpOfTheName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := dial(t, "unresolved:///cart", grpc.WithResolvers(unresolved{}))
 		start := time.Now()
-		_, err := NewCart(conn, Timeouts{}).Lines(t.Context(), "ann")
+		_, err := NewCart(conn, usual).Lines(t.Context(), "ann")
 		wantPassing(t, err, "DeadlineExceeded")
 		if got := time.Since(start); got != 2*time.Second {
 			t.Errorf("the answer came after %v, want 2s", got)

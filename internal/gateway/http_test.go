@@ -381,15 +381,15 @@ func TestAddressMayBeAHostOrAURL(t *testing.T) {
 		"https://shop.example/base": "https://shop.example/base/get-quote",
 		"[::1]:50050":               "http://[::1]:50050/get-quote",
 	} {
-		if got := newShipping(t, addr, Timeouts{}).quote; got != want {
+		if got := newShipping(t, addr, usual).quote; got != want {
 			t.Errorf("quotes of %q are asked at %q, want %q", addr, got, want)
 		}
 	}
 	for _, addr := range []string{"", "http://", "ftp://shipping", "http://user:pass@shipping", "http://a b", "shipping?x=1"} {
-		if _, err := NewShipping(addr, nil, Timeouts{}); err == nil {
+		if _, err := NewShipping(addr, nil, usual); err == nil {
 			t.Errorf("%q is taken for an address", addr)
 		}
-		_, err := NewEmail(addr, nil, Timeouts{})
+		_, err := NewEmail(addr, nil, usual)
 		wantError(t, err, nil, "email: ")
 		if strings.Contains(err.Error(), "pass@") {
 			t.Errorf("the password leaks: %q", err)

@@ -78,7 +78,6 @@ func NewPayment(target string, flags Flags, t Timeouts, opts ...grpc.DialOption)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("payment: %w", err), conn.Close())
 	}
-	t = t.withDefaults()
 	return &Payment{conn: conn, nowhere: bad, flags: flags, charge: t.Charge, read: t.Read}, nil
 }
 

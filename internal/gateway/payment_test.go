@@ -229,7 +229,7 @@ func TestChargeWhoseConnectionIsNeverMadeIsUnsent(t *testing.T) {
 				payment := newPayment(t, map[string]string{
 					"name server hangs": "unresolved:///payment",
 					"network hangs":     "passthrough:///payment",
-				}[name], switches{}, Timeouts{}, opt)
+				}[name], switches{}, usual, opt)
 				start := time.Now()
 				_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
 				wantError(t, err, order.ErrUnsent)
@@ -244,7 +244,7 @@ func TestChargeWhoseConnectionIsNeverMadeIsUnsent(t *testing.T) {
 func TestChargeThatIsNotAnsweredInTimeIsInDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // or time might be up before the charge has left
-		payment := newPayment(t, "passthrough:///payment", switches{}, Timeouts{}, inMemory(t, paymentService{
+		payment := newPayment(t, "passthrough:///payment", switches{}, usual, inMemory(t, paymentService{
 			charge: func(ctx context.Context, _ *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
@@ -308,7 +308,7 @@ func TestUnreachablePaymentIsUnavailableAtOnceAlsoWhenTheNameServerHangs(t *test
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})
-		payment := newPayment(t, "127.0.0.1:1", switches{unreachable: true}, Timeouts{}, hang)
+		payment := newPayment(t, "127.0.0.1:1", switches{unreachable: true}, usual, hang)
 		start := time.Now()
 		_, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
 		wantError(t, err, order.ErrUnsent, "could not charge the card: rpc error: code = Unavailable")

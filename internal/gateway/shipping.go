@@ -25,7 +25,6 @@ func NewShipping(addr string, http *HTTP, t Timeouts) (*Shipping, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shipping: %w", err)
 	}
-	t = t.withDefaults()
 	return &Shipping{
 		http:    http,
 		quote:   base.JoinPath("get-quote").String(),
