@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
@@ -80,10 +79,7 @@ func (p process) audit(ctx context.Context, a *auditing) error {
 // entry prints an entry of the audit log.
 func (p process) entry(e *checkoutv1.AuditEntry, output cli.Output) {
 	if output == cli.JSON {
-		text, err := protojson.Marshal(e)
-		if err == nil {
-			_, _ = fmt.Fprintf(p.stdout, "%s\n", text)
-		}
+		p.line(e)
 		return
 	}
 	who := e.GetBy() + " (name as given)"

@@ -15,6 +15,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
 	operator "checkout/internal/decision"
+	"checkout/internal/wire"
 )
 
 // decision is what commands about an order that requires an operator have in common.
@@ -32,8 +33,47 @@ func (d *decision) flags(cmd *cobra.Command, getenv func(string) string) {
 	d.adminFlags(cmd, getenv)
 }
 
-// send has a decision made, or only checked, and returns the order as it is then, or would be.
-type send func(ctx context.Context, admin checkoutv1.OrderAdminClient, validateOnly bool) (*checkoutv1.Order, error)
+// send has a decision about the order made, or only checked, and returns the order as it is then, or would be.
+type send func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error)
+
+// decisionCommand makes cmd a command for a decision that needs these flags.
+func (p process) decisionCommand(cmd *cobra.Command, d *decision, send send, needs ...string) *cobra.Command {
+	cmd.Args = cli.Args("ID")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := required(cmd.Flags(), needs...); err != nil {
+			return err
+		}
+		return p.decide(cmd.Context(), d, args[0], send)
+	}
+	d.flags(cmd, p.getenv)
+	return cmd
+}
+
+func (p process) retryCommand() *cobra.Command {
+	var d decision
+	return p.decisionCommand(&cobra.Command{
+		Use:   "retry ID",
+		Short: "Resume an order that requires an operator",
+		Long: `Resume an order that requires an operator. A paid order is shipped again; of an undelivered order the confirmation
+e-mail and the event are sent again. If a parcel was sent before, the customer receives another one.`,
+		Example: `  checkout order retry 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the carrier has no parcel for this order'`,
+	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error) {
+		return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, By: d.by, Why: d.why, ValidateOnly: validateOnly})
+	}, "by")
+}
+
+func (p process) cancelCommand() *cobra.Command {
+	var d decision
+	return p.decisionCommand(&cobra.Command{
+		Use:   "cancel ID",
+		Short: "Give up a parked order that was not shipped",
+		Long: `Give up a parked order. Make sure that no parcel was sent: you vouch for that. The payment service reverses the charge; it must be an idempotent
+one. An order that may have been shipped is refunded instead.`,
+		Example: `  checkout order cancel 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the customer does not want it any more'`,
+	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error) {
+		return admin.CancelOrder(ctx, &checkoutv1.CancelOrderRequest{OrderId: id, By: d.by, Why: d.why, ValidateOnly: validateOnly})
+	}, "by", "why")
+}
 
 // decide has a decision about an order confirmed and made, and prints the order's new state.
 func (p process) decide(ctx context.Context, d *decision, id string, send send) error {
@@ -43,7 +83,7 @@ func (p process) decide(ctx context.Context, d *decision, id string, send send) 
 		}
 	}
 	return p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
-		o, err := send(ctx, checkoutv1.NewOrderAdminClient(conn), false)
+		o, err := send(ctx, checkoutv1.NewOrderAdminClient(conn), id, false)
 		switch {
 		case err != nil:
 			return err
@@ -60,7 +100,7 @@ func (p process) decide(ctx context.Context, d *decision, id string, send send) 
 func (p process) confirm(ctx context.Context, d *decision, id string, send send) error {
 	var is, would *checkoutv1.Order
 	err := p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-		if would, err = send(ctx, checkoutv1.NewOrderAdminClient(conn), true); err != nil {
+		if would, err = send(ctx, checkoutv1.NewOrderAdminClient(conn), id, true); err != nil {
 			return err
 		}
 		is, err = checkoutv1.NewOrderServiceClient(conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
@@ -72,7 +112,7 @@ func (p process) confirm(ctx context.Context, d *decision, id string, send send)
 	for _, fact := range [][2]string{
 		{"order", is.GetOrderId()},
 		{"state", stateName(is.GetState()) + " -> " + stateName(would.GetState())},
-		{"amount", price(is.GetTotal())},
+		{"amount", wire.Price(is.GetTotal())},
 		{"customer", is.GetUserId()},
 		{"charge", operator.Charge(is)},
 		{"next", operator.Next(would.GetState())},

@@ -136,16 +136,11 @@ type states []checkoutv1.OrderState
 
 // flag adds --state.
 func (l *states) flag(cmd *cobra.Command, usage string) {
-	cmd.Flags().Var(l, "state", usage)
+	cmd.Flags().Func("state", usage, l.add)
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 }
 
-func (l *states) String() string { return "" }
-
-// Type implements pflag.Value.
-func (l *states) Type() string { return "states" }
-
-func (l *states) Set(s string) error {
+func (l *states) add(s string) error {
 	for name := range strings.SplitSeq(s, ",") {
 		i := slices.Index(stateNames(), strings.TrimSpace(name))
 		if i < 0 {

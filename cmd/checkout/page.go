@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -27,7 +28,7 @@ func (p process) table(orders []*checkoutv1.Order, now time.Time) {
 	_, _ = fmt.Fprintln(table, "STATE\tAGE\tTOTAL\tUSER\tORDER\tREASON")
 	for _, o := range orders {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", stateName(o.GetState()), age(now.Sub(o.GetCreated().AsTime())),
-			price(o.GetTotal()), brief(o.GetUserId()), o.GetOrderId(), clean(o.GetReason()))
+			wire.Price(o.GetTotal()), brief(o.GetUserId()), o.GetOrderId(), clean(o.GetReason()))
 	}
 	_ = table.Flush()
 	for line := range strings.Lines(page.String()) {
@@ -37,12 +38,11 @@ func (p process) table(orders []*checkoutv1.Order, now time.Time) {
 
 // history prints an order and its history.
 func (p process) history(o *checkoutv1.Order, now time.Time) {
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	state := fmt.Sprintf("%s for %s", stateName(o.GetState()), age(now.Sub(o.GetChanged().AsTime())))
 	if o.GetNeedsPerson() {
 		state += "; it requires an operator"
 	}
-	for _, fact := range [][2]string{
+	p.facts([][2]string{
 		{"order", o.GetOrderId()},
 		{"state", state},
 		{"reason", o.GetReason()},
@@ -57,17 +57,23 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 		{"shipping", shipping(o)},
 		{"parcel", o.GetTrackingId()},
 		{"trace", o.GetTraceId()},
-	} {
+	})
+	p.bill(o.GetItems(), o.GetShipping(), wire.Price(o.GetTotal()))
+	_, _ = fmt.Fprintln(p.stdout)
+	for _, e := range o.GetStory() {
+		_, _ = fmt.Fprintln(p.stdout, eventLine(o, e))
+	}
+}
+
+// facts prints what is known of an order, with its names in front.
+func (p process) facts(all [][2]string) {
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, fact := range all {
 		if fact[1] != "" {
 			_, _ = fmt.Fprintf(table, "%s\t%s\n", fact[0], clean(fact[1]))
 		}
 	}
 	_ = table.Flush()
-	p.bill(o.GetItems(), o.GetShipping(), price(o.GetTotal()))
-	_, _ = fmt.Fprintln(p.stdout)
-	for _, e := range o.GetStory() {
-		_, _ = fmt.Fprintln(p.stdout, eventLine(o, e))
-	}
 }
 
 // bill prints what was ordered, and what it costs: a piece, and all of them.
@@ -76,9 +82,9 @@ func (p process) bill(items []*oteldemo.OrderItem, shipping *oteldemo.Money, tot
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, item := range items {
 		quantity := item.GetItem().GetQuantity()
-		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t%s\t\n", quantity, clean(item.GetItem().GetProductId()), price(item.GetCost()), times(item.GetCost(), quantity))
+		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t%s\t\n", quantity, clean(item.GetItem().GetProductId()), wire.Price(item.GetCost()), times(item.GetCost(), quantity))
 	}
-	_, _ = fmt.Fprintf(table, "\tshipping\t\t%s\t\n\ttotal\t\t%s\t\n", price(shipping), total)
+	_, _ = fmt.Fprintf(table, "\tshipping\t\t%s\t\n\ttotal\t\t%s\t\n", wire.Price(shipping), total)
 	_ = table.Flush()
 }
 
@@ -101,11 +107,11 @@ func totalOf(o *oteldemo.OrderResult) string {
 	return total.String()
 }
 
-// line prints an order as JSON on one line.
-func (p process) line(o *checkoutv1.Order) {
-	text, err := protojson.Marshal(o)
+// line prints an order, or something else, as JSON on one line.
+func (p process) line(m proto.Message) {
+	text, err := protojson.Marshal(m)
 	if err != nil {
-		_, _ = fmt.Fprintf(p.stderr, "checkout: order %s: %v\n", clean(o.GetOrderId()), err)
+		_, _ = fmt.Fprintf(p.stderr, "checkout: %v\n", err)
 		return
 	}
 	_, _ = fmt.Fprintf(p.stdout, "%s\n", text)
@@ -155,14 +161,6 @@ func stateName(s checkoutv1.OrderState) string {
 		}
 	}
 	return s.String()
-}
-
-func price(m *oteldemo.Money) string {
-	a, err := wire.Amount(m)
-	if err != nil {
-		return "?"
-	}
-	return a.String()
 }
 
 // times is the price of so many pieces.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -44,7 +43,7 @@ type purchase struct {
 	remote
 
 	cartAddr string
-	items    items
+	items    []*oteldemo.CartItem
 	cardFile string
 	key      string
 	req      oteldemo.PlaceOrderRequest
@@ -90,7 +89,7 @@ func (b *purchase) flags(cmd *cobra.Command, getenv func(string) string) {
 	flags.StringVar(&b.req.Address.ZipCode, "zip", "", "zip `code`")
 	flags.StringVar(&b.req.UserCurrency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
 	flags.StringVar(&b.cardFile, "card", "", "JSON `file` with the card; - or none: CHECKOUT_CARD or standard input")
-	flags.Var(&b.items, "item", "add `product=quantity` to the cart first; may be repeated")
+	flags.Func("item", "add `product=quantity` to the cart first; may be repeated", b.addItem)
 	flags.StringVar(&b.cartAddr, "cart-addr", getenv("CART_ADDR"), "`host:port` of the cart service, for --item (CART_ADDR)")
 	flags.StringVar(&b.key, "key", "", "idempotency `key`: the same key is the same order, charged once")
 	b.shopFlags(cmd, getenv)
@@ -264,32 +263,19 @@ func (p process) receipt(o *oteldemo.OrderResult, trailer metadata.MD) {
 		}
 	}
 	total := totalOf(o)
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, fact := range [][2]string{
+	p.facts([][2]string{
 		{"order", o.GetOrderId()}, {"state", state}, {"total", total}, {"tracking", o.GetShippingTrackingId()}, {"next", next},
-	} {
-		if fact[1] != "" {
-			_, _ = fmt.Fprintf(table, "%s\t%s\n", fact[0], clean(fact[1]))
-		}
-	}
-	_ = table.Flush()
+	})
 	p.bill(o.GetItems(), o.GetShippingCost(), total)
 }
 
-// items are product=quantity pairs.
-type items []*oteldemo.CartItem
-
-func (l *items) String() string { return "" }
-
-// Type implements pflag.Value.
-func (l *items) Type() string { return "items" }
-
-func (l *items) Set(s string) error {
+// addItem takes a product=quantity pair.
+func (b *purchase) addItem(s string) error {
 	product, quantity, found := strings.Cut(s, "=")
 	n, err := strconv.ParseInt(cmp.Or(quantity, "1"), 10, 32)
 	if product == "" || err != nil || n < 1 || found && quantity == "" {
 		return errors.New("must be product=quantity, such as OLJCESPC7Z=2")
 	}
-	*l = append(*l, &oteldemo.CartItem{ProductId: product, Quantity: int32(n)})
+	b.items = append(b.items, &oteldemo.CartItem{ProductId: product, Quantity: int32(n)})
 	return nil
 }

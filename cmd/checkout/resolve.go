@@ -18,7 +18,7 @@ type resolution struct {
 
 	paid, notPaid, refunded, shipped bool
 	transaction, tracking            string
-	skip                             deliveries
+	skip                             []string
 }
 
 func (p process) resolveCommand() *cobra.Command {
@@ -42,9 +42,9 @@ what is known of the order, and what happens next, before you confirm the decisi
 			if err != nil {
 				return err
 			}
-			return p.decide(cmd.Context(), &r.decision, args[0], func(ctx context.Context, admin checkoutv1.OrderAdminClient, validateOnly bool) (*checkoutv1.Order, error) {
+			return p.decide(cmd.Context(), &r.decision, args[0], func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error) {
 				return admin.ResolveOrder(ctx, &checkoutv1.ResolveOrderRequest{
-					OrderId: args[0], Resolution: chosen, TransactionId: r.transaction, TrackingId: r.tracking, Skip: r.skip, By: r.by, Why: r.why,
+					OrderId: id, Resolution: chosen, TransactionId: r.transaction, TrackingId: r.tracking, Skip: r.skip, By: r.by, Why: r.why,
 					ValidateOnly: validateOnly,
 				})
 			})
@@ -55,7 +55,7 @@ what is known of the order, and what happens next, before you confirm the decisi
 	flags.BoolVar(&r.notPaid, "not-paid", false, "confirmed, no charge: the order is cancelled")
 	flags.BoolVar(&r.refunded, "refunded", false, "the charge was refunded: the order is closed")
 	flags.BoolVar(&r.shipped, "shipped", false, "the parcel was sent: the customer gets the confirmation; requires --tracking")
-	flags.Var(&r.skip, "skip", "do not make these `deliveries`: email, event, or both separated by a comma")
+	flags.Func("skip", "do not make these `deliveries`: email, event, or both separated by a comma", r.skipDeliveries)
 	flags.StringVar(&r.transaction, "transaction", "", "`id` of the charge, with --paid, unless it is on record")
 	flags.StringVar(&r.tracking, "tracking", "", "tracking `id` of the parcel, with --shipped")
 	r.flags(cmd, p.getenv)
@@ -93,19 +93,12 @@ func (r *resolution) chosen() (chosen checkoutv1.ResolveOrderRequest_Resolution,
 	return chosen, nil
 }
 
-// deliveries are names of deliveries, as a flag.
-type deliveries []string
-
-func (l *deliveries) String() string { return strings.Join(*l, ",") }
-
-// Type implements pflag.Value.
-func (l *deliveries) Type() string { return "deliveries" }
-
-func (l *deliveries) Set(s string) error {
+// skipDeliveries takes names of deliveries.
+func (r *resolution) skipDeliveries(s string) error {
 	for name := range strings.SplitSeq(s, ",") {
 		switch name = strings.TrimSpace(name); name {
 		case "email", "event":
-			*l = append(*l, name)
+			r.skip = append(r.skip, name)
 		default:
 			return fmt.Errorf("%q must be email or event", name)
 		}

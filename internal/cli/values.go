@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // Output is the format that a command prints.
@@ -61,9 +60,6 @@ func (f jsonFlag) Set(s string) error {
 
 // Age is a duration that may have days: 2d, 1d12h, 90m.
 type Age time.Duration
-
-// AgeVar adds a flag for an age.
-func AgeVar(flags *pflag.FlagSet, age *Age, name, usage string) { flags.Var(age, name, usage) }
 
 func (a *Age) String() string {
 	if *a == 0 {
