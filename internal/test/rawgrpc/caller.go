@@ -54,7 +54,6 @@ type Caller struct {
 
 	mu         sync.Mutex
 	conn       *Conn // nil while broken
-	broken     error
 	next       uint32
 	streams    map[uint32]*call
 	waiting    []*call // not sent yet, in order
@@ -101,9 +100,6 @@ func (c *Caller) session(ctx context.Context) {
 		err = errors.Join(conn.WriteWindowUpdate(0, 2*received-initialWindow), conn.Flush())
 	}
 	if err != nil {
-		c.mu.Lock()
-		c.broken = err
-		c.mu.Unlock()
 		return
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
@@ -113,7 +109,7 @@ func (c *Caller) session(ctx context.Context) {
 	err = c.read(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn, c.broken = nil, err
+	c.conn = nil
 	for _, one := range c.streams {
 		c.finish(one, codes.Unavailable, fmt.Sprintf("the connection broke: %v", err))
 	}
@@ -287,14 +283,4 @@ func (c *Caller) finish(one *call, code codes.Code, text string) {
 	}
 	one.message = nil
 	c.Done(a)
-}
-
-// Failure is why there is no connection now, or nil.
-func (c *Caller) Failure() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn != nil {
-		return nil
-	}
-	return c.broken
 }
