@@ -21,7 +21,7 @@ func TestThreeKillsLoseNothing(t *testing.T) {
 			t.Errorf("%v: %v\n%s", services, err, out.String())
 		}
 		if !strings.Contains(out.String(), "Nobody was charged twice") {
-			t.Errorf("%v: no verdict in\n%s", services, out.String())
+			t.Errorf("%v: no result in\n%s", services, out.String())
 		}
 	}
 }

@@ -1,13 +1,12 @@
-// Command crash kills the service while customers buy, and then audits the shop. The service is the real program in
-// processes of its own; its neighbours run in this process and keep ledgers, which owe nothing to what checkout believes:
-// nobody may have been charged twice, and nothing that was paid for may be lost. It ends with status 1 and the names of
-// the orders if any was.
+// Command crash kills the service while customers buy, and then audits the shop. The service is the real program in processes of
+// its own; the other services run in this process and keep ledgers, which do not depend on what checkout has on record: nobody may
+// have been charged twice, and no paid order may be lost. It ends with status 1 and the names of the orders otherwise.
 //
 //	go run ./crash -kills 50
 //	go run ./crash -kills 300 -db postgres -replicas 3 -payment keyed
 //	go run ./crash -kills 100 -shipping stock -attempts 1
-//	go run ./crash -outage 10m -rate 50    the broker goes away and comes back
-//	go run ./crash -sweep 8000             orders that were left behind are taken up
+//	go run ./crash -outage 10m -rate 50    the broker is unavailable for a while
+//	go run ./crash -sweep 8000             many orders are recovered at once
 package main
 
 import (
@@ -33,7 +32,7 @@ func main() {
 	}
 }
 
-// options are what is asked for.
+// options are the command line.
 type options struct {
 	binary      string
 	db          string
@@ -70,12 +69,12 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.attempts, "attempts", 3, "with -shipping stock: attempts to ship an order that may each have sent a parcel, at most")
 	flags.IntVar(&o.replicas, "replicas", 1, "processes of the service: 1 to 3; several need postgres")
 	flags.IntVar(&o.concurrency, "concurrency", 8, "customers at once")
-	flags.Uint64Var(&o.seed, "seed", 0, "what decides who is killed when, and what customers do; default: another one each time")
+	flags.Uint64Var(&o.seed, "seed", 0, "seed of the random choices; default: another one each time")
 	flags.StringVar(&o.memory, "memlimit", "16MiB", "GOMEMLIMIT of the service; the default is that of its container")
 	flags.IntVar(&o.kills, "kills", 50, "how often a process is killed")
-	flags.DurationVar(&o.outage, "outage", 0, "instead of killing: `time` that the broker is away")
+	flags.DurationVar(&o.outage, "outage", 0, "instead of killing: `time` that the broker is unavailable")
 	flags.IntVar(&o.rate, "rate", 50, "with -outage: orders a second")
-	flags.IntVar(&o.sweep, "sweep", 0, "instead of killing many times: how many `orders` are left behind at once")
+	flags.IntVar(&o.sweep, "sweep", 0, "instead of killing many times: how many `orders` are to be recovered at once")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -83,7 +82,7 @@ func parse(args []string) (options, error) {
 		o.shipping = o.payment
 	}
 	if o.seed == 0 {
-		o.seed = 1 + rand.Uint64N(1_000_000) //nolint:gosec // luck, not a secret
+		o.seed = 1 + rand.Uint64N(1_000_000) //nolint:gosec // rng, not a secret
 	}
 	var problems []error
 	demand := func(right bool, format string, values ...any) {
@@ -121,7 +120,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case o.sweep > 0:
 		err = s.sweep(ctx)
 	default:
-		err = s.massacre(ctx)
+		err = s.killRun(ctx)
 	}
 	return errors.Join(err, s.close(err != nil && ctx.Err() == nil))
 }

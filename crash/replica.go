@@ -30,18 +30,18 @@ type replica struct {
 	conn    *grpc.ClientConn // outlives the processes
 	log     *os.File
 
-	lives []*life
+	processes []*instance
 }
 
-// life is a process of a replica.
-type life struct {
+// instance is a process of a replica.
+type instance struct {
 	cmd     *exec.Cmd
 	started time.Time
 	ready   chan struct{} // closed when it serves, or never will
 	served  time.Time     // when it first said that it serves; zero if it never did. Valid after ready
 	failure error         // why it does not serve. Valid after ready
 	gone    chan struct{} // closed when it has ended
-	killed  kill          // zero while it lives
+	killed  kill          // zero while it processes
 }
 
 // kill is the end of a process: between these moments it may have worked or not.
@@ -65,7 +65,7 @@ func newReplica(ctx context.Context, name int, binary string, environ map[string
 	}
 	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", port),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{ // whoever dies is back soon
+		grpc.WithConnectParams(grpc.ConnectParams{ // a killed process is back soon
 			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 30 * time.Millisecond},
 			MinConnectTimeout: time.Second,
 		}),
@@ -91,11 +91,11 @@ func (r *replica) usage() (process.Usage, error) {
 }
 
 // now is the replica's process, or the last one it had.
-func (r *replica) now() *life { return r.lives[len(r.lives)-1] }
+func (r *replica) now() *instance { return r.processes[len(r.processes)-1] }
 
 // start starts a process. It does not wait until it serves.
 func (r *replica) start() error {
-	l := &life{cmd: r.command(), started: time.Now(), ready: make(chan struct{}), gone: make(chan struct{})}
+	l := &instance{cmd: r.command(), started: time.Now(), ready: make(chan struct{}), gone: make(chan struct{})}
 	if err := l.cmd.Start(); err != nil {
 		return fmt.Errorf("starting replica %d: %w", r.name, err)
 	}
@@ -111,7 +111,7 @@ func (r *replica) start() error {
 		_ = l.cmd.Wait() // it is killed; how it ended is looked up where it matters
 		giveUp()
 	}()
-	r.lives = append(r.lives, l)
+	r.processes = append(r.processes, l)
 	return nil
 }
 
@@ -129,12 +129,12 @@ func serving(ctx context.Context, conn *grpc.ClientConn) error {
 	}
 }
 
-// await returns when the replica's process serves.
-func (r *replica) await(ctx context.Context) error {
+// waitServing returns when the replica's process serves.
+func (r *replica) waitServing(ctx context.Context) error {
 	l := r.now()
 	select {
 	case <-l.gone:
-		return r.surprise()
+		return r.unexpectedExit()
 	case <-l.ready:
 		if l.failure != nil {
 			return fmt.Errorf("replica %d: %w", r.name, l.failure)
@@ -145,8 +145,8 @@ func (r *replica) await(ctx context.Context) error {
 	}
 }
 
-// surprise is the error of a process that has ended without having been told to.
-func (r *replica) surprise() error {
+// unexpectedExit is the error of a process that ended by itself.
+func (r *replica) unexpectedExit() error {
 	return fmt.Errorf("replica %d ended by itself: %s", r.name, r.now().cmd.ProcessState)
 }
 
@@ -159,7 +159,7 @@ func (r *replica) end(signal syscall.Signal) error {
 	defer func() { <-l.ready }()
 	select {
 	case <-l.gone:
-		return r.surprise()
+		return r.unexpectedExit()
 	default:
 	}
 	l.killed.sent = time.Now()
@@ -176,7 +176,7 @@ func (r *replica) end(signal syscall.Signal) error {
 
 // alive tells whether the replica has a process.
 func (r *replica) alive() bool {
-	if len(r.lives) == 0 {
+	if len(r.processes) == 0 {
 		return false
 	}
 	select {

@@ -14,41 +14,41 @@ import (
 
 // result is how it went.
 type result struct {
-	*evidence
-	began, ended time.Time // of the killing
-	rested       time.Time
-	since        time.Time // orders created before are not looked at for their take-up
-	takeUps      []takeUp
-	takeUpLimit  time.Duration
-	guilt        []violation
+	*observed
+	began, ended  time.Time // of the killing
+	settled       time.Time
+	since         time.Time // recoveries of orders created before are not measured
+	recoveries    []recovery
+	recoveryLimit time.Duration
+	violations    []violation
 }
 
-// late are the orders that were left alone for too long.
+// late are the orders that were recovered too late.
 func (r *result) late() []violation {
 	var found []violation
-	for _, t := range r.takeUps {
-		if t.after > r.takeUpLimit {
-			found = append(found, violation{"order " + t.order, fmt.Sprintf("taken up after %v, not within %v", brief(t.after), r.takeUpLimit)})
+	for _, t := range r.recoveries {
+		if t.after > r.recoveryLimit {
+			found = append(found, violation{"order " + t.order, fmt.Sprintf("recovered after %v, not within %v", brief(t.after), r.recoveryLimit)})
 		}
 	}
 	return found
 }
 
-func (s *scene) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format, args...) }
+func (s *harness) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format, args...) }
 
-func (s *scene) title() {
+func (s *harness) title() {
 	s.say("%d kills of %d on %s, %s payment, %s shipping, %d customers at once, seed %d\n", s.kills, len(s.replicas), s.db, s.payment, s.shipping, s.concurrency, s.seed)
 }
 
 // progress says now and then how far it is.
-func (s *scene) progress(kills int) {
+func (s *harness) progress(kills int) {
 	if tenth := max(s.kills/10, 1); s.kills >= 100 && kills%tenth == 0 && kills < s.kills {
 		s.say("  %d kills, %d parcels\n", kills, s.shop.Ledgers().Total().Parcels)
 	}
 }
 
 // table prints rows with their columns aligned.
-func (s *scene) table(rows [][]string) {
+func (s *harness) table(rows [][]string) {
 	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
 	for _, row := range rows {
 		_, _ = fmt.Fprintln(table, "  "+strings.Join(row, "\t"))
@@ -56,28 +56,28 @@ func (s *scene) table(rows [][]string) {
 	_ = table.Flush()
 }
 
-// print prints what happened, and the verdict.
-func (s *scene) print(r *result) {
+// print prints what happened, and the violations.
+func (s *harness) print(r *result) {
 	s.say("\n")
 	s.table(slices.Concat(s.customerRows(r), s.ledgerRows(r), s.timeRows(r)))
 	const most = 20
-	if len(r.guilt) == 0 {
+	if len(r.violations) == 0 {
 		s.say("\nNobody was charged twice, and nothing was lost.\n")
 		return
 	}
-	s.say("\n%d PROMISES BROKEN\n", len(r.guilt))
-	for _, v := range r.guilt[:min(len(r.guilt), most)] {
+	s.say("\n%d VIOLATIONS\n", len(r.violations))
+	for _, v := range r.violations[:min(len(r.violations), most)] {
 		s.say("  %s\n", v)
 	}
-	if more := len(r.guilt) - most; more > 0 {
+	if more := len(r.violations) - most; more > 0 {
 		s.say("  and %d more\n", more)
 	}
 }
 
-func (s *scene) customerRows(r *result) [][]string {
+func (s *harness) customerRows(r *result) [][]string {
 	var early, served, doubt, again, tries int
 	for _, replica := range s.replicas {
-		for _, l := range replica.lives {
+		for _, l := range replica.processes {
 			if !l.killed.sent.IsZero() && l.served.IsZero() {
 				early++
 			}
@@ -97,51 +97,51 @@ func (s *scene) customerRows(r *result) [][]string {
 	}
 	return [][]string{
 		{"kills", count(len(r.kills)), fmt.Sprintf("in %.1f s, %d of them before it served", r.ended.Sub(r.began).Seconds(), early)},
-		{"purchases", count(len(r.purchases)), fmt.Sprintf("%d answered with an order, %d in doubt; %d asked twice, %d tries more", served, doubt, again, tries)},
+		{"purchases", count(len(r.purchases)), fmt.Sprintf("%d answered with an order, %d in doubt; %d repeated, %d retries", served, doubt, again, tries)},
 	}
 }
 
-func (s *scene) ledgerRows(r *result) [][]string {
-	var charges, reversed, parcels, seconds, letters, events, copies, repeats int
-	for _, a := range r.accounts {
+func (s *harness) ledgerRows(r *result) [][]string {
+	var charges, reversed, parcels, seconds, emails, events, copies, repeats int
+	for _, a := range r.entries {
 		charges += len(a.charges)
 		reversed += len(a.charges) - a.net()
 		parcels += len(a.parcels)
 		seconds += max(len(a.parcels)-1, 0)
-		letters += a.letters
+		emails += a.emails
 		events += a.events
-		copies += max(a.letters-1, 0)
+		copies += max(a.emails-1, 0)
 		repeats += max(a.events-1, 0)
 	}
 	return [][]string{
 		{"orders", count(len(r.record)), states(r.record)},
-		{"charges", count(charges), fmt.Sprintf("%d of them given back", reversed)},
+		{"charges", count(charges), fmt.Sprintf("%d of them reversed", reversed)},
 		{"parcels", count(parcels), fmt.Sprintf("%d of them second ones", seconds)},
-		{"letters", count(letters), fmt.Sprintf("%d of them copies", copies)},
+		{"e-mails", count(emails), fmt.Sprintf("%d of them copies", copies)},
 		{"events", count(events), fmt.Sprintf("%d of them copies", repeats)},
 	}
 }
 
-func (s *scene) timeRows(r *result) [][]string {
+func (s *harness) timeRows(r *result) [][]string {
 	since := "the restarted process served"
 	if len(s.replicas) > 1 {
 		since = "a replica was left dead"
 	}
-	var starts, takeUps []time.Duration
+	var starts, recoveries []time.Duration
 	for _, replica := range s.replicas {
-		for _, l := range replica.lives {
+		for _, l := range replica.processes {
 			if !l.served.IsZero() {
 				starts = append(starts, l.served.Sub(l.started))
 			}
 		}
 	}
-	for _, t := range r.takeUps {
-		takeUps = append(takeUps, t.after)
+	for _, t := range r.recoveries {
+		recoveries = append(recoveries, t.after)
 	}
 	return [][]string{
-		{"served", count(len(starts)), "after the start: " + spread(starts)},
-		{"taken up", count(len(takeUps)), "after " + since + ": " + spread(takeUps)},
-		{"at rest", "", fmt.Sprintf("%.1f s after the last kill", r.rested.Sub(r.ended).Seconds())},
+		{"serving", count(len(starts)), "after the start: " + spread(starts)},
+		{"recovered", count(len(recoveries)), "after " + since + ": " + spread(recoveries)},
+		{"settled", "", fmt.Sprintf("%.1f s after the last kill", r.settled.Sub(r.ended).Seconds())},
 	}
 }
 

@@ -10,14 +10,14 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// sweepAim is how long it should take until orders that were left behind are completed.
+// sweepAim is how long the recovery of all orders should take.
 const sweepAim = 20 * time.Second
 
-// sweep has orders placed while nobody takes letters or events, kills the process, lets these neighbours return, and
-// measures how long the next process takes for what is owed.
-func (s *scene) sweep(ctx context.Context) error {
+// sweep has orders placed while e-mail service and broker are unavailable, kills the process, brings them back, and measures how
+// long the next process takes for what is pending.
+func (s *harness) sweep(ctx context.Context) error {
 	orders := s.options.sweep
-	s.say("%d orders are placed, and left behind owing a letter and an event each\n\n", orders)
+	s.say("%d orders are placed; of each, an e-mail and an event stay pending\n\n", orders)
 	s.shop.Broker.TakeOffline()
 	s.shop.Email.TakeOffline()
 	placed, refusal := s.placeAll(ctx, orders)
@@ -25,11 +25,11 @@ func (s *scene) sweep(ctx context.Context) error {
 		return fmt.Errorf("only %d orders were placed: %s %s: %w", placed, refusal.code, refusal.text, ctx.Err())
 	}
 	victim := s.replicas[0]
-	if err := errors.Join(victim.kill(), s.shop.Email.BringOnline(), s.shop.Broker.BringOnline(), victim.start(), victim.await(ctx)); err != nil {
+	if err := errors.Join(victim.kill(), s.shop.Email.BringOnline(), s.shop.Broker.BringOnline(), victim.start(), victim.waitServing(ctx)); err != nil {
 		return err
 	}
 	began := victim.now().served
-	if err := s.rest(ctx, drainTime); err != nil {
+	if err := s.settle(ctx, drainTime); err != nil {
 		return err
 	}
 	took := time.Since(began)
@@ -39,27 +39,27 @@ func (s *scene) sweep(ctx context.Context) error {
 	}
 	total := s.shop.Ledgers().Total()
 	s.table([][]string{
-		{"orders", "letters", "events", "swept in", "orders a second", "RSS MiB", "anonymous"},
+		{"orders", "e-mails", "events", "recovered in", "orders a second", "RSS MiB", "anonymous"},
 		{count(orders), count(total.Emails), count(total.Events), brief(took).String(), count(int(float64(orders) / took.Seconds())), fmt.Sprintf("%.1f", mib(used.Peak)), fmt.Sprintf("%.1f", mib(used.Anonymous))},
 	})
 	if took > sweepAim {
-		return fmt.Errorf("%w: swept in %v, not within %v", errGuilty, brief(took), sweepAim)
+		return fmt.Errorf("%w: recovered in %v, not within %v", errViolated, brief(took), sweepAim)
 	}
 	return nil
 }
 
-// placeAll places so many orders, each of a customer who asks until it is answered.
-func (s *scene) placeAll(ctx context.Context, orders int) (placed int, refusal answer) {
-	m := s.market()
+// placeAll places so many orders, each of a customer who retries until it is answered.
+func (s *harness) placeAll(ctx context.Context, orders int) (placed int, refusal answer) {
+	m := s.newCustomers()
 	tickets := make(chan struct{})
 	var mu sync.Mutex
-	var customers sync.WaitGroup
+	var all sync.WaitGroup
 	for range s.concurrency {
-		customers.Go(func() {
+		all.Go(func() {
 			for range tickets {
-				user, luck := m.enter()
+				user, rng := m.add()
 				p := &purchase{user: user, number: 1}
-				m.fill(p, luck)
+				m.fill(p, rng)
 				a := m.ask(ctx, p, 0)
 				mu.Lock()
 				if a.code == codes.OK {
@@ -75,6 +75,6 @@ func (s *scene) placeAll(ctx context.Context, orders int) (placed int, refusal a
 		tickets <- struct{}{}
 	}
 	close(tickets)
-	customers.Wait()
+	all.Wait()
 	return placed, refusal
 }

@@ -17,7 +17,7 @@ import (
 // callTime is how long a customer waits for one answer.
 const callTime = 5 * time.Second
 
-// answer is the last word that a customer was given who asked, and asked again where that is right.
+// answer is the final one to a customer, who asks again where that is right.
 type answer struct {
 	orderID string
 	code    codes.Code
@@ -27,24 +27,24 @@ type answer struct {
 	tries   int
 }
 
-// counter is a replica as customers see it.
-type counter struct{ oteldemo.CheckoutServiceClient }
+// client is a client of one replica.
+type client struct{ oteldemo.CheckoutServiceClient }
 
-func newCounter(conn *grpc.ClientConn) counter {
-	return counter{oteldemo.NewCheckoutServiceClient(conn)}
+func newClient(conn *grpc.ClientConn) client {
+	return client{oteldemo.NewCheckoutServiceClient(conn)}
 }
 
-// ask asks for the purchase once.
-func (c counter) ask(ctx context.Context, p *purchase) answer {
+// ask places the order once.
+func (c client) ask(ctx context.Context, p *purchase) answer {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	if p.key != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", p.key)
 	}
 	resp, err := c.PlaceOrder(ctx, p.request())
-	told := status.Convert(err)
-	a := answer{orderID: resp.GetOrder().GetOrderId(), code: told.Code(), text: told.Message()}
-	for _, detail := range told.Details() {
+	got := status.Convert(err)
+	a := answer{orderID: resp.GetOrder().GetOrderId(), code: got.Code(), text: got.Message()}
+	for _, detail := range got.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
 			a.reason, a.moved = info.GetReason(), info.GetMetadata()["money_moved"]
 		}
@@ -52,13 +52,13 @@ func (c counter) ask(ctx context.Context, p *purchase) answer {
 	return a
 }
 
-// passing tells whether asking again is right: another answer may come, and nothing is bought twice by it.
-func (a answer) passing(patient bool) bool {
+// retryable tells whether asking again is right: another answer may come, and nothing is bought twice by it.
+func (a answer) retryable(retryUnknown bool) bool {
 	switch a.code {
 	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded:
 		return true
 	default:
-		return a.reason == "ORDER_UNDER_WAY" || a.inDoubt() && patient
+		return a.reason == "ORDER_UNDER_WAY" || a.inDoubt() && retryUnknown
 	}
 }
 

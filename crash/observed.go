@@ -16,30 +16,29 @@ import (
 	"checkout/internal/wait"
 )
 
-// evidence is what a verdict rests on: what customers were told, what the neighbours' ledgers say, and what checkout has
-// on record.
-type evidence struct {
+// observed is what customers were answered, what the ledgers of the services say, and what checkout has on record.
+type observed struct {
 	keyed     bool // payment honours keys
 	attempts  int  // to ship an order, at most; 0: shipping honours keys
 	purchases []*purchase
-	accounts  map[string]*account // by order id
+	entries   map[string]*entry // by order id
 	record    map[string]*checkoutv1.Order
 	kills     []kill
 	full      map[string]bool // users in whose cart something is left
 
 	differing int // events that are not copies of the first one of their order
-	rejected  int // events that accounting could not book
+	rejected  int // events that accounting rejected
 }
 
-// account is what the neighbours know of an order.
-type account struct {
-	charges         []demo.Charge
-	parcels         []demo.Parcel
-	letters, events int
+// entry is an order in the ledgers of the services.
+type entry struct {
+	charges        []demo.Charge
+	parcels        []demo.Parcel
+	emails, events int
 }
 
-// net is how many charges stand.
-func (a *account) net() int {
+// net is how many charges were not reversed.
+func (a *entry) net() int {
 	n := 0
 	for _, c := range a.charges {
 		if c.Reversed.IsZero() {
@@ -49,9 +48,9 @@ func (a *account) net() int {
 	return n
 }
 
-// gather collects the evidence. The replica that is asked must serve.
-func (s *scene) gather(ctx context.Context, m *market) (*evidence, error) {
-	client, err := s.asked()
+// observe reads everything. A replica must serve.
+func (s *harness) observe(ctx context.Context, m *customers) (*observed, error) {
+	client, err := s.client()
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +58,11 @@ func (s *scene) gather(ctx context.Context, m *market) (*evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &evidence{
+	e := &observed{
 		keyed:     s.payment == keyed,
 		attempts:  s.attempts,
 		purchases: m.made(),
-		accounts:  s.accounts(),
+		entries:   s.entries(),
 		record:    make(map[string]*checkoutv1.Order, len(record)),
 		kills:     s.killed(),
 		full:      make(map[string]bool),
@@ -84,14 +83,14 @@ func (s *scene) gather(ctx context.Context, m *market) (*evidence, error) {
 	return e, nil
 }
 
-// accounts reads the neighbours' ledgers.
-func (s *scene) accounts() map[string]*account {
-	accounts := make(map[string]*account)
-	of := func(id string) *account {
-		if accounts[id] == nil {
-			accounts[id] = new(account)
+// entries reads the ledgers of the services.
+func (s *harness) entries() map[string]*entry {
+	entries := make(map[string]*entry)
+	of := func(id string) *entry {
+		if entries[id] == nil {
+			entries[id] = new(entry)
 		}
-		return accounts[id]
+		return entries[id]
 	}
 	for _, c := range s.shop.Payment.Charges() {
 		of(c.Key).charges = append(of(c.Key).charges, c)
@@ -100,16 +99,16 @@ func (s *scene) accounts() map[string]*account {
 		of(p.Key).parcels = append(of(p.Key).parcels, p)
 	}
 	for id, tally := range s.shop.Ledgers().Orders {
-		of(id).letters, of(id).events = tally.Emails, tally.Events
+		of(id).emails, of(id).events = tally.Emails, tally.Events
 	}
-	return accounts
+	return entries
 }
 
 // killed are the kills until now, replica by replica.
-func (s *scene) killed() []kill {
+func (s *harness) killed() []kill {
 	var kills []kill
 	for _, r := range s.replicas {
-		for _, l := range r.lives {
+		for _, l := range r.processes {
 			if !l.killed.sent.IsZero() {
 				kills = append(kills, l.killed)
 			}
@@ -118,14 +117,14 @@ func (s *scene) killed() []kill {
 	return kills
 }
 
-// asked is a replica that lives, as those see it who want to know what became of orders.
-func (s *scene) asked() (checkoutv1.OrderServiceClient, error) {
+// client looks orders up in a running replica.
+func (s *harness) client() (checkoutv1.OrderServiceClient, error) {
 	for _, r := range slices.Backward(s.replicas) {
 		if r.alive() {
 			return checkoutv1.NewOrderServiceClient(r.conn), nil
 		}
 	}
-	return nil, s.replicas[0].surprise()
+	return nil, s.replicas[0].unexpectedExit()
 }
 
 // listed are all orders on record.
@@ -153,8 +152,8 @@ func list(ctx context.Context, client checkoutv1.OrderServiceClient, req *checko
 	return page, nil
 }
 
-// restless are the states that an order does not stay in.
-func (s *scene) restless() []checkoutv1.OrderState {
+// unsettled are the states that an order does not stay in.
+func (s *harness) unsettled() []checkoutv1.OrderState {
 	states := []checkoutv1.OrderState{checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED}
 	if s.payment == keyed {
 		states = append(states, checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING)
@@ -162,23 +161,23 @@ func (s *scene) restless() []checkoutv1.OrderState {
 	return states
 }
 
-// rest waits until no order is on its way, and until accounting has read what was told. It gives up after a while:
-// whatever is missing then is for the verdict to say.
-func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
+// settle waits until no order is in progress and all e-mails and events have arrived. It gives up after a while: the audit
+// then names what is missing.
+func (s *harness) settle(ctx context.Context, atMost time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	for {
-		client, err := s.asked()
+		client, err := s.client()
 		if err != nil {
 			return err
 		}
-		page, err := list(ctx, client, &checkoutv1.ListOrdersRequest{States: s.restless(), PageSize: 1})
+		page, err := list(ctx, client, &checkoutv1.ListOrdersRequest{States: s.unsettled(), PageSize: 1})
 		if err != nil && status.Code(err) != codes.DeadlineExceeded && status.Code(err) != codes.Unavailable {
 			return err
 		}
 		if err == nil && len(page.GetOrders()) == 0 {
 			parked, err := list(ctx, client, &checkoutv1.ListOrdersRequest{States: []checkoutv1.OrderState{checkoutv1.OrderState_PARKED}, PageSize: 500})
-			if err == nil && s.told(parked.GetOrders()) {
+			if err == nil && s.confirmed(parked.GetOrders()) {
 				return nil
 			}
 		}
@@ -188,8 +187,8 @@ func (s *scene) rest(ctx context.Context, atMost time.Duration) error {
 	}
 }
 
-// told tells whether every parcel has its letter and its event, other than those of orders that wait for an operator.
-func (s *scene) told(parked []*checkoutv1.Order) bool {
+// confirmed tells whether every parcel has its e-mail and its event, except those of orders that wait for an operator.
+func (s *harness) confirmed(parked []*checkoutv1.Order) bool {
 	for id, t := range s.shop.Ledgers().Orders {
 		waits := slices.ContainsFunc(parked, func(o *checkoutv1.Order) bool { return o.GetOrderId() == id })
 		if t.Parcels > 0 && (t.Emails == 0 || t.Events == 0) && !waits {

@@ -14,120 +14,120 @@ import (
 	"checkout/internal/web"
 )
 
-// sampleEvery is how often it is looked at what the process uses, and at what is owed.
+// sampleEvery is how often the process's usage and the pending events are read.
 const sampleEvery = time.Second
 
-// stream is orders that come at fixed times, however long those before take: each of a customer who asks once.
-type stream struct {
-	*scene
-	market *market
-	rate   int // a second
+// load is an open loop: orders come at fixed times, however long those before take. Each is of a customer who does not retry.
+type load struct {
+	*harness
+	customers *customers
+	rate      int // a second
 
 	mu      sync.Mutex
-	visits  []visit
+	calls   []call
 	samples []sample
 }
 
-// visit is how an order went.
-type visit struct {
+// call is how an order went.
+type call struct {
 	due    time.Time
 	took   time.Duration // since it was due
 	answer answer
 }
 
-// sample is what was seen at a moment.
+// sample is a measurement.
 type sample struct {
-	at    time.Time
-	owed  int // events of orders that were answered
-	usage process.Usage
+	at      time.Time
+	pending int // events of orders that were answered
+	usage   process.Usage
 }
 
 // run lets orders come until ctx ends, and waits until the last one is answered.
-func (st *stream) run(ctx context.Context) {
-	var inside sync.WaitGroup
-	defer inside.Wait()
-	calls := context.WithoutCancel(ctx)
+func (l *load) run(ctx context.Context) {
+	var active sync.WaitGroup
+	defer active.Wait()
+	detached := context.WithoutCancel(ctx)
 	began := time.Now()
 	for n := 0; ; n++ {
-		due := began.Add(time.Duration(n) * time.Second / time.Duration(st.rate))
+		due := began.Add(time.Duration(n) * time.Second / time.Duration(l.rate))
 		if !wait.For(ctx, time.Until(due)) {
 			return
 		}
-		inside.Go(func() { st.visit(calls, n, due) })
+		active.Go(func() { l.call(detached, n, due) })
 	}
 }
 
-func (st *stream) visit(ctx context.Context, n int, due time.Time) {
-	user, luck := st.market.enter()
+func (l *load) call(ctx context.Context, n int, due time.Time) {
+	user, rng := l.customers.add()
 	p := &purchase{user: user, number: 1}
-	st.market.fill(p, luck)
-	a := st.market.counters[n%len(st.market.counters)].ask(ctx, p)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.visits = append(st.visits, visit{due, time.Since(due), a})
+	l.customers.fill(p, rng)
+	a := l.customers.clients[n%len(l.customers.clients)].ask(ctx, p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, call{due, time.Since(due), a})
 }
 
 // watch takes samples until ctx ends.
-func (st *stream) watch(ctx context.Context) error {
+func (l *load) watch(ctx context.Context) error {
 	for wait.For(ctx, sampleEvery) {
-		used, err := st.replicas[0].usage()
+		used, err := l.replicas[0].usage()
 		if err != nil {
 			return err
 		}
-		booked, err := st.shop.Accounting.Booked(ctx)
+		booked, err := l.shop.Accounting.Booked(ctx)
 		if err != nil {
 			return nil //nolint:nilerr // ctx has ended in the middle of it
 		}
-		st.mu.Lock()
+		l.mu.Lock()
 		placed := 0
-		for _, v := range st.visits {
+		for _, v := range l.calls {
 			if v.answer.code == codes.OK {
 				placed++
 			}
 		}
-		st.samples = append(st.samples, sample{time.Now(), max(placed-booked, 0), used})
-		st.mu.Unlock()
+		l.samples = append(l.samples, sample{time.Now(), max(placed-booked, 0), used})
+		l.mu.Unlock()
 	}
 	return nil
 }
 
-// owed is how many of the orders that came before a time, and were answered, have no event yet.
-func (st *stream) owed(before time.Time) int {
-	orders := st.shop.Ledgers().Orders
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	owed := 0
-	for _, v := range st.visits {
+// pending is how many of the orders that came before a time, and were answered, have no event yet.
+func (l *load) pending(before time.Time) int {
+	orders := l.shop.Ledgers().Orders
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pending := 0
+	for _, v := range l.calls {
 		if v.due.Before(before) && v.answer.code == codes.OK && orders[v.answer.orderID].Events == 0 {
-			owed++
+			pending++
 		}
 	}
-	return owed
+	return pending
 }
 
-// drain waits until nothing is owed of the orders that came before a time, and tells how long that took and how much is
-// owed still when patience has come to its end.
-func (st *stream) drain(ctx context.Context, before time.Time, patience time.Duration) (took time.Duration, left int) {
+// drain waits until nothing is pending of the orders that came before a time, but not longer than patience. It returns how
+// long that took, and how much is still pending.
+func (l *load) drain(ctx context.Context, before time.Time, patience time.Duration) (took time.Duration, left int) {
 	began := time.Now()
 	for {
-		left = st.owed(before)
+		left = l.pending(before)
 		if left == 0 || time.Since(began) > patience || !wait.For(ctx, sampleEvery/2) {
 			return time.Since(began), left
 		}
 	}
 }
 
-// window is a part of the stream's time.
+// window is a part of the time.
 type window struct {
 	name     string
 	from, to time.Time
 }
 
 // row is a window in numbers.
-func (st *stream) row(w window) []string {
+func (l *load) row(w window) []string {
 	var times []time.Duration
 	failed := 0
-	for _, v := range st.visits {
+	for _, v := range l.calls {
 		switch {
 		case v.due.Before(w.from) || !v.due.Before(w.to):
 		case v.answer.code == codes.OK:
@@ -137,13 +137,13 @@ func (st *stream) row(w window) []string {
 		}
 	}
 	slices.Sort(times)
-	samples := st.within(w)
+	samples := l.within(w)
 	peak, most := sample{}, 0
 	for _, s := range samples {
 		if s.usage.RSS > peak.usage.RSS {
 			peak = s
 		}
-		most = max(most, s.owed)
+		most = max(most, s.pending)
 	}
 	return []string{
 		w.name, count(len(times)), count(failed), brief(web.Quantile(times, .5)).String(), brief(web.Quantile(times, .99)).String(), brief(web.Quantile(times, 1)).String(),
@@ -151,9 +151,9 @@ func (st *stream) row(w window) []string {
 	}
 }
 
-func (st *stream) within(w window) []sample {
+func (l *load) within(w window) []sample {
 	var found []sample
-	for _, s := range st.samples {
+	for _, s := range l.samples {
 		if !s.at.Before(w.from) && s.at.Before(w.to) {
 			found = append(found, s)
 		}

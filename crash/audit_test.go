@@ -15,25 +15,25 @@ import (
 	"checkout/internal/test/process"
 )
 
-// day is when all of it happens; at is so many seconds into it.
+// at is a moment, so many seconds after the beginning.
 func at(seconds int) time.Time {
 	return time.Date(2026, time.May, 1, 12, 0, seconds, 0, time.UTC)
 }
 
 func dollars(n int64) *oteldemo.Money { return &oteldemo.Money{CurrencyCode: "USD", Units: n} }
 
-// bought is a purchase of ann's that went well, as order "a", from second 10 to 20. Somebody was killed in second 15.
-func bought() *evidence {
-	return &evidence{
+// bought is a purchase of ann's that went well, as order "a", from second 10 to 20. A process was killed in second 15.
+func bought() *observed {
+	return &observed{
 		attempts: 3,
 		purchases: []*purchase{{
 			user: "ann", number: 1, began: at(10), ended: at(20),
 			answers: []answer{{code: codes.OK, orderID: "a"}},
 		}},
-		accounts: map[string]*account{"a": {
+		entries: map[string]*entry{"a": {
 			charges: []demo.Charge{{Amount: dollars(30), At: at(11)}},
 			parcels: []demo.Parcel{parcel("ann", 12)},
-			letters: 1, events: 1,
+			emails:  1, events: 1,
 		}},
 		record: map[string]*checkoutv1.Order{"a": recorded("a", 1, checkoutv1.OrderState_COMPLETED)},
 		kills:  []kill{{at(15), at(15)}},
@@ -54,200 +54,200 @@ func recorded(id string, number int32, state checkoutv1.OrderState) *checkoutv1.
 	}
 }
 
-// undecided makes the purchase one that nobody knows the end of: the charge's answer was lost.
-func undecided(e *evidence) {
+// undecided loses the answer to the charge.
+func undecided(e *observed) {
 	e.record["a"].State = checkoutv1.OrderState_IN_DOUBT
-	e.accounts["a"] = &account{charges: e.accounts["a"].charges}
+	e.entries["a"] = &entry{charges: e.entries["a"].charges}
 	e.purchases[0].answers = []answer{{code: codes.Aborted, reason: "PAYMENT_UNKNOWN", moved: "unknown"}}
 }
 
-// parked makes the purchase one of which nobody knows whether it was shipped, after so many attempts.
-func parked(e *evidence, attempts int32) {
+// parked makes the purchase one that may have been shipped, after so many attempts.
+func parked(e *observed, attempts int32) {
 	e.record["a"].State, e.record["a"].ShipAttempts = checkoutv1.OrderState_PARKED, attempts
-	e.accounts["a"].letters, e.accounts["a"].events = 0, 0
+	e.entries["a"].emails, e.entries["a"].events = 0, 0
 }
 
-func TestWhatIsInOrderIsNoViolation(t *testing.T) {
+func TestCorrectOrdersAreNoViolations(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*evidence){
-		"bought":                       func(*evidence) {},
-		"told twice":                   func(e *evidence) { e.accounts["a"].letters, e.accounts["a"].events = 2, 3 },
-		"answered twice with an order": func(e *evidence) { e.purchases[0].answers = append(e.purchases[0].answers, e.purchases[0].answers[0]) },
-		"a parcel for each attempt": func(e *evidence) {
-			e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 16), parcel("ann", 17))
+	for name, change := range map[string]func(*observed){
+		"bought":                       func(*observed) {},
+		"confirmed twice":              func(e *observed) { e.entries["a"].emails, e.entries["a"].events = 2, 3 },
+		"answered twice with an order": func(e *observed) { e.purchases[0].answers = append(e.purchases[0].answers, e.purchases[0].answers[0]) },
+		"a parcel for each attempt": func(e *observed) {
+			e.entries["a"].parcels = append(e.entries["a"].parcels, parcel("ann", 16), parcel("ann", 17))
 			e.record["a"].ShipAttempts = 3
 		},
-		"parked after all attempts, and shipped":     func(e *evidence) { parked(e, 3) },
-		"parked after all attempts, and not shipped": func(e *evidence) { parked(e, 3); e.accounts["a"].parcels = nil },
+		"parked after all attempts, and shipped":     func(e *observed) { parked(e, 3) },
+		"parked after all attempts, and not shipped": func(e *observed) { parked(e, 3); e.entries["a"].parcels = nil },
 		"in doubt since a kill, and paid":            undecided,
-		"in doubt since a kill, and not paid":        func(e *evidence) { undecided(e); delete(e.accounts, "a") },
-		"in doubt, and the cart full":                func(e *evidence) { undecided(e); e.full["ann"] = true },
-		"completed too late to touch the cart": func(e *evidence) {
+		"in doubt since a kill, and not paid":        func(e *observed) { undecided(e); delete(e.entries, "a") },
+		"in doubt, and the cart full":                func(e *observed) { undecided(e); e.full["ann"] = true },
+		"completed too late to touch the cart": func(e *observed) {
 			e.full["ann"], e.record["a"].Changed = true, timestamppb.New(at(71))
 		},
-		"given back, and bought again": func(e *evidence) {
+		"refunded, and bought again": func(e *observed) {
 			e.keyed = true
 			e.record["b"] = recorded("b", 1, checkoutv1.OrderState_CANCELLED)
-			e.accounts["b"] = &account{charges: []demo.Charge{{Amount: dollars(30), Reversed: at(13)}}}
+			e.entries["b"] = &entry{charges: []demo.Charge{{Amount: dollars(30), Reversed: at(13)}}}
 		},
-		"a later purchase has filled the cart": func(e *evidence) {
+		"a later purchase has filled the cart": func(e *observed) {
 			undecided(e)
 			e.purchases[0].number, e.full["ann"] = 2, true
 			e.record["a"] = recorded("a", 2, checkoutv1.OrderState_IN_DOUBT)
 			first := bought()
 			first.purchases[0].answers[0].orderID = "b"
 			e.purchases = append(e.purchases, first.purchases...)
-			e.accounts["b"], e.record["b"] = first.accounts["a"], recorded("b", 1, checkoutv1.OrderState_COMPLETED)
+			e.entries["b"], e.record["b"] = first.entries["a"], recorded("b", 1, checkoutv1.OrderState_COMPLETED)
 		},
 	} {
 		e := bought()
 		change(e)
-		if found := e.violations(); len(found) > 0 {
+		if found := e.audit(); len(found) > 0 {
 			t.Errorf("%s: %v", name, found)
 		}
 	}
 }
 
-func TestEveryBrokenPromiseIsFound(t *testing.T) {
+func TestEveryViolationIsFound(t *testing.T) {
 	t.Parallel()
 	const ann, a = "purchase 1 of ann: ", "order a: "
 	for name, test := range map[string]struct {
-		change func(*evidence)
+		change func(*observed)
 		want   []string
 	}{
 		"charged twice for one order": {
-			func(e *evidence) {
-				e.accounts["a"].charges = append(e.accounts["a"].charges, e.accounts["a"].charges[0])
+			func(e *observed) {
+				e.entries["a"].charges = append(e.entries["a"].charges, e.entries["a"].charges[0])
 			},
-			[]string{a + "charged 2 times", a + "completed, with 2", ann + "answered with order a, which is not", ann + "paid for 2 times"},
+			[]string{a + "charged 2 times", a + "completed, with 2", ann + "answered with order a, which is not", ann + "paid 2 times"},
 		},
 		"charged twice for one purchase": {
-			func(e *evidence) {
-				e.accounts["b"] = &account{charges: e.accounts["a"].charges, parcels: e.accounts["a"].parcels, letters: 1, events: 1}
+			func(e *observed) {
+				e.entries["b"] = &entry{charges: e.entries["a"].charges, parcels: e.entries["a"].parcels, emails: 1, events: 1}
 				e.record["b"] = recorded("b", 1, checkoutv1.OrderState_COMPLETED)
 			},
-			[]string{ann + "paid for 2 times, with the orders [a b]"},
+			[]string{ann + "paid 2 times, with the orders [a b]"},
 		},
 		"charged something else": {
-			func(e *evidence) { e.accounts["a"].charges[0].Amount = dollars(31) },
+			func(e *observed) { e.entries["a"].charges[0].Amount = dollars(31) },
 			[]string{a + "charged currency_code"},
 		},
 		"charged without an order id": {
-			func(e *evidence) { e.accounts[""] = &account{charges: e.accounts["a"].charges} },
-			[]string{"without an order id: is on no record", "without an order id: paid for and lost"},
+			func(e *observed) { e.entries[""] = &entry{charges: e.entries["a"].charges} },
+			[]string{"without an order id: is on no record", "without an order id: paid and lost"},
 		},
 		"charged, and forgotten": {
-			func(e *evidence) { delete(e.record, "a"); e.accounts["a"].parcels = nil },
-			[]string{a + "is on no record", a + "paid for and lost", a + "told of, and not shipped", ann + "answered with order a, which is on no record"},
+			func(e *observed) { delete(e.record, "a"); e.entries["a"].parcels = nil },
+			[]string{a + "confirmed, and not shipped", a + "is on no record", a + "paid and lost", ann + "answered with order a, which is on no record"},
 		},
 		"charged, and cancelled": {
-			func(e *evidence) { undecided(e); e.record["a"].State = checkoutv1.OrderState_CANCELLED },
-			[]string{a + "cancelled, with 1 charges", a + "paid for and lost"},
+			func(e *observed) { undecided(e); e.record["a"].State = checkoutv1.OrderState_CANCELLED },
+			[]string{a + "cancelled, with 1 charges", a + "paid and lost"},
 		},
-		"charged, and told that nothing had moved": {
-			func(e *evidence) {
+		"charged, and answered that nothing had moved": {
+			func(e *observed) {
 				undecided(e)
 				e.purchases[0].answers[0] = answer{code: codes.FailedPrecondition, reason: "CART_EMPTY", moved: "no"}
 			},
-			[]string{ann + "told that no money has moved"},
+			[]string{ann + "answered that no money has moved"},
 		},
-		"refused without need": {
-			func(e *evidence) {
+		"refused without reason": {
+			func(e *observed) {
 				e.purchases[0].answers = []answer{{code: codes.FailedPrecondition, reason: "CART_EMPTY", moved: "no"}}
-				e.accounts, e.record = nil, nil
+				e.entries, e.record = nil, nil
 			},
-			[]string{ann + "refused without need"},
+			[]string{ann + "refused without reason"},
 		},
 		"never answered": {
-			func(e *evidence) { e.purchases[0].answers = []answer{{code: codes.Unavailable, tries: 7}} },
+			func(e *observed) { e.purchases[0].answers = []answer{{code: codes.Unavailable, tries: 7}} },
 			[]string{ann + "no answer after 7 tries"},
 		},
 		"answered with two orders": {
-			func(e *evidence) {
+			func(e *observed) {
 				e.purchases[0].answers = append(e.purchases[0].answers, answer{code: codes.OK, orderID: "b"})
 			},
 			[]string{ann + "answered with order b, which is on no record", ann + "answered with two orders, a and b"},
 		},
 		"answered with another purchase's order": {
-			func(e *evidence) { e.purchases[0].number = 2 },
+			func(e *observed) { e.purchases[0].number = 2 },
 			[]string{"purchase 2 of ann: answered with order a, which is purchase 1 of ann"},
 		},
 		"never shipped": {
-			func(e *evidence) {
-				e.record["a"].State, e.accounts["a"] = checkoutv1.OrderState_CHARGED, &account{charges: e.accounts["a"].charges}
+			func(e *observed) {
+				e.record["a"].State, e.entries["a"] = checkoutv1.OrderState_CHARGED, &entry{charges: e.entries["a"].charges}
 			},
-			[]string{a + "has not come to rest: it is charged", a + "paid for and lost", ann + "answered with order a, which is not"},
+			[]string{a + "not settled: it is charged", a + "paid and lost", ann + "answered with order a, which is not"},
 		},
 		"shipped for nothing": {
-			func(e *evidence) { e.accounts["a"].charges[0].Reversed = at(13) },
-			[]string{a + "completed, with 0", a + "shipped and not paid for", ann + "answered with order a, which is not"},
+			func(e *observed) { e.entries["a"].charges[0].Reversed = at(13) },
+			[]string{a + "completed, with 0", a + "shipped and not paid", ann + "answered with order a, which is not"},
 		},
 		"shipped to somebody else": {
-			func(e *evidence) { e.accounts["a"].parcels[0] = parcel("bob", 12) },
+			func(e *observed) { e.entries["a"].parcels[0] = parcel("bob", 12) },
 			[]string{a + "its parcel is that of purchase 1 of bob"},
 		},
 		"shipped more often than is on record": {
-			func(e *evidence) { e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 14)) },
+			func(e *observed) { e.entries["a"].parcels = append(e.entries["a"].parcels, parcel("ann", 14)) },
 			[]string{a + "shipped 2 times, and 1 attempts are on record"},
 		},
 		"shipped more often than it may be": {
-			func(e *evidence) {
+			func(e *observed) {
 				e.attempts, e.record["a"].ShipAttempts = 1, 2
-				e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 14))
+				e.entries["a"].parcels = append(e.entries["a"].parcels, parcel("ann", 14))
 			},
 			[]string{a + "shipped 2 times, and not 1 at most"},
 		},
 		"parked too soon": {
-			func(e *evidence) { parked(e, 2) },
+			func(e *observed) { parked(e, 2) },
 			[]string{a + "parked after 2 attempts to ship it, and not 3"},
 		},
 		"parked where the shipping service honours keys": {
-			func(e *evidence) { parked(e, 0); e.attempts = 0 },
+			func(e *observed) { parked(e, 0); e.attempts = 0 },
 			[]string{a + "parked, though"},
 		},
 		"parked, and not paid for": {
-			func(e *evidence) { parked(e, 3); e.accounts["a"] = &account{} },
+			func(e *observed) { parked(e, 3); e.entries["a"] = &entry{} },
 			[]string{a + "parked, with 0 charges", ann + "answered with order a, which is not"},
 		},
 		"shipped twice by a carrier that honours keys": {
-			func(e *evidence) {
+			func(e *observed) {
 				e.attempts = 0
-				e.accounts["a"].parcels = append(e.accounts["a"].parcels, parcel("ann", 16))
+				e.entries["a"].parcels = append(e.entries["a"].parcels, parcel("ann", 16))
 			},
 			[]string{a + "shipped 2 times, and not 1 at most"},
 		},
-		"the letter lost": {
-			func(e *evidence) { e.accounts["a"].letters = 0 },
-			[]string{a + "completed, with", a + "shipped, and its letter was lost", ann + "answered with order a, which is not"},
+		"the e-mail lost": {
+			func(e *observed) { e.entries["a"].emails = 0 },
+			[]string{a + "completed, with", a + "shipped, and its e-mail was lost", ann + "answered with order a, which is not"},
 		},
 		"the event lost": {
-			func(e *evidence) { e.accounts["a"].events = 0 },
+			func(e *observed) { e.entries["a"].events = 0 },
 			[]string{a + "completed, with", a + "shipped, and its event was lost", ann + "answered with order a, which is not"},
 		},
 		"the event is not the same each time": {
-			func(e *evidence) { e.differing, e.rejected = 1, 2 },
+			func(e *observed) { e.differing, e.rejected = 1, 2 },
 			[]string{"accounting: 1 events differ", "accounting: 2 events could not"},
 		},
 		"the cart left full": {
-			func(e *evidence) { e.full["ann"] = true },
+			func(e *observed) { e.full["ann"] = true },
 			[]string{ann + "placed, and the cart is still full"},
 		},
-		"in doubt, and nobody was killed": {
-			func(e *evidence) { undecided(e); e.kills[0] = kill{at(21), at(22)} },
-			[]string{a + "in doubt, and it was not under way"},
+		"in doubt, and no process was killed": {
+			func(e *observed) { undecided(e); e.kills[0] = kill{at(21), at(22)} },
+			[]string{a + "in doubt, and no process was killed"},
 		},
 		"in doubt where the payment service can be asked": {
-			func(e *evidence) { undecided(e); e.keyed = true },
+			func(e *observed) { undecided(e); e.keyed = true },
 			[]string{a + "in doubt, though", ann + "no answer after 0 tries"},
 		},
 		"in doubt, and shipped": {
-			func(e *evidence) { e.record["a"].State = checkoutv1.OrderState_IN_DOUBT },
+			func(e *observed) { e.record["a"].State = checkoutv1.OrderState_IN_DOUBT },
 			[]string{a + "in doubt, and shipped"},
 		},
 	} {
 		e := bought()
 		test.change(e)
-		if diff := cmp.Diff(test.want, beginnings(e.violations(), test.want)); diff != "" {
+		if diff := cmp.Diff(test.want, beginnings(e.audit(), test.want)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -268,8 +268,8 @@ func beginnings(found []violation, want []string) []string {
 
 func TestAnOrderThatWaitsTooLongIsNamed(t *testing.T) {
 	t.Parallel()
-	r := &result{takeUps: []takeUp{{"a", time.Second}, {"b", time.Second + 1}}, takeUpLimit: time.Second}
-	if late := r.late(); len(late) != 1 || late[0].whose != "order b" {
+	r := &result{recoveries: []recovery{{"a", time.Second}, {"b", time.Second + 1}}, recoveryLimit: time.Second}
+	if late := r.late(); len(late) != 1 || late[0].subject != "order b" {
 		t.Errorf("late: %v, want order b alone", late)
 	}
 }

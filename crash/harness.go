@@ -14,8 +14,8 @@ import (
 	"checkout/internal/test/process"
 )
 
-// scene is where it happens: the shop in this process, the service in its own, and the database.
-type scene struct {
+// harness is the shop in this process, the service in processes of its own, and the database.
+type harness struct {
 	options
 	out      io.Writer
 	folder   string
@@ -26,8 +26,8 @@ type scene struct {
 }
 
 // open builds the service if need be and starts everything. On an error nothing is left running.
-func open(ctx context.Context, o options, out io.Writer) (_ *scene, err error) {
-	s := &scene{options: o, out: out}
+func open(ctx context.Context, o options, out io.Writer) (_ *harness, err error) {
+	s := &harness{options: o, out: out}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(false))
@@ -61,7 +61,7 @@ func open(ctx context.Context, o options, out io.Writer) (_ *scene, err error) {
 		}
 	}
 	for _, r := range s.replicas {
-		if err := r.await(ctx); err != nil {
+		if err := r.waitServing(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +69,7 @@ func open(ctx context.Context, o options, out io.Writer) (_ *scene, err error) {
 }
 
 // environ is the environment that all replicas share. It starts the database that they need.
-func (s *scene) environ(ctx context.Context) (map[string]string, error) {
+func (s *harness) environ(ctx context.Context) (map[string]string, error) {
 	environ := s.shop.Environ()
 	environ["GOMEMLIMIT"] = s.memory
 	environ["PAYMENT_MODE"] = s.payment
@@ -86,7 +86,7 @@ func (s *scene) environ(ctx context.Context) (map[string]string, error) {
 }
 
 // startPostgres starts a server with a folder that is its own, and not closed to its user as ours is.
-func (s *scene) startPostgres(ctx context.Context) (err error) {
+func (s *harness) startPostgres(ctx context.Context) (err error) {
 	if s.cluster, err = os.MkdirTemp("", "crash-postgres-"); err != nil {
 		return err
 	}
@@ -94,8 +94,8 @@ func (s *scene) startPostgres(ctx context.Context) (err error) {
 	return err
 }
 
-// close ends everything, and leaves what the replicas have said if it is worth a look.
-func (s *scene) close(keepLogs bool) error {
+// close ends everything. It keeps the replicas' logs if asked to.
+func (s *harness) close(keepLogs bool) error {
 	var failures []error
 	for _, r := range s.replicas {
 		failures = append(failures, r.close())
@@ -110,7 +110,7 @@ func (s *scene) close(keepLogs bool) error {
 		failures = append(failures, s.shop.Close())
 	}
 	if keepLogs && len(s.replicas) > 0 {
-		_, _ = fmt.Fprintf(s.out, "\nWhat the service has said is in %s.\n", filepath.Join(s.folder, "*.log"))
+		_, _ = fmt.Fprintf(s.out, "\nThe logs of the service are %s.\n", filepath.Join(s.folder, "*.log"))
 	} else if s.folder != "" {
 		failures = append(failures, os.RemoveAll(s.folder))
 	}
