@@ -18,7 +18,7 @@ test-telemetry: ## test against a real collector, Prometheus and Jaeger, which a
 	.ci/telemetry bin/checkout
 
 .PHONY: test-real
-test-real: ## test against Apache Kafka and PostgreSQL, which are killed meanwhile. Five minutes
+test-real: ## test against Apache Kafka, PostgreSQL, Patroni, PgBouncer and flagd, which are killed meanwhile. A quarter of an hour
 	.ci/build bin/checkout
 	.ci/real bin/checkout
 

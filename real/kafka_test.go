@@ -3,10 +3,11 @@
 package real
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/process"
 	"checkout/internal/wait"
 )
@@ -27,6 +29,7 @@ import (
 type kafka struct {
 	jars, folder string
 	brokers      []*broker
+	secure       *security // nil: anybody may do anything
 }
 
 // broker is one of them, in one process after another.
@@ -40,17 +43,22 @@ type broker struct {
 // startKafka starts so many brokers, and waits until they answer.
 func startKafka(t testing.TB, brokers int) *kafka {
 	t.Helper()
+	return new(kafka).run(t, brokers)
+}
+
+func (k *kafka) run(t testing.TB, brokers int) *kafka {
+	t.Helper()
 	jars, err := filepath.Abs("../bin/servers/kafka")
 	if found, _ := filepath.Glob(filepath.Join(jars, "kafka_*.jar")); len(found) == 0 || err != nil {
-		skip(t, "Apache Kafka: there are no jars in bin/servers/kafka, which .ci/kafka fetches")
+		skip(t, "kafka", "there are no jars in bin/servers/kafka, which .ci/kafka fetches")
 	}
 	if _, err := exec.LookPath("java"); err != nil {
-		skip(t, "Apache Kafka: Java is not installed")
+		skip(t, "kafka", "Java is not installed")
 	}
-	k := &kafka{jars: jars, folder: t.TempDir()}
+	k.jars, k.folder = jars, t.TempDir()
 	var voters, controllers []string
 	for id := 1; id <= brokers; id++ {
-		address, controller := freeAddress(t), freeAddress(t)
+		address, controller := nettest.Reserve(t), nettest.Reserve(t)
 		k.brokers = append(k.brokers, &broker{id: id, address: address, config: filepath.Join(k.folder, fmt.Sprintf("%d.properties", id))})
 		voters, controllers = append(voters, fmt.Sprintf("%d@%s", id, controller)), append(controllers, controller)
 	}
@@ -70,6 +78,9 @@ num.partitions=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 `, b.id, strings.Join(voters, ","), b.address, controllers[i], filepath.Join(k.folder, fmt.Sprint("data-", b.id)), brokers, brokers/2+1)
+		if k.secure != nil {
+			text = k.secure.configure(text)
+		}
 		if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +90,9 @@ auto.create.topics.enable=false
 	t.Cleanup(func() {
 		for _, b := range k.brokers {
 			b.process.Kill()
+			if log, _ := os.ReadFile(k.log(b)); t.Failed() {
+				t.Logf("broker %d: %s", b.id, tail(log))
+			}
 		}
 	})
 	k.await(t)
@@ -109,7 +123,7 @@ func (k *kafka) format(t testing.TB, b *broker) {
 
 func (k *kafka) start(t testing.TB, b *broker) {
 	t.Helper()
-	log, err := os.OpenFile(filepath.Join(k.folder, fmt.Sprintf("%d.log", b.id)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(k.log(b), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +134,8 @@ func (k *kafka) start(t testing.TB, b *broker) {
 		t.Fatal(err)
 	}
 }
+
+func (k *kafka) log(b *broker) string { return filepath.Join(k.folder, fmt.Sprintf("%d.log", b.id)) }
 
 // erase ends a broker and starts an empty one in its place.
 func (k *kafka) erase(t testing.TB, b *broker) {
@@ -189,18 +205,46 @@ func (k *kafka) accept(t testing.TB, size string) {
 	}
 }
 
-// kcat is how many messages a consumer finds that is not ours: kcat, which is librdkafka's.
-func (k *kafka) kcat(t testing.TB) int {
+// kcat are the events as a consumer reads them that is not ours: kcat, which is librdkafka's.
+func (k *kafka) kcat(t testing.TB) (map[string]int, error) {
 	t.Helper()
 	program, err := exec.LookPath("kcat")
 	if err != nil {
-		skip(t, "kcat is not installed")
+		skip(t, "kafka", "kcat is not installed")
 	}
-	out, err := exec.CommandContext(t.Context(), program, "-C", "-b", k.brokers[0].address, "-t", topic, "-e", "-q", "-f", "%o\n").Output()
+	out, err := exec.CommandContext(t.Context(), program, "-C", "-b", k.brokers[0].address, "-t", topic, "-e", "-q", "-f", "%k %S %s").Output()
 	if err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("kcat: %w", err)
 	}
-	return strings.Count(string(out), "\n")
+	events := make(map[string]int)
+	for rest := bytes.NewReader(out); rest.Len() > 0; {
+		var key string
+		var size int
+		if _, err := fmt.Fscanf(rest, "%s %d ", &key, &size); err != nil {
+			return nil, fmt.Errorf("what kcat writes: %w", err)
+		}
+		value := make([]byte, size)
+		if _, err := io.ReadFull(rest, value); err != nil {
+			return nil, fmt.Errorf("what kcat writes: %w", err)
+		}
+		if err := count(events, key, value); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+// count adds an event, of which key and value must be of one order.
+func count(events map[string]int, key string, value []byte) error {
+	var o oteldemo.OrderResult
+	if err := proto.Unmarshal(value, &o); err != nil {
+		return fmt.Errorf("event of order %s: %w", key, err)
+	}
+	if o.GetOrderId() != key {
+		return fmt.Errorf("event of order %s has the key %q", o.GetOrderId(), key)
+	}
+	events[key]++
+	return nil
 }
 
 func (k *kafka) deleteTopic(t testing.TB) {
@@ -250,39 +294,28 @@ func (k *kafka) events(t testing.TB) (map[string]int, error) {
 			return nil, err
 		}
 		for _, r := range fetched.Records() {
-			var o oteldemo.OrderResult
-			if err := proto.Unmarshal(r.Value, &o); err != nil {
-				return nil, fmt.Errorf("event %d: %w", r.Offset, err)
+			if err := count(events, string(r.Key), r.Value); err != nil {
+				return nil, err
 			}
-			events[o.GetOrderId()]++
 			read = r.Offset + 1
 		}
 	}
 	return events, nil
 }
 
-func freeAddress(t testing.TB) string {
+// skip skips the test because of a part that cannot be had, or fails it where CHECKOUT_TEST_REAL names the part.
+func skip(t testing.TB, part, why string) {
 	t.Helper()
-	port, err := process.FreePort(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	if strings.Contains(os.Getenv("CHECKOUT_TEST_REAL"), part) {
+		t.Fatalf("%s: %s", part, why)
 	}
-	return net.JoinHostPort("127.0.0.1", port)
+	t.Skipf("NOT CHECKED: %s: %s", part, why)
 }
 
-// skip skips the test, or fails it where CHECKOUT_TEST_REAL=required.
-func skip(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("CHECKOUT_TEST_REAL") == "required" {
-		t.Fatal(what)
-	}
-	t.Skip("NOT CHECKED: " + what)
-}
-
-// eventually waits for up to five minutes until there is no error.
+// eventually waits for up to ten minutes, as a machine may be busy, until there is no error.
 func eventually(t testing.TB, what string, try func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	for {
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)

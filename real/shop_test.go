@@ -3,6 +3,7 @@
 package real
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -31,11 +32,14 @@ type shop struct {
 
 	mu      sync.Mutex
 	placed  map[string]time.Duration // by order id: until the answer
+	last    time.Time                // when an order was placed
+	outage  time.Duration            // the longest time in which none was, though there were customers
 	refused map[codes.Code]int
 }
 
 // openShop starts it. Events go to k, unless that is nil; db is the record, a file if empty.
-func openShop(t testing.TB, k *kafka, db string, replicas int) *shop {
+// The environment has precedence.
+func openShop(t testing.TB, k *kafka, db string, replicas int, environ ...map[string]string) *shop {
 	t.Helper()
 	s := &shop{placed: make(map[string]time.Duration), refused: make(map[codes.Code]int)}
 	var err error
@@ -59,6 +63,9 @@ func openShop(t testing.TB, k *kafka, db string, replicas int) *shop {
 	if k != nil {
 		s.environ["KAFKA_ADDR"] = k.brokers[0].address
 	}
+	for _, e := range environ {
+		maps.Copy(s.environ, e)
+	}
 	for range replicas {
 		s.replicas = append(s.replicas, nil)
 		s.start(t, len(s.replicas)-1)
@@ -78,15 +85,20 @@ func openShop(t testing.TB, k *kafka, db string, replicas int) *shop {
 
 func (s *shop) start(t testing.TB, i int) {
 	t.Helper()
-	binary := os.Getenv("CHECKOUT_BINARY")
-	if binary == "" {
-		t.Fatal("CHECKOUT_BINARY names no executable of the service")
-	}
-	r, err := process.Serve(t.Context(), binary, s.environ, "")
+	r, err := process.Serve(t.Context(), executable(t), s.environ, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.replicas[i] = r
+}
+
+func executable(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("CHECKOUT_BINARY")
+	if path == "" {
+		t.Fatal("CHECKOUT_BINARY names no executable of the service")
+	}
+	return path
 }
 
 // kill ends a replica in the middle of what it does, and starts another one in its place.
@@ -102,6 +114,9 @@ func tail(output []byte) []byte { return output[max(0, len(output)-4000):] }
 func (s *shop) customers(t testing.TB) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+	s.mu.Lock()
+	s.last = time.Now()
+	s.mu.Unlock()
 	var all sync.WaitGroup
 	all.Go(func() {
 		next := time.NewTicker(time.Second / rate)
@@ -119,8 +134,32 @@ func (s *shop) customers(t testing.TB) (stop func()) {
 	return func() { cancel(); all.Wait() }
 }
 
-// buy buys something, once.
-func (s *shop) buy(t testing.TB, conn *grpc.ClientConn, user string) {
+// more waits until so many more orders are placed.
+func (s *shop) more(t testing.TB, orders int) {
+	t.Helper()
+	s.mu.Lock()
+	want := len(s.placed) + orders
+	s.mu.Unlock()
+	eventually(t, "more orders are placed", func(context.Context) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.placed) < want {
+			return fmt.Errorf("%d, want %d; refused: %v", len(s.placed), want, s.refused)
+		}
+		return nil
+	})
+}
+
+// orders has customers place so many orders or a few more.
+func (s *shop) orders(t testing.TB, orders int) {
+	t.Helper()
+	stop := s.customers(t)
+	s.more(t, orders)
+	stop()
+}
+
+// buy buys something, once, and returns the order's id.
+func (s *shop) buy(t testing.TB, conn *grpc.ClientConn, user string) (id string, answer codes.Code) {
 	s.Cart.Put(user, "OLJCESPC7Z", 1)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
 	defer cancel()
@@ -130,9 +169,13 @@ func (s *shop) buy(t testing.TB, conn *grpc.ClientConn, user string) {
 	defer s.mu.Unlock()
 	if err != nil {
 		s.refused[status.Code(err)]++
-		return
+		return "", status.Code(err)
 	}
-	s.placed[resp.GetOrder().GetOrderId()] = time.Since(began)
+	now := time.Now()
+	id = resp.GetOrder().GetOrderId()
+	s.placed[id] = now.Sub(began)
+	s.last, s.outage = now, max(s.outage, now.Sub(s.last))
+	return id, codes.OK
 }
 
 // audit waits until all orders on record are finished, and compares the record, the ledgers and the events. Every order that
@@ -184,8 +227,35 @@ func (s *shop) audit(t testing.TB, events func(testing.TB) (map[string]int, erro
 		t.Error("no order was placed: nothing was tested")
 	}
 	times := slices.Sorted(maps.Values(s.placed))
-	t.Logf("%d orders placed (p99 %v), %v refused, %d completed, %d in doubt, %d events twice; finished %v after the last answer",
-		len(times), times[len(times)*99/100].Round(time.Millisecond), s.refused, len(completed), len(doubtful), twice, drained.Round(100*time.Millisecond))
+	t.Logf("%d orders placed (p99 %v), %v refused, none placed for at most %v, %d completed, %d in doubt, %d events twice; finished %v after the last answer",
+		len(times), times[len(times)*99/100].Round(time.Millisecond), s.refused, s.outage.Round(100*time.Millisecond),
+		len(completed), len(doubtful), twice, drained.Round(100*time.Millisecond))
+}
+
+// awaitPending waits until at least so many orders have only their event pending, and the others are completed, and the
+// service has logged the reason since.
+func (s *shop) awaitPending(t testing.TB, orders int, reason string) {
+	t.Helper()
+	logged := len(s.replicas[0].Output())
+	eventually(t, "orders wait for their events, because of "+reason, func(ctx context.Context) error {
+		pending := 0
+		for _, o := range s.record(ctx, t) {
+			if o.GetState() == checkoutv1.OrderState_COMPLETED {
+				continue
+			}
+			if !slices.Equal(o.GetOwed(), []string{"event"}) {
+				return fmt.Errorf("order %s is in state %s, and has pending: %v", o.GetOrderId(), o.GetState(), o.GetOwed())
+			}
+			pending++
+		}
+		if pending < orders {
+			return fmt.Errorf("only %d", pending)
+		}
+		if log := s.replicas[0].Output()[logged:]; !bytes.Contains(log, []byte(reason)) {
+			return fmt.Errorf("%d, but the reason is not logged: %s", pending, tail(log))
+		}
+		return nil
+	})
 }
 
 // record are all orders on record.
