@@ -135,16 +135,44 @@ func again(err error) bool {
 
 // exec implements session.
 func (p *Postgres) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	result, err := p.db.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return affected(p.db.ExecContext(ctx, query, args...))
 }
 
 // rows implements session.
 func (p *Postgres) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return p.db.QueryContext(ctx, query, args...)
+}
+
+// atomically implements session.
+func (p *Postgres) atomically(ctx context.Context, work func(session) error) error {
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := work(transaction{tx}); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// transaction is a session of several statements that are carried out entirely or not at all.
+type transaction struct{ tx *sql.Tx }
+
+func (t transaction) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return affected(t.tx.ExecContext(ctx, query, args...))
+}
+
+func (t transaction) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.tx.QueryContext(ctx, query, args...)
+}
+
+func (t transaction) atomically(_ context.Context, work func(session) error) error { return work(t) }
+
+func affected(result sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // migrate takes the schema to the version that this program knows. Replicas that do so at the same time wait for each

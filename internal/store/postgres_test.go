@@ -699,6 +699,41 @@ func TestOrdersAreFoundInPostgreSQLByWhatPeopleKnow(t *testing.T) {
 	searches(t, postgres(t, pgtest.Start(t).Fresh(t)))
 }
 
+func TestOneReplicaIndexesOrdersAndTheOthersDoNotWaitForIt(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Fresh(t)
+	s := postgres(t, url)
+	ms := storetest.Order("1").Created.UnixMilli()
+	put(t, s, storetest.Order(order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff))))
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	indexed := func() (n int) {
+		if err := db.QueryRowContext(t.Context(), "SELECT count(user_hash) FROM orders").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	another, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := another.ExecContext(t.Context(), "SELECT indexed FROM orders_secret FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Index(t.Context()); err != nil || indexed() != 0 {
+		t.Errorf("while another replica is at it: %v, %d orders indexed, want none", err, indexed())
+	}
+	if err := another.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Index(t.Context()); err != nil || indexed() != 1 {
+		t.Errorf("when it has given up: %v, %d orders indexed, want 1", err, indexed())
+	}
+}
+
 func TestTheAuditLogIsKeptInPostgreSQL(t *testing.T) {
 	t.Parallel()
 	audits(t, postgres(t, pgtest.Start(t).Fresh(t)))

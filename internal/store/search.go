@@ -181,6 +181,7 @@ const (
 			transaction_hash = COALESCE(transaction_hash, $3), tracking_hash = COALESCE(tracking_hash, $4)
 		WHERE id = $5 AND user_hash IS NULL`
 	selectIndexed = `SELECT indexed FROM orders_secret WHERE id = 1`
+	takeIndexed   = selectIndexed + ` /* FOR UPDATE SKIP LOCKED */`
 	updateIndexed = `UPDATE orders_secret SET indexed = $1 WHERE id = 1 AND indexed < $1`
 
 	// indexAge is how old an order is when it gets its hashes. What has happened to it after half of that, Save adds.
@@ -190,28 +191,37 @@ const (
 	indexPause = 20 * time.Millisecond
 )
 
-// Index gives all orders that are old enough the hashes that they are found by. Interrupted, it may be repeated.
+// Index gives all orders that are old enough the hashes that they are found by. Of several replicas one does it. Interrupted,
+// it may be repeated.
 func (s orders) Index(ctx context.Context) error {
 	for more := true; more; {
-		mark, err := s.indexed(ctx)
-		var part []record
-		if err == nil {
-			part, err = s.find(ctx, selectUnindexed, mark, idAt(time.Now().Add(-indexAge)), indexPart)
-		}
-		if more = len(part) == indexPart; len(part) > 0 {
-			err = s.do(ctx, other, func(ctx context.Context, t session) error { return s.index(ctx, t, part) })
-		}
-		if err == nil && more && !wait.For(ctx, indexPause) {
-			err = ctx.Err()
-		}
+		var indexed int // the work's alone until do returns nil
+		err := s.do(ctx, other, func(ctx context.Context, t session) error {
+			return t.atomically(ctx, func(t session) (err error) {
+				indexed, err = s.index(ctx, t)
+				return err
+			})
+		})
 		if err != nil {
 			return fmt.Errorf("index orders: %w", err)
+		}
+		if more = indexed == indexPart; more && !wait.For(ctx, indexPause) {
+			return fmt.Errorf("index orders: %w", ctx.Err())
 		}
 	}
 	return nil
 }
 
-func (s orders) index(ctx context.Context, t session, part []record) error {
+// index does a part of it, and returns of how many orders: none while another replica is at it.
+func (s orders) index(ctx context.Context, t session) (int, error) {
+	mark, err := read(ctx, t, aText, takeIndexed)
+	if len(mark) == 0 || err != nil {
+		return 0, err
+	}
+	part, err := records(ctx, t, selectUnindexed, mark[0], idAt(time.Now().Add(-indexAge)), indexPart)
+	if len(part) == 0 || err != nil {
+		return 0, err
+	}
 	for i := range part {
 		o, err := part[i].decode()
 		if err != nil {
@@ -219,18 +229,21 @@ func (s orders) index(ctx context.Context, t session, part []record) error {
 		}
 		is := s.termsOf(o)
 		if _, err := t.exec(ctx, indexOrder, is.user, is.email, is.transaction, is.tracking, o.ID); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	_, err := t.exec(ctx, updateIndexed, string(part[len(part)-1].id)+beyond)
-	return err
+	_, err = t.exec(ctx, updateIndexed, string(part[len(part)-1].id)+beyond)
+	return len(part), err
 }
 
 // indexed is what the ids come before of the orders that have their hashes.
 func (s orders) indexed(ctx context.Context) (string, error) {
-	found, err := query(ctx, s, func(mark *string) []any { return []any{mark} }, selectIndexed)
+	found, err := query(ctx, s, aText, selectIndexed)
 	if len(found) == 0 {
 		return "", err
 	}
 	return found[0], nil
 }
+
+// aText is a row of one text.
+func aText(text *string) []any { return []any{text} }

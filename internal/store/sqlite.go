@@ -329,6 +329,9 @@ func (c *conn) exec(_ context.Context, query string, args ...any) (int64, error)
 	return result.RowsAffected()
 }
 
+// atomically implements session: the owner does all work in transactions.
+func (c *conn) atomically(_ context.Context, work func(session) error) error { return work(c) }
+
 // rows implements session.
 func (c *conn) rows(_ context.Context, query string, args ...any) (*sql.Rows, error) {
 	statement, err := c.statement(query, len(args)) //nolint:sqlclosecheck // kept until close

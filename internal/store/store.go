@@ -36,6 +36,8 @@ type session interface {
 	exec(ctx context.Context, query string, args ...any) (int64, error)
 	// rows are what the statement returns, to be closed.
 	rows(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	// atomically has work done in one transaction.
+	atomically(ctx context.Context, work func(session) error) error
 }
 
 // read returns all rows of a statement. fields are what a row is scanned into.
