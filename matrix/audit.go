@@ -11,16 +11,16 @@ import (
 	"checkout/internal/demo"
 )
 
-// evidence is what an audit of a cell looks at: what customers heard, what the neighbours' ledgers say, and what is on
-// record. The ledgers owe nothing to what the service believes.
-type evidence struct {
+// observed is what customers were answered, what the services' ledgers say, and what is on record. The ledgers do not depend on
+// what the service believes.
+type observed struct {
 	step      step
 	mode      mode
 	keyed     bool
 	answers   []reply
 	charges   []demo.Charge
 	parcels   []demo.Parcel
-	letters   []demo.Confirmation
+	emails    []demo.Confirmation
 	events    map[string]int // by order
 	record    map[string]checkoutv1.OrderState
 	leaks     []string // where a card's number or CVV was found
@@ -52,24 +52,24 @@ type limits struct {
 	attempts int           // parcels of an order, where shipping honours no keys
 }
 
-// violations are the invariants that the evidence breaks.
-func (e *evidence) violations(l limits) []string {
+// violations are the invariants that do not hold.
+func (e *observed) violations(l limits) []string {
 	var found []string
-	note := func(wrong bool, format string, args ...any) {
+	check := func(wrong bool, format string, args ...any) {
 		if wrong {
 			found = append(found, fmt.Sprintf(format, args...))
 		}
 	}
-	note(e.died, "the process died: %v", e.ended)
-	note(!e.died && e.ended != nil, "the process did not end well: %v", e.ended)
-	note(e.recording != nil, "the record cannot be read: %v", e.recording)
-	note(l.rss >= 0 && e.rss > l.rss, "%.1f MiB resident, at most %d are allowed", float64(e.rss)/(1<<20), l.rss>>20)
-	note(e.rejected > 0, "accounting could not book %d events", e.rejected)
+	check(e.died, "the process died: %v", e.ended)
+	check(!e.died && e.ended != nil, "the process ended badly: %v", e.ended)
+	check(e.recording != nil, "the record cannot be read: %v", e.recording)
+	check(l.rss >= 0 && e.rss > l.rss, "%.1f MiB resident, at most %d are allowed", float64(e.rss)/(1<<20), l.rss>>20)
+	check(e.rejected > 0, "accounting could not book %d events", e.rejected)
 	for _, leak := range e.leaks {
-		note(true, "a card's number or CVV is in %s", leak)
+		check(true, "a card's number or CVV is in %s", leak)
 	}
 	for _, r := range e.answers {
-		found = append(found, e.heard(r, l)...)
+		found = append(found, e.answered(r, l)...)
 	}
 	for id := range e.orders() {
 		found = append(found, e.order(id, l)...)
@@ -81,7 +81,7 @@ func (e *evidence) violations(l limits) []string {
 }
 
 // orders are the ids of all orders that anybody knows.
-func (e *evidence) orders() map[string]bool {
+func (e *observed) orders() map[string]bool {
 	all := make(map[string]bool)
 	for _, c := range e.charges {
 		all[c.Key] = true
@@ -89,7 +89,7 @@ func (e *evidence) orders() map[string]bool {
 	for _, p := range e.parcels {
 		all[p.Key] = true
 	}
-	for _, l := range e.letters {
+	for _, l := range e.emails {
 		all[l.OrderID] = true
 	}
 	for id := range e.events {
@@ -101,7 +101,7 @@ func (e *evidence) orders() map[string]bool {
 	return all
 }
 
-func (e *evidence) chargesOf(id string) (net int, amount *oteldemo.Money) {
+func (e *observed) chargesOf(id string) (net int, amount *oteldemo.Money) {
 	for _, c := range e.charges {
 		if c.Key == id {
 			amount = c.Amount
@@ -113,7 +113,7 @@ func (e *evidence) chargesOf(id string) (net int, amount *oteldemo.Money) {
 	return net, amount
 }
 
-func (e *evidence) parcelsOf(id string) (n int) {
+func (e *observed) parcelsOf(id string) (n int) {
 	for _, p := range e.parcels {
 		if p.Key == id {
 			n++
@@ -122,8 +122,8 @@ func (e *evidence) parcelsOf(id string) (n int) {
 	return n
 }
 
-func (e *evidence) lettersOf(id string) (n int) {
-	for _, l := range e.letters {
+func (e *observed) emailsOf(id string) (n int) {
+	for _, l := range e.emails {
 		if l.OrderID == id {
 			n++
 		}
@@ -131,68 +131,68 @@ func (e *evidence) lettersOf(id string) (n int) {
 	return n
 }
 
-// order looks at one order, as the neighbours know it and as it is on record.
-func (e *evidence) order(id string, l limits) []string {
+// order checks one order, in the ledgers and on record.
+func (e *observed) order(id string, l limits) []string {
 	var found []string
 	state, recorded := e.record[id]
 	net, _ := e.chargesOf(id)
-	parcels, letters, events := e.parcelsOf(id), e.lettersOf(id), e.events[id]
-	note := func(wrong bool, format string, args ...any) {
+	parcels, emails, events := e.parcelsOf(id), e.emailsOf(id), e.events[id]
+	check := func(wrong bool, format string, args ...any) {
 		if wrong {
 			found = append(found, fmt.Sprintf("order …%s (%v): ", id[max(0, len(id)-4):], state)+fmt.Sprintf(format, args...))
 		}
 	}
-	note(!recorded && e.recording == nil, "is on no record, with %d charges, %d parcels, %d e-mails, %d events", net, parcels, letters, events)
-	note(net > 1, "charged %d times", net)
-	note(e.keyed && parcels > 1, "%d parcels", parcels)
-	note(!e.keyed && parcels > l.attempts, "%d parcels, at most %d may be tried", parcels, l.attempts)
-	note(parcels > 0 && net == 0, "shipped and not charged")
-	note(letters+events > 0 && parcels == 0, "announced and not shipped")
+	check(!recorded && e.recording == nil, "is on no record, with %d charges, %d parcels, %d e-mails, %d events", net, parcels, emails, events)
+	check(net > 1, "charged %d times", net)
+	check(e.keyed && parcels > 1, "%d parcels", parcels)
+	check(!e.keyed && parcels > l.attempts, "%d parcels, at most %d may be tried", parcels, l.attempts)
+	check(parcels > 0 && net == 0, "shipped and not charged")
+	check(emails+events > 0 && parcels == 0, "confirmed and not shipped")
 	if !recorded {
 		return found
 	}
 	switch state {
 	case checkoutv1.OrderState_COMPLETED:
-		note(net != 1 || parcels == 0 || letters == 0 || events == 0, "%d charges, %d parcels, %d e-mails, %d events", net, parcels, letters, events)
+		check(net != 1 || parcels == 0 || emails == 0 || events == 0, "%d charges, %d parcels, %d e-mails, %d events", net, parcels, emails, events)
 	case checkoutv1.OrderState_PLACED, checkoutv1.OrderState_UNDELIVERED:
-		note(net != 1 || parcels == 0, "%d charges, %d parcels", net, parcels)
+		check(net != 1 || parcels == 0, "%d charges, %d parcels", net, parcels)
 	case checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_CANCELLED, checkoutv1.OrderState_REFUNDED:
-		note(net != 0 || parcels != 0, "%d charges, %d parcels", net, parcels)
+		check(net != 0 || parcels != 0, "%d charges, %d parcels", net, parcels)
 	case checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_REFUNDING:
-		note(net != 1, "%d charges", net)
+		check(net != 1, "%d charges", net)
 	case checkoutv1.OrderState_IN_DOUBT:
-		note(e.keyed, "in doubt, though the payment service can be asked")
+		check(e.keyed, "in doubt, though the payment service can be asked")
 	case checkoutv1.OrderState_CHARGING:
-		note(true, "its charge never ended")
+		check(true, "still charging")
 	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED:
 	}
 	return found
 }
 
 // heard looks at one answer.
-func (e *evidence) heard(r reply, l limits) []string {
+func (e *observed) answered(r reply, l limits) []string {
 	var found []string
-	note := func(wrong bool, format string, args ...any) {
+	check := func(wrong bool, format string, args ...any) {
 		if wrong {
 			found = append(found, fmt.Sprintf("customer %d (%v %s): ", r.customer, r.code, r.reason)+fmt.Sprintf(format, args...))
 		}
 	}
-	note(r.took > l.deadline, "answered after %v", r.took.Round(time.Millisecond))
-	note(r.code == codes.DeadlineExceeded || r.code == codes.Canceled, "no answer within the deadline: %s", r.text)
-	note(r.code == codes.Internal || r.code == codes.Unknown || r.code == codes.DataLoss, "%s", r.text)
-	note(r.first && e.step.optional && r.code != codes.OK, "the order does not need %s, and failed: %s", e.step.name, r.text)
+	check(r.took > l.deadline, "answered after %v", r.took.Round(time.Millisecond))
+	check(r.code == codes.DeadlineExceeded || r.code == codes.Canceled, "no answer within the deadline: %s", r.text)
+	check(r.code == codes.Internal || r.code == codes.Unknown || r.code == codes.DataLoss, "%s", r.text)
+	check(r.first && e.step.optional && r.code != codes.OK, "the order does not need %s, and failed: %s", e.step.name, r.text)
 	if r.code != codes.OK {
 		return found
 	}
 	net, amount := e.chargesOf(r.orderID)
-	note(net != 1, "answered with an order that was charged %d times", net)
-	note(amount != nil && !same(amount, r.total), "charged %v, answered %v", amount, r.total)
-	note(r.tracking != "" && e.parcelsOf(r.orderID) == 0, "answered with a tracking id of no parcel")
+	check(net != 1, "answered with an order that was charged %d times", net)
+	check(amount != nil && !same(amount, r.total), "charged %v, answered %v", amount, r.total)
+	check(r.tracking != "" && e.parcelsOf(r.orderID) == 0, "answered with a tracking id of no parcel")
 	return found
 }
 
 // customer looks at all that one customer was answered and charged.
-func (e *evidence) customer(number int) []string {
+func (e *observed) customer(number int) []string {
 	var found []string
 	charged := 0
 	for _, c := range e.charges {
@@ -200,20 +200,20 @@ func (e *evidence) customer(number int) []string {
 			charged++
 		}
 	}
-	note := func(wrong bool, format string, args ...any) {
+	check := func(wrong bool, format string, args ...any) {
 		if wrong {
 			found = append(found, fmt.Sprintf("customer %d: ", number)+fmt.Sprintf(format, args...))
 		}
 	}
 	// A cart that is still full is a new order when it is asked for again.
-	note(charged > 1 && e.step.name != "cart" && e.step.name != "emptying", "charged %d times for one purchase", charged)
+	check(charged > 1 && e.step.name != "cart" && e.step.name != "emptying", "charged %d times for one purchase", charged)
 	answered, moved := false, false
 	for _, r := range e.answers {
 		if r.customer == number {
 			answered, moved = true, moved || r.code == codes.OK || r.moved != "no"
 		}
 	}
-	note(answered && !moved && charged > 0, "was told that no money moved, and was charged")
+	check(answered && !moved && charged > 0, "was answered that no money moved, and was charged")
 	return found
 }
 

@@ -32,7 +32,7 @@ const (
 	customers = 4
 	// cvv is that of every card: four digits, so that it is not found by chance.
 	cvv = "7219"
-	// calm is how long orders may take to come to rest once nothing goes wrong any more. Back-off may take longer: that is no
+	// calm is how long orders may take to settle once nothing goes wrong any more. Back-off may take longer: that is no
 	// violation, but what is on record must be so.
 	calm = 3 * time.Second
 	// askTime is how long it may take until a payment service that can be asked was asked.
@@ -62,7 +62,7 @@ type result struct {
 func (o options) run(ctx context.Context, c cell) *result {
 	r := &result{cell: c}
 	began := time.Now()
-	e, err := o.gather(ctx, c, r)
+	e, err := o.observe(ctx, c, r)
 	r.took = time.Since(began)
 	if err != nil {
 		r.err = err
@@ -78,8 +78,8 @@ func (o options) run(ctx context.Context, c cell) *result {
 	return r
 }
 
-// gather lets customers buy while the step goes wrong, heals it, and collects the evidence.
-func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, err error) {
+// observe lets customers buy while the step goes wrong, heals it, and reads the ledgers.
+func (o options) observe(ctx context.Context, c cell, r *result) (_ *observed, err error) {
 	shop, err := demo.Start(ctx, demo.Options{})
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, er
 	if err != nil {
 		return nil, err
 	}
-	e := &evidence{step: c.step, mode: c.mode, keyed: o.keyed}
+	e := &observed{step: c.step, mode: c.mode, keyed: o.keyed}
 	e.answers = o.buy(ctx, service, c.step)
 	// What follows the answer, such as the event, and telemetry, must have gone wrong, too.
 	for end := time.Now().Add(calm); f.hits.Load() == 0 && time.Now().Before(end) && wait.For(ctx, 20*time.Millisecond); {
@@ -117,7 +117,7 @@ func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, er
 	e.ended = service.Stop()
 	e.leaks = leaks(e, service, shop)
 	f.close()
-	e.charges, e.parcels, e.letters = shop.Payment.Charges(), shop.Shipping.Parcels(), shop.Email.Sent()
+	e.charges, e.parcels, e.emails = shop.Payment.Charges(), shop.Shipping.Parcels(), shop.Email.Sent()
 	o.await(ctx, shop, e)
 	e.events = make(map[string]int)
 	for id, tally := range shop.Ledgers().Orders {
@@ -131,7 +131,7 @@ func (o options) gather(ctx context.Context, c cell, r *result) (_ *evidence, er
 }
 
 // await waits for the events of completed orders: accounting may not have read them yet.
-func (o options) await(ctx context.Context, shop *demo.Shop, e *evidence) {
+func (o options) await(ctx context.Context, shop *demo.Shop, e *observed) {
 	ctx, cancel := context.WithTimeout(ctx, calm)
 	defer cancel()
 	_ = shop.Await(ctx, func() bool { // if they are not there, the audit says so
@@ -164,7 +164,7 @@ func (o options) environ(shop *demo.Shop) map[string]string {
 // lastFour are the last digits of a customer's card, with which the payment service writes its charges down.
 func lastFour(customer int) string { return cardNumber(customer)[12:] }
 
-// cardNumber is a number that passes the check digit's test and belongs to nobody.
+// cardNumber is a number that passes the check digit's test and belongs to no card.
 func cardNumber(customer int) string {
 	digits := []byte(fmt.Sprintf("44328015615%04d", 2100+customer))
 	sum := 0
@@ -218,12 +218,12 @@ func (o options) ask(ctx context.Context, service *process.Service, s step, cust
 	req.CreditCard.CreditCardNumber, req.CreditCard.CreditCardCvv = number[:4]+"-"+number[4:8]+"-"+number[8:12]+"-"+number[12:], 7219
 	began := time.Now()
 	resp, err := oteldemo.NewCheckoutServiceClient(service.Conn).PlaceOrder(ctx, req)
-	told := status.Convert(err)
-	a := reply{customer: customer, code: told.Code(), text: told.Message(), took: time.Since(began)}
+	got := status.Convert(err)
+	a := reply{customer: customer, code: got.Code(), text: got.Message(), took: time.Since(began)}
 	if err == nil {
 		a.orderID, a.total, a.tracking = resp.GetOrder().GetOrderId(), total(resp.GetOrder()), resp.GetOrder().GetShippingTrackingId()
 	}
-	for _, detail := range told.Details() {
+	for _, detail := range got.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {
 			a.reason, a.moved, a.orderID = info.GetReason(), info.GetMetadata()["money_moved"], info.GetMetadata()["order_id"]
 		}
@@ -292,7 +292,7 @@ func secret() *regexp.Regexp {
 }
 
 // leaks are the places in which a card's number or CVV stands that must not hold it.
-func leaks(e *evidence, service *process.Service, shop *demo.Shop) []string {
+func leaks(e *observed, service *process.Service, shop *demo.Shop) []string {
 	var found []string
 	cvvs := secret()
 	look := func(where string, text []byte, words bool) {

@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// forwardTime is how long a neighbour may take for what a front asks it for.
+	// forwardTime is how long a service may take to answer a front.
 	forwardTime = 10 * time.Second
 	// mostBody is how large a request may be that is looked at.
 	mostBody = 16 << 20
 )
 
-// front stands between the service and one of its neighbours, and misbehaves as a mode says: with connections, or with the
+// front is a proxy before one of the services that checkout calls, and fails as a mode says: with connections, or with the
 // calls of one method. All the rest it passes on. When it is healed it passes on everything.
 type front struct {
 	addr     string // its own
-	to       string // the neighbour's
+	to       string // the service's
 	method   string // the one that goes wrong; empty: all of them
 	mode     mode
 	healed   atomic.Bool
@@ -41,7 +41,7 @@ type front struct {
 	conns map[net.Conn]struct{}
 }
 
-// newFront starts a front before a neighbour. http2 says what the neighbour speaks.
+// newFront starts a front before a service. http2 says what the service speaks.
 func newFront(ctx context.Context, to, method string, http2 bool, m mode) (*front, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -85,7 +85,7 @@ func (f *front) heal() {
 func (f *front) close() {
 	f.end()
 	if f.server != nil {
-		_ = f.server.Close() // nobody is left to hear of it
+		_ = f.server.Close() // no caller is left
 	}
 	_ = f.listener.Close() // likewise
 	f.heal()
@@ -121,7 +121,7 @@ func (f *front) accept() {
 	}
 }
 
-// pass connects a connection with the neighbour.
+// pass connects a connection with the service.
 func (f *front) pass(conn net.Conn) {
 	to, err := (&net.Dialer{Timeout: time.Second}).DialContext(f.life, "tcp", f.to)
 	if err != nil {
@@ -169,7 +169,7 @@ type exchange struct {
 	front *front
 }
 
-// answer is what the neighbour answers.
+// answer is what the service answers.
 type answer struct {
 	status  int
 	header  http.Header
@@ -177,7 +177,7 @@ type answer struct {
 	trailer http.Header
 }
 
-// forward asks the neighbour, whether the caller is still there or not. It returns nil when there is no answer.
+// forward asks the service, whether the caller is still there or not. It returns nil when there is no answer.
 func (x *exchange) forward() *answer {
 	ctx, cancel := context.WithTimeout(x.front.life, forwardTime)
 	defer cancel()
@@ -199,7 +199,7 @@ func (x *exchange) forward() *answer {
 	return &answer{resp.StatusCode, resp.Header, body, resp.Trailer}
 }
 
-// write writes the neighbour's answer.
+// write writes the service's answer.
 func (x *exchange) write(a *answer) {
 	for name, values := range a.header {
 		if name != "Content-Length" && name != "Trailer" {

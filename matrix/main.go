@@ -1,6 +1,6 @@
-// Command matrix gives the service neighbours that misbehave: each cell is one call of an order, or one neighbour, that goes
-// wrong in one way, on a shop and a process of its own. Some customers buy meanwhile, once and again; then the neighbour is
-// healed, and its ledgers are compared with the answers and the record. It ends with status 1 when a promise was broken.
+// Command matrix runs checkout with faulty services: each cell is one call of an order, or one service, that fails in one way, on a
+// shop and a process of its own. Some customers buy meanwhile, once and again; then the service is healed, and its ledgers are
+// compared with the answers and the record. It ends with status 1 when an invariant was violated.
 //
 //	go run ./matrix                              all cells; some minutes
 //	go run ./matrix -cells '^shipping: status'   some of them
@@ -179,7 +179,7 @@ func (r *result) print(out io.Writer) {
 	}
 }
 
-// report prints a row for every step, and returns an error when a cell broke a promise, could not be run or never went wrong.
+// report prints a row for every step, and returns an error when a cell has a violation, could not be run or never failed.
 func report(out io.Writer, results []*result, took time.Duration) error {
 	type row struct{ cells, placed, broken int }
 	rows := make(map[string]*row)

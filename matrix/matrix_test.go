@@ -42,14 +42,14 @@ func TestThereAreTwelveStepsAndEachGoesWrongInManyWays(t *testing.T) {
 
 func usd(units int64) *oteldemo.Money { return &oteldemo.Money{CurrencyCode: "USD", Units: units} }
 
-// sound is evidence that breaks nothing: an order of customer 0.
-func sound() *evidence {
-	return &evidence{
+// correct is a run without a violation: an order of customer 0.
+func correct() *observed {
+	return &observed{
 		step:    step{name: "shipping"},
 		answers: []reply{{customer: 0, first: true, code: codes.OK, orderID: "1", total: usd(5), tracking: "T", took: time.Second}},
 		charges: []demo.Charge{{Key: "1", Amount: usd(5), LastFour: lastFour(0)}},
 		parcels: []demo.Parcel{{Key: "1", TrackingID: "T"}},
-		letters: []demo.Confirmation{{OrderID: "1"}},
+		emails:  []demo.Confirmation{{OrderID: "1"}},
 		events:  map[string]int{"1": 1},
 		record:  map[string]checkoutv1.OrderState{"1": checkoutv1.OrderState_COMPLETED},
 		rss:     30 << 20,
@@ -59,41 +59,41 @@ func sound() *evidence {
 func TestTheAuditFindsEveryBrokenPromise(t *testing.T) {
 	t.Parallel()
 	l := limits{deadline: 6 * time.Second, rss: 32 << 20, attempts: 3}
-	if found := sound().violations(l); len(found) > 0 {
-		t.Fatalf("sound evidence: %q", found)
+	if found := correct().violations(l); len(found) > 0 {
+		t.Fatalf("a correct run: %q", found)
 	}
 	parcel, charge := demo.Parcel{Key: "1"}, demo.Charge{Key: "1", Amount: usd(5), LastFour: lastFour(0)}
-	for want, spoil := range map[string]func(e *evidence){
-		"charged 2 times":           func(e *evidence) { e.charges = append(e.charges, charge) },
-		"4 parcels":                 func(e *evidence) { e.parcels = append(e.parcels, parcel, parcel, parcel) },
-		"2 parcels":                 func(e *evidence) { e.keyed = true; e.parcels = append(e.parcels, parcel) },
-		"shipped and not charged":   func(e *evidence) { e.charges[0].Reversed = time.Now() },
-		"is on no record":           func(e *evidence) { e.record = nil },
-		"0 e-mails":                 func(e *evidence) { e.letters = nil },
-		"0 events":                  func(e *evidence) { e.events = nil },
-		"announced and not shipped": func(e *evidence) { e.parcels = nil },
-		"(CANCELLED): 1 charges":    func(e *evidence) { e.record["1"] = checkoutv1.OrderState_CANCELLED },
-		"its charge never ended":    func(e *evidence) { e.record["1"] = checkoutv1.OrderState_CHARGING },
-		"charged currency_code":     func(e *evidence) { e.answers[0].total = usd(6) },
-		"tracking id of no parcel":  func(e *evidence) { e.parcels[0].Key = "2" },
-		"answered after 7s":         func(e *evidence) { e.answers[0].took = 7 * time.Second },
-		"no answer within":          func(e *evidence) { e.answers[0].code = codes.DeadlineExceeded },
-		"a bug":                     func(e *evidence) { e.answers[0].code, e.answers[0].text = codes.Internal, "a bug" },
-		"the order does not need":   func(e *evidence) { e.step.optional, e.answers[0].code = true, codes.Unavailable },
-		"no money moved":            func(e *evidence) { e.answers[0].code, e.answers[0].moved = codes.Unavailable, "no" },
-		"for one purchase": func(e *evidence) {
+	for want, spoil := range map[string]func(e *observed){
+		"charged 2 times":           func(e *observed) { e.charges = append(e.charges, charge) },
+		"4 parcels":                 func(e *observed) { e.parcels = append(e.parcels, parcel, parcel, parcel) },
+		"2 parcels":                 func(e *observed) { e.keyed = true; e.parcels = append(e.parcels, parcel) },
+		"shipped and not charged":   func(e *observed) { e.charges[0].Reversed = time.Now() },
+		"is on no record":           func(e *observed) { e.record = nil },
+		"0 e-mails":                 func(e *observed) { e.emails = nil },
+		"0 events":                  func(e *observed) { e.events = nil },
+		"confirmed and not shipped": func(e *observed) { e.parcels = nil },
+		"(CANCELLED): 1 charges":    func(e *observed) { e.record["1"] = checkoutv1.OrderState_CANCELLED },
+		"still charging":            func(e *observed) { e.record["1"] = checkoutv1.OrderState_CHARGING },
+		"charged currency_code":     func(e *observed) { e.answers[0].total = usd(6) },
+		"tracking id of no parcel":  func(e *observed) { e.parcels[0].Key = "2" },
+		"answered after 7s":         func(e *observed) { e.answers[0].took = 7 * time.Second },
+		"no answer within":          func(e *observed) { e.answers[0].code = codes.DeadlineExceeded },
+		"a bug":                     func(e *observed) { e.answers[0].code, e.answers[0].text = codes.Internal, "a bug" },
+		"the order does not need":   func(e *observed) { e.step.optional, e.answers[0].code = true, codes.Unavailable },
+		"no money moved":            func(e *observed) { e.answers[0].code, e.answers[0].moved = codes.Unavailable, "no" },
+		"for one purchase": func(e *observed) {
 			second := charge
 			second.Key = "2"
 			e.charges = append(e.charges, second)
 		},
-		"33.0 MiB":          func(e *evidence) { e.rss = 33 << 20 },
-		"the process died":  func(e *evidence) { e.died = true },
-		"did not end well":  func(e *evidence) { e.ended = errors.New("exit status 2") },
-		"is in the log":     func(e *evidence) { e.leaks = []string{"the log"} },
-		"could not book":    func(e *evidence) { e.rejected = 1 },
-		"the record cannot": func(e *evidence) { e.recording = errors.New("away") },
+		"33.0 MiB":          func(e *observed) { e.rss = 33 << 20 },
+		"the process died":  func(e *observed) { e.died = true },
+		"ended badly":       func(e *observed) { e.ended = errors.New("exit status 2") },
+		"is in the log":     func(e *observed) { e.leaks = []string{"the log"} },
+		"could not book":    func(e *observed) { e.rejected = 1 },
+		"the record cannot": func(e *observed) { e.recording = errors.New("away") },
 	} {
-		e := sound()
+		e := correct()
 		spoil(e)
 		if found := strings.Join(e.violations(l), "\n"); !strings.Contains(found, want) {
 			t.Errorf("want %q among the violations: %q", want, found)
@@ -103,12 +103,12 @@ func TestTheAuditFindsEveryBrokenPromise(t *testing.T) {
 
 func TestACartThatIsStillFullMayBeBoughtAgain(t *testing.T) {
 	t.Parallel()
-	e := sound()
+	e := correct()
 	e.step.name = "emptying"
 	second := e.charges[0]
 	second.Key = "2"
 	e.charges, e.parcels = append(e.charges, second), append(e.parcels, demo.Parcel{Key: "2"})
-	e.letters, e.events["2"], e.record["2"] = append(e.letters, demo.Confirmation{OrderID: "2"}), 1, checkoutv1.OrderState_COMPLETED
+	e.emails, e.events["2"], e.record["2"] = append(e.emails, demo.Confirmation{OrderID: "2"}), 1, checkoutv1.OrderState_COMPLETED
 	if found := e.violations(limits{deadline: time.Minute, rss: -1, attempts: 3}); len(found) > 0 {
 		t.Errorf("violations %q", found)
 	}

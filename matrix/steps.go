@@ -14,17 +14,17 @@ import (
 	"checkout/internal/demo"
 )
 
-// step is a call that an order makes of a neighbour, or a neighbour that it does without.
+// step is a call that an order makes of a service, or a service that it does without.
 type step struct {
 	name     string
-	at       func(s *demo.Shop) string                    // the neighbour's address
+	at       func(s *demo.Shop) string                    // the service's address
 	move     func(environ map[string]string, addr string) // makes the service call another address instead
-	method   string                                       // empty: all of the neighbour's
+	method   string                                       // empty: all of the service's
 	protocol protocol
 	data     func() []mode // wrong answers that are well-formed
 	currency string        // in which all customers pay; empty: USD
 	optional bool          // the order does not need it: customers notice nothing
-	again    bool          // an earlier step needs the same neighbour
+	again    bool          // an earlier step needs the same service
 }
 
 type protocol int
@@ -60,7 +60,7 @@ func steps() []step {
 	}
 }
 
-// modes are the ways in which a step can go wrong. A connection that goes wrong is one of the whole neighbour, and so it
+// modes are the ways in which a step can go wrong. A connection that goes wrong is one of the whole service, and so it
 // does at the first step that needs it.
 func (s step) modes() []mode {
 	var modes []mode
@@ -131,7 +131,7 @@ func amounts() map[string]*oteldemo.Money {
 		return &oteldemo.Money{CurrencyCode: currency, Units: units, Nanos: nanos}
 	}
 	return map[string]*oteldemo.Money{
-		"no money": nil, "no currency": m("", 1, 0), "another currency": m("JPY", 5, 0), "a currency in small letters": m("usd", 5, 0), "no such currency": m("XXQ", 5, 0),
+		"no money": nil, "no currency": m("", 1, 0), "another currency": m("JPY", 5, 0), "a currency in small emails": m("usd", 5, 0), "no such currency": m("XXQ", 5, 0),
 		"a price below 0": m("USD", -5, 0), "a price of 0": m("USD", 0, 0), "2·10⁹ nanos": m("USD", 1, 2_000_000_000), "mixed signs": m("USD", 5, -1),
 		"10¹⁸": m("USD", 1_000_000_000_000_000_000, 0), "2⁶³-1": m("USD", 1<<63-1, 999_999_999), "-2⁶³": m("USD", -1<<63, 0), "a billionth": m("USD", 0, 1),
 	}
