@@ -13,26 +13,13 @@ import (
 // The card in what others say: the payment service knows it, and callers may write it anywhere.
 
 const (
-	// part is how many digits of the number, one after the other, are too many in a text. The last four may be shown.
+	// part is how many digits an id must have to be part of the number. The last four may be shown.
 	part = 6
-	// idPart is the same in an id, where digits stand by chance, and idPartApart where letters may stand between them.
+	// idPart is how many digits of the number, one after the other, are too many in an id, where digits stand by chance, and
+	// idPartApart the same where letters may stand between them.
 	idPart      = 8
 	idPartApart = 12
 )
-
-// MayBeIn reports whether text may hold the number of the card, or a part of it, or the CVV: with anything between the
-// digits, in digits of any script, as codes of characters, in hexadecimal or in base64. It is for texts that may be
-// replaced when in doubt: of those with n digits about n in 1,000 are taken for a text with the CVV.
-func (c Card) MayBeIn(text string) bool {
-	number, cvv := c.digits()
-	if number == nil {
-		return false
-	}
-	return strings.ContainsFunc(text, isForeignDigit) || inHex(text, number) || isHexWord(text, cvv) || anyReading(text, func(reading []byte) bool {
-		found := digitsIn(reading)
-		return bytes.Contains(found, cvv) || holdsPart(found, number, part) || holdsApart(found, number)
-	})
-}
 
 // IsIn reports whether id, a short text that a machine has made, repeats the card: 8 digits of its number in sequence, or
 // 12 with letters between them; or no other digits than some of the number, or than the CVV. Codes of characters and
@@ -44,26 +31,6 @@ func (c Card) IsIn(id string) bool {
 	}
 	return strings.ContainsFunc(id, isForeignDigit) || inHex(id, number) || repeats([]byte(id), number, cvv) || anyReading(id, func(reading []byte) bool {
 		return isPrintable(reading) && repeats(reading, number, cvv)
-	})
-}
-
-// MayHold reports whether text may hold the number or the CVV of a card that is not known: it has digits, or a word
-// that is base64 for some.
-func MayHold(text string) bool {
-	return strings.ContainsFunc(text, unicode.IsNumber) || anyReading(text, func(reading []byte) bool {
-		run, all := 0, 0
-		for _, b := range reading {
-			if !isDecimal(b) {
-				run = 0
-				continue
-			}
-			run++
-			all++
-			if run == 3 || all == 3 && isPrintable(reading) {
-				return true
-			}
-		}
-		return false
 	})
 }
 
@@ -113,18 +80,6 @@ func holdsPart(found, number []byte, n int) bool {
 	return false
 }
 
-// holdsApart reports whether the digits of the number stand in found in their order, others between them.
-func holdsApart(found, number []byte) bool {
-	for _, d := range number {
-		i := bytes.IndexByte(found, d)
-		if i < 0 {
-			return false
-		}
-		found = found[i+1:]
-	}
-	return true
-}
-
 // inHex reports whether the number stands in text in hexadecimal, whatever stands between the digits.
 func inHex(text string, number []byte) bool {
 	n, err := strconv.ParseUint(string(number), 10, 64)
@@ -138,22 +93,6 @@ func inHex(text string, number []byte) bool {
 		}
 	}
 	return bytes.Contains(found, strconv.AppendUint(nil, n, 16))
-}
-
-// isHexWord reports whether the CVV is a word of text in hexadecimal: of three digits, or of any number of them after 0x.
-func isHexWord(text string, cvv []byte) bool {
-	n, err := strconv.ParseUint(string(cvv), 10, 64)
-	if err != nil {
-		return false
-	}
-	secret := strconv.FormatUint(n, 16)
-	for word := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return !isAlphanumeric(r) }) {
-		value, prefixed := strings.CutPrefix(word, "0x")
-		if (prefixed || len(secret) > 2) && strings.TrimLeft(value, "0") == secret {
-			return true
-		}
-	}
-	return false
 }
 
 // anyReading reports whether test is true of text, or of what it says to one who takes it, or a word of it, for the codes

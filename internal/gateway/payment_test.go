@@ -130,7 +130,7 @@ func TestOnlyARefusalSaysThatNoMoneyMoved(t *testing.T) {
 		t.Run(code.String(), func(t *testing.T) {
 			t.Parallel()
 			_, err := paymentOf(t, nil, status.Error(code, "why")).Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa)
-			if want := fmt.Sprintf("could not charge the card: rpc error: code = %v desc = why", code); err == nil || err.Error() != want {
+			if want := fmt.Sprintf("could not charge the card: rpc error: code = %v desc = "+withheld, code); err == nil || err.Error() != want {
 				t.Errorf("error is %v, want %q", err, want)
 			}
 			if errors.Is(err, order.ErrRefused) != refusal {

@@ -36,14 +36,14 @@ func TestWhatMayHoldTheCardIsWithheldFromEverybody(t *testing.T) {
 		"Credit card info is invalid. cvv 672": "Credit card info is invalid." + withheld,
 		"cvv 0672 is wrong":                    withheld,
 		"4432x8015x6152x0454":                  withheld,
-		"Sorry, we cannot process Njcy credit cards. Only VISA or MasterCard is accepted.":              "Sorry, we cannot process " + withheld,
-		"The credit card (ending 0672) expired on 1/2030.":                                              "The credit card (ending " + withheld,
-		"The credit card (ending 0454) expired on 6/72.":                                                "The credit card (ending " + withheld,
-		"Payment request failed. Invalid token. ６７２":                                                    "Payment request failed. Invalid token." + withheld,
-		"another card, 5555 5555 5555 4444":                                                             withheld,
-		"The credit card (ending 0454) expired on 1/2030.":                                              "The credit card (ending 0454) expired on 1/2030.",
-		"Sorry, we cannot process diners club credit cards. Only VISA or MasterCard is accepted.":       "Sorry, we cannot process diners club credit cards. Only VISA or MasterCard is accepted.",
-		"insufficient funds: 500.00 USD, code 51":                                                       "insufficient funds: 500.00 USD, code 51",
+		"Sorry, we cannot process Njcy credit cards. Only VISA or MasterCard is accepted.":        "Sorry, we cannot process " + withheld,
+		"The credit card (ending 0672) expired on 1/2030.":                                        "The credit card (ending " + withheld,
+		"The credit card (ending 0454) expired on 6/72.":                                          "The credit card (ending " + withheld,
+		"Payment request failed. Invalid token. ６７２":                                              "Payment request failed. Invalid token." + withheld,
+		"another card, 5555 5555 5555 4444":                                                       withheld,
+		"The credit card (ending 0454) expired on 1/2030.":                                        "The credit card (ending 0454) expired on 1/2030.",
+		"Sorry, we cannot process diners club credit cards. Only VISA or MasterCard is accepted.": "Sorry, we cannot process diners club credit cards. Only VISA or MasterCard is accepted.",
+		"insufficient funds": withheld,
 		"Payment request failed. Invalid token. app.loyalty.level=gold":                                 "Payment request failed. Invalid token. app.loyalty.level=gold",
 		"Sorry, we cannot process amex credit cards. Only VISA or MasterCard is accepted. Not \xff 672": "Sorry, we cannot process " + withheld,
 	} {
@@ -100,13 +100,12 @@ func TestAReceiptThatRepeatsTheCardLeavesTheChargeInDoubt(t *testing.T) {
 	}
 }
 
-func TestWhatTheLedgerSaysIsWithheldUnlessItIsPlain(t *testing.T) {
+func TestWhatTheLedgerSaysIsWithheld(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"the bank is closed": "the bank is closed",
-		"cvv 672 is wrong":   withheld,
-		"cvv NzIyMQ==":       withheld,
-		"cvv ６７２":            withheld,
+		"the bank is closed":             withheld,
+		"cvv 672 is wrong":               withheld,
+		"error reading from server: EOF": "error reading from server: EOF",
 	} {
 		var overheard []string
 		payment := newPayment(t, serve(t, ledgerService{
@@ -178,7 +177,7 @@ func TestNothingOfACardIsLeftWhateverPaymentSays(t *testing.T) {
 		request := &oteldemo.ChargeRequest{CreditCard: &oteldemo.CreditCardInfo{
 			CreditCardNumber: number, CreditCardCvv: cvv, CreditCardExpirationYear: 2039, CreditCardExpirationMonth: 1,
 		}}
-		for _, s := range slices.Concat(cardtest.Spellings(number), cardtest.Spellings(fmt.Sprint(cvv))) {
+		for _, s := range slices.Concat(cardtest.Spellings(number), cardtest.Spellings(fmt.Sprint(cvv)), cardtest.Obscure(number), cardtest.Obscure(fmt.Sprint(cvv))) {
 			for code := codes.Canceled; code <= codes.Unauthenticated+1; code++ {
 				for _, before := range []string{"", "Credit card info is invalid. "} {
 					err := withholdCard(t.Context(), oteldemo.PaymentService_Charge_FullMethodName, request, nil, nil,

@@ -130,7 +130,7 @@ func badRequest(violations []order.Violation) *errdetails.BadRequest {
 func text(failure *order.Error) string {
 	switch failure.Kind {
 	case order.ErrDeclined, order.ErrInDoubt, order.ErrPaymentUnreachable:
-		return "failed to charge card: " + chargeText(failure.Err)
+		return "failed to charge card: " + chargeText(failure.Kind, failure.Err)
 	case order.ErrInternal:
 		return order.ErrInternal.Error()
 	case order.ErrUnshippable:
@@ -151,11 +151,14 @@ func text(failure *order.Error) string {
 }
 
 // chargeText is what became of the charge, in stock's words: "could not charge the card: rpc error: code = X desc = Y".
-// The gateway says so itself; for a charge that nobody waited out, gRPC's words for a deadline stand in.
-func chargeText(cause error) string {
+// The gateway says so itself; for a charge that nobody waited out, gRPC's words for a deadline stand in. A decline says no more
+// than that, but for stock's own: those who try cards must not learn what is wrong with one.
+func chargeText(kind order.Kind, cause error) string {
 	const stock = "could not charge the card: "
 	words := context.DeadlineExceeded
 	switch {
+	case kind == order.ErrDeclined && (cause == nil || !strings.HasPrefix(cause.Error(), stock+"rpc error: code = Unknown desc = ")):
+		return stock + status.Error(codes.FailedPrecondition, "the card was declined").Error()
 	case cause != nil && strings.HasPrefix(cause.Error(), stock):
 		return cause.Error()
 	case errors.Is(cause, context.Canceled):

@@ -20,6 +20,7 @@ import (
 func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	refused := fmt.Errorf("could not charge the card: %w", status.Error(codes.Unknown, "Credit card info is invalid."))
+	wrongCVV := fmt.Errorf("could not charge the card: %w", status.Error(codes.PermissionDenied, "[text withheld: it may hold card data]"))
 	unreachable := fmt.Errorf("could not charge the card: %w", status.Error(codes.Unavailable, "no such host"))
 	for _, test := range []struct {
 		failure order.Error
@@ -36,6 +37,7 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{order.Error{Kind: order.ErrUnavailable, Step: order.StepCatalog, Err: errors.New("below")}, codes.Unavailable, "catalog: unavailable", "UNAVAILABLE", "no"},
 		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}, codes.ResourceExhausted, "too many orders under way", "OVERLOADED", "no"},
 		{order.Error{Kind: order.ErrDeclined, OrderID: "1", Err: refused}, codes.FailedPrecondition, "failed to charge card: could not charge the card: rpc error: code = Unknown desc = Credit card info is invalid.", "CARD_DECLINED", "no"},
+		{order.Error{Kind: order.ErrDeclined, OrderID: "1", Err: wrongCVV}, codes.FailedPrecondition, "failed to charge card: could not charge the card: rpc error: code = FailedPrecondition desc = the card was declined", "CARD_DECLINED", "no"},
 		{order.Error{Kind: order.ErrPaymentUnreachable, OrderID: "1", Err: unreachable}, codes.Unavailable, "failed to charge card: could not charge the card: rpc error: code = Unavailable desc = no such host", "PAYMENT_UNREACHABLE", "no"},
 		{order.Error{Kind: order.ErrInDoubt, OrderID: "1", Err: context.DeadlineExceeded}, codes.Aborted, "failed to charge card: could not charge the card: rpc error: code = DeadlineExceeded desc = context deadline exceeded", "PAYMENT_UNKNOWN", "unknown"},
 		{order.Error{Kind: order.ErrInDoubt, OrderID: "1", Err: errors.New("paid, and not recorded: disk I/O error")}, codes.Aborted, "failed to charge card: could not charge the card: rpc error: code = DeadlineExceeded desc = context deadline exceeded", "PAYMENT_UNKNOWN", "unknown"},

@@ -21,6 +21,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/arrival"
 	"checkout/internal/order"
+	"checkout/internal/wait"
 )
 
 const (
@@ -44,6 +45,8 @@ const (
 	// all that follows on its connection, for refusalTime at most.
 	refusingAtOnce = 64
 	refusalTime    = 20 * time.Millisecond
+	// declineStep is what the time of a declined charge is rounded up to.
+	declineStep = 250 * time.Millisecond
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
@@ -77,6 +80,7 @@ type room struct {
 	taken   int         // places, those of calls that have joined others included
 	orders  int         // that have places
 	watches int         // health checks that watch
+	resting int         // declined charges whose answers wait
 	lobby   list.List   // of *call: orders that will not begin soon, first come, first served
 	looking bool        // somebody will look at the lobby
 	inside  list.List   // of *call: those that have places
@@ -354,6 +358,25 @@ func (c *call) arrived() {
 	if c.silent.Swap(false) && c.order {
 		c.room.silent.Add(-1)
 	}
+}
+
+// rest lets the answer of a declined charge wait, without a place, so that its time tells nothing of the card. When too many
+// calls have no place it does not.
+func (c *call) rest(ctx context.Context) {
+	c.mu.Lock()
+	waits := c.resting+c.joined() < c.size/2
+	if waits {
+		c.resting++
+		c.leave()
+	}
+	c.mu.Unlock()
+	if !waits {
+		return
+	}
+	wait.For(ctx, declineStep-time.Since(c.came)%declineStep)
+	c.mu.Lock()
+	c.resting--
+	c.mu.Unlock()
 }
 
 // sweepIn has the calls looked at after that time at the latest.

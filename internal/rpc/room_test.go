@@ -31,7 +31,8 @@ import (
 type crowd struct {
 	listener *bufconn.Listener
 	room     interface{ Busy() bool }
-	gone     bool // callers have closed their connections
+	outcome  error // of orders that are let go
+	gone     bool  // callers have closed their connections
 	letGo    chan struct{}
 
 	mu      sync.Mutex
@@ -66,6 +67,9 @@ func (c *crowd) Place(ctx context.Context, _ order.Request) (*order.Order, error
 	c.mu.Unlock()
 	select {
 	case <-c.letGo:
+		if c.outcome != nil {
+			return nil, c.outcome
+		}
 		return &order.Order{}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -661,6 +665,46 @@ func TestNothingIsDoneForACallerWhoHasClosedTheConnection(t *testing.T) {
 		c.gone = true
 		if err := placeOrder(t.Context(), c.connect(t)); status.Code(err) != codes.Canceled || c.ordersPlaced() != 0 {
 			t.Errorf("%v, and %d orders began; want CANCELED and none", err, c.ordersPlaced())
+		}
+	})
+}
+
+func TestHowLongADeclineTookIsNotSeen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 4
+		c := newCrowd(t, size, Options{})
+		c.outcome = &order.Error{Kind: order.ErrDeclined}
+		declined := func(after time.Duration) (took time.Duration) {
+			began := time.Now()
+			time.AfterFunc(after, func() { c.letGo <- struct{}{} })
+			if err := placeOrder(t.Context(), c.connect(t)); status.Code(err) != codes.FailedPrecondition {
+				t.Errorf("%v, want FAILED_PRECONDITION", err)
+			}
+			return time.Since(began)
+		}
+		for after, want := range map[time.Duration]time.Duration{
+			0: declineStep, time.Millisecond: declineStep, declineStep - 1: declineStep, declineStep + 1: 2 * declineStep,
+		} {
+			if took := declined(after); took != want {
+				t.Errorf("a card that is declined after %v is answered after %v, want %v", after, took, want)
+			}
+		}
+		close(c.letGo)
+		var all sync.WaitGroup
+		began := time.Now()
+		for range 3 * size { // those who wait for their answer have no place
+			conn := c.connect(t)
+			all.Go(func() {
+				if err := placeOrder(t.Context(), conn); status.Code(err) != codes.FailedPrecondition {
+					t.Errorf("%v, want FAILED_PRECONDITION", err)
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if took := time.Since(began); took != declineStep {
+			t.Errorf("many are answered after %v, want %v", took, declineStep)
 		}
 	})
 }

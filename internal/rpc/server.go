@@ -5,6 +5,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -200,6 +201,11 @@ func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderReque
 	}
 	defer asked.Card.Clear()
 	placed, err := c.placer.Place(ctx, asked)
+	if errors.Is(err, order.ErrDeclined) {
+		if call := callOf(ctx); call != nil {
+			call.rest(ctx)
+		}
+	}
 	if err != nil {
 		return nil, answer(err)
 	}

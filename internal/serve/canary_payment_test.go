@@ -151,7 +151,7 @@ func listenToGossip(t *testing.T, mode string, numbers []string) {
 		cvvs[i] = fmt.Sprint(cvv(i))
 	}
 	all := purchases(numbers, cvv)
-	all = append(all, purchase{name: "planted", line: line{codes.Internal, "not " + planted}, req: request("planted", "USD")})
+	all = append(all, purchase{name: "planted", line: line{codes.Unknown, "Sorry, we cannot process " + planted + " credit cards. Only VISA or MasterCard is accepted."}, req: request("planted", "USD")})
 	all = append(all, purchase{name: "delivered", line: line{codes.OK, "T-" + planted}, req: request("delivered", "USD"), good: true})
 	all[len(all)-1].req.Address.City = planted
 	lines := map[string]line{}

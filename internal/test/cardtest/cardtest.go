@@ -2,6 +2,7 @@
 package cardtest
 
 import (
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -83,6 +84,15 @@ func Spellings(digits string) []Spelling {
 		{"base64", base64.StdEncoding.EncodeToString([]byte(digits))},
 		{"base64 of halves", base64.RawURLEncoding.EncodeToString([]byte(halves))},
 		{"base64 of JSON", base64.StdEncoding.EncodeToString([]byte(`{"x":"` + digits + `"}`))},
+	}
+}
+
+// Obscure returns some of the endlessly many other ways, which nothing recognizes.
+func Obscure(digits string) []Spelling {
+	return []Spelling{
+		{"base64 twice", base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(digits))))},
+		{"base32", base32.StdEncoding.EncodeToString([]byte(digits))},
+		{"Han", strings.Map(func(r rune) rune { return []rune("〇一二三四五六七八九")[r-'0'] }, digits)},
 	}
 }
 
