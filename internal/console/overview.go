@@ -150,7 +150,7 @@ func outcomeOf(s series) string {
 		return "placed"
 	case s.of == "in_doubt":
 		return "payment unknown"
-	case s.of == "owed":
+	case s.of == "refund_due":
 		return "refund due"
 	}
 	return s.of

@@ -27,7 +27,7 @@ const (
 	mLimit        = "checkout.admission.limit"
 	mStates       = "checkout.order.unfinished"
 	mStatesOldest = "checkout.order.oldest"
-	mPending      = "checkout.delivery.owed"
+	mPending      = "checkout.delivery.pending"
 	mPendingOld   = "checkout.delivery.oldest"
 	mCalls        = "rpc.server.call.duration"
 	mCallsOld     = "rpc.server.duration" // of the convention before

@@ -57,7 +57,7 @@ func (s *Storefront) presets() []preset {
 		},
 		{
 			"kafka", "Kafka down for a minute", "The broker is offline for 60 s.",
-			"orders are placed all the same; events wait and are published afterwards: checkout_delivery_owed{checkout_delivery=\"event\"}", time.Minute,
+			"orders are placed all the same; events wait and are published afterwards: checkout_delivery_pending{checkout_delivery=\"event\"}", time.Minute,
 			s.underLoad(func() func() { shop.Broker.TakeOffline(); return s.back(shop.Broker) }),
 		},
 		{

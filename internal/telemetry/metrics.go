@@ -8,18 +8,18 @@ import (
 
 // The metrics of this service's own.
 const (
-	metricOrders     = "checkout.orders"
-	metricAmount     = "checkout.order.amount"
-	metricLines      = "checkout.order.lines"
-	metricSteps      = "checkout.step.duration"
-	metricActive     = "checkout.order.active"
-	metricUnfinished = "checkout.order.unfinished"
-	metricOldest     = "checkout.order.oldest"
-	metricOwed       = "checkout.delivery.owed"
-	metricOldestOwed = "checkout.delivery.oldest"
-	metricLimit      = "checkout.admission.limit"
-	metricTurnedAway = "checkout.admission.refused"
-	metricEvicted    = "checkout.connections.evicted"
+	metricOrders        = "checkout.orders"
+	metricAmount        = "checkout.order.amount"
+	metricLines         = "checkout.order.lines"
+	metricSteps         = "checkout.step.duration"
+	metricActive        = "checkout.order.active"
+	metricUnfinished    = "checkout.order.unfinished"
+	metricOldest        = "checkout.order.oldest"
+	metricPending       = "checkout.delivery.pending"
+	metricOldestPending = "checkout.delivery.oldest"
+	metricLimit         = "checkout.admission.limit"
+	metricTurnedAway    = "checkout.admission.refused"
+	metricEvicted       = "checkout.connections.evicted"
 
 	metricMemoryLimit = "checkout.container.memory.limit"
 	metricMemoryHeld  = "checkout.container.memory.unreclaimable"
@@ -54,18 +54,18 @@ type instrument struct {
 func instruments() map[string]instrument {
 	seconds := secondBuckets()
 	return map[string]instrument{
-		metricOrders:     {"{order}", "Calls to place an order, by outcome.", nil},
-		metricAmount:     {"{currency}", "Totals of orders, including shipping, in the order's currency.", amountBuckets()},
-		metricLines:      {"{line}", "Different products in an order.", lineBuckets()},
-		metricSteps:      {"s", "Duration of a step of an order, including retries and the wait for a connection.", seconds},
-		metricActive:     {"{order}", "Orders in progress: admitted, and not yet settled.", nil},
-		metricUnfinished: {"{order}", "Unfinished orders on record, by state. Replicas that share a record all report the same.", nil},
-		metricOldest:     {"s", "Age of the oldest order in a state; 0 if there is none.", nil},
-		metricOwed:       {"{delivery}", "Pending deliveries of placed orders: carts to empty, e-mails and events to send.", nil},
-		metricOldestOwed: {"s", "Age of the oldest order with a pending delivery; 0 if there is none.", nil},
-		metricLimit:      {"{order}", "Current limit of orders in progress.", nil},
-		metricTurnedAway: {"{order}", "Orders rejected because of overload.", nil},
-		metricEvicted:    {"{connection}", "Connections closed to make room for new ones.", nil},
+		metricOrders:        {"{order}", "Calls to place an order, by outcome.", nil},
+		metricAmount:        {"{currency}", "Totals of orders, including shipping, in the order's currency.", amountBuckets()},
+		metricLines:         {"{line}", "Different products in an order.", lineBuckets()},
+		metricSteps:         {"s", "Duration of a step of an order, including retries and the wait for a connection.", seconds},
+		metricActive:        {"{order}", "Orders in progress: admitted, and not yet settled.", nil},
+		metricUnfinished:    {"{order}", "Unfinished orders on record, by state. Replicas that share a record all report the same.", nil},
+		metricOldest:        {"s", "Age of the oldest order in a state; 0 if there is none.", nil},
+		metricPending:       {"{delivery}", "Pending deliveries of placed orders: carts to empty, e-mails and events to send.", nil},
+		metricOldestPending: {"s", "Age of the oldest order with a pending delivery; 0 if there is none.", nil},
+		metricLimit:         {"{order}", "Current limit of orders in progress.", nil},
+		metricTurnedAway:    {"{order}", "Orders rejected because of overload.", nil},
+		metricEvicted:       {"{connection}", "Connections closed to make room for new ones.", nil},
 
 		metricMemoryLimit: {"By", "Memory limit of the container, if it has one.", nil},
 		metricMemoryHeld:  {"By", "Memory of the container that the kernel cannot reclaim. At the limit the process is killed.", nil},

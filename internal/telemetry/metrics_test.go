@@ -20,17 +20,17 @@ func TestOrdersAreCountedByWhatCameOfThem(t *testing.T) {
 		order func(o *order.Order) // nil: it fails
 		err   error
 	}{
-		"placed ":                  {order: func(*order.Order) {}},
-		"paid ":                    {order: func(o *order.Order) { o.State = order.Charged }},
-		"repeated ":                {order: func(o *order.Order) { o.Repeated = true }},
-		"refused card_declined":    {err: &order.Error{Kind: order.ErrDeclined}},
-		"refused cart_empty":       {err: order.ErrEmptyCart},
-		"failed unavailable":       {err: &order.Error{Kind: order.ErrUnavailable, Err: order.ErrEmptyCart}},
-		"in_doubt payment_unknown": {err: &order.Error{Kind: order.ErrInDoubt}},
-		"in_doubt _OTHER":          {err: errors.New("a bug")},
-		"owed shipping_refused":    {err: &order.Error{Kind: order.ErrUnshippable}},
-		"failed overloaded":        {err: &order.Error{Kind: order.ErrOverloaded}},
-		"refused order_under_way":  {err: &order.Error{Kind: order.ErrBusy}},
+		"placed ":                     {order: func(*order.Order) {}},
+		"paid ":                       {order: func(o *order.Order) { o.State = order.Charged }},
+		"repeated ":                   {order: func(o *order.Order) { o.Repeated = true }},
+		"refused card_declined":       {err: &order.Error{Kind: order.ErrDeclined}},
+		"refused cart_empty":          {err: order.ErrEmptyCart},
+		"failed unavailable":          {err: &order.Error{Kind: order.ErrUnavailable, Err: order.ErrEmptyCart}},
+		"in_doubt payment_unknown":    {err: &order.Error{Kind: order.ErrInDoubt}},
+		"in_doubt _OTHER":             {err: errors.New("a bug")},
+		"refund_due shipping_refused": {err: &order.Error{Kind: order.ErrUnshippable}},
+		"failed overloaded":           {err: &order.Error{Kind: order.ErrOverloaded}},
+		"refused order_under_way":     {err: &order.Error{Kind: order.ErrBusy}},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

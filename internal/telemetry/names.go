@@ -130,13 +130,13 @@ const (
 type outcome string
 
 const (
-	outcomePlaced   outcome = "placed"   // paid and shipped
-	outcomePaid     outcome = "paid"     // not yet shipped
-	outcomeRepeated outcome = "repeated" // duplicate request: an earlier answer
-	outcomeRefused  outcome = "refused"  // not possible; nothing was charged
-	outcomeFailed   outcome = "failed"   // nothing was charged, and the caller is not the cause
-	outcomeInDoubt  outcome = "in_doubt" // payment unknown
-	outcomeOwed     outcome = "owed"     // charged and cannot be shipped: to be refunded, or refunded
+	outcomePlaced    outcome = "placed"     // paid and shipped
+	outcomePaid      outcome = "paid"       // not yet shipped
+	outcomeRepeated  outcome = "repeated"   // duplicate request: an earlier answer
+	outcomeRefused   outcome = "refused"    // not possible; nothing was charged
+	outcomeFailed    outcome = "failed"     // nothing was charged, and the caller is not the cause
+	outcomeInDoubt   outcome = "in_doubt"   // payment unknown
+	outcomeRefundDue outcome = "refund_due" // charged and cannot be shipped: to be refunded, or refunded
 )
 
 // failure is how an order that was not placed is reported.
@@ -164,8 +164,8 @@ func failures() [18]failure {
 		{kind: order.ErrDeclined, name: "card_declined", outcome: outcomeRefused, level: slog.LevelWarn},
 		{kind: order.ErrPaymentUnreachable, name: "payment_unreachable", outcome: outcomeFailed, level: slog.LevelError},
 		{kind: order.ErrInDoubt, name: "payment_unknown", outcome: outcomeInDoubt, level: slog.LevelError, manual: true},
-		{kind: order.ErrUnshippable, name: "shipping_refused", outcome: outcomeOwed, level: slog.LevelError, manual: true},
-		{kind: order.ErrRefunded, name: "refunded", outcome: outcomeOwed, level: slog.LevelWarn},
+		{kind: order.ErrUnshippable, name: "shipping_refused", outcome: outcomeRefundDue, level: slog.LevelError, manual: true},
+		{kind: order.ErrRefunded, name: "refunded", outcome: outcomeRefundDue, level: slog.LevelWarn},
 		{kind: order.ErrKeyReused, name: "idempotency_key_reused", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrBusy, name: "order_under_way", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},
 		{kind: order.ErrPriceChanged, name: "price_changed", outcome: outcomeRefused, level: slog.LevelWarn, callers: true},

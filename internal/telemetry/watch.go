@@ -99,7 +99,7 @@ func (t *Telemetry) Watch(backlog Backlog, load Load) (stop func()) {
 func (w *watch) observeBacklog() {
 	number, age := w.meter.Int64ObservableGauge, w.meter.Float64ObservableGauge
 	unfinished, oldest := described(number, metricUnfinished), described(age, metricOldest)
-	owed, oldestOwed := described(number, metricOwed), described(age, metricOldestOwed)
+	pending, oldestPending := described(number, metricPending), described(age, metricOldestPending)
 	made(w.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		c := w.counts(ctx)
 		if c == nil {
@@ -110,11 +110,11 @@ func (w *watch) observeBacklog() {
 			o.ObserveFloat64(oldest, p.oldest.Seconds(), p.attrs)
 		}
 		for _, p := range c.deliveries {
-			o.ObserveInt64(owed, p.orders, p.attrs)
-			o.ObserveFloat64(oldestOwed, p.oldest.Seconds(), p.attrs)
+			o.ObserveInt64(pending, p.orders, p.attrs)
+			o.ObserveFloat64(oldestPending, p.oldest.Seconds(), p.attrs)
 		}
 		return nil
-	}, unfinished, oldest, owed, oldestOwed))
+	}, unfinished, oldest, pending, oldestPending))
 }
 
 // counts returns counts that are recent enough, or nil.

@@ -64,7 +64,7 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
 7200
   string checkout.order.state=undelivered
 `,
-		metricOwed: `{delivery}
+		metricPending: `{delivery}
 0
   string checkout.delivery=cart
 3
@@ -72,7 +72,7 @@ func TestWhatIsNotOverIsTold(t *testing.T) {
 7
   string checkout.delivery=event
 `,
-		metricOldestOwed: `s
+		metricOldestPending: `s
 0
   string checkout.delivery=cart
 3600
