@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -34,18 +37,7 @@ orders.db-wal beside it, and start the service.`,
 			if args[0] == "-" {
 				return p.backUp(cmd.Context(), &r, p.stdout)
 			}
-			file, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return cli.Fail(err)
-			}
-			err = p.backUp(cmd.Context(), &r, file)
-			if failure := errors.Join(file.Sync(), file.Close()); err == nil && failure != nil {
-				err = cli.Fail(failure)
-			}
-			if err != nil {
-				_ = os.Remove(args[0]) // it is not whole
-			}
-			return err
+			return p.backUpTo(cmd.Context(), &r, args[0])
 		},
 	}
 	r.adminFlags(cmd, p.getenv)
@@ -53,6 +45,29 @@ orders.db-wal beside it, and start the service.`,
 	timeout.DefValue = "1h0m0s"
 	_ = timeout.Value.Set(timeout.DefValue) // it is a duration
 	return cmd
+}
+
+// backUpTo writes a backup to a file, which has that name once it is complete.
+func (p process) backUpTo(ctx context.Context, r *remote, name string) error {
+	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		return cli.Fail(cmp.Or(err, fmt.Errorf("%s exists already", name)))
+	}
+	part, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.part") // its owner's only
+	if err != nil {
+		return cli.Fail(err)
+	}
+	err = p.backUp(ctx, r, part)
+	failure := errors.Join(part.Sync(), part.Close())
+	if err == nil && failure == nil {
+		failure = os.Rename(part.Name(), name)
+	}
+	if err == nil && failure != nil {
+		err = cli.Fail(failure)
+	}
+	if err != nil {
+		_ = os.Remove(part.Name())
+	}
+	return err
 }
 
 // backUp writes a backup to a file.

@@ -1,11 +1,18 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"google.golang.org/grpc"
+
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
 	"checkout/internal/order"
 	"checkout/internal/store"
@@ -50,6 +57,50 @@ func TestARecordIsBackedUpWhileItIsServed(t *testing.T) {
 			t.Errorf("order %d is %v in the backup, want %v", n, got, want)
 		}
 	}
+}
+
+// slow is a service that sends a part of a backup, and the rest when it may.
+type slow struct {
+	checkoutv1.UnimplementedRecordAdminServer
+	sent, rest chan struct{}
+}
+
+func (s slow) BackupRecord(_ *checkoutv1.BackupRecordRequest, stream grpc.ServerStreamingServer[checkoutv1.BackupRecordResponse]) error {
+	if err := stream.Send(&checkoutv1.BackupRecordResponse{Size: 2, Data: []byte("a")}); err != nil {
+		return err
+	}
+	close(s.sent)
+	<-s.rest
+	return stream.Send(&checkoutv1.BackupRecordResponse{Data: []byte("b")})
+}
+
+// Whoever copies it too early, or kills the command, has no file that looks like a backup.
+func TestABackupHasItsNameOnceItIsComplete(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, service := grpc.NewServer(), slow{sent: make(chan struct{}), rest: make(chan struct{})}
+	checkoutv1.RegisterRecordAdminServer(server, service)
+	var running sync.WaitGroup
+	running.Go(func() { _ = server.Serve(listener) })
+	defer running.Wait()
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	running.Go(func() {
+		if status, _, stderr := call(t, map[string]string{"CHECKOUT_ADMIN_ADDR": listener.Addr().String()}, "", "record", "backup", backup); status != cli.OK {
+			t.Errorf("exit status %d: %s", status, stderr)
+		}
+		if text, err := os.ReadFile(backup); string(text) != "ab" {
+			t.Errorf("the backup is %q, %v, want ab", text, err)
+		}
+		server.Stop()
+	})
+	<-service.sent
+	if _, err := os.Stat(backup); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("half of it has its name already: %v", err)
+	}
+	close(service.rest)
 }
 
 func TestARecordInMemoryCannotBeBackedUp(t *testing.T) {

@@ -15,8 +15,12 @@ import (
 
 var errNoBackup = fmt.Errorf("%w: only a record in a file of SQLite is copied; for PostgreSQL use pg_dump and, after its restore, checkout record hold", order.ErrRefused)
 
-// backupStep is how many pages are copied at a time, so that no order waits long for it.
-const backupStep = 64
+const (
+	// backupStep is how many pages are copied at a time, so that no order waits long for it.
+	backupStep = 64
+	// backupSuffix is that of the copy's name, until it is complete.
+	backupSuffix = ".backup"
+)
 
 // Backup makes a copy of the record as it is at one moment, and needs as much room beside it. Orders go on meanwhile. In the
 // copy the orders that are not finished require an operator (Hold), held of them. The file is in no folder any more, and gone
@@ -25,21 +29,13 @@ func (s *SQLite) Backup(ctx context.Context) (file *os.File, held int, err error
 	if s.path == "" {
 		return nil, 0, errNoBackup
 	}
-	path := s.path + ".backup"
+	path := s.path + backupSuffix
 	defer func() {
-		for _, name := range []string{path, path + "-wal"} {
-			if gone := os.Remove(name); !errors.Is(gone, fs.ErrNotExist) {
-				err = errors.Join(err, gone)
-			}
-		}
-		if err != nil {
+		if err = errors.Join(err, removeBackup(s.path)); err != nil {
 			_ = file.Close() // nothing was written
 			file, err = nil, fmt.Errorf("back up the record: %w", err)
 		}
 	}()
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process that was killed
-		return nil, 0, err
-	}
 	if err := s.copyTo(ctx, path); err != nil {
 		return nil, 0, err
 	}
@@ -53,6 +49,16 @@ func (s *SQLite) Backup(ctx context.Context) (file *os.File, held int, err error
 	}
 	file, err = os.Open(path)
 	return file, held, err
+}
+
+// removeBackup removes the copy of the record in the file of that path, if there is one.
+func removeBackup(path string) (err error) {
+	for _, name := range []string{path + backupSuffix, path + backupSuffix + "-wal"} {
+		if gone := os.Remove(name); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	return err
 }
 
 // copyTo copies the database to a new file, a part at a time. What this connection writes meanwhile, SQLite writes to both.

@@ -160,6 +160,18 @@ func TestABackupThatIsGivenUpLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestABackupThatAKilledProcessLeftIsRemovedAtTheStart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "orders.db")
+	if err := os.WriteFile(path+".backup", []byte("addresses"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path)
+	if files, err := filepath.Glob(path + ".backup*"); len(files) > 0 || err != nil {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+}
+
 func TestARecordInMemoryHasNoBackup(t *testing.T) {
 	t.Parallel()
 	s, err := store.OpenMemory()

@@ -106,7 +106,10 @@ func openFile(path string) (*SQLite, error) {
 		return nil, err
 	}
 	s.path = path
-	if s.place, err = findPlace(path); err != nil {
+	if s.place, err = findPlace(path); err == nil {
+		err = removeBackup(path) // of a process that was killed
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
