@@ -124,17 +124,16 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// fail makes an *Error out of what a port returned. A cause that is an *Error already is kept as it is.
-func fail(kind Kind, cause error) error {
-	var known *Error
-	if errors.As(cause, &known) {
+// Fail makes an *Error out of what a port returned. A cause that is an *Error already is kept as it is.
+func Fail(kind Kind, step Step, cause error) error {
+	if known, ok := errors.AsType[*Error](cause); ok {
 		return known
 	}
-	return &Error{Kind: kind, Err: cause}
+	return &Error{Kind: kind, Step: step, Err: cause}
 }
 
-// guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
-func guard(f func() error) (err error) {
+// Guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
+func Guard(f func() error) (err error) {
 	defer caught(&err)
 	return f()
 }

@@ -35,7 +35,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 		return nil, answer, err
 	}
 	if c.declined, err = p.Admission.Allow(req); err != nil {
-		err = fail(ErrOverloaded, err)
+		err = Fail(ErrOverloaded, "", err)
 	} else if err = p.admit(ctx, c); err == nil && req.Key != "" {
 		answer, err = p.replay(ctx, c)
 	}
@@ -50,7 +50,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 func (p *Placer) admit(ctx context.Context, c *call) error {
 	admitted, err := p.Admission.Admit(ctx)
 	if err != nil {
-		return fail(ErrOverloaded, err)
+		return Fail(ErrOverloaded, "", err)
 	}
 	c.admitted = admitted
 	return nil

@@ -126,7 +126,7 @@ func (p *Placer) price(ctx context.Context, req Request) (o *Order, err error) {
 	defer caught(&err)
 	began := time.Now()
 	if o, err = p.Pricer.Price(ctx, req); err != nil {
-		return nil, fail(ErrInternal, err)
+		return nil, Fail(ErrInternal, "", err)
 	}
 	if req.Expected != (money.Amount{}) && req.Expected != o.Total {
 		return nil, &Error{Kind: ErrPriceChanged, Total: o.Total}
@@ -216,7 +216,7 @@ func (p *Placer) cancel(ctx context.Context, c *call, o *Order, failure error) {
 	p.runs.Go(func() {
 		defer release(failure)
 		r := &run{Placer: p, order: o}
-		r.report(ctx, guard(func() error {
+		r.report(ctx, Guard(func() error {
 			_ = r.recordOutcome(ctx, Cancelled, "never charged: it could not be recorded in time")
 			r.retryRecord(ctx)
 			return nil

@@ -21,7 +21,7 @@ func (p *Placer) Quote(ctx context.Context, req Request) (o *Order, err error) {
 		c.end(ctx, o, err)
 	}()
 	if _, err := p.Admission.Allow(req); err != nil {
-		return nil, fail(ErrOverloaded, err)
+		return nil, Fail(ErrOverloaded, "", err)
 	}
 	if err := p.admit(ctx, c); err != nil {
 		return nil, err

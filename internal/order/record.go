@@ -85,18 +85,7 @@ func (p *Placer) hold(s State) time.Duration {
 	return lease
 }
 
-// requiresOperator tells whether an order that comes into this state requires an operator, because nothing here can take it
-// further. One that came into it under another kind of payment service may require one all the same: its record knows.
-func (p *Placer) requiresOperator(s State) bool {
-	switch s {
-	case Parked, Undelivered:
-		return true
-	case InDoubt, Refunding:
-		return p.Ledger == nil
-	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
-	}
-	return false
-}
+func (p *Placer) requiresOperator(s State) bool { return s.RequiresOperator(p.Ledger != nil) }
 
 // recordFor is record with the order left alone for as long as hold says. Charged is recorded with the first attempt to
 // ship it, so that this needs no record of its own.

@@ -35,7 +35,7 @@ func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int) {
 			return
 		}
 		var orders []*Order
-		err := guard(func() (err error) {
+		err := Guard(func() (err error) {
 			ctx, cancel := context.WithTimeout(ctx, recordTime)
 			defer cancel()
 			orders, err = p.Store.Claim(ctx, queue, claimSize, lease)

@@ -35,11 +35,27 @@ const (
 // normalized is the request as it is checked, compared and recorded. What people type and no label or mail needs is
 // mended: line breaks and tabs in the address become blanks, blanks around the e-mail address go.
 func (r Request) normalized() Request {
-	for _, field := range []*string{&r.Address.Street, &r.Address.City, &r.Address.State, &r.Address.Country, &r.Address.ZipCode} {
-		*field = oneLine(*field)
+	for _, f := range r.Address.fields() {
+		*f.text = oneLine(*f.text)
 	}
 	r.Email = EmailAddress(strings.TrimSpace(string(r.Email)))
 	return r
+}
+
+// field is a text of a request, by its name on the wire.
+type field struct {
+	name string
+	text *string
+}
+
+func (a *Address) fields() []field {
+	return []field{
+		{"address.street_address", &a.Street},
+		{"address.city", &a.City},
+		{"address.state", &a.State},
+		{"address.country", &a.Country},
+		{"address.zip_code", &a.ZipCode},
+	}
 }
 
 // oneLine has a blank for each line break and tab.
@@ -83,11 +99,9 @@ func (r *Request) unpriceable() (bad violations) {
 	if a := r.Address; strings.TrimSpace(a.Street+a.City+a.State+a.Country+a.ZipCode) == "" {
 		bad.add("address", "is missing")
 	}
-	bad.text("address.street_address", r.Address.Street, 0, maxAddress)
-	bad.text("address.city", r.Address.City, 0, maxAddress)
-	bad.text("address.state", r.Address.State, 0, maxAddress)
-	bad.text("address.country", r.Address.Country, 0, maxAddress)
-	bad.text("address.zip_code", r.Address.ZipCode, 0, maxAddress)
+	for _, f := range r.Address.fields() {
+		bad.text(f.name, *f.text, 0, maxAddress)
+	}
 	return bad
 }
 
@@ -104,18 +118,10 @@ func (e EmailAddress) deliverable() bool {
 
 // keepsCardToItself wants the card's number in no other field: what stands there is recorded, sent and printed on labels.
 func (r *Request) keepsCardToItself(bad *violations) {
-	for _, field := range []struct{ name, text string }{
-		{"user_id", r.UserID},
-		{"idempotency-key", r.Key},
-		{"email", string(r.Email)},
-		{"address.street_address", r.Address.Street},
-		{"address.city", r.Address.City},
-		{"address.state", r.Address.State},
-		{"address.country", r.Address.Country},
-		{"address.zip_code", r.Address.ZipCode},
-	} {
-		if r.Card.NumberIn(field.text) {
-			bad.add(field.name, "holds the number of the card")
+	others := []field{{"user_id", &r.UserID}, {"idempotency-key", &r.Key}, {"email", (*string)(&r.Email)}}
+	for _, f := range append(others, r.Address.fields()...) {
+		if r.Card.NumberIn(*f.text) {
+			bad.add(f.name, "holds the number of the card")
 		}
 	}
 }

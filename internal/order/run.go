@@ -391,7 +391,7 @@ func (r *run) deliver(ctx context.Context) error {
 	for _, d := range []Delivery{CartSettled, EmailSent, EventPublished} {
 		if o.pending().Has(d) {
 			pending++
-			go func() { made <- delivery{d, guard(func() error { return r.deliverOne(ctx, d, &seen) })} }()
+			go func() { made <- delivery{d, Guard(func() error { return r.deliverOne(ctx, d, &seen) })} }()
 		}
 	}
 	failed := r.collect(ctx, made, pending)

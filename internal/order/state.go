@@ -108,3 +108,17 @@ func (s State) Queue() Queue {
 	}
 	return 0
 }
+
+// RequiresOperator tells whether an order that comes into this state requires an operator, because nothing here can take it
+// further. keyed: the payment service is idempotent. One that came into it under another kind of payment service may require
+// one all the same: its record knows.
+func (s State) RequiresOperator(keyed bool) bool {
+	switch s {
+	case Parked, Undelivered:
+		return true
+	case InDoubt, Refunding:
+		return !keyed
+	case Charging, Charged, Placed, Completed, Declined, Refunded, Cancelled:
+	}
+	return false
+}

@@ -131,7 +131,7 @@ func (s *shop) Price(ctx context.Context, req Request) (*Order, error) {
 	o.Shipping = add(StepQuote, 1, s.quote)
 	o.Total = total
 	if err != nil {
-		return nil, fail(ErrUnavailable, err)
+		return nil, Fail(ErrUnavailable, "", err)
 	}
 	return o, nil
 }

@@ -268,7 +268,7 @@ func (p *Pricer) touchExchange(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.ReadTimeout)
 		defer cancel()
 		defer context.AfterFunc(p.life, cancel)()
-		_ = guard(func() error {
+		_ = order.Guard(func() error {
 			_, err := p.currency.Supported(ctx)
 			return err
 		})
@@ -388,19 +388,11 @@ func asked(step order.Step, cause error) error {
 	case cause == nil:
 		return nil
 	case errors.Is(cause, order.ErrImplausible):
-		return failed(order.ErrImplausible, step, cause)
+		return order.Fail(order.ErrImplausible, step, cause)
 	}
-	return failed(order.ErrUnavailable, step, cause)
+	return order.Fail(order.ErrUnavailable, step, cause)
 }
 
 func violation(field, problem string) []order.Violation {
 	return []order.Violation{{Field: field, Problem: problem}}
-}
-
-// failed is an *order.Error of the cause, unless it is one already.
-func failed(kind order.Kind, step order.Step, cause error) error {
-	if known, ok := errors.AsType[*order.Error](cause); ok {
-		return known
-	}
-	return &order.Error{Kind: kind, Step: step, Err: cause}
 }

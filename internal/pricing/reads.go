@@ -2,8 +2,6 @@ package pricing
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -43,25 +41,15 @@ func (r *reads) do(service bulkhead, f func(ctx context.Context) error) {
 		ctx, cancel = context.WithTimeout(r.ctx, r.p.ReadTimeout)
 		if err := service.places.Acquire(ctx, place); err != nil {
 			cancel()
-			r.group.Go(func() error { return failed(order.ErrUnavailable, service.step, context.Cause(ctx)) })
+			r.group.Go(func() error { return order.Fail(order.ErrUnavailable, service.step, context.Cause(ctx)) })
 			return
 		}
 	}
 	r.group.Go(func() error {
 		defer cancel()
 		defer service.places.Release(place)
-		return guard(func() error { return f(ctx) })
+		return order.Guard(func() error { return f(ctx) })
 	})
 }
 
 func (r *reads) wait() error { return r.group.Wait() }
-
-// guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
-func guard(f func() error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = &order.Error{Kind: order.ErrInternal, Err: fmt.Errorf("panic: %v\n%s", cause, debug.Stack())}
-		}
-	}()
-	return f()
-}

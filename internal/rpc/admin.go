@@ -50,63 +50,34 @@ type admin struct {
 
 // RetryOrder continues an order that waits for an operator.
 func (a *admin) RetryOrder(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.Order, error) {
-	var bad violations
-	id := bad.id(req.GetOrderId())
-	bad.typed("by", req.GetBy(), required && !req.GetValidateOnly())
-	bad.reason(req.GetWhy(), optional)
-	if bad != nil {
-		return nil, bad.refuse()
-	}
-	return a.decide(ctx, id, order.Resolution{Kind: order.Retry, By: req.GetBy(), Why: req.GetWhy()}, req.GetValidateOnly())
+	return a.decide(ctx, req, func(*violations) order.Resolution { return order.Resolution{Kind: order.Retry} })
 }
 
 // ResolveOrder records what an operator has found out, or decided, about an order.
 func (a *admin) ResolveOrder(ctx context.Context, req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
-	var bad violations
-	id := bad.id(req.GetOrderId())
-	resolution := bad.resolution(req)
-	must := !req.GetValidateOnly()
-	bad.typed("by", req.GetBy(), must)
-	bad.reason(req.GetWhy(), must)
-	if bad != nil {
-		return nil, bad.refuse()
-	}
-	return a.decide(ctx, id, resolution, req.GetValidateOnly())
+	return a.decide(ctx, req, func(bad *violations) order.Resolution { return bad.resolution(req) })
 }
 
 // CancelOrder gives up an order that was not shipped.
 func (a *admin) CancelOrder(ctx context.Context, req *checkoutv1.CancelOrderRequest) (*checkoutv1.Order, error) {
-	var bad violations
-	id := bad.id(req.GetOrderId())
-	bad.typed("by", req.GetBy(), !req.GetValidateOnly())
-	bad.reason(req.GetWhy(), !req.GetValidateOnly())
-	if bad != nil {
-		return nil, bad.refuse()
-	}
-	return a.decide(ctx, id, order.Resolution{Kind: order.Cancel, By: req.GetBy(), Why: req.GetWhy()}, req.GetValidateOnly())
+	return a.decide(ctx, req, func(*violations) order.Resolution { return order.Resolution{Kind: order.Cancel} })
 }
 
 // RefundOrder has an order refunded.
 func (a *admin) RefundOrder(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.Order, error) {
-	var bad violations
-	id := bad.id(req.GetOrderId())
-	amount, err := wire.Amount(req.GetAmount())
-	if err != nil {
-		bad.add("amount", "is not an amount of money")
-	}
-	bad.typed("by", req.GetBy(), !req.GetValidateOnly())
-	bad.reason(req.GetWhy(), !req.GetValidateOnly())
-	if bad != nil {
-		return nil, bad.refuse()
-	}
-	return a.decide(ctx, id, order.Resolution{Kind: order.Refund, Amount: amount, By: req.GetBy(), Why: req.GetWhy()}, req.GetValidateOnly())
+	return a.decide(ctx, req, func(bad *violations) order.Resolution {
+		amount, err := wire.Amount(req.GetAmount())
+		if err != nil {
+			bad.add("amount", "is not an amount of money")
+		}
+		return order.Resolution{Kind: order.Refund, Amount: amount}
+	})
 }
 
 // resolution wants one that is known, with the fields that it needs and no others.
 func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resolution {
 	r := order.Resolution{
 		TransactionID: req.GetTransactionId(), TrackingID: req.GetTrackingId(), Skip: v.deliveries("skip", req.GetSkip()),
-		By: req.GetBy(), Why: req.GetWhy(),
 	}
 	switch is := req.GetResolution(); is {
 	case checkoutv1.ResolveOrderRequest_PAID:
@@ -143,14 +114,32 @@ func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resol
 	return r
 }
 
-// decide has a resolution carried out, or only checked, and recorded in the audit log.
-func (a *admin) decide(ctx context.Context, id order.ID, r order.Resolution, validateOnly bool) (*checkoutv1.Order, error) {
+// decisionRequest is what the requests for decisions have in common.
+type decisionRequest interface {
+	GetOrderId() string
+	GetBy() string
+	GetWhy() string
+	GetValidateOnly() bool
+}
+
+// decide has what an operator wants carried out, or only checked, and recorded in the audit log.
+func (a *admin) decide(ctx context.Context, req decisionRequest, wanted func(*violations) order.Resolution) (*checkoutv1.Order, error) {
+	var bad violations
+	id := bad.id(req.GetOrderId())
+	r := wanted(&bad)
+	r.By, r.Why = req.GetBy(), req.GetWhy()
+	must := !req.GetValidateOnly()
+	bad.typed("by", r.By, must)
+	bad.reason(r.Why, must && r.Kind != order.Retry)
+	if bad != nil {
+		return nil, bad.refuse()
+	}
 	ctx, cancel := context.WithTimeout(ctx, decisionTime)
 	defer cancel()
 	if err := a.unique(ctx, id, r.TransactionID); err != nil {
 		return nil, err
 	}
-	if validateOnly {
+	if req.GetValidateOnly() {
 		o, err := a.resolver.Preview(ctx, id, r)
 		if err != nil {
 			return nil, a.undecided(ctx, id, err)

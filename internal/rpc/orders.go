@@ -218,7 +218,7 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		Created:        timestamppb.New(o.Created),
 		Changed:        timestamppb.New(o.Changed),
 		TraceId:        traceID(o.Trace["traceparent"]),
-		NeedsPerson:    v.needsPerson(o.State),
+		NeedsPerson:    o.State.RequiresOperator(v.keyed),
 		ShipAttempts:   count(o.ShipAttempts),
 		Undeliverable:  named(o.Undeliverable),
 		Skipped:        named(o.Skipped),
@@ -236,19 +236,7 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 
 // ManualStates are the states in which an order requires manual action; keyed is as in Options.
 func ManualStates(keyed bool) []order.State {
-	return slices.DeleteFunc(order.States(), func(s order.State) bool { return !view{keyed}.needsPerson(s) })
-}
-
-// needsPerson tells whether no program will take an order of this state further.
-func (v view) needsPerson(s order.State) bool {
-	switch s {
-	case order.Parked, order.Undelivered:
-		return true
-	case order.InDoubt, order.Refunding:
-		return !v.keyed
-	case order.Charging, order.Charged, order.Placed, order.Completed, order.Declined, order.Refunded, order.Cancelled:
-	}
-	return false
+	return slices.DeleteFunc(order.States(), func(s order.State) bool { return !s.RequiresOperator(keyed) })
 }
 
 func event(e order.HistoryEntry) *checkoutv1.Event {

@@ -71,15 +71,20 @@ func (o *owner) stop() {
 // sets may be read after nil only.
 func (o *owner) do(ctx context.Context, k kind, work func(context.Context, session) error) error {
 	r := &request{ctx, k, work, make(chan error, 1)}
+	return send(ctx, o, o.requests, r, r.done)
+}
+
+// send has the owner carry out work, and waits for that until ctx ends.
+func send[W any](ctx context.Context, o *owner, to chan<- W, work W, done <-chan error) error {
 	select {
-	case o.requests <- r:
+	case to <- work:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-o.quit:
 		return errClosed
 	}
 	select {
-	case err := <-r.done:
+	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -107,19 +112,7 @@ func (o *owner) run() {
 // interpose has work done between two transactions. When ctx ends, it may still be done.
 func (o *owner) interpose(ctx context.Context, work func(*conn) error) error {
 	b := between{work, make(chan error, 1)}
-	select {
-	case o.between <- b:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-o.quit:
-		return errClosed
-	}
-	select {
-	case err := <-b.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return send(ctx, o, o.between, b, b.done)
 }
 
 // gather adds the requests that are waiting already.
