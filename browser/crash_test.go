@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
@@ -35,6 +36,29 @@ func TestCheckoutIsKilledInMidOrderUnderLoad(t *testing.T) {
 	p.visit("/console/orders/" + id)
 	p.sees("#story", "charged")
 	p.sees("#story", "completed")
+}
+
+func TestCheckoutIsKilledWhileACustomerPays(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShop(t, "-payment", "keyed", "-shipping", "keyed").url)
+	p.fill()
+	form := read[string](p, "new URLSearchParams(new FormData(document.querySelector('#checkout'))).toString()")
+	p.expect(http.StatusServiceUnavailable)
+	read[bool](p, `(window.paid = fetch('/checkout', {method: 'POST', body: new URLSearchParams(`+quote(form)+`)}),
+		fetch('/faults/kill', {method: 'POST'}).then(() => window.paid).then(() => true))`)
+	p.visit("/faults")
+	p.await("document.querySelector('#process-state').dataset.serving === 'true'")
+	p.visit("/cart")
+	if read[bool](p, "Boolean(document.querySelector('#place-order'))") { // it had not been charged
+		p.follow("#place-order")
+	} else {
+		p.follow("#check-status, #last-order")
+	}
+	p.order()
+	p.sees("#order-state", "completed")
+	p.visit("/reconciliation")
+	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
+	p.sees("#verdict", "2 orders") // the shop's first, and this
 }
 
 // setLoad moves the slider to so many orders a second, with the keyboard, and sets that.

@@ -51,15 +51,15 @@ func TestASelectionStaysThroughAnUpdate(t *testing.T) {
 	p, other := open(t, shop.url), open(t, shop.url)
 	p.visit("/faults")
 	p.sees("#stream", "live")
-	p.unfold("#neighbours")
+	p.unfold("#services")
 	p.unfold("#flags-now")
-	read[bool](p, "(getSelection().selectAllChildren(document.querySelector('#neighbours tbody th')), true)")
+	read[bool](p, "(getSelection().selectAllChildren(document.querySelector('#services tbody th')), true)")
 	selected := read[string](p, "getSelection().toString()")
 	other.visit("/faults")
 	other.follow("#away-email")
 	other.choose("#flag-unreachable", "on")
 	other.follow("#set-flag-unreachable")
-	p.sees("[data-testid=flag-paymentUnreachable]", "true") // is told after the neighbours
+	p.sees("[data-testid=flag-paymentUnreachable]", "true") // is told after the services
 	if now := read[string](p, "getSelection().toString()"); now != selected || selected == "" {
 		t.Errorf("after an update the selection is %q, want %q", now, selected)
 	}

@@ -44,7 +44,7 @@ func TestACustomerBuys(t *testing.T) {
 
 	p.await("document.querySelector('#order-state').dataset.state === 'completed'") // without loading it again
 	for _, step := range []string{"Paid", "Shipped", "Cart emptied", "Confirmed by e-mail", "Published to Kafka"} {
-		p.await("[...document.querySelectorAll('.timeline li.good strong')].some((s) => s.innerText === " + quote(step) + ")")
+		p.await("[...document.querySelectorAll('.timeline li.good strong')].some((s) => s.textContent === " + quote(step) + ")")
 	}
 	tracking := p.text("#tracking")
 	p.unfold("#to-trace")
@@ -84,7 +84,7 @@ func TestACustomerBuysWithoutScripts(t *testing.T) {
 	}
 	p.visit("/faults")
 	p.follow("#away-email")
-	p.sees("#neighbours", "offline")
+	p.sees("#services", "offline")
 }
 
 func TestACustomerBuysWithTheKeyboardAlone(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -279,6 +280,14 @@ func (p *tab) scheme(name string) {
 		return chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"},
 		}})
+	})
+}
+
+// forget removes the cookies, as a browser does when its user says so.
+func (p *tab) forget() {
+	p.t.Helper()
+	call(p, "forgetting the cookies", func(ctx context.Context) (any, error) {
+		return chromedp.Call(ctx, network.ClearBrowserCookies, cdp.Empty{})
 	})
 }
 

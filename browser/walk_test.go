@@ -57,6 +57,13 @@ func (p *tab) holds(field, value string) {
 	}
 }
 
+// payIn chooses a currency. Typing its name would need a fast machine.
+func (p *tab) payIn(currency string) {
+	p.t.Helper()
+	p.choose("#currency", currency)
+	read[bool](p, "document.querySelector('#currency').dispatchEvent(new Event('change', {bubbles: true}))")
+}
+
 // good looks at the page with axe, and at whether it fits.
 func (p *tab) good(name string) {
 	p.t.Helper()
@@ -90,6 +97,12 @@ func TestAShopperWhoGoesWrong(t *testing.T) {
 					p.refused("Your card has not been charged")
 					p.marked("year", "the card has expired")
 					p.holds("card", "4432-8015-6152-0454")
+				}},
+				{"the card number is wrong", func(p *tab) {
+					p.fill()
+					p.write("#card", "4432-8015-6152-0455")
+					p.refused("Your card has not been charged")
+					p.marked("card", "a digit is wrong")
 				}},
 				{"the ZIP code is wrong", func(p *tab) {
 					p.fill()
@@ -159,8 +172,7 @@ func TestAShopperWhoGoesWrong(t *testing.T) {
 				}},
 				{"the total is in another currency", func(p *tab) {
 					p.fill()
-					read[bool](p, "(document.querySelector('#currency').focus(), true)")
-					p.press("EUR")
+					p.payIn("EUR")
 					p.sees("#quote-total", "EUR")
 					p.sees("#place-order", "Pay EUR")
 					p.follow("#place-order")
@@ -189,6 +201,29 @@ func TestAShopperWhoGoesWrong(t *testing.T) {
 						t.Errorf("the status is of order %s, want %s", again, id)
 					}
 					p.inject("charge", "none")
+				}},
+				{"shipping refuses the order for ever", func(p *tab) {
+					p.fill()
+					p.inject("ship", "refuse-for-good")
+					p.visit("/cart")
+					p.follow("#place-order")
+					id := p.order()
+					p.sees("#news", "please do not order again")
+					p.visit("/cart")
+					p.sees("#pending", "Your order is delayed")
+					p.good("shipping refused " + s.name)
+					p.follow("#check-status")
+					if again := p.order(); again != id {
+						t.Errorf("the status is of order %s, want %s", again, id)
+					}
+					p.inject("ship", "none")
+				}},
+				{"the session is lost", func(p *tab) {
+					p.fill()
+					p.forget()
+					p.refused("Your card has not been charged")
+					p.sees("h1", "Your session has ended")
+					p.good("session lost " + s.name)
 				}},
 				{"the shop is offline", func(p *tab) {
 					p.visit("/faults")
@@ -240,9 +275,8 @@ func TestAPressedButtonIsNotReplaced(t *testing.T) {
 	p := open(t, startShop(t).url)
 	p.fill()
 	x, y := p.find("#place-order")
-	read[bool](p, "(document.querySelector('#currency').focus(), true)")
 	read[bool](p, "(window.asked = fetch, window.fetch = (...args) => new Promise((go) => { window.go = go; }).then(() => asked(...args)), true)")
-	p.press("EUR")
+	p.payIn("EUR")
 	p.await("window.go") // the new total is asked for
 	p.do("pressing", chromedp.MouseEvent(chromedp.MousePressed, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
 	read[bool](p, "(window.fetch = asked, go(), true)")

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -82,29 +81,10 @@ func (p process) bill(items []*oteldemo.OrderItem, shipping *oteldemo.Money, tot
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, item := range items {
 		quantity := item.GetItem().GetQuantity()
-		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t%s\t\n", quantity, clean(item.GetItem().GetProductId()), wire.Price(item.GetCost()), times(item.GetCost(), quantity))
+		_, _ = fmt.Fprintf(table, "%d ×\t%s\t%s\t%s\t\n", quantity, clean(item.GetItem().GetProductId()), wire.Price(item.GetCost()), wire.Times(item.GetCost(), quantity))
 	}
 	_, _ = fmt.Fprintf(table, "\tshipping\t\t%s\t\n\ttotal\t\t%s\t\n", wire.Price(shipping), total)
 	_ = table.Flush()
-}
-
-// totalOf is what an order costs: each piece of each product, and shipping.
-func totalOf(o *oteldemo.OrderResult) string {
-	total, err := wire.Amount(o.GetShippingCost())
-	for _, item := range o.GetItems() {
-		cost, wrong := wire.Amount(item.GetCost())
-		if wrong == nil {
-			cost, wrong = cost.Mul(item.GetItem().GetQuantity())
-		}
-		if wrong == nil && err == nil {
-			total, err = total.Add(cost)
-		}
-		err = errors.Join(err, wrong)
-	}
-	if err != nil {
-		return "?"
-	}
-	return total.String()
 }
 
 // line prints an order, or something else, as JSON on one line.
@@ -161,18 +141,6 @@ func stateName(s checkoutv1.OrderState) string {
 		}
 	}
 	return s.String()
-}
-
-// times is the price of so many pieces.
-func times(m *oteldemo.Money, quantity int32) string {
-	a, err := wire.Amount(m)
-	if err == nil {
-		a, err = a.Mul(quantity)
-	}
-	if err != nil {
-		return "?"
-	}
-	return a.String()
 }
 
 func tries(failed int32) string {

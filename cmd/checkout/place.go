@@ -27,6 +27,7 @@ import (
 	"checkout/internal/order"
 	"checkout/internal/redact"
 	"checkout/internal/rpc"
+	"checkout/internal/wire"
 )
 
 // The exit statuses of `checkout order place` beside those of every command.
@@ -262,7 +263,7 @@ func (p process) receipt(o *oteldemo.OrderResult, trailer metadata.MD) {
 			state = "parked: paid; an operator finds out whether it was shipped"
 		}
 	}
-	total := totalOf(o)
+	total := wire.Sum(o.GetItems(), o.GetShippingCost())
 	p.facts([][2]string{
 		{"order", o.GetOrderId()}, {"state", state}, {"total", total}, {"tracking", o.GetShippingTrackingId()}, {"next", next},
 	})

@@ -64,11 +64,12 @@ func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (
 	o := answer.GetOrder()
 	rows := [][]string{{"order", o.GetOrderId()}, {"tracking", o.GetShippingTrackingId()}}
 	for _, item := range o.GetItems() {
+		quantity := item.GetItem().GetQuantity()
 		rows = append(rows, []string{
-			fmt.Sprintf("%d ×", item.GetItem().GetQuantity()), wire.Price(item.GetCost()), s.Catalog.Name(item.GetItem().GetProductId()),
+			fmt.Sprintf("%d × %s", quantity, wire.Price(item.GetCost())), wire.Times(item.GetCost(), quantity), s.Catalog.Name(item.GetItem().GetProductId()),
 		})
 	}
-	s.page.table(append(rows, []string{"shipping", wire.Price(o.GetShippingCost())}))
+	s.page.table(append(rows, []string{"shipping", wire.Price(o.GetShippingCost())}, []string{"total", wire.Sum(o.GetItems(), o.GetShippingCost())}))
 	return o, "", trace
 }
 

@@ -126,6 +126,6 @@ func (e *Email) text(c *confirmation) string {
 	row("Total", "", total)
 	_ = table.Flush() // a strings.Builder takes everything
 	a := o.Address
-	fmt.Fprintf(&b, "\nIt goes to %s, %s %s %s, %s.\nTracking number: %s\n", a.Street, a.City, a.State, a.Zip, a.Country, o.Tracking)
+	fmt.Fprintf(&b, "\nShipped to: %s, %s %s %s, %s\nTracking number: %s\n", a.Street, a.City, a.State, a.Zip, a.Country, o.Tracking)
 	return b.String()
 }

@@ -139,7 +139,7 @@ const orderBody = `{"email":"ann@example.com","order":{"order_id":"order-1","shi
 
 func newMail(n *Server) (*Email, func() error) { return newEmail(n, &Catalog{products: products()}) }
 
-func TestEmailKeepsLettersThatCanBeRead(t *testing.T) {
+func TestEmailKeepsConfirmationsThatCanBeRead(t *testing.T) {
 	t.Parallel()
 	email := open(t, newMail)
 	if status, _, err := post(soon(t), email.Address(), "/send_order_confirmation", orderBody); status != 200 || err != nil {
@@ -154,7 +154,7 @@ Thank you for your order order-1.
                     USD 8.09  Shipping
                   USD 212.01  Total
 
-It goes to 1 Main, SF CA 94102, US.
+Shipped to: 1 Main, SF CA 94102, US
 Tracking number: track-1
 `
 	sent := email.Sent()

@@ -59,10 +59,10 @@ func (s *Storefront) groups() []group {
 		}},
 		{"payment", "Payment", s.paymentWords(), []seam{
 			{"charge", "Charge the card", "every order, once", shop.Payment, []string{"Charge"}, nil},
-			{"ledger", "Look up and reverse", "orders whose payment is unknown or that cannot be shipped, with -payment keyed", shop.Payment, []string{"Lookup", "Reverse"}, nil},
+			{"ledger", "Look up and reverse", "orders whose payment is unknown or that cannot be shipped; with --payment keyed only", shop.Payment, []string{"Lookup", "Reverse"}, nil},
 		}},
 		{"shipping", "Shipping", s.shippingWords(), []seam{
-			{"ship", "Ship the order", "paid orders. Refused permanently, an order is parked, or refunded with -payment keyed", shop.Shipping, []string{ShipOrder}, nonsense},
+			{"ship", "Ship the order", "paid orders. Refused permanently, an order is parked, or refunded with --payment keyed", shop.Shipping, []string{ShipOrder}, nonsense},
 		}},
 		{"deliveries", "After the order", "The customer is not affected; checkout retries until it is done.", []seam{
 			{"empty", "Empty the cart", "every shipped order", shop.Cart, []string{"EmptyCart"}, nil},
@@ -229,7 +229,7 @@ func wrong(format string, args ...any) error {
 func number(r *http.Request, field string, most int) (int, error) {
 	n, err := strconv.Atoi(strings.TrimSpace(r.PostFormValue(field)))
 	if err != nil || n < 0 || n > most {
-		return 0, wrong("%s is not a number between 0 and %d.", field, most)
+		return 0, wrong("%s=%q must be a number between 0 and %d.", field, r.PostFormValue(field), most)
 	}
 	return n, nil
 }

@@ -5,27 +5,17 @@ import (
 	"strings"
 
 	"checkout/gen/checkout/checkoutv1"
-	"checkout/gen/oteldemo"
 	"checkout/internal/order"
 	"checkout/internal/web"
-	"checkout/internal/wire"
 )
 
-// times is the price of so many pieces.
-func times(m *oteldemo.Money, quantity int32) string {
-	amount, err := wire.Amount(m)
-	if err == nil {
-		amount, err = amount.Mul(quantity)
-	}
-	if err != nil {
-		return "?"
-	}
-	return amount.String()
-}
-
 func stateName(s checkoutv1.OrderState) string {
-	if s == checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED {
+	switch s {
+	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED:
 		return "unknown"
+	case checkoutv1.OrderState_IN_DOUBT:
+		return paymentUnknown
+	default:
 	}
 	return strings.ReplaceAll(strings.ToLower(s.String()), "_", " ")
 }

@@ -56,11 +56,30 @@ func TestAnUndeliveredOrderIsOnItsWayToItsCustomer(t *testing.T) {
 	want := []step{
 		{"Paid", "good", "transaction tx 1"},
 		{"Shipped", "good", "parcel parcel 1"},
-		{"Cart emptied", "good", ""},
 		{"Confirmed by e-mail", "warn", "could not be delivered"},
+		{"Cart emptied", "good", ""},
 		{"Published to Kafka", "warn", "skipped"},
 	}
-	if diff := cmp.Diff(want, stepsOf(o)); diff != "" {
+	if diff := cmp.Diff(want, append(page.Steps(), page.Deliveries()...)); diff != "" {
 		t.Errorf("its steps (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPageOfLongTextsIsShort(t *testing.T) {
+	t.Parallel()
+	same := func(text string) string { return text }
+	quotes := strings.Repeat(`"`, maxText/10) // each is five bytes of HTML
+	for name, test := range map[string]struct {
+		texts []string
+		want  int
+	}{
+		"none":     {nil, 0},
+		"short":    {make([]string, listed), listed},
+		"long":     {slices.Repeat([]string{quotes}, listed), 2},
+		"too long": {[]string{quotes + quotes + quotes, "b"}, 1},
+	} {
+		if got := len(fitting(test.texts, same)); got != test.want {
+			t.Errorf("%s: %d texts, want %d", name, got, test.want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package storefront
 
 import (
 	"context"
+	"html/template"
 	"net/http"
 	"slices"
 
@@ -15,8 +16,8 @@ import (
 )
 
 const (
-	// listed is how many orders, e-mails or events a page shows.
-	listed = 50
+	// listed is how many orders, e-mails or events a page shows, if their texts are not longer than maxText bytes of HTML.
+	listed, maxText = 50, 60_000
 	// maxAnswer bounds what checkout may answer about orders, in bytes.
 	maxAnswer = 2 << 20
 )
@@ -58,8 +59,7 @@ type orderPage struct {
 	ID      string
 	Order   *checkoutv1.Order // nil when checkout cannot be asked about it
 	Receipt receipt           // empty when the shop does not remember it
-	Steps   []step
-	Console string // the operators' page about it; empty when there is none
+	Console string            // the operators' page about it; empty when there is none
 	TraceID string
 }
 
@@ -84,11 +84,11 @@ func (p orderPage) News() news {
 	case checkoutv1.OrderState_CHARGING:
 		return news{"info", "Your payment is being processed", "Please wait, and do not pay again.", true}
 	case checkoutv1.OrderState_IN_DOUBT:
-		return news{"bad", "Payment unknown", "We do not know yet whether your card was charged. Please do not pay again: we find out, and this page shows it.", true}
+		return news{"bad", "Payment unknown", "We do not know yet whether your card was charged. Please do not pay again: we find out, and the page of the order shows it.", true}
 	case checkoutv1.OrderState_CHARGED:
 		return news{"info", "Thank you! Your order is paid", "It is being shipped.", true}
 	case checkoutv1.OrderState_PLACED, checkoutv1.OrderState_UNDELIVERED, checkoutv1.OrderState_COMPLETED:
-		return news{"good", "Thank you! Your order is on its way", "You need not do anything.", false}
+		return news{"good", "Thank you! Your order is on its way", "You do not need to do anything.", false}
 	case checkoutv1.OrderState_PARKED:
 		return news{"warn", "Your order is delayed", "Your card was charged, and we could not ship the order yet. Our staff looks into it; please do not order again.", true}
 	case checkoutv1.OrderState_REFUNDING:
@@ -119,7 +119,7 @@ func (s *Storefront) lookAtOrder(ctx context.Context, r *http.Request) (any, err
 	order, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: page.ID})
 	switch code := status.Code(err); {
 	case err == nil:
-		page.Order, page.Steps = order, stepsOf(order)
+		page.Order = order
 		page.TraceID = order.GetTraceId()
 		if s.Console != "" {
 			page.Console = s.Console + "/orders/" + page.ID
@@ -132,37 +132,46 @@ func (s *Storefront) lookAtOrder(ctx context.Context, r *http.Request) (any, err
 	return page, nil
 }
 
-// stepsOf is how far an order is on its way.
-func stepsOf(o *checkoutv1.Order) []step {
-	mark := func(name string, yes bool, note string) step {
-		if yes {
-			return step{name, "good", note}
-		}
-		return step{Name: name} // not yet
-	}
-	state := o.GetState()
-	if state == checkoutv1.OrderState_DECLINED || state == checkoutv1.OrderState_CANCELLED {
+// Steps are how far the order is on its way, as customers see it. There are none if it is over without a parcel and a charge.
+func (p orderPage) Steps() []step {
+	o := p.Order
+	paid, shipped := mark("Paid", o.GetTransactionId() != "", "transaction "+o.GetTransactionId()), mark("Shipped", o.GetTrackingId() != "", "parcel "+o.GetTrackingId())
+	switch p.State() {
+	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_CANCELLED:
 		return nil
+	case checkoutv1.OrderState_IN_DOUBT:
+		paid = step{"Paid", "warn", "unknown"}
+	case checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_REFUNDED:
+		return []step{paid, mark("Refunded", p.State() == checkoutv1.OrderState_REFUNDED, "")}
+	default:
 	}
-	placed := slices.Contains([]checkoutv1.OrderState{
-		checkoutv1.OrderState_PLACED, checkoutv1.OrderState_UNDELIVERED, checkoutv1.OrderState_COMPLETED,
-	}, state)
-	delivered := func(name, what string) step {
-		switch {
-		case slices.Contains(o.GetUndeliverable(), what):
-			return step{name, "warn", "could not be delivered"}
-		case slices.Contains(o.GetSkipped(), what):
-			return step{name, "warn", "skipped"}
-		}
+	return []step{paid, shipped, p.delivery("Confirmed by e-mail", "email")}
+}
+
+// Deliveries are the steps that customers do not see.
+func (p orderPage) Deliveries() []step {
+	return []step{p.delivery("Cart emptied", "cart"), p.delivery("Published to Kafka", "event")}
+}
+
+// delivery is what follows the parcel.
+func (p orderPage) delivery(name, what string) step {
+	switch o := p.Order; {
+	case slices.Contains(o.GetUndeliverable(), what):
+		return step{name, "warn", "could not be delivered"}
+	case slices.Contains(o.GetSkipped(), what):
+		return step{name, "warn", "skipped"}
+	default:
+		placed := p.State() == checkoutv1.OrderState_PLACED || p.State() == checkoutv1.OrderState_COMPLETED
 		return mark(name, placed && !slices.Contains(o.GetOwed(), what), "")
 	}
-	return []step{
-		mark("Paid", o.GetTransactionId() != "", "transaction "+o.GetTransactionId()),
-		mark("Shipped", o.GetTrackingId() != "", "parcel "+o.GetTrackingId()),
-		delivered("Cart emptied", "cart"),
-		delivered("Confirmed by e-mail", "email"),
-		delivered("Published to Kafka", "event"),
+}
+
+// mark is a step that is done or not done yet.
+func mark(name string, done bool, note string) step {
+	if done {
+		return step{name, "good", note}
 	}
+	return step{name, "", "not yet"}
 }
 
 // tracePage is a trace and those that belong to it.
@@ -207,7 +216,18 @@ func waterfall(caption string, spans []demo.Span) web.Waterfall {
 }
 
 func (s *Storefront) lookAtEmails(context.Context, *http.Request) (any, error) {
-	return newest(s.Shop.Email.Sent()), nil
+	return fitting(newest(s.Shop.Email.Sent()), func(c demo.Confirmation) string { return c.Text }), nil
+}
+
+// fitting are the first of a list, as many as fit into a page, and one at least.
+func fitting[T any](all []T, text func(T) string) []T {
+	bytes := 0
+	for i, one := range all {
+		if bytes += len(template.HTMLEscapeString(text(one))); bytes > maxText && i > 0 {
+			return all[:i]
+		}
+	}
+	return all
 }
 
 // newest are the last of a list, the last one first.

@@ -26,7 +26,7 @@ func drawing(name string) (colour, shape string) {
 		{"Starsense", "c4", tube + legs + `<path d="M62 18h12v20h-12z"/><path class="cut" d="M66 23h4"/>`},
 		{"Eclipsmart", "c3", tube + legs + `<circle class="glow" cx="140" cy="14" r="9"/><circle cx="137" cy="12" r="7"/>`},
 		{"Lens Cleaning", "c2", `<path d="M36 34h22v40H36zM42 20h10v10H42z"/><circle cx="88" cy="52" r="20"/><circle class="hole" cx="88" cy="52" r="12"/><path class="legs" d="M118 74l14-44M126 20l12 6"/>`},
-		{"Binoculars", "c2", `<path d="M44 26h24l6 12h12l6-12h24l10 44H94l-4-16H70l-4 16H34z"/><circle class="hole" cx="50" cy="66" r="7"/><circle class="hole" cx="110" cy="66" r="7"/>`},
+		{"Binoculars", "c2", `<path d="M44 26h26v36H44zM90 26h26v36H90zM70 34h20v14H70zM48 14h18v9H48zM94 14h18v9H94zM38 62h36v14H38zM86 62h36v14H86z"/><path class="cut" d="M44 54h26M90 54h26"/>`},
 		{"Imager", "c4", `<path d="M46 24h44v44H46zM90 34h12v24H90zM102 30h14v32h-14z"/><circle class="hole" cx="68" cy="46" r="13"/><circle cx="68" cy="46" r="6"/>`},
 		{"Flashlight", "c5", `<path d="M26 38h50v16H26zM76 34l20-8v40l-20-8z"/><path class="glow" d="M98 28l40-16v68L98 64z"/><path class="cut" d="M44 38v6"/>`},
 		{"Tube Assembly", "c1", `<path d="M30 32h84v30H30zM114 28h12v38h-12zM60 22h34v6H60zM20 40h10v14H20z"/><path class="cut" d="M46 32v30M98 32v30"/>`},

@@ -34,7 +34,8 @@ type incident struct {
 // incidentView is an incident as it is shown.
 type incidentView struct {
 	Name, Watch, Problem string
-	Left                 int // seconds; 0 when it is over
+	Console              string // where to watch; empty: nowhere
+	Left                 int    // seconds; 0 when it is over
 }
 
 func (s *Storefront) presets() []preset {
@@ -155,7 +156,7 @@ func (s *Storefront) lookAtIncident() (v incidentView) {
 	if s.incident == nil {
 		return v
 	}
-	v.Name, v.Watch = s.incident.Name, s.incident.Watch
+	v.Name, v.Watch, v.Console = s.incident.Name, s.incident.Watch, s.Console
 	if s.incident.err != nil {
 		v.Problem = s.incident.err.Error()
 	}

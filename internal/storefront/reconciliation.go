@@ -29,7 +29,7 @@ func (s *Storefront) lookAtEvents(context.Context, *http.Request) (any, error) {
 		}
 		events = append(events, one)
 	}
-	return events, nil
+	return fitting(events, func(e event) string { return e.JSON }), nil
 }
 
 // comparedStates is of how many orders in states of one kind checkout is asked.

@@ -187,10 +187,15 @@ type cartPage struct {
 	Currencies []string
 	Form       *form
 	Quote      *checkoutv1.QuoteResponse
-	Unpriced   *refusal // why there is no quote
-	Refusal    *refusal // of the order that was tried just now
-	Pending    string   // the order whose payment is not known yet: nothing is to be paid again
-	Last       string   // the recent order that emptied the cart
+	Unpriced   *refusal   // why there is no quote
+	Refusal    *refusal   // of the order that was tried just now
+	Pending    *orderPage // the recent order that is not settled
+	Last       string     // the recent order that emptied the cart
+}
+
+// Blocked reports whether nothing can be paid until the pending order is settled. One that is parked may take days.
+func (p *cartPage) Blocked() bool {
+	return p.Pending != nil && p.Pending.State() != checkoutv1.OrderState_PARKED
 }
 
 type cartLine struct {
@@ -215,10 +220,10 @@ func (s *Storefront) showForm(w http.ResponseWriter, r *http.Request, code int, 
 		s.explain(w, r, err)
 		return
 	}
-	if len(page.Lines) > 0 && !page.Gone && page.Pending == "" {
+	if len(page.Lines) > 0 && !page.Gone && !page.Blocked() {
 		s.quote(ctx, &page, customer(r))
 	}
-	s.showShop(w, r, code, "cart", web.Page{Title: "Cart", Nav: "/cart", Data: page})
+	s.showShop(w, r, code, "cart", web.Page{Title: "Cart", Nav: "/cart", Data: &page})
 }
 
 // readCart fills in what the cart holds and what it can be paid in.
@@ -276,34 +281,30 @@ func (s *Storefront) quote(ctx context.Context, page *cartPage, user string) {
 	}
 }
 
-// lastOrder is the customer's last order: pending if its payment is not known yet, placed if it is recent.
-func (s *Storefront) lastOrder(ctx context.Context, user string) (pending, placed string) {
+// lastOrder is the customer's recent order: pending if it is not settled, or placed.
+func (s *Storefront) lastOrder(ctx context.Context, user string) (pending *orderPage, placed string) {
 	last := s.receipts.last(user)
-	if last.Order != nil {
-		return "", last.ID
-	}
-	if last.ID == "" {
-		return "", ""
+	if last.Order != nil && !last.Late || last.ID == "" {
+		return nil, last.ID
 	}
 	o, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: last.ID})
-	switch o.GetState() {
-	case checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_CANCELLED, checkoutv1.OrderState_REFUNDED:
-		return "", ""
-	case checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING:
-		return last.ID, ""
-	default:
+	page := &orderPage{ID: last.ID, Order: o, Receipt: last}
+	switch {
+	case status.Code(err) == codes.NotFound:
+		return nil, ""
+	case page.News().Open: // also if checkout cannot be asked: better safe than paid twice
+		return page, ""
+	case len(page.Steps()) == 0:
+		return nil, ""
 	}
-	if err != nil && status.Code(err) != codes.NotFound {
-		return last.ID, "" // better safe than paid twice
-	}
-	return "", o.GetOrderId()
+	return nil, last.ID
 }
 
 func (s *Storefront) placeOrder(w http.ResponseWriter, r *http.Request) {
 	f, request := read(r)
 	user := customer(r)
 	if f.Key == "" || user == "" {
-		s.apologise(w, r, http.StatusUnprocessableEntity, "There is nothing to order", "Begin with the cart. If that does not help, your browser refuses cookies.")
+		s.apologise(w, r, http.StatusUnprocessableEntity, "Your session has ended", "Your card has not been charged, and your cart is empty. Please choose your products again. This shop needs cookies.")
 		return
 	}
 	if f.incomplete() {
@@ -341,7 +342,10 @@ func (s *Storefront) orderOf(ctx context.Context, user, key string, got answer) 
 	case "PAYMENT_UNKNOWN", "SHIPPING_REFUSED", "ORDER_REFUNDED", "IDEMPOTENCY_KEY_REUSED", "ORDER_UNDER_WAY", "INTERNAL":
 		id = got.refused.OrderID
 	case "CART_EMPTY": // another tab has ordered it
-		_, id = s.lastOrder(ctx, user)
+		var pending *orderPage
+		if pending, id = s.lastOrder(ctx, user); pending != nil {
+			id = pending.ID
+		}
 	case "": // no answer
 		if o, err := s.get(ctx, &checkoutv1.GetOrderRequest{UserId: user, IdempotencyKey: key}); err == nil && o.GetState() != checkoutv1.OrderState_CANCELLED {
 			id = o.GetOrderId()

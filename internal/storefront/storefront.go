@@ -182,7 +182,8 @@ func (s *Storefront) parse() (*web.Pages, error) {
 		Name: "Astronomy shop", Nav: nav, Log: s.Log,
 		Funcs: template.FuncMap{
 			"price":   wire.Price,
-			"times":   times,
+			"times":   wire.Times,
+			"sum":     func(items []*oteldemo.OrderItem) string { return wire.Sum(items) },
 			"product": s.Shop.Catalog.Name,
 			"picture": picture,
 			"state":   stateName,

@@ -172,7 +172,7 @@ func TestAnOrderWhosePaymentIsUnknownIsFollowedAndNotPaidAgain(t *testing.T) {
 	form := s.fillCart(t)
 	s.press(t, "/faults/call", "call", "charge", "latency", "0", "fault", "lose", "chance", "100")
 	id := s.order(t, form)
-	order := s.watch(t, "/orders/"+id, "order", `data-state="in doubt"`)
+	order := s.watch(t, "/orders/"+id, "order", `data-state="payment unknown"`)
 	if !strings.Contains(order, "Please do not pay again") || !strings.Contains(order, `id="check-status"`) || strings.Contains(order, `<li class="good"><strong>Paid`) {
 		t.Errorf("the order: %s", order)
 	}
@@ -183,6 +183,22 @@ func TestAnOrderWhosePaymentIsUnknownIsFollowedAndNotPaidAgain(t *testing.T) {
 		t.Errorf("the form sent again leads to order %s after %d charges; want %s after one", again, len(s.Payment.Charges()), id)
 	}
 	s.watch(t, "/reconciliation", "reconciliation", `data-verdict="open".*1 payment unknown.*payment unknown</span>`)
+}
+
+func TestTheCartSaysThatTheLastOrderIsNotSettled(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	form := s.fillCart(t)
+	s.press(t, "/faults/call", "call", "ship", "latency", "0", "fault", "refuse-for-good", "chance", "100")
+	id := s.order(t, form)
+	s.watch(t, "/orders/"+id, "order", `Your order is delayed.*data-state="parked"`)
+	cart := s.see(t, "/cart") // it is not emptied
+	if !strings.Contains(cart, "please do not order again") || !strings.Contains(cart, `id="check-status" href="/orders/`+id+`"`) || !strings.Contains(cart, `id="place-order"`) {
+		t.Errorf("the cart: %s", cart)
+	}
+	if again := s.order(t, form); again != id || len(s.Payment.Charges()) != 1 {
+		t.Errorf("the form sent again leads to order %s after %d charges; want %s after one", again, len(s.Payment.Charges()), id)
+	}
 }
 
 func TestTheTotalThatIsShownIsCharged(t *testing.T) {

@@ -3,6 +3,8 @@
 package wire
 
 import (
+	"errors"
+
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
@@ -24,6 +26,37 @@ func Price(m *oteldemo.Money) string {
 		return "?"
 	}
 	return amount.String()
+}
+
+// Sum is what items and other amounts cost together, as people read it; the cost of an item is that of a piece.
+func Sum(items []*oteldemo.OrderItem, others ...*oteldemo.Money) string {
+	var total money.Amount
+	var failures []error
+	add := func(m *oteldemo.Money, pieces int32) {
+		cost, err := Amount(m)
+		if err == nil {
+			cost, err = cost.Mul(pieces)
+		}
+		if err == nil && total != (money.Amount{}) {
+			cost, err = total.Add(cost)
+		}
+		total, failures = cost, append(failures, err)
+	}
+	for _, item := range items {
+		add(item.GetCost(), item.GetItem().GetQuantity())
+	}
+	for _, m := range others {
+		add(m, 1)
+	}
+	if errors.Join(failures...) != nil {
+		return "?"
+	}
+	return total.String()
+}
+
+// Times is the price of so many pieces, as people read it.
+func Times(m *oteldemo.Money, pieces int32) string {
+	return Sum([]*oteldemo.OrderItem{{Cost: m, Item: &oteldemo.CartItem{Quantity: pieces}}})
 }
 
 // Money is a as a message.

@@ -24,7 +24,7 @@ document.addEventListener('submit', async (event) => {
       const same = page.getElementById(field.id);
       if (same) same.value = field.value;
     }
-    document.querySelector('main').replaceWith(document.adoptNode(page.querySelector('main')));
+    for (const part of ['main', '#cart-count']) document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
     (document.querySelector('[aria-invalid]') ?? document.querySelector('main')).focus();
   } catch {
     form.submit(); // the browser says what is wrong
