@@ -54,27 +54,13 @@ func startPatroni(t testing.TB) *patroni {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder, err := os.MkdirTemp("", "patroni") // the test's own may be closed to the account
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &patroni{folder: folder, programs: programs, system: &syscall.SysProcAttr{
+	p := &patroni{folder: folderOf(t, account), programs: programs, system: &syscall.SysProcAttr{
 		Credential: account,
 		Pdeathsig:  syscall.SIGTERM, // then Patroni stops its PostgreSQL, too
 	}}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(folder); err != nil {
-			t.Error(err)
-		}
-	})
-	if account != nil {
-		if err := os.Chown(folder, int(account.Uid), int(account.Gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	store := p.startEtcd(t)
 	for _, name := range []string{"one", "two"} {
-		m := &member{name: name, address: nettest.Reserve(t), api: nettest.Reserve(t), folder: filepath.Join(folder, name)}
+		m := &member{name: name, address: nettest.Reserve(t), api: nettest.Reserve(t), folder: filepath.Join(p.folder, name)}
 		p.members = append(p.members, m)
 		p.write(t, m.folder+".yml", p.config(m, store))
 		t.Cleanup(func() { p.remove(t, m) })
@@ -84,6 +70,19 @@ func startPatroni(t testing.TB) *patroni {
 		p.await(t, role)
 	}
 	return p
+}
+
+// folderOf is a temporary folder that an account owns and can reach; nil: our own.
+func folderOf(t testing.TB, account *syscall.Credential) string {
+	t.Helper()
+	folder := t.TempDir()
+	if account == nil {
+		return folder
+	}
+	if err := errors.Join(os.Chmod(filepath.Dir(folder), 0o711), os.Chown(folder, int(account.Uid), int(account.Gid))); err != nil {
+		t.Fatal(err)
+	}
+	return folder
 }
 
 // startEtcd starts etcd, and returns its address.
@@ -118,18 +117,18 @@ postgresql:
   data_dir: %[5]s
   bin_dir: %[6]s
   pgpass: %[5]s.pgpass
-  parameters: {unix_socket_directories: %[7]s}
+  parameters: {unix_socket_directories: ""}
   pg_hba: ["host all all 127.0.0.1/32 scram-sha-256", "host replication all 127.0.0.1/32 scram-sha-256"]
   authentication:
-    superuser: {username: postgres, password: %[8]s}
-    replication: {username: replication, password: %[8]s}
-    rewind: {username: rewind, password: %[8]s}
-`, m.name, m.api, store, m.address, m.folder, p.programs, p.folder, patroniPassword)
+    superuser: {username: postgres, password: %[7]s}
+    replication: {username: replication, password: %[7]s}
+    rewind: {username: rewind, password: %[7]s}
+`, m.name, m.api, store, m.address, m.folder, p.programs, patroniPassword)
 }
 
 func (p *patroni) write(t testing.TB, path, text string) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // for the account
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { // for the account
 		t.Fatal(err)
 	}
 }
@@ -231,10 +230,10 @@ func (p *patroni) await(t testing.TB, role string) (found *member) {
 func (p *patroni) switchOver(t testing.TB, from *member) {
 	t.Helper()
 	eventually(t, "Patroni switches over", func(ctx context.Context) error {
-		if request(ctx, http.MethodGet, from.api, "primary", nil) != nil {
-			return nil // it was done, though the answer came late
+		if request(ctx, http.MethodGet, from.api, "primary", nil) == nil { // or it was done, though the answer came late
+			return request(ctx, http.MethodPost, from.api, "switchover", []byte(`{"leader": "`+from.name+`"}`))
 		}
-		return request(ctx, http.MethodPost, from.api, "switchover", []byte(`{"leader": "`+from.name+`"}`))
+		return nil
 	})
 }
 

@@ -127,15 +127,11 @@ const certificateName = "test"
 // secured has the server accept that user only over TLS, with a certificate. The folder has the files.
 func secured(t *testing.T, server *pgtest.Server) (folder string) {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "certificates") // the test's own may be closed to the server
+	account, err := pgtest.Account()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(folder); err != nil {
-			t.Error(err)
-		}
-	})
+	folder = folderOf(t, account)
 	file := func(name string) string { return filepath.Join(folder, name) }
 	authority, other := certstest.New(t), certstest.New(t)
 	authority.Write(file("ca"))
@@ -147,12 +143,8 @@ func secured(t *testing.T, server *pgtest.Server) (folder string) {
 	if err := os.WriteFile(file("rules"), []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	account, err := pgtest.Account()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if account != nil {
-		for _, path := range []string{folder, file("ca"), file("server"), file("server-key"), file("rules")} {
+		for _, path := range []string{file("ca"), file("server"), file("server-key"), file("rules")} {
 			if err := os.Chown(path, int(account.Uid), int(account.Gid)); err != nil {
 				t.Fatal(err)
 			}
