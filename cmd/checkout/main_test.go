@@ -164,6 +164,7 @@ func shopping(t *testing.T, set map[string]string) (*demo.Shop, map[string]strin
 	}
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"], environ["OTEL_SDK_DISABLED"] = "0", "memory", "true"
+	environ["CHECKOUT_DEADLINE"], environ["CHECKOUT_READ_TIMEOUT"] = "30s", "15s" // on a busy machine those who answer may take a while
 	maps.Copy(environ, set)
 	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 	if err != nil {
