@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"hash"
+	"maps"
 	"sync"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 // tries stolen cards, or many guesses of one, is refused before the payment service is asked. It is part of an
 // order.Admission, made by NewCustomers and safe for concurrent use.
 //
-// Of a card it keeps an HMAC under a random key that lives for twenty minutes at most and never leaves the process.
+// Of a user and a card it keeps an HMAC under a random key that lives for twenty minutes at most and never leaves the process.
 type Customers struct {
 	rate, declines int
 
@@ -31,7 +33,7 @@ const (
 	// cardDeclines is how many times more declines a card may have than a user: in a shop that is being tried out, many
 	// users share a few cards.
 	cardDeclines = 10
-	// tableSize bounds a table. A full one forgets early.
+	// tableSize bounds a table.
 	tableSize = 8192
 )
 
@@ -39,7 +41,7 @@ const (
 func NewCustomers(rate, declines int) *Customers {
 	return &Customers{
 		rate: rate, declines: declines,
-		orders: newWindow(rateWindow, plain), users: newWindow(declineWindow, plain), cards: newWindow(declineWindow, secret),
+		orders: newWindow(rateWindow), users: newWindow(declineWindow), cards: newWindow(declineWindow),
 	}
 }
 
@@ -54,7 +56,7 @@ func (c *Customers) Allow(req order.Request) (declined func(), err error) {
 		if wait := c.orders.wait(user, c.rate); wait > 0 {
 			return nil, tooMany(wait, "orders of one user")
 		}
-		c.orders.add(c.orders.key(user))
+		c.orders.count(user)()
 	}
 	if c.declines == 0 {
 		return func() {}, nil
@@ -65,12 +67,12 @@ func (c *Customers) Allow(req order.Request) (declined func(), err error) {
 	if wait := c.cards.wait(number, cardDeclines*c.declines); wait > 0 {
 		return nil, tooMany(wait, "declined charges of one card")
 	}
-	userKey, cardKey := c.users.key(user), c.cards.key(number)
+	countUser, countCard := c.users.count(user), c.cards.count(number)
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.users.add(userKey)
-		c.cards.add(cardKey)
+		countUser()
+		countCard()
 	}, nil
 }
 
@@ -81,60 +83,62 @@ func tooMany(wait time.Duration, of string) error {
 // window counts what happened within its length, about: what is older than that counts less and less for as long again.
 type window struct {
 	length        time.Duration
-	next          func() generation
 	began         time.Time
-	recent, older generation
+	recent, older *table
 }
 
-// generation is what is counted for as long as a window.
-type generation struct {
-	key    func(text []byte) string // what text is counted by
-	counts map[string]int
+// table is what is counted for as long as a window, each text by what nobody can tell it from: its HMAC under a random key.
+type table struct {
+	mac    hash.Hash
+	counts map[fingerprint]int
 }
 
-// plain counts a text by itself.
-func plain() generation {
-	return generation{func(text []byte) string { return string(text) }, make(map[string]int)}
-}
+type fingerprint [16]byte
 
-// secret counts a text by what nobody can tell it from: its HMAC under a random key.
-func secret() generation {
+func newTable() *table {
 	random := make([]byte, sha256.Size)
 	_, _ = rand.Read(random) // never fails
-	return generation{func(text []byte) string {
-		mac := hmac.New(sha256.New, random)
-		_, _ = mac.Write(text)
-		return string(mac.Sum(nil)[:16])
-	}, make(map[string]int)}
+	return &table{hmac.New(sha256.New, random), make(map[fingerprint]int)}
 }
 
-func newWindow(length time.Duration, next func() generation) window {
-	return window{length: length, next: next, began: time.Now(), recent: next(), older: next()}
+func (t *table) fingerprint(text []byte) fingerprint {
+	t.mac.Reset()
+	_, _ = t.mac.Write(text)
+	return fingerprint(t.mac.Sum(make([]byte, 0, sha256.Size)))
 }
 
-// count is how often text was counted in the generation. An empty one tells without a key.
-func (g generation) count(text []byte) float64 {
-	if len(g.counts) == 0 {
+// of is how often text was counted. An empty table tells without a fingerprint.
+func (t *table) of(text []byte) float64 {
+	if len(t.counts) == 0 {
 		return 0
 	}
-	return float64(g.counts[g.key(text)])
+	return float64(t.counts[t.fingerprint(text)])
 }
 
-// key is what text is counted by now.
-func (w *window) key(text []byte) string {
-	w.turn()
-	return w.recent.key(text)
+// add counts a text. In a full table those that were counted least are forgotten.
+func (t *table) add(f fingerprint) {
+	for least := 1; len(t.counts) >= tableSize; least *= 2 {
+		maps.DeleteFunc(t.counts, func(_ fingerprint, n int) bool { return n <= least })
+	}
+	t.counts[f]++
 }
 
-func (w *window) add(key string) {
+func newWindow(length time.Duration) window {
+	return window{length: length, began: time.Now(), recent: newTable(), older: newTable()}
+}
+
+// count returns what counts text.
+func (w *window) count(text []byte) func() {
 	w.turn()
-	w.recent.counts[key]++
+	recent := w.recent
+	f := recent.fingerprint(text)
+	return func() { recent.add(f) }
 }
 
 // wait is how long it takes until text counts less than limit; 0: it does.
 func (w *window) wait(text []byte, limit int) time.Duration {
 	w.turn()
-	recent, older := w.recent.count(text), w.older.count(text)
+	recent, older := w.recent.of(text), w.older.of(text)
 	past := float64(time.Since(w.began)) / float64(w.length)
 	switch left := float64(limit) - recent; {
 	case older*(1-past) < left:
@@ -146,18 +150,12 @@ func (w *window) wait(text []byte, limit int) time.Duration {
 	return max(time.Duration((1-past)*float64(w.length)), time.Second)
 }
 
-// turn begins a new generation when the recent one is over, or full.
+// turn begins a new table when the recent one's time is over.
 func (w *window) turn() {
-	since := time.Since(w.began)
-	if since < w.length && len(w.recent.counts) < tableSize {
-		return
-	}
-	w.older, w.recent = w.recent, w.next()
-	if since >= 2*w.length {
-		w.older = w.next()
-	}
-	w.began = time.Now()
-	if since < 2*w.length && since >= w.length {
-		w.began = w.began.Add(w.length - since)
+	switch since := time.Since(w.began); {
+	case since >= 2*w.length:
+		*w = newWindow(w.length)
+	case since >= w.length:
+		w.older, w.recent, w.began = w.recent, newTable(), w.began.Add(w.length)
 	}
 }

@@ -3,6 +3,8 @@ package admission
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +121,53 @@ func TestTablesAreBounded(t *testing.T) {
 	for name, w := range map[string]*window{"orders": &c.orders, "users": &c.users, "cards": &c.cards} {
 		if n := len(w.recent.counts) + len(w.older.counts); n > 2*tableSize {
 			t.Errorf("%d %s are remembered, want at most %d", n, name, 2*tableSize)
+		}
+	}
+}
+
+// Not in parallel: it looks at the heap. A user id has 128 characters at most, which may be 512 bytes.
+func TestAFloodOfNewUsersTakesLittleMemory(t *testing.T) {
+	heap := func() uint64 {
+		var is runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&is)
+		return is.HeapAlloc
+	}
+	before := heap()
+	c := NewCustomers(1000, 1000)
+	_, _ = try(c, 5*tableSize, func(i int) order.Request {
+		return request(strings.Repeat("𝒶", 120)+fmt.Sprintf("%08d", i), fmt.Sprintf("%016d", i))
+	})
+	if grown := int64(heap() - before); grown > 4<<20 {
+		t.Errorf("%d KiB are held of %d users, want 4 MiB at most", grown>>10, 5*tableSize)
+	}
+	runtime.KeepAlive(c)
+}
+
+func TestAFloodOfNewUsersDoesNotLetAGreedyOneIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCustomers(20, 20)
+		greedy := func(int) order.Request { return request("greedy", "4111 1111 1111 1111") }
+		if allowed, _ := try(c, 40, greedy); allowed != 20 {
+			t.Errorf("%d orders are allowed, want 20", allowed)
+		}
+		_, _ = try(c, 5*tableSize, func(i int) order.Request { return request(fmt.Sprint(i), fmt.Sprintf("%016d", i)) })
+		if allowed, _ := try(c, 40, greedy); allowed != 0 {
+			t.Errorf("%d orders more are allowed after %d new users", allowed, 5*tableSize)
+		}
+	})
+}
+
+func TestUsersWhoseNamesLookAlikeAreOthers(t *testing.T) {
+	t.Parallel()
+	c := NewCustomers(1, 0)
+	for _, user := range []string{"", "ada", "Ada", "аda", "ada\u200b", "ａｄａ", " ada", "ada\x00", "\xff", strings.Repeat("a", 1<<20)} {
+		if _, err := c.Allow(request(user, "4111 1111 1111 1111")); err != nil {
+			t.Errorf("%.20q is taken for another user: %v", user, err)
+		}
+		if _, err := c.Allow(request(user, "4111 1111 1111 1111")); err == nil {
+			t.Errorf("%.20q is not recognized", user)
 		}
 	}
 }
