@@ -1,5 +1,5 @@
 // Command bench measures the service as its users meet it: the real executable in a process of its own, with the memory
-// limit of its container, among neighbours in a second process, under a load that comes from a third. It prints a table:
+// limit of its container, among other services in a second process, under a load that comes from a third. It prints a table:
 // orders a second, latencies, and what an order costs in processor time, memory and disk.
 //
 //	make bench
@@ -30,7 +30,7 @@ import (
 
 // What this program can be beside the load: its first argument.
 const (
-	modeShop  = "shop"  // the neighbours
+	modeShop  = "shop"  // the other services
 	modeFloor = "floor" // the bare program, of the kind that the second argument names
 )
 

@@ -19,7 +19,7 @@ const (
 	exportEvery = time.Second     // between two exports of metrics, so that allocations can be read soon
 	warmOrders  = 500             // before anything is counted
 	warmTime    = 3 * time.Second // at most
-	// calm is a time without work after which an order's letters and events are taken to be done; it comes within
+	// calm is a time without work after which an order's e-mails and events are taken to be done; it comes within
 	// calmTime, or is not waited for.
 	calm, calmTime = 100 * time.Millisecond, 3 * time.Second
 )

@@ -12,7 +12,7 @@ import (
 	"checkout/bench/floor"
 )
 
-// TestMain lets this program be the neighbours and the floor for its own tests, as it is for its own measurements.
+// TestMain lets this program be the other services and the floor for its own tests, as it is for its own measurements.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == modeShop || os.Args[1] == modeFloor) {
 		main()
@@ -69,14 +69,14 @@ func TestAnOpenLoopPlacesItsOrders(t *testing.T) {
 
 func TestAProgramThatEndsAtOnceIsAnErrorWithItsWords(t *testing.T) {
 	t.Parallel()
-	dead := program{name: "dead", path: "/bin/sh", args: []string{"-c", "echo no neighbours >&2; exit 3"}}
+	dead := program{name: "dead", path: "/bin/sh", args: []string{"-c", "echo no other services >&2; exit 3"}}
 	_, err := effort{orders: 1, time: time.Minute, rounds: 1}.measure(t.Context(), usual(), []program{dead})
-	if err == nil || !strings.Contains(err.Error(), "no neighbours") || !strings.Contains(err.Error(), "exit status 3") {
+	if err == nil || !strings.Contains(err.Error(), "no other services") || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("got %v, want the exit status and what it has said", err)
 	}
 }
 
-func TestTheNeighboursEndWhenTheyAreLetGo(t *testing.T) {
+func TestTheOtherServicesEndWithTheirProcess(t *testing.T) {
 	t.Parallel()
 	s, err := openShop(t.Context())
 	if err != nil {

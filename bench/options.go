@@ -87,7 +87,7 @@ func (l *lists) flags(flags *flag.FlagSet) {
 	flags.Var(&l.products, "products", "`products` that carts are filled from: with few, orders at once have some in common")
 	flags.Var(&l.concurrency, "concurrency", "`orders` at once, in a closed loop")
 	flags.Var(&l.rate, "rate", "`orders` a second, in an open loop; 0: a closed loop")
-	flags.Var(&l.latency, "latency", "`time` that every call to a neighbour takes longer")
+	flags.Var(&l.latency, "latency", "`time` that every call to another service takes longer")
 	flags.Var(&l.currency, "currency", "ISO 4217 `code` to pay in")
 	flags.Var(&l.kafka, "kafka", "a broker for the orders' events")
 	flags.Var(&l.db, "db", "where orders are recorded: `sqlite|postgres|memory`")

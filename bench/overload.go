@@ -17,7 +17,7 @@ import (
 )
 
 // What happens when more is wanted than can be done. Orders come when they come (an open loop), whoever waits for longer
-// than its deadline is gone, and the neighbours' ledgers are compared with the answers: a card that was charged although
+// than its deadline is gone, and the other services' ledgers are compared with the answers: a card that was charged although
 // no answer came in time is counted.
 
 // overload is what is asked for.
@@ -56,7 +56,7 @@ func parseOverload(args []string, out io.Writer) (overload, error) {
 	flags.StringVar(&o.path, "binary", "bin/checkout", "`program` to measure")
 	flags.Var(&memory, "memlimit", "`GOMEMLIMIT` of the program, one after the other")
 	flags.Var(&factors, "factors", "offered load, in `times` of the measured peak")
-	flags.StringVar(&brownouts, "brownouts", "", "names of neighbours that are limited to a fifth of what is offered: a `regexp`; default: all; none: ^$")
+	flags.StringVar(&brownouts, "brownouts", "", "names of services that are limited to a fifth of what is offered: a `regexp`; default: all; none: ^$")
 	flags.DurationVar(&o.seconds, "time", 20*time.Second, "`time` that each overload lasts")
 	flags.DurationVar(&o.recovery, "recovery", 8*time.Second, "`time` that is watched afterwards")
 	flags.DurationVar(&o.deadline, "deadline", 5*time.Second, "`time` that a caller waits")
@@ -85,7 +85,7 @@ func parseOverload(args []string, out io.Writer) (overload, error) {
 	return o, nil
 }
 
-// limited is a neighbour that does a fixed number of calls a second.
+// limited is another service that does a fixed number of calls a second.
 type limited struct {
 	name     string
 	method   string
@@ -94,7 +94,7 @@ type limited struct {
 	offPath  bool   // the answer does not wait for it
 }
 
-// limitable are the neighbours that may be the slow one.
+// limitable are the other services that may be the slow one.
 func (o overload) limitable() []limited {
 	return []limited{
 		{name: "cart", method: "GetCart", calls: 1},
@@ -178,7 +178,7 @@ type plan struct {
 	offered  float64 // orders a second
 	possible float64
 	after    float64
-	limited  limited // the neighbour that is slow; none: the service itself is the bottleneck
+	limited  limited // the service that is slow; none: the service itself is the bottleneck
 	persist  bool    // it also does calls whose caller has left
 	greedy   int     // calls that one user has under way at once
 }

@@ -22,13 +22,13 @@ import (
 	"checkout/internal/test/process"
 )
 
-// The neighbours run in a process of their own, so that what they use of the processors is neither the service's nor
+// The other services run in a process of their own, so that what they use of the processors is neither the service's nor
 // the load's. They are told what to do over the process's standard input and output, in JSON-RPC.
 
-// deskTime is what the neighbours get to do as they are told.
+// deskTime is what the other services get to do as they are told.
 const deskTime = 30 * time.Second
 
-// runShop is the neighbours' process. It ends when in does.
+// runShop is the other services' process. It ends when in does.
 func runShop(ctx context.Context, in io.ReadCloser, out io.WriteCloser) (err error) {
 	shop, err := demo.Start(ctx, demo.Options{Products: maxProducts})
 	if err != nil {
@@ -43,7 +43,7 @@ func runShop(ctx context.Context, in io.ReadCloser, out io.WriteCloser) (err err
 	return nil
 }
 
-// Desk is what the neighbours can be told and asked. It is exported for net/rpc only.
+// Desk is what the other services can be told and asked. It is exported for net/rpc only.
 type Desk struct{ shop *demo.Shop }
 
 // Filling asks for carts: of the users Prefix0, Prefix1, and so on, with one piece each of so many of the first Products
@@ -71,7 +71,7 @@ func (d *Desk) Environ(_ struct{}, environ *map[string]string) error { //nolint:
 	return nil
 }
 
-// Latency makes every call to the neighbours take so much longer. The broker, the flags and the collector stay as they
+// Latency makes every call to the other services take so much longer. The broker, the flags and the collector stay as they
 // are.
 func (d *Desk) Latency(latency time.Duration, _ *struct{}) error { //nolint:unparam // likewise
 	s := d.shop
@@ -126,7 +126,7 @@ type Limiting struct {
 	Persist bool
 }
 
-// Limit limits a method, which only one neighbour has.
+// Limit limits a method, which only one service has.
 func (d *Desk) Limit(l Limiting, _ *struct{}) error {
 	s := d.shop
 	methods := map[string]*demo.Server{
@@ -141,7 +141,7 @@ func (d *Desk) Limit(l Limiting, _ *struct{}) error {
 	}
 	n := methods[l.Method]
 	if n == nil {
-		return fmt.Errorf("no neighbour has a method %q", l.Method)
+		return fmt.Errorf("no service has a method %q", l.Method)
 	}
 	n.Inject(demo.Fault{Rate: l.Rate, Persist: l.Persist}, l.Method)
 	return nil
@@ -212,14 +212,14 @@ func named(attributes []*commonv1.KeyValue, service string) bool {
 	return false
 }
 
-// shop is the neighbours' process, seen from the outside.
+// shop is the other services' process, seen from the outside.
 type shop struct {
 	cmd     *exec.Cmd
 	client  *rpc.Client
 	environ map[string]string
 }
 
-// openShop starts the neighbours.
+// openShop starts the other services.
 func openShop(ctx context.Context) (*shop, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -236,7 +236,7 @@ func openShop(ctx context.Context) (*shop, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the neighbours: %w", err)
+		return nil, fmt.Errorf("starting the other services: %w", err)
 	}
 	s := &shop{cmd: cmd, client: jsonrpc.NewClient(stream{out, in})}
 	if err := s.tell(ctx, "Environ", struct{}{}, &s.environ); err != nil {
@@ -253,15 +253,15 @@ func (s *shop) tell(ctx context.Context, method string, args, answer any) error 
 	select {
 	case <-call.Done:
 		if call.Error != nil {
-			return fmt.Errorf("neighbours: %s: %w", method, call.Error)
+			return fmt.Errorf("other services: %s: %w", method, call.Error)
 		}
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("neighbours: %s: %w", method, context.Cause(ctx))
+		return fmt.Errorf("other services: %s: %w", method, context.Cause(ctx))
 	}
 }
 
-// close ends the neighbours, and waits for them.
+// close ends the other services, and waits for them.
 func (s *shop) close() error { return errors.Join(s.client.Close(), s.cmd.Wait()) }
 
 // stream is two pipes as one connection.

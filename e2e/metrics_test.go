@@ -57,7 +57,7 @@ func (p *parts) counted() map[string]string {
 		`max(checkout_order_unfinished{checkout_order_state="in_doubt"})`:                                                                "1",
 		`max(checkout_order_unfinished{checkout_order_state="parked"})`:                                                                  "1",
 		`sum(checkout_order_unfinished)`:                                                                                                 "2",
-		`sum(checkout_delivery_pending)`:                                                                                                    "0",
+		`sum(checkout_delivery_pending)`:                                                                                                 "0",
 		`sum(checkout_order_amount_count)`:                                                                                               "2",
 		`sum(checkout_order_lines_sum)`:                                                                                                  "2",
 		`sum(checkout_step_duration_seconds_count{checkout_order_step="charge"})`:                                                        count(s.Payment.Count("Charge")),
@@ -103,7 +103,7 @@ func (p *parts) countedByDemo() map[string]string {
 	return want
 }
 
-// rpcs is how often the neighbours that speak gRPC were called.
+// rpcs is how often the other services that speak gRPC were called.
 func (p *parts) rpcs() map[string]int {
 	return map[string]int{
 		"oteldemo.CartService": p.shop.Cart.Count(""), "oteldemo.ProductCatalogService": p.shop.Catalog.Count(""),

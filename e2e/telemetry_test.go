@@ -106,7 +106,7 @@ func (s *service) awaitLedgers(t *testing.T, want demo.Tally) {
 	}
 }
 
-// calls are those that have reached the neighbours, by what these are called in the shop.
+// calls are those that have reached the other services, by what these are called in the shop.
 func (s *service) calls() map[string][]demo.Call {
 	return map[string][]demo.Call{
 		"cart": s.shop.Cart.Calls(""), "product-catalog": s.shop.Catalog.Calls(""), "currency": s.shop.Currency.Calls(""),
@@ -115,7 +115,7 @@ func (s *service) calls() map[string][]demo.Call {
 }
 
 // tellTheOthers sends the collector what the others would who take part in an order, and whom the demo makes without
-// telemetry: a server's span for every call that has reached a neighbour, a consumer's for every event, and the
+// telemetry: a server's span for every call that has reached another service, a consumer's for every event, and the
 // caller's own. Whose children they are is what the call or the event says.
 func (p *parts) tellTheOthers(t *testing.T) {
 	t.Helper()

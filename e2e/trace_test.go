@@ -229,7 +229,7 @@ func (p *parts) shown(ctx context.Context) ([]span, error) {
 	return answer.Data[0].spans(), nil
 }
 
-// hasTheEdges asks as the shop's trace tests do: for the traces of each neighbour, whether there is a span of its
+// hasTheEdges asks as the shop's trace tests do: for the traces of each called service, whether there is a span of its
 // directly below one of checkout's.
 func (p *parts) hasTheEdges(t *testing.T) {
 	for service := range p.calls() {

@@ -19,11 +19,11 @@ import (
 type Kind string
 
 const (
-	// Sequential makes one call after the other, two for each line and eight more, and answers after the letter and the
+	// Sequential makes one call after the other, two for each line and eight more, and answers after the e-mail and the
 	// event: like the stock service.
 	Sequential Kind = "sequential"
 	// Parallel makes the calls that the real service makes, side by side where their answers do not depend on each other,
-	// and answers before the letter and the event.
+	// and answers before the e-mail and the event.
 	Parallel Kind = "parallel"
 )
 
@@ -35,7 +35,7 @@ func Run(ctx context.Context, kind Kind, getenv func(string) string) error {
 		return err
 	}
 	defer n.close()
-	s := &server{neighbours: n}
+	s := &server{services: n}
 	switch kind {
 	case Sequential:
 		s.place = n.inTurn
@@ -59,7 +59,7 @@ func Run(ctx context.Context, kind Kind, getenv func(string) string) error {
 // server is oteldemo.CheckoutService.
 type server struct {
 	oteldemo.UnimplementedCheckoutServiceServer
-	*neighbours
+	*services
 	place func(ctx context.Context, req *oteldemo.PlaceOrderRequest) (*oteldemo.OrderResult, error)
 }
 

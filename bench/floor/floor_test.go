@@ -47,7 +47,7 @@ func TestAnOrderIsChargedShippedConfirmedAndTold(t *testing.T) {
 				t.Errorf("%d parcels, want 1", n)
 			}
 			if n := len(shop.Email.Sent()); n != 1 {
-				t.Errorf("%d letters, want 1", n)
+				t.Errorf("%d e-mails, want 1", n)
 			}
 			if left := shop.Cart.Items("ada"); left != nil {
 				t.Errorf("the cart still holds %v", left)

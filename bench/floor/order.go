@@ -10,7 +10,7 @@ import (
 )
 
 // inTurn places an order by one call after the other, in the order of the stock service.
-func (n *neighbours) inTurn(ctx context.Context, req *oteldemo.PlaceOrderRequest) (*oteldemo.OrderResult, error) {
+func (n *services) inTurn(ctx context.Context, req *oteldemo.PlaceOrderRequest) (*oteldemo.OrderResult, error) {
 	cart, err := n.cart.GetCart(ctx, &oteldemo.GetCartRequest{UserId: req.GetUserId()})
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func (n *neighbours) inTurn(ctx context.Context, req *oteldemo.PlaceOrderRequest
 }
 
 // sideBySide places an order by the calls of the real service, no deeper than their answers depend on each other.
-func (n *neighbours) sideBySide(ctx context.Context, req *oteldemo.PlaceOrderRequest) (*oteldemo.OrderResult, error) {
+func (n *services) sideBySide(ctx context.Context, req *oteldemo.PlaceOrderRequest) (*oteldemo.OrderResult, error) {
 	cart, err := n.cart.GetCart(ctx, &oteldemo.GetCartRequest{UserId: req.GetUserId()})
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (n *neighbours) sideBySide(ctx context.Context, req *oteldemo.PlaceOrderReq
 }
 
 // read makes a call beside others when the process has a place for it.
-func (n *neighbours) read(beside *errgroup.Group, call func() error) {
+func (n *services) read(beside *errgroup.Group, call func() error) {
 	n.reads <- struct{}{}
 	beside.Go(func() error {
 		defer func() { <-n.reads }()
@@ -100,7 +100,7 @@ func (n *neighbours) read(beside *errgroup.Group, call func() error) {
 }
 
 // convertAll converts all costs in place and the quote.
-func (n *neighbours) convertAll(ctx context.Context, costs []*oteldemo.Money, quote *oteldemo.Money, to string) (*oteldemo.Money, error) {
+func (n *services) convertAll(ctx context.Context, costs []*oteldemo.Money, quote *oteldemo.Money, to string) (*oteldemo.Money, error) {
 	conversions, asking := errgroup.WithContext(ctx)
 	n.read(conversions, func() (err error) {
 		quote, err = n.convert(asking, quote, to)
@@ -116,12 +116,12 @@ func (n *neighbours) convertAll(ctx context.Context, costs []*oteldemo.Money, qu
 	return quote, err
 }
 
-func (n *neighbours) convert(ctx context.Context, m *oteldemo.Money, to string) (*oteldemo.Money, error) {
+func (n *services) convert(ctx context.Context, m *oteldemo.Money, to string) (*oteldemo.Money, error) {
 	return n.currency.Convert(ctx, &oteldemo.CurrencyConversionRequest{From: m, ToCode: to})
 }
 
 // pay charges the card, sends the parcel and empties the cart.
-func (n *neighbours) pay(ctx context.Context, req *oteldemo.PlaceOrderRequest, p parcel, o *oteldemo.OrderResult) (_ *oteldemo.OrderResult, err error) {
+func (n *services) pay(ctx context.Context, req *oteldemo.PlaceOrderRequest, p parcel, o *oteldemo.OrderResult) (_ *oteldemo.OrderResult, err error) {
 	if _, err := n.payment.Charge(ctx, &oteldemo.ChargeRequest{Amount: total(o), CreditCard: req.GetCreditCard()}); err != nil {
 		return nil, err
 	}

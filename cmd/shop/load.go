@@ -132,7 +132,7 @@ func (r *results) print(p *page, took time.Duration) {
 	p.table(rows)
 }
 
-// settle waits for the deliveries, and compares what customers were told with the neighbours' ledgers.
+// settle waits for the deliveries, and compares what customers were told with the other services' ledgers.
 func (s *shop) settle(ctx context.Context, r *results) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()

@@ -66,13 +66,13 @@ func TestARefusalIsImmediate(t *testing.T) {
 	})
 }
 
-// A read that times out at the target must not look like one that was served. The neighbour works for those who left.
+// A read that times out at the target must not look like one that was served. The called service works for those who left.
 func TestInABrownOutTheShopWorksAtWhatCapacityIsLeft(t *testing.T) {
 	t.Parallel()
 	const deadline = 5 * time.Second
-	for name, neighbour := range map[string]func(*shop) *neighbour{
-		"of the cart":    func(s *shop) *neighbour { return &s.cart },
-		"of the payment": func(s *shop) *neighbour { return &s.payment },
+	for name, backend := range map[string]func(*shop) *backend{
+		"of the cart":    func(s *shop) *backend { return &s.cart },
+		"of the payment": func(s *shop) *backend { return &s.payment },
 	} {
 		for _, busy := range []float64{0.7, 2, 5} {
 			t.Run(fmt.Sprintf("%s, at %.1f times the usual capacity", name, busy), func(t *testing.T) {
@@ -81,9 +81,9 @@ func TestInABrownOutTheShopWorksAtWhatCapacityIsLeft(t *testing.T) {
 					s := open(Options{})
 					s.deadline = deadline
 					s.flow(50, 20*time.Second)
-					neighbour(s).set(10)
+					backend(s).set(10)
 					from, to := s.flow(busy*50, time.Minute)
-					neighbour(s).set(100)
+					backend(s).set(100)
 					_, settled := s.flow(50, 5*time.Second)
 					_, end := s.flow(50, 20*time.Second)
 					s.orders.Wait()
@@ -105,21 +105,21 @@ func TestInABrownOutTheShopWorksAtWhatCapacityIsLeft(t *testing.T) {
 
 func TestAfterAStandstillTheShopIsSoonOpenAgain(t *testing.T) {
 	t.Parallel()
-	for name, neighbour := range map[string]func(*shop) *neighbour{
-		"of the cart":    func(s *shop) *neighbour { return &s.cart },
-		"of the payment": func(s *shop) *neighbour { return &s.payment },
+	for name, backend := range map[string]func(*shop) *backend{
+		"of the cart":    func(s *shop) *backend { return &s.cart },
+		"of the payment": func(s *shop) *backend { return &s.payment },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := open(Options{})
 				s.flow(70, 20*time.Second)
-				neighbour(s).set(0.5)
+				backend(s).set(0.5)
 				s.flow(70, 20*time.Second)
 				if stats := s.Stats(); stats.Limit > 4 {
 					t.Errorf("at the standstill %d may be under way, want the floor", stats.Limit)
 				}
-				n := neighbour(s)
+				n := backend(s)
 				n.set(100)
 				n.mu.Lock()
 				n.free = time.Now() // what it has queued is lost

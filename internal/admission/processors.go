@@ -8,7 +8,7 @@ import (
 
 // processors bounds the orders under way to what the processors get through. Orders that compete for a processor finish no
 // sooner for having been started, but each holds its goroutines, buffers and connections: in a small container that is
-// what the garbage collector then chokes on. Orders that wait for a neighbour compete for nothing, and any number of them
+// what the garbage collector then chokes on. Orders that wait for another service compete for nothing, and any number of them
 // may be under way. The Limiter guards it.
 type processors struct {
 	runnable   func() int // goroutines that wait for a processor

@@ -25,7 +25,7 @@ func busy(runnable int64) (*Limiter, *busyness) {
 	return New(Options{Start: 512, Runnable: b.get}), b
 }
 
-func TestOrdersThatWaitForANeighbourAreAllUnderWay(t *testing.T) {
+func TestOrdersThatWaitForAServiceAreAllInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const orders = 200
 		l, _ := busy(0)

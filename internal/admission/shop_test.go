@@ -12,22 +12,22 @@ import (
 	"checkout/internal/order"
 )
 
-// neighbour serves one call after the other, first come, first served. It does not know who has given up, and works for
+// backend serves one call after the other, first come, first served. It does not know who has given up, and works for
 // them, too.
-type neighbour struct {
+type backend struct {
 	mu      sync.Mutex
 	service time.Duration // that a call takes
 	free    time.Time     // when all calls so far are served
 }
 
-func (n *neighbour) set(perSecond float64) {
+func (n *backend) set(perSecond float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.service = time.Duration(float64(time.Second) / perSecond)
 }
 
 // call is served, or given up after timeout.
-func (n *neighbour) call(ctx context.Context, timeout time.Duration) error {
+func (n *backend) call(ctx context.Context, timeout time.Duration) error {
 	n.mu.Lock()
 	if now := time.Now(); n.free.Before(now) {
 		n.free = now
@@ -50,7 +50,7 @@ func (n *neighbour) call(ctx context.Context, timeout time.Duration) error {
 // ships the parcel. What was charged goes on whether the customer is still there or not.
 type shop struct {
 	*Limiter
-	cart, payment neighbour
+	cart, payment backend
 	deadline      time.Duration // of customers; 0: they wait for ever
 	orders        sync.WaitGroup
 

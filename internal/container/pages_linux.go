@@ -24,7 +24,7 @@ const (
 // with all that stands around them, for ever: nothing is done any more but reading.
 //
 // Since Linux 6.16 advice against reading ahead is not heard for code, but no more is read than the mapping that the page
-// belongs to. So the code is divided into many mappings. Neighbours that are alike would be one, so every other one is
+// belongs to. So the code is divided into many mappings. Mappings that are alike would be one, so every other one is
 // advised to be left out of core dumps, where code never is.
 func SparePages() error {
 	if memory, ok := OwnMemory(); !ok || memory.Limit >= small {

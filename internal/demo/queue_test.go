@@ -51,7 +51,7 @@ func TestACallWhoseCallerLeavesTheQueueTakesNoTime(t *testing.T) {
 	})
 }
 
-func TestANeighbourThatPersistsDoesCallsWhoseCallerHasLeft(t *testing.T) {
+func TestAPersistentServiceDoesCallsWhoseCallerHasLeft(t *testing.T) {
 	t.Parallel()
 	payment := open(t, newPayment)
 	payment.Inject(Fault{Rate: 20, Persist: true}, "Charge")

@@ -178,7 +178,7 @@ func TestALateCallIsDoneAfterItsCallerHasGivenUp(t *testing.T) {
 	}
 }
 
-func TestALateCallIsNeverDoneOnceTheNeighbourHasClosed(t *testing.T) {
+func TestALateCallIsNeverDoneOnceTheServiceHasClosed(t *testing.T) {
 	t.Parallel()
 	d, err := listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
@@ -264,7 +264,7 @@ func TestAMethodsOwnFaultGoesBeforeTheServers(t *testing.T) {
 	}
 }
 
-func TestANeighbourRemembersWhatArrived(t *testing.T) {
+func TestAServiceRemembersWhatArrived(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
 	ctx := metadata.AppendToOutgoingContext(soon(t), "idempotency-key", "k1")

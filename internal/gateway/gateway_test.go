@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // of it.
 var proxy string
 
-func TestNeighboursAreNotCalledThroughAProxy(t *testing.T) {
+func TestServicesAreNotCalledThroughAProxy(t *testing.T) {
 	asked := nettest.Proxy(t, proxy)
 	_, port, _ := net.SplitHostPort(serve(t, paymentService{
 		charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
@@ -202,7 +202,7 @@ func wantPassing(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// The neighbours of these tests: gRPC services that answer as each test says.
+// The other services of these tests: gRPC services that answer as each test says.
 
 type cartService struct {
 	oteldemo.UnimplementedCartServiceServer

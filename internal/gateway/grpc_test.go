@@ -20,7 +20,7 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-// flaky serves every neighbour at one address. Each of its calls fails with UNAVAILABLE as long as failures last.
+// flaky serves every other service at one address. Each of its calls fails with UNAVAILABLE as long as failures last.
 func flaky(t *testing.T, failures int32) (addr string, calls *atomic.Int32) {
 	t.Helper()
 	calls = new(atomic.Int32)
@@ -127,7 +127,7 @@ func TestReadsAreNotRepeatedWhileMostFail(t *testing.T) {
 	}
 }
 
-func TestReadsOfASilentNeighbourEndAtTheirDeadline(t *testing.T) {
+func TestReadsOfASilentServiceEndAtTheirDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
@@ -235,7 +235,7 @@ func TestTargetThatCannotBeIsAnErrorAtOnce(t *testing.T) {
 	wantError(t, err, nil, `dial "127.0.0.1:1"`)
 }
 
-func TestNeighbourThatIsAwayAtStartIsFoundLater(t *testing.T) {
+func TestAServiceThatIsAbsentAtTheStartIsFoundLater(t *testing.T) {
 	t.Parallel()
 	addr := nettest.Reserve(t)
 	conn := dial(t, addr)

@@ -18,12 +18,12 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-// request is what an HTTP neighbour has been sent.
+// request is what an HTTP service has been sent.
 type request struct {
 	Method, Path, Type, Key, Body string
 }
 
-// replying runs an HTTP neighbour that answers every request like this, and hands out what it was sent.
+// replying runs an HTTP service that answers every request like this, and hands out what it was sent.
 func replying(t *testing.T, code int, body string) (addr string, requests <-chan request) {
 	t.Helper()
 	seen := make(chan request, 8)
@@ -53,7 +53,7 @@ func newHTTP(t *testing.T) *HTTP {
 	return h
 }
 
-func TestStatusTellsWhetherTheNeighbourSaysNoForGood(t *testing.T) {
+func TestStatusTellsWhetherARefusalIsPermanent(t *testing.T) {
 	t.Parallel()
 	for code, certain := range map[int]error{
 		400: order.ErrRefused, 410: order.ErrRefused, 413: order.ErrRefused, 422: order.ErrRefused, 451: order.ErrRefused,
@@ -148,7 +148,7 @@ func TestHugeAnswerKeepsMemoryFlat(t *testing.T) {
 		t.Errorf("allocated %d KiB in all, want 2 MiB at most", got>>10)
 	}
 	if sent.Load() == 0 {
-		t.Error("the neighbour has sent nothing")
+		t.Error("the called service has sent nothing")
 	}
 }
 
@@ -161,7 +161,7 @@ func TestEndlessHeaderIsAnError(t *testing.T) {
 	wantPassing(t, err, "shipping: ship order")
 }
 
-func TestSilentNeighbourIsAnErrorAtTheDeadline(t *testing.T) {
+func TestASilentServiceIsAnErrorAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	dripping := handling(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -184,7 +184,7 @@ func TestSilentNeighbourIsAnErrorAtTheDeadline(t *testing.T) {
 	}
 }
 
-func TestNeighbourThatCannotBeReachedHasShippedNothing(t *testing.T) {
+func TestAServiceThatCannotBeReachedHasShippedNothing(t *testing.T) {
 	t.Parallel()
 	_, err := newShipping(t, nettest.Reserve(t), patient).Ship(t.Context(), orderID, home, lines)
 	wantError(t, err, order.ErrUnsent, "shipping: ship order", "connection refused")
@@ -251,7 +251,7 @@ func TestConnectionThatIsCutMayHaveShipped(t *testing.T) {
 	}
 }
 
-// faithless is the address of an HTTP neighbour that answers the first request of a connection and closes it after the
+// faithless is the address of an HTTP service that answers the first request of a connection and closes it after the
 // second, without an answer. It counts the requests for each path.
 func faithless(t *testing.T, answer string) (addr string, count func(path string) int) {
 	t.Helper()

@@ -159,7 +159,7 @@ func chargedAs(t *testing.T, transaction string) *Payment {
 	}), switches{}, patient)
 }
 
-func TestACardInTheWordsOfAnyNeighbourIsMasked(t *testing.T) {
+func TestACardInTheTextOfAnyServiceIsMasked(t *testing.T) {
 	t.Parallel()
 	_, err := catalogOf(t, nil, status.Error(codes.Internal, "no "+visaNumber)).Product(t.Context(), "A")
 	wantError(t, err, nil, "no ****-****-****-****")

@@ -157,7 +157,7 @@ func TestEveryViolationIsNamed(t *testing.T) {
 	}
 }
 
-// Given neighbours that fail around the charge and after it: what is answered, what is on record, what has moved.
+// Given other services that fail around the charge and after it: what is answered, what is on record, what has moved.
 func TestFailuresAfterTheIntentIsOnRecord(t *testing.T) {
 	away := errors.New("503")
 	for name, test := range map[string]struct {

@@ -174,7 +174,7 @@ func with(t demo.Fault, code codes.Code, status int, text string) demo.Fault {
 }
 
 // TestACardInTheWrongFieldIsInNoTelemetry has card numbers in every field that is text. A customer who writes one into an
-// address gets a parcel and a letter with it, and it is on record; but nobody reads it in a trace or in the log.
+// address gets a parcel and an e-mail with it, and it is on record; but nobody reads it in a trace or in the log.
 func TestACardInTheWrongFieldIsInNoTelemetry(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_TELEMETRY_NAMES": "both", "LOG_LEVEL": "debug"})
 	var told strings.Builder

@@ -25,7 +25,7 @@ import (
 // What goes wrong in the stock service, and what must happen here. The admission of five times more orders than payment
 // can take is tested in package admission, what recovery does in package order.
 
-func TestAnOrderReachesEveryNeighbourOnce(t *testing.T) {
+func TestAnOrderReachesEveryServiceOnce(t *testing.T) {
 	s := open(t, nil)
 	got, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 2, "STICKER020": 1})
 	if err != nil {

@@ -232,7 +232,7 @@ func TestOperatorsPresentAToken(t *testing.T) {
 // terminate accepts TLS connections with certificates, and passes what they say to address in the clear.
 func terminate(t *testing.T, k keyFolder, address string) (port string) {
 	t.Helper()
-	config := source(t, k.issue("neighbour")).Server(tls.RequireAndVerifyClientCert)
+	config := source(t, k.issue("service")).Server(tls.RequireAndVerifyClientCert)
 	current := config.GetConfigForClient
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		config, err := current(hello)

@@ -38,7 +38,7 @@ func TestOneSlowFlushDoesNotMakeTheServiceUnready(t *testing.T) {
 	away := errors.New("connection refused")
 	for name, test := range map[string]struct {
 		probes []error
-		want   string // a letter a second: ready or not
+		want   string // a character a second: ready or not
 		logged string // what, so often
 		times  int
 	}{

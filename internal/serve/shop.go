@@ -20,13 +20,13 @@ import (
 // closeTime is what the broker's client gets to send what it still holds. What it cannot send is on record.
 const closeTime = 500 * time.Millisecond
 
-// shop is the neighbours as order sees them, and their connections.
+// shop is the other services as order sees them, and their connections.
 type shop struct {
 	telemetry.Services
 	closers []func() error
 }
 
-// connect makes a client for each neighbour. None of them is contacted yet, and none has to be there.
+// connect makes a client for each called service. None of them is contacted yet, and none has to be there.
 func connect(c Config, t *telemetry.Telemetry, i identities) (_ *shop, err error) {
 	s := &shop{}
 	defer func() {
@@ -128,7 +128,7 @@ func (s *shop) broker(c Config, t *telemetry.Telemetry, i identities, fault gate
 	return nil
 }
 
-// close lets go of the neighbours, in the reverse order of their making.
+// close lets go of the other services, in the reverse order of their making.
 func (s *shop) close(log *slog.Logger) {
 	var errs []error
 	for i := len(s.closers) - 1; i >= 0; i-- {

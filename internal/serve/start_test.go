@@ -37,7 +37,7 @@ func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
 	if code, _, moved := refusal(t, err); code != codes.Unavailable || moved != "no" {
 		t.Errorf("an order is answered %v, money moved: %s; want UNAVAILABLE, no", code, moved)
 	}
-	// The neighbours come one by one, and the service needs no restart.
+	// The other services come one by one, and the service needs no restart.
 	for _, n := range []interface{ BringOnline() error }{shop.Cart, shop.Catalog, shop.Currency, shop.Payment, shop.Shipping} {
 		if err := n.BringOnline(); err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 			_, err = s.PlaceOrder(ctx, request("ada", "USD"))
 		case <-ctx.Done():
-			t.Fatalf("no order once the neighbours are there: %v", err)
+			t.Fatalf("no order once the other services are there: %v", err)
 		}
 	}
 	if got := shop.Ledgers().Total(); got.Charges != 1 || got.Parcels != 1 {

@@ -104,7 +104,7 @@ func TestTheShopsTraceTestFindsItsSpans(t *testing.T) {
 	}
 }
 
-func TestContextAndBaggageReachEveryNeighbour(t *testing.T) {
+func TestContextAndBaggageReachEveryService(t *testing.T) {
 	s := open(t, nil)
 	if _, err := s.buy(traced(t.Context()), "ada", "EUR", map[string]int32{"OLJCESPC7Z": 1}); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"checkout/internal/order"
 )
 
-// backlogLimit is how many orders of a kind a count goes up to. There are no more unless a neighbour has been away for
+// backlogLimit is how many orders of a kind a count goes up to. There are no more unless another service has been away for
 // hours, and then it is not worth the time to know how many more.
 const backlogLimit = 10_000
 

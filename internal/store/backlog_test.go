@@ -142,7 +142,7 @@ func populate(b *testing.B, s *SQLite, n, each int) {
 	}
 }
 
-// BenchmarkBacklog counts a record of 100,000 orders: when all is well, and when no letter has been taken for hours.
+// BenchmarkBacklog counts a record of 100,000 orders: when all is well, and when no e-mail has been taken for hours.
 func BenchmarkBacklog(b *testing.B) {
 	for name, each := range map[string]int{"100 unfinished": 1000, "20,000 unfinished": 5} {
 		b.Run(name, func(b *testing.B) {

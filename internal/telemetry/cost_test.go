@@ -23,7 +23,7 @@ import (
 	"checkout/internal/order"
 )
 
-// What telemetry costs, apart from what it observes: no network, no neighbours, only what is called on behalf of them.
+// What telemetry costs, apart from what it observes: no network, no other services, only what is called on behalf of them.
 
 // costs runs do with telemetry that is exported, to nobody, and with telemetry that is not.
 func costs(b *testing.B, names string, do func(*testing.B, *Telemetry) func()) {

@@ -108,7 +108,7 @@ type bystander struct {
 
 func (b *bystander) Place(ctx context.Context, req order.Request) (*order.Order, error) {
 	b.trace, b.outgoing = req.Trace, propagation.MapCarrier{}
-	ctx, span := b.tracer.Start(ctx, "a call to a neighbour")
+	ctx, span := b.tracer.Start(ctx, "a call to another service")
 	defer span.End()
 	b.propagator.Inject(ctx, b.outgoing)
 	return nil, &order.Error{Kind: order.ErrEmptyCart}
@@ -134,7 +134,7 @@ func TestTheCardOfTheRequestIsInNoContextHoweverItIsSpelt(t *testing.T) {
 			ctx, span := r.tracer.Start(ctx, "PlaceOrder")
 			_, _ = r.Placer(next).Place(ctx, order.Request{Card: creditcard.New(number, cvv, 2039, 1)})
 			span.End()
-			for where, carrier := range map[string]map[string]string{"on record": next.trace, "to neighbours": next.outgoing} {
+			for where, carrier := range map[string]map[string]string{"on record": next.trace, "to services": next.outgoing} {
 				if carrier["baggage"] != "a=1" || carrier["tracestate"] != "w=ok" {
 					t.Errorf("%s, %s: %q and %q go on, want a=1 and w=ok", s.Name, where, carrier["baggage"], carrier["tracestate"])
 				}

@@ -278,10 +278,10 @@ func TestWhatNobodyWaitsForIsReportedOnceAMinute(t *testing.T) {
 		shipping := &order.Error{Kind: order.ErrUnavailable, Step: order.StepShip, OrderID: "o-1", Err: errors.New("someone@example.com moved")}
 		mail := fmt.Errorf("email: %w", context.DeadlineExceeded)
 		stuck := &order.Error{Kind: order.ErrUnshippable, Step: order.StepShip, OrderID: "o-3", Err: errors.New("no")}
-		letter := &order.Error{Kind: order.ErrUnavailable, Step: order.StepEmail, OrderID: "o-4", Err: fmt.Errorf("%w: answered 400", order.ErrGivenUp)}
+		email := &order.Error{Kind: order.ErrUnavailable, Step: order.StepEmail, OrderID: "o-4", Err: fmt.Errorf("%w: answered 400", order.ErrGivenUp)}
 		lookup := &order.Error{Kind: order.ErrInDoubt, Step: order.StepLookup, OrderID: "o-5", Err: order.ErrGivenUp}
 		for range 2 {
-			for id, err := range map[order.ID]error{"o-3": stuck, "o-4": letter, "o-5": lookup} {
+			for id, err := range map[order.ID]error{"o-3": stuck, "o-4": email, "o-5": lookup} {
 				r.Report(t.Context(), id, err)
 			}
 		}

@@ -39,7 +39,7 @@ func TestAResumedOrderIsATraceOfItsOwnLinkedToTheCallThatPlacedIt(t *testing.T) 
 	if err := store.Save(ctx, o, order.Charged, 0); err != nil {
 		t.Fatal(err)
 	}
-	r.Report(ctx, o.ID, errors.New("the letter is late"))
+	r.Report(ctx, o.ID, errors.New("the e-mail is late"))
 	ended(nil)
 
 	span := r.span(t, "internal resume order")

@@ -118,17 +118,17 @@ func unmet() map[string]string {
 		"event.log.closing":                         byHand,
 		"event.log.connection_evicted":              elsewhere,
 		"event.log.exporter_setting: path":          elsewhere,
-		"event.log.json_not_encoded":                     byHand,
-		"event.log.page_not_rendered":                 byHand,
-		"event.log.not_resumed":                    byHand,
-		"event.log.resume_unread":                     byHand,
+		"event.log.json_not_encoded":                byHand,
+		"event.log.page_not_rendered":               byHand,
+		"event.log.not_resumed":                     byHand,
+		"event.log.resume_unread":                   byHand,
 		"event.log.audit_unwritten":                 byHand,
 		"event.log.index":                           byHand,
 		"event.log.decision_unrecorded":             byHand,
 		"event.log.flag_targeting":                  elsewhere,
 		"event.log.flag_unusable":                   byHand,
-		"event.log.flagd_unavailable":                      elsewhere,
-		"event.log.flagd_available":                      elsewhere,
+		"event.log.flagd_unavailable":               elsewhere,
+		"event.log.flagd_available":                 elsewhere,
 		"event.log.no_runtime_metrics":              byHand,
 		"event.log.read_ahead":                      byHand,
 		"event.log.order_held_up: skipped":          masses,
@@ -291,7 +291,7 @@ func (s *service) solitude(t *testing.T) {
 	s.settled(t, 1)
 }
 
-// hardship is the story, and what happens to an order whose neighbours are away for longer.
+// hardship is the story, and what happens to an order whose other services are away for longer.
 func (s *service) hardship(t *testing.T) {
 	t.Helper()
 	s.story(t)

@@ -23,11 +23,11 @@ import (
 const (
 	readsAtOnce = 128              // over the process, as in the real service
 	maxAnswer   = 64 << 10         // bytes of an HTTP answer
-	afterTime   = 10 * time.Second // for the letter and the event of an order that was answered
+	afterTime   = 10 * time.Second // for the e-mail and the event of an order that was answered
 )
 
-// neighbours are the clients of those who are called.
-type neighbours struct {
+// services are the clients of those who are called.
+type services struct {
 	cart     oteldemo.CartServiceClient
 	catalog  oteldemo.ProductCatalogServiceClient
 	currency oteldemo.CurrencyServiceClient
@@ -38,13 +38,13 @@ type neighbours struct {
 	events   *kgo.Client // nil without a broker
 
 	reads chan struct{}  // a place for each read under way
-	after sync.WaitGroup // letters and events of orders that were answered
+	after sync.WaitGroup // e-mails and events of orders that were answered
 	conns []*grpc.ClientConn
 }
 
 // connect makes the clients. Nobody is contacted yet.
-func connect(getenv func(string) string) (*neighbours, error) {
-	n := &neighbours{
+func connect(getenv func(string) string) (*services, error) {
+	n := &services{
 		shipping: getenv("SHIPPING_ADDR"),
 		email:    getenv("EMAIL_ADDR"),
 		http:     http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}},
@@ -77,8 +77,8 @@ func connect(getenv func(string) string) (*neighbours, error) {
 	return n, nil
 }
 
-// close waits for what is still to be sent, and lets go of the neighbours.
-func (n *neighbours) close() {
+// close waits for what is still to be sent, and lets go of the other services.
+func (n *services) close() {
 	n.after.Wait()
 	if n.events != nil {
 		n.events.Close()
@@ -115,11 +115,11 @@ type (
 		Item item   `json:"item"`
 		Cost amount `json:"cost"`
 	}
-	letter struct {
+	email struct {
 		Email string      `json:"email"`
-		Order letterOrder `json:"order"`
+		Order emailOrder `json:"order"`
 	}
-	letterOrder struct {
+	emailOrder struct {
 		ID       string  `json:"order_id"`
 		Tracking string  `json:"shipping_tracking_id"`
 		Cost     amount  `json:"shipping_cost"`
@@ -145,7 +145,7 @@ func newAmount(m *oteldemo.Money) amount {
 }
 
 // quote asks what shipping costs.
-func (n *neighbours) quote(ctx context.Context, p parcel) (*oteldemo.Money, error) {
+func (n *services) quote(ctx context.Context, p parcel) (*oteldemo.Money, error) {
 	var answer struct {
 		Cost amount `json:"cost_usd"`
 	}
@@ -154,7 +154,7 @@ func (n *neighbours) quote(ctx context.Context, p parcel) (*oteldemo.Money, erro
 }
 
 // ship sends the parcel.
-func (n *neighbours) ship(ctx context.Context, p parcel) (tracking string, err error) {
+func (n *services) ship(ctx context.Context, p parcel) (tracking string, err error) {
 	var answer struct {
 		ID string `json:"tracking_id"`
 	}
@@ -162,9 +162,9 @@ func (n *neighbours) ship(ctx context.Context, p parcel) (tracking string, err e
 	return answer.ID, err
 }
 
-// confirm sends the letter.
-func (n *neighbours) confirm(ctx context.Context, to string, o *oteldemo.OrderResult) error {
-	l := letter{to, letterOrder{
+// confirm sends the e-mail.
+func (n *services) confirm(ctx context.Context, to string, o *oteldemo.OrderResult) error {
+	l := email{to, emailOrder{
 		ID: o.GetOrderId(), Tracking: o.GetShippingTrackingId(), Cost: newAmount(o.GetShippingCost()),
 		Address: newAddress(o.GetShippingAddress()), Items: make([]line, len(o.GetItems())),
 	}}
@@ -175,7 +175,7 @@ func (n *neighbours) confirm(ctx context.Context, to string, o *oteldemo.OrderRe
 }
 
 // publish sends the event, unless there is no broker, and waits until it is acknowledged.
-func (n *neighbours) publish(ctx context.Context, o *oteldemo.OrderResult) error {
+func (n *services) publish(ctx context.Context, o *oteldemo.OrderResult) error {
 	if n.events == nil {
 		return nil
 	}
@@ -187,7 +187,7 @@ func (n *neighbours) publish(ctx context.Context, o *oteldemo.OrderResult) error
 }
 
 // post sends question as JSON and decodes the answer, unless none is wanted.
-func (n *neighbours) post(ctx context.Context, url string, question, answer any) error {
+func (n *services) post(ctx context.Context, url string, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return fmt.Errorf("POST %s: %w", url, err)
