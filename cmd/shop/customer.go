@@ -1,12 +1,7 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
-
-	"google.golang.org/grpc/metadata"
 
 	"checkout/gen/oteldemo"
 )
@@ -39,12 +34,4 @@ func (s *shop) fill(n int) *oteldemo.PlaceOrderRequest {
 			CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1,
 		},
 	}
-}
-
-// traced is a context whose calls belong to a new trace (W3C Trace Context), and the trace's id.
-func traced(ctx context.Context) (context.Context, string) {
-	var id [24]byte
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand
-	trace, parent := hex.EncodeToString(id[:16]), hex.EncodeToString(id[16:])
-	return metadata.AppendToOutgoingContext(ctx, "traceparent", "00-"+trace+"-"+parent+"-01"), trace
 }

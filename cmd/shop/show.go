@@ -53,7 +53,7 @@ func (s *shop) show(ctx context.Context) error {
 func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (order *oteldemo.OrderResult, refused, trace string) {
 	ctx, cancel := context.WithTimeout(ctx, storefront.OrderTime)
 	defer cancel()
-	ctx, trace = traced(ctx)
+	ctx, trace = storefront.Traced(ctx)
 	start := time.Now()
 	answer, err := s.checkout.PlaceOrder(ctx, request)
 	s.page.title("The answer, after %.1f ms", millis(time.Since(start)))

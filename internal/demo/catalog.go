@@ -54,18 +54,6 @@ func (c *Catalog) GetProduct(_ context.Context, req *oteldemo.GetProductRequest)
 	return nil, status.Errorf(codes.NotFound, "there is no product %q", req.GetId())
 }
 
-// SearchProducts implements oteldemo.ProductCatalogServiceServer.
-func (c *Catalog) SearchProducts(_ context.Context, req *oteldemo.SearchProductsRequest) (*oteldemo.SearchProductsResponse, error) {
-	var found []*oteldemo.Product
-	query := strings.ToLower(req.GetQuery())
-	for _, p := range c.products {
-		if strings.Contains(strings.ToLower(p.GetName()+"\n"+p.GetDescription()), query) {
-			found = append(found, p)
-		}
-	}
-	return &oteldemo.SearchProductsResponse{Results: found}, nil
-}
-
 // products are the stock shop's products with its ids and prices, and a few whose prices hurt naive code: 0.20 twice is
 // still below one, 57.08 has a leading zero in its nanos, 101.96 has no exact double, 0.015 is between two cents.
 func products() []*oteldemo.Product {

@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"math/big"
 	"slices"
-	"strconv"
-	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,9 +20,7 @@ type Currency struct {
 	*Server
 	oteldemo.UnimplementedCurrencyServiceServer
 
-	mu    sync.Mutex
-	rates map[string]*big.Rat // units for one euro
-	stock bool
+	rates map[string]*big.Rat // units for one euro; never changed
 }
 
 func newCurrency(n *Server) (*Currency, func() error) {
@@ -36,31 +31,15 @@ func newCurrency(n *Server) (*Currency, func() error) {
 	return c, n.serveGRPC(func(r grpc.ServiceRegistrar) { oteldemo.RegisterCurrencyServiceServer(r, c) })
 }
 
-// AnswerLikeStock makes it as wrong as the stock shop's service, or right again. Stock calculates in doubles and
-// truncates, drops leading zeros of nanos (57.08 becomes 57.80), and never fails: an unknown currency is worth nothing,
-// and is listed as supported from then on.
-func (c *Currency) AnswerLikeStock(stock bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stock = stock
-}
-
 // GetSupportedCurrencies implements oteldemo.CurrencyServiceServer.
 func (c *Currency) GetSupportedCurrencies(context.Context, *oteldemo.Empty) (*oteldemo.GetSupportedCurrenciesResponse, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return &oteldemo.GetSupportedCurrenciesResponse{CurrencyCodes: slices.Sorted(maps.Keys(c.rates))}, nil
 }
 
 // Convert implements oteldemo.CurrencyServiceServer. It refuses unknown currencies with INVALID_ARGUMENT and results
 // that do not fit with OUT_OF_RANGE.
 func (c *Currency) Convert(_ context.Context, req *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	amount, to := req.GetFrom(), req.GetToCode()
-	if c.stock {
-		return c.convertLikeStock(amount, to), nil
-	}
 	fromRate, toRate := c.rates[amount.GetCurrencyCode()], c.rates[to]
 	if fromRate == nil || toRate == nil {
 		return nil, status.Errorf(codes.InvalidArgument, "no rate from %q to %q", amount.GetCurrencyCode(), to)
@@ -95,22 +74,6 @@ func moneyOf(nanos *big.Rat, code string) (*oteldemo.Money, error) {
 		return nil, fmt.Errorf("%s does not fit into 64 bits of %s", units, code)
 	}
 	return &oteldemo.Money{CurrencyCode: code, Units: units.Int64(), Nanos: int32(rest.Int64())}, nil //nolint:gosec // below a billion
-}
-
-func (c *Currency) convertLikeStock(amount *oteldemo.Money, to string) *oteldemo.Money {
-	if c.rates[to] == nil {
-		c.rates[to] = new(big.Rat)
-	}
-	from := c.rates[amount.GetCurrencyCode()]
-	if from == nil {
-		return &oteldemo.Money{CurrencyCode: to, Units: math.MinInt64} // a double that is no number, cast
-	}
-	value, _ := strconv.ParseFloat(fmt.Sprintf("%d.%d", amount.GetUnits(), amount.GetNanos()), 64)
-	fromRate, _ := from.Float64()
-	toRate, _ := c.rates[to].Float64()
-	value = value / fromRate * toRate
-	units, fraction := math.Modf(value)
-	return &oteldemo.Money{CurrencyCode: to, Units: int64(units), Nanos: int32(fraction * nanosPerUnit)}
 }
 
 // rates are what one euro was worth on some day.

@@ -3,7 +3,7 @@
 //
 //	Cart        gRPC   what users want to buy
 //	Catalog     gRPC   thirteen products, some with prices that hurt naive code
-//	Currency    gRPC   34 currencies at fixed rates; right, or as wrong as the stock shop's
+//	Currency    gRPC   34 currencies at fixed rates
 //	Payment     gRPC   the stock shop's checks and words, and a ledger of charges; keyed payment on request
 //	Shipping    HTTP   quotes, parcels, and a ledger of them
 //	Email       HTTP   confirmations, kept in a mailbox

@@ -29,7 +29,7 @@ const (
 	// slowShipping is how long shipping takes with the order that is to be killed, chargedTime how long its charge may take,
 	// and chargedEvery how often that is looked at.
 	slowShipping = 2 * time.Second
-	chargedTime  = 2 * time.Second
+	chargedTime  = 10 * time.Second
 	chargedEvery = 10 * time.Millisecond
 )
 
@@ -216,7 +216,11 @@ func (s *Storefront) killDuringCheckout(ctx context.Context) error {
 	var customer sync.WaitGroup
 	var words string
 	customer.Go(func() { words = s.patience(ctx, user, key) })
-	c, err := s.crashWith(ctx, s.awaitCharged(ctx, user, key))
+	id, err := s.awaitCharged(ctx, user, key)
+	var c *crash
+	if err == nil {
+		c, err = s.crashWith(ctx, id)
+	}
 	customer.Wait()
 	if err != nil {
 		return err
@@ -249,17 +253,17 @@ func requestOf(user string) *oteldemo.PlaceOrderRequest {
 	}
 }
 
-// awaitCharged waits until the order of that key is charged, and returns its id; not for ever, and then "".
-func (s *Storefront) awaitCharged(ctx context.Context, user, key string) string {
+// awaitCharged waits until the order of that key is charged, and returns its id.
+func (s *Storefront) awaitCharged(ctx context.Context, user, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, chargedTime)
 	defer cancel()
 	for {
 		o, err := s.get(ctx, &checkoutv1.GetOrderRequest{UserId: user, IdempotencyKey: key})
 		if err == nil && o.GetState() == checkoutv1.OrderState_CHARGED {
-			return o.GetOrderId()
+			return o.GetOrderId(), nil
 		}
 		if !wait.For(ctx, chargedEvery) {
-			return o.GetOrderId()
+			return "", fmt.Errorf("the order was not charged within %v; nothing was killed", chargedTime)
 		}
 	}
 }

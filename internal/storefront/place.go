@@ -44,7 +44,7 @@ type refusal struct {
 
 // place asks checkout for an order, as part of a new trace. Asked again with the same key it is the same order.
 func (s *Storefront) place(ctx context.Context, request *oteldemo.PlaceOrderRequest, key string) answer {
-	ctx, trace := traced(ctx)
+	ctx, trace := Traced(ctx)
 	ctx = metadata.AppendToOutgoingContext(ctx, "idempotency-key", key)
 	var trailer metadata.MD
 	response, err := s.checkout.PlaceOrder(ctx, request, grpc.Trailer(&trailer))
@@ -66,8 +66,8 @@ func (s *Storefront) insist(ctx context.Context, request *oteldemo.PlaceOrderReq
 	}
 }
 
-// traced is a context whose calls belong to a new trace (W3C Trace Context), and the trace's id.
-func traced(ctx context.Context) (context.Context, string) {
+// Traced is a context whose calls belong to a new trace (W3C Trace Context), and the trace's id.
+func Traced(ctx context.Context) (context.Context, string) {
 	var id [24]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand
 	trace, parent := hex.EncodeToString(id[:16]), hex.EncodeToString(id[16:])

@@ -89,7 +89,7 @@ func inject(at Injector, f demo.Fault, method string) (end func()) {
 func (s *Storefront) back(server Server) func() {
 	return func() {
 		if err := server.BringOnline(); err != nil {
-			s.Log.ErrorContext(s.life, "a service does not come back", "address", server.Address(), "error", err)
+			s.Log.ErrorContext(s.life, "service not brought online", "address", server.Address(), "error", err)
 		}
 	}
 }

@@ -42,7 +42,7 @@ type reconciliation struct {
 	Total  demo.Tally
 	Booked int
 
-	Orders, Matching, Refunded, Unknown, Open, Wrong int
+	Orders, Matching, Refunded, Unknown, Parked, Open, Wrong int
 
 	Rows []ledgerRow // the first of the orders
 }
@@ -60,6 +60,7 @@ type verdict struct{ Words, Tone string }
 const (
 	refunded       = "refunded"
 	paymentUnknown = "payment unknown"
+	parked         = "paid, parked"
 )
 
 func (s *Storefront) reconcile(ctx context.Context, _ *http.Request) (any, error) {
@@ -106,6 +107,8 @@ func (p *reconciliation) count(v verdict) {
 		p.Wrong++
 	case v.Words == paymentUnknown:
 		p.Unknown++
+	case v.Words == parked:
+		p.Parked++
 	case v.Tone == "warn":
 		p.Open++
 	case v.Words == refunded:
@@ -152,7 +155,7 @@ func judgePaid(state checkoutv1.OrderState) verdict {
 	case checkoutv1.OrderState_IN_DOUBT:
 		return verdict{paymentUnknown, "warn"}
 	case checkoutv1.OrderState_PARKED:
-		return verdict{"paid, parked", "warn"}
+		return verdict{parked, "warn"}
 	default:
 		return verdict{"paid, not shipped yet", "warn"}
 	}
