@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
@@ -84,15 +83,10 @@ func (p process) decide(ctx context.Context, d *decision, id string, send send) 
 	}
 	return p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
 		o, err := send(ctx, checkoutv1.NewOrderAdminClient(conn), id, false)
-		switch {
-		case err != nil:
-			return err
-		case d.output == cli.JSON:
-			_, _ = fmt.Fprintln(p.stdout, protojson.Format(o))
-		default:
-			_, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), stateName(o.GetState()))
+		if err == nil {
+			p.print(d.output, o, func() { _, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), stateName(o.GetState())) })
 		}
-		return nil
+		return err
 	})
 }
 

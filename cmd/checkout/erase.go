@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
@@ -27,11 +26,10 @@ The operator and the reason are logged; do not name the user in them.`,
 			}
 			return p.call(cmd.Context(), &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
 				answer, err := checkoutv1.NewOrderAdminClient(conn).EraseUser(ctx, &checkoutv1.EraseUserRequest{UserId: args[0], By: d.by, Why: d.why})
-				if err != nil {
-					return err
+				if err == nil {
+					p.print(d.output, answer, func() { p.erased(answer) })
 				}
-				p.erased(answer, d.output)
-				return nil
+				return err
 			})
 		},
 	}
@@ -41,11 +39,7 @@ The operator and the reason are logged; do not name the user in them.`,
 	return cmd
 }
 
-func (p process) erased(answer *checkoutv1.EraseUserResponse, output cli.Output) {
-	if output == cli.JSON {
-		_, _ = fmt.Fprintln(p.stdout, protojson.Format(answer))
-		return
-	}
+func (p process) erased(answer *checkoutv1.EraseUserResponse) {
 	_, _ = fmt.Fprintf(p.stdout, "erased: %d\n", answer.GetErased())
 	for _, id := range answer.GetKeptOrderIds() {
 		_, _ = fmt.Fprintf(p.stdout, "kept, not finished: %s\n", id)

@@ -14,7 +14,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
-	"checkout/internal/order"
+	"checkout/internal/cli"
 	"checkout/internal/wire"
 )
 
@@ -87,6 +87,15 @@ func (p process) bill(items []*oteldemo.OrderItem, shipping *oteldemo.Money, tot
 	_ = table.Flush()
 }
 
+// print prints an answer as JSON, or by what prints it in words.
+func (p process) print(output cli.Output, answer proto.Message, words func()) {
+	if output == cli.JSON {
+		_, _ = fmt.Fprintln(p.stdout, protojson.Format(answer))
+		return
+	}
+	words()
+}
+
 // line prints an order, or something else, as JSON on one line.
 func (p process) line(m proto.Message) {
 	text, err := protojson.Marshal(m)
@@ -134,14 +143,7 @@ func lastTime(e *checkoutv1.Event) time.Time {
 	return e.GetAt().AsTime()
 }
 
-func stateName(s checkoutv1.OrderState) string {
-	for _, known := range order.States() {
-		if checkoutv1.OrderState(known) == s {
-			return known.String()
-		}
-	}
-	return s.String()
-}
+func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String()) }
 
 func tries(failed int32) string {
 	if failed == 0 {

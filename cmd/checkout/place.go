@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/cli"
@@ -113,16 +112,12 @@ func (p process) place(ctx context.Context, b *purchase) error {
 		var trailer metadata.MD
 		var server peer.Peer
 		resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &b.req, grpc.Trailer(&trailer), grpc.Peer(&server))
-		switch {
-		case err != nil:
+		if err != nil {
 			refused := p.refused(&b.remote, err)
 			refused.Status = placeStatus(err, server.Addr != nil)
 			return refused
-		case b.output == cli.JSON:
-			_, _ = fmt.Fprintln(p.stdout, protojson.Format(resp))
-		default:
-			p.receipt(resp.GetOrder(), trailer)
 		}
+		p.print(b.output, resp, func() { p.receipt(resp.GetOrder(), trailer) })
 		return nil
 	})
 }

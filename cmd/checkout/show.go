@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
@@ -32,15 +30,10 @@ func (p process) showCommand() *cobra.Command {
 			}
 			return p.call(cmd.Context(), &r, func(ctx context.Context, conn *grpc.ClientConn) error {
 				o, err := checkoutv1.NewOrderServiceClient(conn).GetOrder(ctx, &req)
-				switch {
-				case err != nil:
-					return err
-				case r.output == cli.JSON:
-					_, _ = fmt.Fprintln(p.stdout, protojson.Format(o))
-				default:
-					p.history(o, time.Now())
+				if err == nil {
+					p.print(r.output, o, func() { p.history(o, time.Now()) })
 				}
-				return nil
+				return err
 			})
 		},
 	}

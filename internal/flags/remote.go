@@ -19,6 +19,7 @@ import (
 
 	"checkout/gen/flagd/evaluationv1"
 	"checkout/internal/redact"
+	"checkout/internal/wait"
 )
 
 const (
@@ -78,12 +79,10 @@ func (r *remote) follow(ctx context.Context, publish func(answers)) {
 		if time.Since(opened) > maxPause {
 			pause = minPause
 		}
-		select {
-		case <-ctx.Done():
+		if !wait.For(ctx, pause) {
 			return
-		case <-time.After(pause):
-			pause = min(2*pause, maxPause)
 		}
+		pause = min(2*pause, maxPause)
 	}
 }
 
