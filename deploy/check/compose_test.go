@@ -14,21 +14,21 @@ import (
 )
 
 // environ is what the demo's .env and its user set.
-func environ() []string {
+func environ(source string) []string {
 	return []string{
 		"IMAGE_NAME=demo", "DEMO_VERSION=1.0.0", "CHECKOUT_DOCKERFILE=./src/checkout/Dockerfile", "CHECKOUT_PORT=5050",
 		"FLAGD_HOST=flagd", "FLAGD_PORT=8013", "CART_ADDR=cart:7070", "CURRENCY_ADDR=currency:7001", "EMAIL_ADDR=http://email:6060",
 		"PAYMENT_ADDR=payment:50051", "PRODUCT_CATALOG_ADDR=product-catalog:3550", "SHIPPING_ADDR=http://shipping:50050",
 		"KAFKA_ADDR=kafka:9092", "KAFKA_TOPIC=orders", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=opentelemetry-demo",
 		"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative",
-		"CHECKOUT_SOURCE=/src/checkout", "CHECKOUT_CONSOLE_TOKEN=0123456789abcdef",
+		"CHECKOUT_SOURCE=" + source, "CHECKOUT_CONSOLE_TOKEN=0123456789abcdef",
 	}
 }
 
 // load merges files as docker compose does.
 func load(t *testing.T, files ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions(files, cli.WithEnv(environ()))
+	options, err := cli.NewProjectOptions(files, cli.WithEnv(environ(source(t))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +37,16 @@ func load(t *testing.T, files ...string) *types.Project {
 		t.Fatal(err)
 	}
 	return project
+}
+
+// source is the folder of this repository.
+func source(t *testing.T) string {
+	t.Helper()
+	folder, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
 }
 
 func at(names ...string) []string {
@@ -53,7 +63,7 @@ func TestTheDemosCheckoutIsReplacedAndNothingElse(t *testing.T) {
 		override string
 		adds     map[string]string
 	}{
-		"2.1":                {at("demo-2.1.yaml"), "../demo/compose-2.1.yaml", nil},
+		"2.1":                {at("demo-2.1.yaml"), "../demo/compose-2.1.yaml", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "app", "OTEL_SEMCONV_STABILITY_OPT_IN": ""}},
 		"3.0, core":          {at("demo-3.0.yaml"), "../demo/compose.yaml", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc,http"}},
 		"3.0, with all else": {at("demo-3.0.yaml", "demo-3.0-full.yaml", "demo-3.0-observability.yaml"), "../demo/compose.yaml", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc,http"}},
 	} {
@@ -73,7 +83,7 @@ func TestTheDemosCheckoutIsReplacedAndNothingElse(t *testing.T) {
 			if !slices.ContainsFunc(is.Ports, func(p types.ServicePortConfig) bool { return p.Target == 5050 && p.Published == "" }) {
 				t.Errorf("ports %v, want 5050 at any port of the host, as in the demo", is.Ports)
 			}
-			if is.Image != "checkout:dev" || is.Build.Context != "/src/checkout" || is.Build.Dockerfile != "deploy/Dockerfile" {
+			if is.Image != "checkout:dev" || is.Build.Context != source(t) || is.Build.Dockerfile != "deploy/Dockerfile" {
 				t.Errorf("image %s, built of %+v", is.Image, is.Build)
 			}
 			hasAConsole(t, after, "checkout-console")
