@@ -55,7 +55,7 @@ func (p *tab) confirms(next string) {
 	p.follow("[data-testid=confirm]")
 }
 
-func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
+func TestAnOperatorResolvesAnOrderThatWasPaid(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
 	id := p.doubtful()
@@ -97,7 +97,7 @@ func TestAPersonResolvesAnOrderThatWasPaid(t *testing.T) {
 	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
 }
 
-func TestAPersonResolvesAnOrderThatWasNotPaid(t *testing.T) {
+func TestAnOperatorResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
 	id := p.doubtful()
@@ -118,7 +118,7 @@ func TestAPersonResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	p.sees("#order-state", "cancelled")
 }
 
-func TestAPersonHasAParkedOrderTriedAgain(t *testing.T) {
+func TestAnOperatorRetriesAParkedOrder(t *testing.T) {
 	t.Parallel()
 	shop := startShop(t, "-orders", "1", "-keep", "-unshippable", "1") // shipping has come to its senses since
 	p := open(t, shop.url)

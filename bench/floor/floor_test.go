@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The floor is only worth comparing with if it really does what an order needs.
-func TestAnOrderIsChargedShippedConfirmedAndTold(t *testing.T) {
+func TestAnOrderIsChargedShippedConfirmedAndPublished(t *testing.T) {
 	for kind, reads := range map[floor.Kind]map[string]int{
 		floor.Sequential: {"Convert": 3},
 		floor.Parallel:   {"Convert": 3, "GetSupportedCurrencies": 1},

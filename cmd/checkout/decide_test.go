@@ -11,7 +11,7 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-func TestAPersonDecides(t *testing.T) {
+func TestAnOperatorDecides(t *testing.T) {
 	t.Parallel()
 	off := openOffice(t, nil)
 	who := []string{"-by", "grace", "-why", "asked the bank"}
@@ -98,7 +98,7 @@ func TestWhatOperatorsDidIsListed(t *testing.T) {
 	}
 }
 
-func TestTheStoryTellsWhoDecided(t *testing.T) {
+func TestTheHistoryNamesWhoDecided(t *testing.T) {
 	t.Parallel()
 	off := openOffice(t, nil)
 	off.put(t, 1, order.InDoubt)

@@ -130,7 +130,7 @@ func TestAnOrderIsShown(t *testing.T) {
 	}
 }
 
-func TestAStoryIsATimeline(t *testing.T) {
+func TestAHistoryIsATimeline(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) string { return start.Add(d).Format(time.RFC3339Nano) }

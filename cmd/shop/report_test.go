@@ -89,7 +89,7 @@ func TestAnOrderIsOverWhenItHasAllOrItsMoneyBack(t *testing.T) {
 	}
 }
 
-func TestTheVerdictTellsOfRefunds(t *testing.T) {
+func TestTheResultNamesRefunds(t *testing.T) {
 	t.Parallel()
 	for want, total := range map[string]demo.Tally{
 		"No charges, no shipments.":                                                     {},

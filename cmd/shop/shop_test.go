@@ -112,7 +112,7 @@ func TestTheLedgersOfManyOrdersMatch(t *testing.T) {
 	}
 }
 
-func TestWhatIsOwedToThoseWhoWereAwayComesLater(t *testing.T) {
+func TestPendingDeliveriesAreMadeWhenTheServiceReturns(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "20", "-offline", "kafka,email,collector,flagd")
 	if status != 0 || !strings.Contains(said, "Online again: kafka, email, collector, flagd.") || !strings.Contains(said, matching) {
@@ -176,7 +176,7 @@ func TestWhatCannotBeShippedWaitsForAnOperatorWithStockPayment(t *testing.T) {
 	}
 }
 
-func TestWhoCallsItWronglyIsToldWhy(t *testing.T) {
+func TestAWrongRequestIsExplained(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"-orders x":          "-orders",

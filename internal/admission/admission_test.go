@@ -36,7 +36,7 @@ func leave(all []func(error)) {
 	}
 }
 
-func TestASlowShopThatIsIdleLetsPeopleIn(t *testing.T) {
+func TestASlowShopThatIsIdleAdmitsOrders(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Options{})
@@ -133,7 +133,7 @@ func TestWhoCannotBeServedInTimeIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhoseTurnHasBecomeTooLateIsToldSo(t *testing.T) {
+func TestAnOrderWhoseTurnComesTooLateIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(Options{})

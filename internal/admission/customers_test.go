@@ -66,7 +66,7 @@ func TestACardThatManyUsersTryIsRefused(t *testing.T) {
 	})
 }
 
-func TestWhoComesBackWhenToldToMayTryAgain(t *testing.T) {
+func TestACallerThatRetriesInTimeIsAdmitted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for name, c := range map[string]*Customers{"declines": NewCustomers(0, 5), "orders": NewCustomers(5, 0)} {

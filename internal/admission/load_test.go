@@ -181,7 +181,7 @@ func TestQuickOrdersDoNotHideAQueue(t *testing.T) {
 	})
 }
 
-func TestAColdShopServesACrowd(t *testing.T) {
+func TestAColdShopServesABurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(Options{})
@@ -259,7 +259,7 @@ func TestALimitThatIsNotInUseShrinks(t *testing.T) {
 	})
 }
 
-func TestWhoComesBackWhenToldToIsServed(t *testing.T) {
+func TestACallerThatRetriesInTimeIsServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const crowd = 2000 // 20 s of work

@@ -96,7 +96,7 @@ func (w *world) attentionList(t *testing.T) (list attentionList, ids []string) {
 	return list, ids
 }
 
-func TestOrdersThatNeedAPersonAreThoseOfAllRecords(t *testing.T) {
+func TestOrdersThatRequireAnOperatorAreThoseOfAllRecords(t *testing.T) {
 	t.Parallel()
 	other, err := store.OpenMemory()
 	if err != nil {
@@ -142,7 +142,7 @@ func TestAPartIsNotTakenForTheWhole(t *testing.T) {
 	}
 }
 
-func TestOrdersThatNeedAPersonAreFoundBehindThoseThatDoNot(t *testing.T) {
+func TestOrdersThatRequireAnOperatorAreFoundBehindOthers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		at   int // the page with the one that does

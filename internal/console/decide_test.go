@@ -300,7 +300,7 @@ func TestLookingDecidesNothing(t *testing.T) {
 	}
 }
 
-func TestADecisionWithoutAnAnswerIsNotToldAsUndone(t *testing.T) {
+func TestADecisionWithoutAnAnswerIsReportedAsUnknown(t *testing.T) {
 	t.Parallel()
 	for _, code := range []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Canceled} {
 		for _, known := range []bool{true, false} { // whether the order can still be read
@@ -372,7 +372,7 @@ func TestWhoShowsACertificateDecidesByItsName(t *testing.T) {
 	}
 }
 
-func TestACertificateThatWasNotVerifiedNamesNobody(t *testing.T) {
+func TestAnUnverifiedCertificateNamesNoOperator(t *testing.T) {
 	t.Parallel()
 	leaf := &x509.Certificate{SerialNumber: big.NewInt(0xbeef)}
 	for name, test := range map[string]struct {

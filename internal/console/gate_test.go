@@ -16,7 +16,7 @@ import (
 
 const secret = "0123456789abcdef"
 
-func TestWithATokenNobodyElseGetsIn(t *testing.T) {
+func TestWithATokenOthersAreRefused(t *testing.T) {
 	t.Parallel()
 	w := open(t, Options{Token: secret})
 	w.put(t, doubtful())
@@ -128,7 +128,7 @@ func TestWithoutATokenNoOtherNameLeadsHere(t *testing.T) {
 	}
 }
 
-func TestWhatBrowsersAreTold(t *testing.T) {
+func TestSecurityHeadersOfPages(t *testing.T) {
 	t.Parallel()
 	w := open(t, Options{})
 	for _, path := range []string{"/", "/orders", "/nothing", "/assets/live.js"} {

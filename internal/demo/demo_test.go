@@ -99,7 +99,7 @@ func TestAShopThatCannotOpenLeavesNothingRunning(t *testing.T) {
 	}
 }
 
-func TestADoorRefusesWhileItIsShutAndKeepsItsAddress(t *testing.T) {
+func TestAStoppedListenerRefusesAndKeepsItsAddress(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
 	address := cart.Address()

@@ -180,7 +180,7 @@ func TestAServerThatIsNoFlagdIsNotPestered(t *testing.T) {
 	})
 }
 
-func TestAFlagdThatDoesNotAnswerDelaysNobody(t *testing.T) {
+func TestAFlagdThatDoesNotAnswerDelaysNoOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var (

@@ -113,7 +113,7 @@ func ask(t *testing.T, payment *Payment, want func(t *testing.T, err error)) {
 	}
 }
 
-func TestPaymentServiceWithoutALedgerIsToldApart(t *testing.T) {
+func TestAPaymentServiceWithoutALedgerIsRecognized(t *testing.T) {
 	t.Parallel()
 	stock := newPayment(t, serve(t, paymentService{}.register), switches{}, patient)
 	ask(t, stock, func(t *testing.T, err error) {

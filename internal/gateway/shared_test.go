@@ -125,7 +125,7 @@ func TestAFailureIsNotShared(t *testing.T) {
 	})
 }
 
-func TestACallThatHangsKeepsNobodyElse(t *testing.T) {
+func TestAHangingCallDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := new(slowCatalog)

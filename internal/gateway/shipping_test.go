@@ -27,7 +27,7 @@ var (
 
 const parcelJSON = `{"address":{"street_address":"1 Main","city":"SF","state":"CA","country":"US","zip_code":"94102"},"items":[{"product_id":"OLJCESPC7Z","quantity":2}]}`
 
-func TestCarrierQuotesAndShipsTheSameParcel(t *testing.T) {
+func TestShippingQuotesAndShipsTheSameParcel(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":990000000},"tracking_id":"PARCEL-1"}`)
 	shipping := newShipping(t, addr, patient)
@@ -49,7 +49,7 @@ func TestCarrierQuotesAndShipsTheSameParcel(t *testing.T) {
 	}
 }
 
-func TestCarrierIsSentEveryKeyAlsoWhenItIsEmpty(t *testing.T) {
+func TestShippingIsSentEveryKeyAlsoWhenItIsEmpty(t *testing.T) {
 	t.Parallel()
 	addr, requests := replying(t, 200, `{"cost_usd":{"currency_code":"USD","units":0,"nanos":0}}`)
 	if _, err := newShipping(t, addr, patient).Quote(t.Context(), order.Address{City: "Østerbro \"Ø\""}, nil); err != nil {

@@ -175,7 +175,7 @@ func TestWhenACallerHangsUpTheNextClickPlacesTheOrder(t *testing.T) {
 	})
 }
 
-func TestAClickWhoseTimeIsOverIsToldWhatIsOnRecord(t *testing.T) {
+func TestARequestAtItsDeadlineIsAnsweredFromTheRecord(t *testing.T) {
 	t.Parallel()
 	for step, want := range map[Step]Kind{StepCart: ErrBusy, StepCharge: ErrInDoubt, StepShip: ""} {
 		t.Run(string(step), func(t *testing.T) {

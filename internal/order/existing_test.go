@@ -248,7 +248,7 @@ func TestAnotherOrderWaitsForTheOneUnderWay(t *testing.T) {
 	})
 }
 
-func TestAnOrderThatWaitsForAPersonGivesWayToAnotherCart(t *testing.T) {
+func TestAnOrderThatWaitsForAnOperatorIsSupersededByAnotherCart(t *testing.T) {
 	for name, test := range map[string]struct {
 		step   Step
 		err    error
@@ -357,7 +357,7 @@ func TestWhatTheRecordHasRefusedForCertainIsNotAbandoned(t *testing.T) {
 	})
 }
 
-func TestASlowCartThatIsSettledDoesNotKeepTheNextOrderWaitingForALetter(t *testing.T) {
+func TestASlowCartThatIsSettledDoesNotKeepTheNextOrderWaitingForAnEmail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		empties := failing(StepEmptyCart, 1, errAway) // so that it is left to the deliveries

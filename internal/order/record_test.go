@@ -38,7 +38,7 @@ func TestAReceiptWhoseRecordIsMadeAndNotAnsweredIsOnRecord(t *testing.T) {
 	})
 }
 
-func TestAReceiptOnWhichSomebodyElseHasActedIsOnRecord(t *testing.T) {
+func TestAReceiptOnWhichAnotherProcessHasActedIsOnRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		p, other := s.open(t), s.open(t)

@@ -20,7 +20,7 @@ func recovering(t *testing.T, p *Placer, d time.Duration) {
 	p.runs.Wait()
 }
 
-func TestRecoveryFinishesWhatIsOwed(t *testing.T) {
+func TestRecoveryMakesPendingDeliveries(t *testing.T) {
 	for _, state := range []State{Charged, Placed} {
 		t.Run(state.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
 	})
 }
 
-func TestAPaidOrderDoesNotWaitBehindLetters(t *testing.T) {
+func TestAPaidOrderDoesNotWaitBehindEmails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = func(ctx context.Context, step Step) error {

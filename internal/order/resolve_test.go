@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestAPersonResolvesAnOrder(t *testing.T) {
+func TestAnOperatorResolvesAnOrder(t *testing.T) {
 	for name, test := range map[string]struct {
 		step        Step
 		err         error
@@ -147,7 +147,7 @@ func TestAResolutionThatIsInterruptedLeavesTheOrderToBeResolved(t *testing.T) {
 	})
 }
 
-func TestNobodyKnowsAnOrderThatNeverWas(t *testing.T) {
+func TestAnUnknownOrderIsNotFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if _, err := resolve(Paid, "tx")(newShop().open(t), "none"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%v, want not found", err)
@@ -244,7 +244,7 @@ func TestACrashAroundTheChargeIsLookedUp(t *testing.T) {
 	})
 }
 
-func TestWhatIsOwedForLongerThanADayWaitsForAPerson(t *testing.T) {
+func TestADeliveryThatFailsForADayWaitsForAnOperator(t *testing.T) {
 	for _, step := range []Step{StepShip, StepLookup} {
 		t.Run(string(step), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestWhatIsOwedForLongerThanADayWaitsForAPerson(t *testing.T) {
 	}
 }
 
-func TestAnOrderTellsItsStory(t *testing.T) {
+func TestAnOrderShowsItsHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = failing(StepPublish, 3, errAway)

@@ -265,7 +265,7 @@ func TestAnOrderInDollarsCallsTheCurrencyService(t *testing.T) {
 	})
 }
 
-func TestASlowQuoteHoldsNobodyUpForLongerThanARead(t *testing.T) {
+func TestASlowQuoteDelaysOthersForAReadAtMost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const orders = 300

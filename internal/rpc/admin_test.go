@@ -62,7 +62,7 @@ func audited(t *testing.T, d *desk) (checkoutv1.OrderAdminClient, *ledger) {
 	return checkoutv1.NewOrderAdminClient(reach(t, NewAdminServer(d, health.NewServer(), options))), l
 }
 
-func TestADecisionIsDoneAndTheOrderTold(t *testing.T) {
+func TestADecisionIsMadeAndTheOrderReturned(t *testing.T) {
 	t.Parallel()
 	d := &desk{order: order.Order{ID: id(1), State: order.Charged}}
 	client := deciding(t, d)

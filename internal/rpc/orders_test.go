@@ -85,7 +85,7 @@ func everything() order.Order {
 	}
 }
 
-func TestAnOrderIsToldWithItsStory(t *testing.T) {
+func TestAnOrderIsReturnedWithItsHistory(t *testing.T) {
 	t.Parallel()
 	record := &shelf{}
 	record.put(everything(), order.Order{ID: id(2), UserID: "ada", Key: "another key"})
@@ -195,7 +195,7 @@ func TestOrdersAreFoundByWhatIsKnownOfThem(t *testing.T) {
 	}
 }
 
-func TestWhichOrdersNeedAPerson(t *testing.T) {
+func TestWhichOrdersRequireAnOperator(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		keyed bool
@@ -216,7 +216,7 @@ func TestWhichOrdersNeedAPerson(t *testing.T) {
 	}
 }
 
-func TestWhatIsOwed(t *testing.T) {
+func TestPendingDeliveries(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		state     order.State
@@ -409,7 +409,7 @@ func TestAnOrderThatCannotBeReadDoesNotHideTheOthers(t *testing.T) {
 	}
 }
 
-func TestAListHasNoStories(t *testing.T) {
+func TestAListHasNoHistories(t *testing.T) {
 	t.Parallel()
 	record := &shelf{}
 	record.put(everything())

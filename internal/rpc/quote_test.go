@@ -59,7 +59,7 @@ func TestTheExpectedTotalComesFromTheMetadata(t *testing.T) {
 	}
 }
 
-func TestANewTotalIsTold(t *testing.T) {
+func TestANewTotalIsShown(t *testing.T) {
 	t.Parallel()
 	err := answer(&order.Error{Kind: order.ErrPriceChanged, Total: usd(130, 0)})
 	info, _ := status.Convert(err).Details()[0].(*errdetails.ErrorInfo)

@@ -312,7 +312,7 @@ func TestShippingFailsAfterTheChargeAndRecoveryShips(t *testing.T) {
 	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})
 }
 
-func TestNoOrderFailsWhenTheServiceIsToldToEnd(t *testing.T) {
+func TestNoOrderFailsWhenTheServiceIsStopped(t *testing.T) {
 	const orders = 50
 	s := open(t, map[string]string{"CHECKOUT_TARGET_LATENCY": "30s"}) // a busy machine is no reason to refuse orders here
 	s.shop.Payment.Inject(demo.Fault{Latency: 300 * time.Millisecond})

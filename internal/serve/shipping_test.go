@@ -62,7 +62,7 @@ func breaks(answer string) http.HandlerFunc {
 	}
 }
 
-func TestWhatTheCarrierSaysDecidesWhetherItIsAskedAgain(t *testing.T) {
+func TestShippingsAnswerDecidesWhetherItIsRetried(t *testing.T) {
 	const id = `{"tracking_id":"T-1"}`
 	type answer struct {
 		do    http.HandlerFunc

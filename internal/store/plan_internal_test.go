@@ -8,9 +8,9 @@ import (
 	"checkout/internal/order"
 )
 
-// TestNothingThatPeopleLookForReadsAllOrders asks SQLite how it would carry the statements out: whatever is on record, it
+// TestNoSearchReadsAllOrders asks SQLite how it would carry the statements out: whatever is on record, it
 // goes along an index, in its order.
-func TestNothingThatPeopleLookForReadsAllOrders(t *testing.T) {
+func TestNoSearchReadsAllOrders(t *testing.T) {
 	t.Parallel()
 	s, err := OpenMemory()
 	if err != nil {

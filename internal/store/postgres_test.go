@@ -627,7 +627,7 @@ func TestWhatACrashMayHaveRecordedIsCancelled(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
+func TestADatabaseThatDoesNotAnswerDelaysNoCaller(t *testing.T) {
 	t.Parallel()
 	server := pgtest.StartOwn(t)
 	s := postgres(t, server.Fresh(t))
@@ -694,7 +694,7 @@ func BenchmarkOrderPostgres(b *testing.B) {
 	}
 }
 
-func TestOrdersAreFoundInPostgreSQLByWhatPeopleKnow(t *testing.T) {
+func TestOrdersAreFoundInPostgreSQLByWhatOperatorsKnow(t *testing.T) {
 	t.Parallel()
 	searches(t, postgres(t, pgtest.Start(t).Fresh(t)))
 }

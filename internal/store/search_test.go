@@ -139,7 +139,7 @@ func save(t *testing.T, s storetest.Store, o *order.Order, from order.State) {
 	}
 }
 
-func TestOrdersAreFoundByWhatPeopleKnow(t *testing.T) {
+func TestOrdersAreFoundByWhatOperatorsKnow(t *testing.T) {
 	t.Parallel()
 	s, err := store.OpenMemory()
 	if err != nil {

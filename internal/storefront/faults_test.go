@@ -138,7 +138,7 @@ func TestWhatCannotBeSetIsRefused(t *testing.T) {
 	}
 }
 
-func TestNobodyIsKilledTwice(t *testing.T) {
+func TestNoProcessIsKilledTwice(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, nil)
 	if err := s.child.Close(); err != nil {

@@ -123,7 +123,7 @@ func TestAFormThatIsSentTwiceIsOneOrder(t *testing.T) {
 	}
 }
 
-func TestARefusalIsToldHonestly(t *testing.T) {
+func TestARefusalSaysWhatIsTrue(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, nil)
 	for _, test := range []struct {
@@ -467,7 +467,7 @@ func TestAPaidOrderIsJudgedByItsState(t *testing.T) {
 	}
 }
 
-func TestOrdersAreCountedByVerdict(t *testing.T) {
+func TestOrdersAreCountedByOutcome(t *testing.T) {
 	t.Parallel()
 	var page reconciliation
 	for _, v := range []verdict{{refunded, "good"}, {refunded, "good"}, {"matches", "good"}, {paymentUnknown, "warn"}, {parked, "warn"}, {"paid, not shipped yet", "warn"}, {"shipped, not paid", "bad"}} {

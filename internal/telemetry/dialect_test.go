@@ -74,7 +74,7 @@ func TestAFailureIsAnEventOfEachDialect(t *testing.T) {
 	}
 }
 
-func TestTheLoadGeneratorIsToldFromCustomersByNewNamesOnly(t *testing.T) {
+func TestOnlyNewNamesMarkTheLoadGenerator(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]map[string]bool{
 		"synthetic_request=true":  {"app": false, "demo": true, "both": true},

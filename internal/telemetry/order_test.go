@@ -76,7 +76,7 @@ func request() order.Request {
 	}
 }
 
-func TestAnOrderIsToldByItsSpansAndOneLine(t *testing.T) {
+func TestAnOrderHasItsSpansAndOneLine(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	store := r.Store(brokenStore{})
@@ -271,7 +271,7 @@ func TestEveryFailedWriteIsLogged(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyWaitsForIsReportedOnceAMinute(t *testing.T) {
+func TestBackgroundFailuresAreReportedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := record(t)

@@ -51,7 +51,7 @@ func TestTheRuntimeTellsWhatCollectingGarbageTakes(t *testing.T) {
 	}
 }
 
-func TestPausesAndWaitsAreToldInFewBuckets(t *testing.T) {
+func TestPausesAndWaitsHaveFewBuckets(t *testing.T) {
 	t.Parallel()
 	runtime.GC()
 	told, err := newDistributions().Produce(t.Context())

@@ -19,7 +19,7 @@ type teller = func(state order.State, done order.Delivery, orders int, oldest ti
 // quiet is a house in which nothing happens.
 func quiet() (limit, active int, refused int64) { return 256, 0, 0 }
 
-func TestWhatIsNotOverIsTold(t *testing.T) {
+func TestUnfinishedOrdersAreReported(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	stop := r.Watch(func(_ context.Context, tell teller) error {

@@ -9,7 +9,7 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-func TestAReservedAddressRefusesUntilSomebodyListensAndAgainAfterwards(t *testing.T) {
+func TestAReservedAddressRefusesUnlessAServerListens(t *testing.T) {
 	t.Parallel()
 	address := nettest.Reserve(t)
 	for range 3 {
@@ -46,7 +46,7 @@ func TestAServerOfAllAddressesMayTakeAReservedPort(t *testing.T) {
 }
 
 // The system's choice is a matter of chance, so that this test may pass where a port is not kept. It fails only where one is not.
-func TestAReservedPortIsGivenToNobodyElse(t *testing.T) {
+func TestAReservedPortIsNotGivenAway(t *testing.T) {
 	t.Parallel()
 	address := nettest.Reserve(t)
 	for range 2000 {
