@@ -94,23 +94,41 @@ func (p *tab) traceOf(order string) string {
 	return read[string](p, "new URL(document.querySelector('#to-trace').href).pathname")
 }
 
-// judge looks at a page: light and dark, wide and narrow. Nobody may be kept from using it.
+// judge looks at a page: light and dark, on a desk and on a phone. Nobody may be kept from using it.
 func (p *tab) judge(l look) {
 	p.t.Helper()
-	p.size(1280, 800)
+	for _, screen := range []struct {
+		name          string
+		width, height int64
+	}{{"", 1280, 800}, {"-phone", 390, 844}} {
+		p.size(screen.width, screen.height)
+		p.scheme("light")
+		p.show(l)
+		p.see(l.name + screen.name)
+	}
+	p.size(320, 740) // WCAG 1.4.10
 	p.show(l)
+	p.fits(l.name)
+}
+
+// see looks at the page as it is: light and dark.
+func (p *tab) see(name string) {
+	p.t.Helper()
+	p.fits(name)
 	for _, scheme := range []string{"light", "dark"} {
 		p.scheme(scheme)
-		p.photograph(l.name + "-" + scheme + ".png")
-		p.axe(l.name + ", " + scheme)
+		p.photograph(name + "-" + scheme + ".png")
+		p.axe(name + ", " + scheme)
 	}
 	p.scheme("light")
-	p.size(360, 740)
-	p.show(l)
+}
+
+// fits wants nothing to stick out of the window.
+func (p *tab) fits(name string) {
+	p.t.Helper()
 	if wide := read[[]string](p, overflowing); len(wide) > 0 {
-		p.t.Errorf("%s is wider than a small screen:\n%s", l.name, strings.Join(wide, "\n"))
+		p.t.Errorf("%s is wider than its screen:\n%s", name, strings.Join(wide, "\n"))
 	}
-	p.photograph(l.name + "-narrow.png")
 }
 
 func (p *tab) show(l look) {

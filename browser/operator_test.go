@@ -124,8 +124,7 @@ func TestAnOperatorRetriesAParkedOrder(t *testing.T) {
 	p := open(t, shop.url)
 	p.visit("/console/")
 	p.sees("#notice", "1 order requires manual action.")
-	p.follow("#notice a")
-	p.follow("#rows a")
+	p.follow("#notice li a")
 	p.sees("#state-of", "parked")
 	p.write("#retry-why", "the carrier takes it now")
 	p.write("#retry-by", "Grace")
@@ -148,7 +147,7 @@ func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
 	id := p.order()
 	p.inject("ship", "none")
 	p.decides(id, "parked")
-	p.sees("#facts", "shipped or not? Attempts: 1")
+	p.sees("#story", "shipped or not? Attempts: 1")
 	p.photograph("console-shipped-or-not.png")
 
 	p.click("input[value=shipped]")
