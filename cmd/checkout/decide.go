@@ -109,7 +109,7 @@ func (p process) confirm(ctx context.Context, d *decision, id string, send send)
 		{"amount", wire.Price(is.GetTotal())},
 		{"customer", is.GetUserId()},
 		{"charge", operator.Charge(is)},
-		{"next", operator.Next(would.GetState())},
+		{"next", operator.Next(would)},
 	} {
 		_, _ = fmt.Fprintf(p.stderr, "%-10s%s\n", fact[0], clean(fact[1]))
 	}

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"checkout/internal/demo"
+	"checkout/internal/money"
 	"checkout/internal/order"
 	"checkout/internal/test/nettest"
+	"checkout/internal/wire"
 )
 
 func TestAnOperatorDecides(t *testing.T) {
@@ -168,5 +171,60 @@ func TestAnOrderInDoubtIsFoundAndResolvedFromTheTerminal(t *testing.T) {
 	}
 	if _, stdout, stderr = call(t, environ, "", "order", "list", "-attention"); stdout != "" {
 		t.Errorf("what needs a person is then %q, %q; want nothing", stdout, stderr)
+	}
+}
+
+func TestAnOrderIsRefundedFromTheTerminalInPartAndThenTheRest(t *testing.T) {
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": nettest.Reserve(t), "PAYMENT_MODE": "keyed"})
+	shop.Payment.HonourKeys(true)
+	status, stdout, stderr := call(t, environ, card, "order", "place", "-o", "json", "-item", "STICKER020", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-zip", "N1")
+	var placed struct{ Order struct{ OrderID string } }
+	if err := json.Unmarshal([]byte(stdout), &placed); status != 0 || err != nil || placed.Order.OrderID == "" {
+		t.Fatalf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
+	id := placed.Order.OrderID
+	settled := func(state string) {
+		t.Helper()
+		if status, stdout, stderr := call(t, environ, "", "order", "watch", id); status != 0 || !strings.Contains(stdout, state) {
+			t.Fatalf("exit status %d, stdout %q, stderr %q; want it to become %s", status, stdout, stderr, state)
+		}
+	}
+	settled("completed")
+	charge := shop.Payment.Charges()[0]
+	total := wire.Price(charge.Amount)
+	refund := func(amount string) (int, string) {
+		status, stdout, stderr := call(t, environ, "", "order", "refund", id, "-amount", amount, "-by", "grace", "-why", "broken", "-yes")
+		return status, stdout + stderr
+	}
+	if status, said := refund("USD 0.10"); status != 0 || !strings.Contains(said, "is refunding") {
+		t.Fatalf("exit status %d, %s; want a part refunded", status, said)
+	}
+	settled("refunded USD 0.10 of " + total)
+	if got := wire.Price(shop.Payment.Charges()[0].Refunded); got != "USD 0.10" {
+		t.Errorf("the payment service has refunded %s, want USD 0.10", got)
+	}
+	if status, said := refund(total); status != 1 || !strings.Contains(said, "left of the charge") {
+		t.Errorf("exit status %d, %s; want no more refunded than is left", status, said)
+	}
+	if _, stdout, _ := call(t, environ, "", "order", "show", id); !strings.Contains(stdout, "refunded  USD 0.10") {
+		t.Errorf("what was refunded is not shown: %s", stdout)
+	}
+	left, err := wire.Amount(charge.Amount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, _ := money.New("USD", 0, -100_000_000)
+	if left, err = left.Add(part); err != nil {
+		t.Fatal(err)
+	}
+	if status, said := refund(left.String()); status != 0 {
+		t.Fatalf("exit status %d, %s; want the rest refunded", status, said)
+	}
+	settled("refunded")
+	if shop.Payment.Charges()[0].Reversed.IsZero() {
+		t.Error("the charge was not reversed")
+	}
+	if _, stdout, _ := call(t, environ, "", "audit", "list", "-order", id); strings.Count(stdout, "refund done") != 2 || strings.Count(stdout, "refund refused") != 1 || !strings.Contains(stdout, "broken: USD 0.10") {
+		t.Errorf("the audit log is %s", stdout)
 	}
 }

@@ -53,6 +53,8 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 		{"key", o.GetIdempotencyKey()},
 		{"created", fmt.Sprintf("%s, %s ago", o.GetCreated().AsTime().Format(time.DateTime+" MST"), age(now.Sub(o.GetCreated().AsTime())))},
 		{"receipt", o.GetTransactionId()},
+		{"refunded", some(o.GetRefunded())},
+		{"refunding", some(o.GetRefundTo())},
 		{"shipping", shipping(o)},
 		{"parcel", o.GetTrackingId()},
 		{"trace", o.GetTraceId()},
@@ -150,6 +152,14 @@ func tries(failed int32) string {
 		return ""
 	}
 	return fmt.Sprintf("%d failed", failed)
+}
+
+// some is an amount, if there is one.
+func some(m *oteldemo.Money) string {
+	if m == nil {
+		return ""
+	}
+	return wire.Price(m)
 }
 
 // shipping is how often the order may have been shipped, unless it was once and that is known.

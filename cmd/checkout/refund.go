@@ -17,10 +17,10 @@ func (p process) refundCommand() *cobra.Command {
 		Use:   "refund ID",
 		Short: "Refund a paid order",
 		Long: `Have the payment service refund a paid order that was shipped, or may have been. The payment service must be an
-idempotent one, and refunds a charge as a whole: the amount is the order's total, as a safeguard.`,
+idempotent one. A completed order is refunded in part, too, if the payment service can; of another one the amount is the total.`,
 		Example: `  checkout order refund 01890a5d-ac96-774b-bcce-b302099a8057 --amount 'CHF 212.96' --by grace --why 'sent back'`,
 	}
-	cmd.Flags().Var(&amount, "amount", "the order's `total`, such as 'CHF 212.96'; required")
+	cmd.Flags().Var(&amount, "amount", "`amount` to refund, such as 'CHF 212.96'; required")
 	return p.decisionCommand(cmd, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error) {
 		return admin.RefundOrder(ctx, &checkoutv1.RefundOrderRequest{OrderId: id, Amount: amount.Money, By: d.by, Why: d.why, ValidateOnly: validateOnly})
 	}, "amount", "by", "why")

@@ -252,7 +252,7 @@ func (c *Console) confirm(w http.ResponseWriter, r *http.Request, is *checkoutv1
 	p := c.pageOf(is)
 	p.form = f
 	p.form.Seen = seen
-	data := confirmation{p, f.text(p), decision.Charge(is), decision.Next(would.GetState()), f.Seen != ""}
+	data := confirmation{p, f.text(p), decision.Charge(is), decision.Next(would), f.Seen != ""}
 	c.answer(w, r, http.StatusOK, "confirm", data, web.Page{Title: "Confirm", Nav: "/orders", Data: data})
 }
 

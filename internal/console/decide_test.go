@@ -160,6 +160,8 @@ func TestACompletedOrderIsRefundedAndAParkedOneCancelled(t *testing.T) {
 		"refunded, as one types": {func() *order.Order { return asNumber(2, completed()) }, "refund", " 212.96  chf ", order.Refunding, ""},
 		"too much":               {func() *order.Order { return asNumber(2, completed()) }, "refund", "CHF 212.97", order.Completed, "CHF 212.96"},
 		"in another currency":    {func() *order.Order { return asNumber(2, completed()) }, "refund", "EUR 212.96", order.Completed, "CHF 212.96"},
+		"refunded in part":       {func() *order.Order { return asNumber(2, completed()) }, "refund", "CHF 12.96", order.Refunding, ""},
+		"in part, not completed": {unshipped, "refund", "CHF 12.96", order.Parked, "only a completed order"},
 		"no amount":              {func() *order.Order { return asNumber(2, completed()) }, "refund", "all", order.Completed, "amount: is not an amount of money"},
 		"cancelled":              {parked, "cancel", "", order.Refunding, ""},
 		"perhaps shipped":        {unshipped, "cancel", "", order.Parked, "perhaps shipped"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
 	"checkout/internal/web"
 )
 
@@ -24,6 +25,8 @@ type orderPage struct {
 	Transaction string    `json:"transaction_id,omitempty"`
 	Shipments   int32     `json:"ship_attempts,omitempty"` // that were sent, and may each have become a parcel
 	Tracking    string    `json:"tracking_id,omitempty"`
+	Refunded    *sumOf    `json:"refunded,omitempty"`  // in part
+	RefundTo    *sumOf    `json:"refund_to,omitempty"` // what is to be refunded in all, if that is a part
 	Trace       string    `json:"trace_id,omitempty"`
 	TraceURL    string    `json:"trace_url,omitempty"`
 	Story       []event   `json:"story"` // oldest first
@@ -58,6 +61,12 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 	}
 	if c.traceURL != "" && p.Trace != "" {
 		p.TraceURL = strings.ReplaceAll(c.traceURL, traceMark, p.Trace)
+	}
+	for m, into := range map[*oteldemo.Money]**sumOf{o.GetRefunded(): &p.Refunded, o.GetRefundTo(): &p.RefundTo} {
+		if m != nil {
+			sum := moneyOf(m)
+			*into = &sum
+		}
 	}
 	for _, i := range o.GetItems() {
 		product := i.GetItem().GetProductId()

@@ -49,9 +49,12 @@ func Amount(text string) (*oteldemo.Money, error) {
 	return wire.Money(amount), nil
 }
 
-// Next says what happens once an order has come into a state by a decision.
-func Next(state checkoutv1.OrderState) string {
-	switch state {
+// Next says what happens once an order has become what it would be by a decision.
+func Next(would *checkoutv1.Order) string {
+	if part, err := wire.Amount(would.GetRefundTo()); err == nil && would.GetRefundTo() != nil {
+		return fmt.Sprintf("The payment service is asked to refund %s in all, until it has, or says that it cannot refund a part. The order is completed then.", part)
+	}
+	switch state := would.GetState(); state {
 	case checkoutv1.OrderState_CHARGED:
 		return "The order is shipped. The confirmation and the event follow."
 	case checkoutv1.OrderState_PLACED:
@@ -70,5 +73,5 @@ func Next(state checkoutv1.OrderState) string {
 		return "The payment service is asked whether it has charged."
 	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED, checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_DECLINED, checkoutv1.OrderState_PARKED:
 	}
-	return "The order is " + state.String() + "."
+	return "The order is " + would.GetState().String() + "."
 }

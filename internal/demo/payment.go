@@ -17,6 +17,8 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/money"
+	"checkout/internal/wire"
 )
 
 // Charge is an entry in the payment service's ledger.
@@ -27,7 +29,8 @@ type Charge struct {
 	LastFour      string // of the card's number; the rest is not kept
 	Synthetic     bool   // the load generator's: no bank was asked
 	At            time.Time
-	Reversed      time.Time // when the money was given back; zero while it was not
+	Reversed      time.Time       // when the money was given back; zero while it was not
+	Refunded      *oteldemo.Money // of Amount, in part; nil: nothing
 }
 
 // Payment charges cards that pass the stock shop's checks: a right check digit (Luhn), VISA or MasterCard, not expired.
@@ -176,6 +179,41 @@ func (p *Payment) Reverse(_ context.Context, req *checkoutv1.ReverseRequest) (*c
 		}
 	}
 	return &checkoutv1.ReverseResponse{TransactionId: p.firstOf(key)}, nil
+}
+
+// Refund implements checkoutv1.PaymentLedgerServer.
+func (p *Payment) Refund(_ context.Context, req *checkoutv1.RefundRequest) (*checkoutv1.RefundResponse, error) {
+	key := req.GetIdempotencyKey()
+	if key == "" {
+		return nil, errNoKey()
+	}
+	total, err := wire.Amount(req.GetAmount())
+	if err != nil || total.Sign() <= 0 {
+		return nil, status.Error(codes.InvalidArgument, "amount is not a positive amount of money")
+	}
+	defer p.changes.notify()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed[key] || len(p.byKey[key]) == 0 {
+		return nil, status.Error(codes.FailedPrecondition, "There is no charge under the idempotency key.")
+	}
+	charge := p.byKey[key][0]
+	if more, err := compare(total, charge.Amount); err != nil || more > 0 {
+		return nil, status.Error(codes.OutOfRange, "More than was charged.")
+	}
+	if more, err := compare(total, charge.Refunded); err != nil || more > 0 { // or so much was refunded before
+		charge.Refunded = proto.CloneOf(req.GetAmount())
+	}
+	return &checkoutv1.RefundResponse{}, nil
+}
+
+// compare compares an amount with one on the wire.
+func compare(a money.Amount, with *oteldemo.Money) (int, error) {
+	b, err := wire.Amount(with)
+	if err != nil {
+		return 0, err
+	}
+	return a.Compare(b)
 }
 
 // firstOf is the first transaction under a key, or "". The caller holds mu.

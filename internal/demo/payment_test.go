@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"checkout/gen/checkout/checkoutv1"
@@ -235,6 +236,49 @@ func TestReverseMayBeRepeated(t *testing.T) {
 		t.Errorf("reversed at %v, and again at %v", at, again)
 	}
 	c.wantStanding(1, 0)
+}
+
+func TestRefundsAddUpToTheChargeAtMost(t *testing.T) {
+	t.Parallel()
+	c := openCounter(t)
+	c.charge("order-1")
+	whole := c.payment.Charges()[0].Amount
+	refund := func(key string, total *oteldemo.Money) codes.Code {
+		_, err := c.ledger.Refund(c.ctx, &checkoutv1.RefundRequest{IdempotencyKey: key, Amount: total})
+		return status.Code(err)
+	}
+	part := &oteldemo.Money{CurrencyCode: whole.GetCurrencyCode(), Nanos: 500_000_000}
+	for range 2 { // it may be repeated
+		if code := refund("order-1", part); code != codes.OK || !proto.Equal(c.payment.Charges()[0].Refunded, part) {
+			t.Errorf("%v, refunded %v; want %v", code, c.payment.Charges()[0].Refunded, part)
+		}
+	}
+	more := proto.CloneOf(whole)
+	more.Units++
+	other := proto.CloneOf(part)
+	other.CurrencyCode = "XXX"
+	for name, test := range map[string]struct {
+		key   string
+		total *oteldemo.Money
+		want  codes.Code
+	}{
+		"more than was charged": {"order-1", more, codes.OutOfRange},
+		"in another currency":   {"order-1", other, codes.OutOfRange},
+		"nothing":               {"order-1", &oteldemo.Money{CurrencyCode: "USD"}, codes.InvalidArgument},
+		"never charged":         {"order-2", part, codes.FailedPrecondition},
+		"no key":                {"", part, codes.InvalidArgument},
+	} {
+		if code := refund(test.key, test.total); code != test.want {
+			t.Errorf("%s: %v, want %v", name, code, test.want)
+		}
+	}
+	if code := refund("order-1", whole); code != codes.OK || !proto.Equal(c.payment.Charges()[0].Refunded, whole) {
+		t.Errorf("%v, refunded %v; want all of it", code, c.payment.Charges()[0].Refunded)
+	}
+	c.reverse("order-1")
+	if code := refund("order-1", part); code != codes.FailedPrecondition {
+		t.Errorf("%v after it was reversed, want FailedPrecondition", code)
+	}
 }
 
 func TestAChargeThatArrivesAfterItsReversalIsRefused(t *testing.T) {

@@ -262,6 +262,11 @@ type ledgerService struct {
 	checkoutv1.UnimplementedPaymentLedgerServer
 	lookup  func(context.Context, *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error)
 	reverse func(context.Context, *checkoutv1.ReverseRequest) (*checkoutv1.ReverseResponse, error)
+	refund  func(*checkoutv1.RefundRequest) error
+}
+
+func (s ledgerService) Refund(_ context.Context, r *checkoutv1.RefundRequest) (*checkoutv1.RefundResponse, error) {
+	return &checkoutv1.RefundResponse{}, s.refund(r)
 }
 
 func (s ledgerService) Lookup(ctx context.Context, r *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {

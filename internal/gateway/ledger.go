@@ -8,7 +8,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/wire"
 )
 
 var _ order.Ledger = (*Payment)(nil)
@@ -46,6 +48,22 @@ func (p *Payment) Reverse(ctx context.Context, id order.ID) error {
 		return fmt.Errorf("payment: reverse the charge of order %s: %w", id, ledgerError(err))
 	}
 	return nil
+}
+
+// Refund asks checkout.v1.PaymentLedger to have refunded so much of the order's charge in all. It is sent once, like Reverse.
+// order.ErrRefused says that this has refunded nothing, and that asking again is vain.
+func (p *Payment) Refund(ctx context.Context, id order.ID, total money.Amount) error {
+	ctx, cancel := context.WithTimeout(ctx, p.charge)
+	defer cancel()
+	ledger := checkoutv1.NewPaymentLedgerClient(p.reach(ctx))
+	_, err := ledger.Refund(ctx, &checkoutv1.RefundRequest{IdempotencyKey: string(id), Amount: wire.Money(total)})
+	switch status.Code(err) {
+	case codes.OK:
+		return nil
+	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.OutOfRange, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+		return fmt.Errorf("payment: refund %s of order %s: %w: %w", total, id, order.ErrRefused, err)
+	}
+	return fmt.Errorf("payment: refund %s of order %s: %w", total, id, err)
 }
 
 // standing is the transaction that a look-up has found and that was not given back, or "".

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/money"
 	"checkout/internal/order"
 )
 
@@ -95,6 +97,27 @@ func TestLedgerIsAskedUnderTheOrdersID(t *testing.T) {
 	}
 	if looked, reversed := <-keys, <-keys; looked != string(orderID) || reversed != string(orderID) {
 		t.Errorf("keys are %q and %q, want the order's id", looked, reversed)
+	}
+}
+
+func TestOnlyARefusalSaysThatNothingWasRefunded(t *testing.T) {
+	t.Parallel()
+	total, err := money.New("CHF", 2, 500_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := []codes.Code{codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.OutOfRange, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented}
+	for code := codes.OK; code <= codes.Unauthenticated; code++ {
+		payment := newPayment(t, serve(t, ledgerService{refund: func(r *checkoutv1.RefundRequest) error {
+			if r.GetIdempotencyKey() != string(orderID) || r.GetAmount().GetUnits() != 2 {
+				t.Errorf("asked for %v", r)
+			}
+			return status.Error(code, "why")
+		}}.register), switches{}, patient)
+		err := payment.Refund(t.Context(), orderID, total)
+		if (err == nil) != (code == codes.OK) || errors.Is(err, order.ErrRefused) != slices.Contains(refused, code) {
+			t.Errorf("%v is told as %v", code, err)
+		}
 	}
 }
 

@@ -76,10 +76,12 @@ type Order struct {
 	TrackingID    string // the parcel; empty before Placed
 	ShipAttempts  int    // shipments that were sent, or are about to be: each of them may have become a parcel
 	Delivered     Delivery
-	Undeliverable Delivery // deliveries that failed for good, or for a day
-	Skipped       Delivery // deliveries that an operator has decided to do without
-	Reason        string   // why the order is where it is, if that is not plain; it holds no card and no address
-	Attempts      int      // failed tries since the last change of state
+	Undeliverable Delivery     // deliveries that failed for good, or for a day
+	Skipped       Delivery     // deliveries that an operator has decided to do without
+	Refunded      money.Amount // of the charge, in part; the zero Amount: nothing, or all of a refunded order
+	RefundTo      money.Amount // while it is refunding: what is to be refunded in all; the zero Amount: everything
+	Reason        string       // why the order is where it is, if that is not plain; it holds no card and no address
+	Attempts      int          // failed tries since the last change of state
 	History       []HistoryEntry
 
 	Created time.Time

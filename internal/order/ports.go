@@ -55,6 +55,9 @@ type Ledger interface {
 	// Reverse sees to it that the order's net charge is zero for ever, also when a delayed charge arrives later. Doing it
 	// twice does no harm.
 	Reverse(ctx context.Context, id ID) error
+	// Refund sees to it that so much of the order's charge has been refunded in all. Doing it twice does no harm. It returns
+	// ErrRefused when this has refunded nothing, and asking again is vain.
+	Refund(ctx context.Context, id ID, total money.Amount) error
 }
 
 // Store keeps the record of orders. What it has accepted survives a crash of the process and of the machine. After an

@@ -28,7 +28,7 @@ const (
 	SkipDeliveries ResolutionKind = "skip"
 	// Cancel: a parked order is given up; the operator vouches that it was not shipped. An idempotent payment service reverses the charge.
 	Cancel ResolutionKind = "cancel"
-	// Refund: a paid order, shipped or perhaps shipped, is refunded in full by an idempotent payment service.
+	// Refund: a paid order, shipped or perhaps shipped, is refunded by an idempotent payment service; a completed one perhaps in part.
 	Refund ResolutionKind = "refund"
 )
 
@@ -38,7 +38,7 @@ type Resolution struct {
 	TransactionID string       // with Paid: the receipt, where there is none on record
 	TrackingID    string       // with Shipped: of the parcel
 	Skip          Delivery     // with SkipDeliveries: some of the order's undeliverable ones
-	Amount        money.Amount // with Refund: what is refunded; as a safeguard, because it is all
+	Amount        money.Amount // with Refund: what is refunded
 	By, Why       string       // who has decided, and for which reason
 }
 
@@ -84,7 +84,7 @@ func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, erro
 func (o *Order) Decisions(keyed bool) (kinds []ResolutionKind) {
 	for _, kind := range []ResolutionKind{Paid, NotPaid, Shipped, PaidBack, SkipDeliveries, Retry, Cancel, Refund} {
 		would := *o
-		r := Resolution{Kind: kind, TrackingID: "any", Skip: o.Undeliverable, Amount: o.Total}
+		r := Resolution{Kind: kind, TrackingID: "any", Skip: o.Undeliverable, Amount: o.left()}
 		if kind == Paid {
 			r.TransactionID = cmp.Or(o.TransactionID, "any")
 		}
@@ -135,7 +135,7 @@ func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
 		}
 		return Cancelled, nil
 	case PaidBack:
-		return Refunded, nil
+		return o.paidBack(), nil
 	case Shipped:
 		return o.shipped(r.TrackingID)
 	case SkipDeliveries:
@@ -182,7 +182,26 @@ func (o *Order) cancelled(keyed bool) (State, error) {
 	return Refunding, nil
 }
 
-// refunded makes o one whose charge is reversed although it was shipped, or may have been.
+// left is what of the charge was not refunded.
+func (o *Order) left() money.Amount {
+	if refunded, err := o.Refunded.Mul(-1); err == nil {
+		if left, err := o.Total.Add(refunded); err == nil {
+			return left
+		}
+	}
+	return o.Total // nothing was
+}
+
+// paidBack makes o one whose charge was given back by hand, all of it or what was asked for.
+func (o *Order) paidBack() State {
+	if o.RefundTo == (money.Amount{}) {
+		return Refunded
+	}
+	o.Refunded, o.RefundTo = o.RefundTo, money.Amount{}
+	return Completed
+}
+
+// refunded makes o one whose charge is reversed, or refunded in part, although it was shipped, or may have been.
 func (o *Order) refunded(amount money.Amount, keyed bool) (State, error) {
 	switch {
 	case !keyed:
@@ -195,8 +214,19 @@ func (o *Order) refunded(amount money.Amount, keyed bool) (State, error) {
 		return 0, contradicts("resolution", "it was not shipped: cancel it")
 	case o.State != Completed && o.State != Undelivered && o.State != Parked:
 		return 0, contradicts("resolution", "it is %s", o.State)
-	case amount != o.Total:
-		return 0, contradicts("amount", "must be %s, the order's total: the payment service refunds a charge as a whole", o.Total)
+	}
+	left := o.left()
+	switch more, err := amount.Compare(left); {
+	case err != nil || more > 0 || amount.Sign() <= 0:
+		return 0, contradicts("amount", "must be at most %s, which is left of the charge", left)
+	case more == 0: // all
+	case o.State != Completed:
+		return 0, contradicts("amount", "must be %s, the order's total: only a completed order is refunded in part", left)
+	default:
+		o.RefundTo = amount
+		if total, err := o.Refunded.Add(amount); err == nil { // something was refunded before
+			o.RefundTo = total
+		}
 	}
 	return Refunding, nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"checkout/internal/money"
 )
 
 func TestAnOperatorResolvesAnOrder(t *testing.T) {
@@ -68,11 +70,11 @@ func TestAnOrderIsCancelledOrRefunded(t *testing.T) {
 		refused  error
 		reversed bool
 	}{
-		"completed, refunded":         {"nothing", nil, Refund, false, Refunded, nil, true},
-		"completed, refunded in part": {"nothing", nil, Refund, true, Completed, ErrRefused, false},
-		"completed, cancelled":        {"nothing", nil, Cancel, false, Completed, ErrFenced, false},
-		"undelivered, refunded":       {StepEmail, ErrRefused, Refund, false, Refunded, nil, true},
-		"declined, refunded":          {StepCharge, ErrRefused, Refund, false, Declined, ErrFenced, false},
+		"completed, refunded":   {"nothing", nil, Refund, false, Refunded, nil, true},
+		"undelivered, in part":  {StepEmail, ErrRefused, Refund, true, Undelivered, ErrRefused, false},
+		"completed, cancelled":  {"nothing", nil, Cancel, false, Completed, ErrFenced, false},
+		"undelivered, refunded": {StepEmail, ErrRefused, Refund, false, Refunded, nil, true},
+		"declined, refunded":    {StepCharge, ErrRefused, Refund, false, Declined, ErrFenced, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,7 +109,11 @@ func TestAnOrderIsCancelledOrRefunded(t *testing.T) {
 }
 
 func TestABasicPaymentServiceRefundsNothing(t *testing.T) {
-	paid := &Order{State: Completed, TransactionID: "tx", TrackingID: "parcel"}
+	total, err := money.New("CHF", 2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paid := &Order{State: Completed, TransactionID: "tx", TrackingID: "parcel", Total: total}
 	parked := &Order{State: Parked, TransactionID: "tx"}
 	for _, keyed := range []bool{false, true} {
 		if got := slices.Contains(paid.Decisions(keyed), Refund); got != keyed {
@@ -226,6 +232,79 @@ func TestNothingIsInDoubtForLongWhenTheLedgerCanBeAsked(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestACompletedOrderIsRefundedInParts refunds twice in part, and then what is left.
+func TestACompletedOrderIsRefundedInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.keyed, s.before = true, failing(StepReverse, 1, errAway)
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		recovering(t, p, time.Minute)
+		o := s.the(t)
+		part, err := money.New(o.Total.Currency(), 2, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refund := func(amount money.Amount) error {
+			_, err := p.Resolve(t.Context(), o.ID, Resolution{Kind: Refund, Amount: amount, By: "grace", Why: "broken"})
+			recovering(t, p, time.Minute)
+			return err
+		}
+		for n := range int32(2) {
+			if err := refund(part); err != nil {
+				t.Fatal(err)
+			}
+			want, _ := part.Mul(n + 1)
+			if got := s.the(t); got.State != Completed || got.Refunded != want || s.refunds[o.ID] != want || got.RefundTo != (money.Amount{}) {
+				t.Errorf("after refund %d the order is %v with %v refunded, to be %v; the ledger has %v, want %v", n+1, got.State, got.Refunded, got.RefundTo, s.refunds[o.ID], want)
+			}
+		}
+		if err := refund(o.Total); !errors.Is(err, ErrRefused) {
+			t.Errorf("the total, of which a part was refunded, is refunded again: %v", err)
+		}
+		left := s.the(t)
+		if err := refund(left.left()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.the(t); got.State != Refunded || !s.undone[o.ID] {
+			t.Errorf("what is left was refunded, and the order is %v, reversed %t", got.State, s.undone[o.ID])
+		}
+	})
+}
+
+func TestALedgerThatRefundsWholeChargesOnlyLeavesTheOrderCompleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.keyed, s.before = true, failing(StepReverse, 1, ErrRefused)
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		recovering(t, p, time.Minute)
+		o := s.the(t)
+		part, err := money.New(o.Total.Currency(), 2, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Resolve(t.Context(), o.ID, Resolution{Kind: Refund, Amount: part, By: "grace", Why: "broken"}); err != nil {
+			t.Fatal(err)
+		}
+		recovering(t, p, time.Minute)
+		got := s.the(t)
+		if last := got.History[len(got.History)-1]; got.State != Completed || got.Refunded != (money.Amount{}) || !strings.Contains(last.Problem, "refund refused") {
+			t.Errorf("the order is %v with %v refunded, %q; want it completed, and why it was not refunded", got.State, got.Refunded, last.Problem)
+		}
+		if err := func() error {
+			_, err := p.Resolve(t.Context(), o.ID, Resolution{Kind: Refund, Amount: o.Total, By: "grace", Why: "broken"})
+			return err
+		}(); err != nil {
+			t.Errorf("it cannot be refunded as a whole: %v", err)
+		}
+	})
 }
 
 func TestACrashAroundTheChargeIsLookedUp(t *testing.T) {

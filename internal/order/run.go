@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"checkout/internal/creditcard"
+	"checkout/internal/money"
 	"checkout/internal/wait"
 )
 
@@ -303,6 +304,9 @@ func (r *run) refund(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	o, kind, to := r.order, ErrUnshippable, Refunded
+	if o.RefundTo != (money.Amount{}) {
+		return r.refundPart(ctx)
+	}
 	if o.TransactionID == "" {
 		kind, to = ErrInDoubt, Cancelled
 	}
@@ -316,6 +320,21 @@ func (r *run) refund(ctx context.Context) error {
 		return &Error{Kind: kind, Step: StepReverse, OrderID: o.ID, Err: err}
 	}
 	return o.failure()
+}
+
+// refundPart refunds a part of what was paid for a completed order. It is completed then, whether or not the ledger could.
+func (r *run) refundPart(ctx context.Context) error {
+	o := r.order
+	total, reason := o.RefundTo, fmt.Sprintf("refunded %s of %s", o.RefundTo, o.Total)
+	err := r.Ledger.Refund(ctx, o.ID, total)
+	switch {
+	case errors.Is(err, ErrRefused):
+		total, reason = o.Refunded, "refund refused: "+brief(err)
+	case err != nil:
+		return r.postpone(ctx, StepReverse, err)
+	}
+	o.Refunded, o.RefundTo = total, money.Amount{}
+	return r.record(ctx, Completed, reason)
 }
 
 // emptyCart is the first try, while the caller waits: the shop must not show a cart that has been bought. After a slow

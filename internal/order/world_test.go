@@ -28,9 +28,10 @@ type shop struct {
 	mails   map[ID]int
 	events  map[ID]int
 	rows    map[ID]*row
-	keyed   bool        // payment serves a ledger
-	ships   int         // attempts that the shipping service gets; 0: it honours keys
-	undone  map[ID]bool // reversed
+	keyed   bool                // payment serves a ledger
+	ships   int                 // attempts that the shipping service gets; 0: it honours keys
+	undone  map[ID]bool         // reversed
+	refunds map[ID]money.Amount // in part, in all
 	reports []error
 	calls   map[Step]int
 
@@ -54,7 +55,7 @@ func newShop() *shop {
 		quote:   usd("8.99"),
 		rates:   map[money.Currency]int32{"USD": 1, "EUR": 2, "JPY": 150},
 		charges: map[ID][]money.Amount{}, parcels: map[ID]int{}, mails: map[ID]int{}, events: map[ID]int{},
-		rows: map[ID]*row{}, calls: map[Step]int{}, undone: map[ID]bool{}, ships: 3,
+		rows: map[ID]*row{}, calls: map[Step]int{}, undone: map[ID]bool{}, refunds: map[ID]money.Amount{}, ships: 3,
 	}
 }
 
@@ -180,6 +181,10 @@ func (s *shop) Reverse(ctx context.Context, id ID) error {
 		delete(s.charges, id)
 		return nil
 	})
+}
+
+func (s *shop) Refund(ctx context.Context, id ID, total money.Amount) error {
+	return s.call(ctx, StepReverse, func() error { s.refunds[id] = total; return nil })
 }
 
 func (s *shop) Confirm(ctx context.Context, o *Order) error {

@@ -151,6 +151,9 @@ func (a *admin) decide(ctx context.Context, req decisionRequest, wanted func(*vi
 		return nil, a.undecided(ctx, id, err)
 	}
 	entry := &checkoutv1.AuditEntry{OrderId: string(id), Action: decisionName(r.Kind), By: r.By, Why: r.Why, Before: auditState(before)}
+	if r.Kind == order.Refund {
+		entry.Detail = r.Amount.String()
+	}
 	if err := a.begin(ctx, entry); err != nil {
 		return nil, err
 	}
@@ -158,7 +161,7 @@ func (a *admin) decide(ctx context.Context, req decisionRequest, wanted func(*vi
 	if err != nil {
 		failure := a.undecided(ctx, id, err)
 		if code := status.Code(failure); code == codes.FailedPrecondition || code == codes.NotFound {
-			entry.Outcome, entry.Detail = checkoutv1.AuditEntry_REFUSED, status.Convert(failure).Message()
+			entry.Outcome, entry.Detail = checkoutv1.AuditEntry_REFUSED, strings.TrimPrefix(entry.GetDetail()+": "+status.Convert(failure).Message(), ": ")
 			a.end(ctx, entry)
 		}
 		return nil, failure

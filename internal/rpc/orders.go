@@ -15,7 +15,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
 	"checkout/internal/lookup"
+	"checkout/internal/money"
 	"checkout/internal/order"
 	"checkout/internal/wire"
 )
@@ -213,7 +215,7 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		TransactionId:  o.TransactionID,
 		TrackingId:     o.TrackingID,
 		Owed:           owed(o),
-		Reason:         o.Reason,
+		Reason:         plain(o.Reason),
 		Attempts:       count(o.Attempts),
 		Created:        timestamppb.New(o.Created),
 		Changed:        timestamppb.New(o.Changed),
@@ -222,6 +224,14 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 		ShipAttempts:   count(o.ShipAttempts),
 		Undeliverable:  named(o.Undeliverable),
 		Skipped:        named(o.Skipped),
+	}
+	for _, sum := range []struct {
+		is   money.Amount
+		into **oteldemo.Money
+	}{{o.Refunded, &m.Refunded}, {o.RefundTo, &m.RefundTo}} {
+		if sum.is != (money.Amount{}) {
+			*sum.into = wire.Money(sum.is)
+		}
 	}
 	if m.GetNeedsPerson() || o.State == order.Completed {
 		for _, kind := range o.Decisions(v.keyed) {
@@ -234,6 +244,16 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 	return m
 }
 
+// plain is a text of the record without the words that gRPC puts around the errors of its calls.
+func plain(text string) string {
+	before, after, found := strings.Cut(text, "rpc error: code = ")
+	code, rest, described := strings.Cut(after, " desc = ")
+	if !found || !described {
+		return text
+	}
+	return before + code + ": " + plain(rest)
+}
+
 // ManualStates are the states in which an order requires manual action; keyed is as in Options.
 func ManualStates(keyed bool) []order.State {
 	return slices.DeleteFunc(order.States(), func(s order.State) bool { return !s.RequiresOperator(keyed) })
@@ -244,7 +264,7 @@ func event(e order.HistoryEntry) *checkoutv1.Event {
 		At:      timestamppb.New(e.At),
 		State:   checkoutv1.OrderState(e.State),
 		Step:    string(e.Step),
-		Problem: e.Problem,
+		Problem: plain(e.Problem),
 		Times:   count(e.Times),
 		By:      e.By,
 	}

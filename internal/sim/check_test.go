@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"checkout/internal/money"
 	"checkout/internal/order"
 )
 
@@ -55,6 +56,9 @@ func (w *world) checkMoney(o *order.Order) {
 	case order.Completed:
 		if a.net() != 1 || parcels == 0 || !slices.Contains(w.parcels[o.ID], o.TrackingID) || o.TransactionID != a.tx {
 			w.bad("I3", name, "completed with %d charges (%s) and parcels %q, on record %s and %s", a.net(), a.tx, w.parcels[o.ID], o.TransactionID, o.TrackingID)
+		}
+		if o.Refunded != a.refunded || o.RefundTo != (money.Amount{}) {
+			w.bad("I7", name, "has %v refunded on record, and %v was", o.Refunded, a.refunded)
 		}
 	case order.Refunded:
 		if w.refunded(o) {

@@ -82,6 +82,16 @@ func bugs() []bug {
 			"		if r.Kind == SkipDeliveries {",
 		},
 		{
+			"I7", "what was refunded in part may be refunded once more", resolve,
+			"switch more, err := amount.Compare(left); {",
+			"switch more, err := amount.Compare(o.Total); {",
+		},
+		{
+			"I7", "a refund in part is forgotten", steps,
+			"o.Refunded, o.RefundTo = total, money.Amount{}",
+			"o.RefundTo = money.Amount{}",
+		},
+		{
 			"I6", "who asks again for a refunded order is told that it was not placed", existing,
 			`	if o.TrackingID != "" {`,
 			`	if o.TrackingID == "?" {`,

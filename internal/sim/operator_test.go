@@ -128,8 +128,9 @@ func (op operator) decide(p *process, o *order.Order) func(context.Context) erro
 	switch {
 	case o.State == order.Completed:
 		w.saw("an operator refunds")
+		amount := one(op.dice, o.Total, o.Shipping) // which may be more than is left
 		return func(ctx context.Context) error {
-			_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Kind: order.Refund, Amount: o.Total, By: op.name, Why: looked})
+			_, err := p.placer.Resolve(ctx, o.ID, order.Resolution{Kind: order.Refund, Amount: amount, By: op.name, Why: looked})
 			return err
 		}
 	case mistaken:

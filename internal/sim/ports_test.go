@@ -250,6 +250,28 @@ func (p *process) Reverse(ctx context.Context, id order.ID) error {
 	return err
 }
 
+// Refund has so much of a charge refunded in all. A true ledger would refuse more than was taken: nobody may ask for that.
+func (p *process) Refund(ctx context.Context, id order.ID, total money.Amount) error {
+	_, err := pass(ctx, p, call[bool]{
+		to: thePayment, name: "refund", about: p.nameOf(id), limit: chargeLimit,
+		sent: func() { p.entitled("refund", id, order.Refunding) },
+		act: func() (bool, error) {
+			a := p.w.account(id)
+			if a.reversed || len(a.taken) == 0 {
+				return false, refused("there is no charge")
+			}
+			if more, err := total.Compare(a.taken[0]); err != nil || more > 0 {
+				p.w.bad("I7", p.w.name(id), "%v of %v are to be refunded", total, a.taken[0])
+			}
+			if more, err := total.Compare(a.refunded); err != nil || more > 0 {
+				a.refunded = total
+			}
+			return true, nil
+		},
+	})
+	return err
+}
+
 // noMail is the end of an address that the e-mail service refuses.
 const noMail = "@nowhere.example"
 

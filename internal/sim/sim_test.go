@@ -134,7 +134,7 @@ func sometimes() []string {
 		"e-mail refused for good", "event refused for good", "undelivered", "certainly not shipped", "perhaps shipped", "a second parcel refused", "reported",
 		"a person retries", "a person says paid", "a person says not paid", "a person says paid back", "a wrong verdict refused",
 		"an operator says ship again", "an operator says shipped of a shipment", "an operator says paid back of a shipment",
-		"an operator refunds", "refunded by an operator", "an operator has a delivery tried again", "an operator skips a delivery",
+		"an operator refunds", "an order is refunded in part", "refunded by an operator", "an operator has a delivery tried again", "an operator skips a delivery",
 		string(order.ErrEmptyCart), string(order.ErrUnavailable), string(order.ErrOverloaded), string(order.ErrDeclined),
 		string(order.ErrPaymentUnreachable), string(order.ErrInDoubt), string(order.ErrUnshippable), string(order.ErrRefunded),
 		string(order.ErrKeyReused), string(order.ErrBusy), string(order.ErrPriceChanged),

@@ -119,8 +119,9 @@ type account struct {
 	sent     int // charges that left a replica
 	taken    []money.Amount
 	tx       string
-	reversed bool // by the service, for ever
-	returned int  // by people
+	reversed bool         // by the service, for ever
+	returned int          // by people
+	refunded money.Amount // of the charge, in part
 }
 
 // net is how many charges are in force.

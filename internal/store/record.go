@@ -62,6 +62,8 @@ func encode(o *order.Order) (*record, error) {
 		ShipAttempts:  int32(min(o.ShipAttempts, math.MaxInt32)), //nolint:gosec // it is not negative
 		Undeliverable: uint32(o.Undeliverable),
 		Skipped:       uint32(o.Skipped),
+		Refunded:      encodeSome(o.Refunded),
+		RefundTo:      encodeSome(o.RefundTo),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
@@ -116,6 +118,14 @@ func encodeItems(items []order.Item) []*recordv1.Item {
 
 func encodeAmount(a money.Amount) *recordv1.Money {
 	return &recordv1.Money{Currency: string(a.Currency()), Units: a.Units(), Nanos: a.Nanos()}
+}
+
+// encodeSome is an amount, unless it is the zero Amount.
+func encodeSome(a money.Amount) *recordv1.Money {
+	if a == (money.Amount{}) {
+		return nil
+	}
+	return encodeAmount(a)
 }
 
 // texts is m with its keys and values as text makes them: m itself where they are so already, as nearly always.
@@ -236,6 +246,12 @@ func decodeAmounts(o *order.Order, body *recordv1.Order) (err error) {
 	if o.Total, err = decodeAmount(body.GetTotal()); err != nil {
 		return fmt.Errorf("total: %w", err)
 	}
+	if o.Refunded, err = decodeSome(body.GetRefunded()); err != nil {
+		return fmt.Errorf("refunded: %w", err)
+	}
+	if o.RefundTo, err = decodeSome(body.GetRefundTo()); err != nil {
+		return fmt.Errorf("refund to: %w", err)
+	}
 	for _, item := range body.GetItems() {
 		cost, err := decodeAmount(item.GetCost())
 		if err != nil {
@@ -245,6 +261,14 @@ func decodeAmounts(o *order.Order, body *recordv1.Order) (err error) {
 		o.Items = append(o.Items, order.Item{Line: line, Cost: cost})
 	}
 	return nil
+}
+
+// decodeSome is the amount that encodeSome has encoded.
+func decodeSome(m *recordv1.Money) (money.Amount, error) {
+	if m == nil {
+		return money.Amount{}, nil
+	}
+	return decodeAmount(m)
 }
 
 func decodeAmount(m *recordv1.Money) (money.Amount, error) {

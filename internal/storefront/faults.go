@@ -59,7 +59,7 @@ func (s *Storefront) groups() []group {
 		}},
 		{"payment", "Payment", s.paymentWords(), []seam{
 			{"charge", "Charge the card", "every order, once", shop.Payment, []string{"Charge"}, nil},
-			{"ledger", "Look up and reverse", "orders whose payment is unknown or that cannot be shipped; with --payment keyed only", shop.Payment, []string{"Lookup", "Reverse"}, nil},
+			{"ledger", "Look up and reverse", "orders whose payment is unknown or that cannot be shipped; with --payment keyed only", shop.Payment, []string{"Lookup", "Reverse", "Refund"}, nil},
 		}},
 		{"shipping", "Shipping", s.shippingWords(), []seam{
 			{"ship", "Ship the order", "paid orders. Refused permanently, an order is parked, or refunded with --payment keyed", shop.Shipping, []string{ShipOrder}, nonsense},

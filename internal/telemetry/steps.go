@@ -130,6 +130,11 @@ func (t *timed) Reverse(ctx context.Context, id order.ID) (err error) {
 	return t.Ledger.Reverse(ctx, id)
 }
 
+func (t *timed) Refund(ctx context.Context, id order.ID, total money.Amount) (err error) {
+	defer t.took(ctx, order.StepReverse, time.Now(), &err)
+	return t.Ledger.Refund(ctx, id, total)
+}
+
 func (t *timed) Confirm(ctx context.Context, o *order.Order) (err error) {
 	defer t.took(ctx, order.StepEmail, time.Now(), &err)
 	return t.Email.Confirm(ctx, o)

@@ -26,11 +26,12 @@ func (w world) Empty(context.Context, string) error                 { return w.e
 func (w world) Product(context.Context, string) (pricing.Product, error) {
 	return pricing.Product{}, w.err
 }
-func (w world) Supported(context.Context) ([]money.Currency, error) { return nil, w.err }
-func (w world) Confirm(context.Context, *order.Order) error         { return w.err }
-func (w world) Publish(context.Context, *order.Order) error         { return w.err }
-func (w world) Lookup(context.Context, order.ID) (string, error)    { return "", w.err }
-func (w world) Reverse(context.Context, order.ID) error             { return w.err }
+func (w world) Supported(context.Context) ([]money.Currency, error)  { return nil, w.err }
+func (w world) Confirm(context.Context, *order.Order) error          { return w.err }
+func (w world) Publish(context.Context, *order.Order) error          { return w.err }
+func (w world) Lookup(context.Context, order.ID) (string, error)     { return "", w.err }
+func (w world) Refund(context.Context, order.ID, money.Amount) error { return w.err }
+func (w world) Reverse(context.Context, order.ID) error              { return w.err }
 func (w world) Quote(context.Context, order.Address, []order.Line) (money.Amount, error) {
 	return money.Amount{}, w.err
 }

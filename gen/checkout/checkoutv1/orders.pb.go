@@ -252,7 +252,10 @@ type Order struct {
 	// Deliveries that an operator has decided to do without: "email", "event".
 	Skipped []string `protobuf:"bytes,20,rep,name=skipped,proto3" json:"skipped,omitempty"`
 	// What an operator can do about the order: "retry", "cancel", "refund", or a resolution in lower case.
-	Decisions     []string `protobuf:"bytes,21,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	Decisions []string `protobuf:"bytes,21,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	// What was refunded of a completed order, in part; and what is to be refunded in all, while it is REFUNDING for that.
+	Refunded      *oteldemo.Money `protobuf:"bytes,22,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	RefundTo      *oteldemo.Money `protobuf:"bytes,23,opt,name=refund_to,json=refundTo,proto3" json:"refund_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -430,6 +433,20 @@ func (x *Order) GetSkipped() []string {
 func (x *Order) GetDecisions() []string {
 	if x != nil {
 		return x.Decisions
+	}
+	return nil
+}
+
+func (x *Order) GetRefunded() *oteldemo.Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Order) GetRefundTo() *oteldemo.Money {
+	if x != nil {
+		return x.RefundTo
 	}
 	return nil
 }
@@ -1069,7 +1086,7 @@ func (x *CancelOrderRequest) GetValidateOnly() bool {
 type RefundOrderRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// The order's total: a safeguard, because the payment service refunds a charge as a whole.
+	// Of a completed order, all that is left of the charge, or less; of others, the total.
 	Amount *oteldemo.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
 	// Who and why, as it shall stand in the story. Both are required.
 	By  string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
@@ -1277,7 +1294,7 @@ type AuditEntry struct {
 	Before   *AuditState        `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"`
 	After    *AuditState        `protobuf:"bytes,9,opt,name=after,proto3" json:"after,omitempty"`
 	Outcome  AuditEntry_Outcome `protobuf:"varint,10,opt,name=outcome,proto3,enum=checkout.v1.AuditEntry_Outcome" json:"outcome,omitempty"`
-	// Why it was refused, or how many orders were erased.
+	// Why it was refused, the amount of a refund, or how many orders were erased.
 	Detail        string `protobuf:"bytes,11,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1603,7 +1620,7 @@ var File_checkout_v1_orders_proto protoreflect.FileDescriptor
 
 const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\n" +
-	"\x18checkout/v1/orders.proto\x12\vcheckout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13oteldemo/demo.proto\"\xf9\x05\n" +
+	"\x18checkout/v1/orders.proto\x12\vcheckout.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13oteldemo/demo.proto\"\xd4\x06\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.checkout.v1.OrderStateR\x05state\x12\x17\n" +
@@ -1627,7 +1644,9 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\rship_attempts\x18\x12 \x01(\x05R\fshipAttempts\x12$\n" +
 	"\rundeliverable\x18\x13 \x03(\tR\rundeliverable\x12\x18\n" +
 	"\askipped\x18\x14 \x03(\tR\askipped\x12\x1c\n" +
-	"\tdecisions\x18\x15 \x03(\tR\tdecisions\"\xe6\x01\n" +
+	"\tdecisions\x18\x15 \x03(\tR\tdecisions\x12+\n" +
+	"\brefunded\x18\x16 \x01(\v2\x0f.oteldemo.MoneyR\brefunded\x12,\n" +
+	"\trefund_to\x18\x17 \x01(\v2\x0f.oteldemo.MoneyR\brefundTo\"\xe6\x01\n" +
 	"\x05Event\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.checkout.v1.OrderStateR\x05state\x12\x12\n" +
@@ -1817,47 +1836,49 @@ var file_checkout_v1_orders_proto_depIdxs = []int32{
 	21, // 4: checkout.v1.Order.created:type_name -> google.protobuf.Timestamp
 	21, // 5: checkout.v1.Order.changed:type_name -> google.protobuf.Timestamp
 	4,  // 6: checkout.v1.Order.story:type_name -> checkout.v1.Event
-	21, // 7: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
-	0,  // 8: checkout.v1.Event.state:type_name -> checkout.v1.OrderState
-	21, // 9: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
-	0,  // 10: checkout.v1.ListOrdersRequest.states:type_name -> checkout.v1.OrderState
-	21, // 11: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
-	21, // 12: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
-	3,  // 13: checkout.v1.ListOrdersResponse.orders:type_name -> checkout.v1.Order
-	0,  // 14: checkout.v1.WatchOrdersRequest.states:type_name -> checkout.v1.OrderState
-	1,  // 15: checkout.v1.ResolveOrderRequest.resolution:type_name -> checkout.v1.ResolveOrderRequest.Resolution
-	20, // 16: checkout.v1.RefundOrderRequest.amount:type_name -> oteldemo.Money
-	21, // 17: checkout.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
-	16, // 18: checkout.v1.AuditEntry.before:type_name -> checkout.v1.AuditState
-	16, // 19: checkout.v1.AuditEntry.after:type_name -> checkout.v1.AuditState
-	2,  // 20: checkout.v1.AuditEntry.outcome:type_name -> checkout.v1.AuditEntry.Outcome
-	0,  // 21: checkout.v1.AuditState.state:type_name -> checkout.v1.OrderState
-	21, // 22: checkout.v1.ListAuditRequest.after:type_name -> google.protobuf.Timestamp
-	21, // 23: checkout.v1.ListAuditRequest.before:type_name -> google.protobuf.Timestamp
-	15, // 24: checkout.v1.ListAuditResponse.entries:type_name -> checkout.v1.AuditEntry
-	5,  // 25: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
-	6,  // 26: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
-	8,  // 27: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
-	9,  // 28: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
-	10, // 29: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
-	11, // 30: checkout.v1.OrderAdmin.CancelOrder:input_type -> checkout.v1.CancelOrderRequest
-	12, // 31: checkout.v1.OrderAdmin.RefundOrder:input_type -> checkout.v1.RefundOrderRequest
-	13, // 32: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
-	17, // 33: checkout.v1.OrderAdmin.ListAudit:input_type -> checkout.v1.ListAuditRequest
-	3,  // 34: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
-	7,  // 35: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
-	3,  // 36: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
-	3,  // 37: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
-	3,  // 38: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
-	3,  // 39: checkout.v1.OrderAdmin.CancelOrder:output_type -> checkout.v1.Order
-	3,  // 40: checkout.v1.OrderAdmin.RefundOrder:output_type -> checkout.v1.Order
-	14, // 41: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
-	18, // 42: checkout.v1.OrderAdmin.ListAudit:output_type -> checkout.v1.ListAuditResponse
-	34, // [34:43] is the sub-list for method output_type
-	25, // [25:34] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	20, // 7: checkout.v1.Order.refunded:type_name -> oteldemo.Money
+	20, // 8: checkout.v1.Order.refund_to:type_name -> oteldemo.Money
+	21, // 9: checkout.v1.Event.at:type_name -> google.protobuf.Timestamp
+	0,  // 10: checkout.v1.Event.state:type_name -> checkout.v1.OrderState
+	21, // 11: checkout.v1.Event.last:type_name -> google.protobuf.Timestamp
+	0,  // 12: checkout.v1.ListOrdersRequest.states:type_name -> checkout.v1.OrderState
+	21, // 13: checkout.v1.ListOrdersRequest.created_after:type_name -> google.protobuf.Timestamp
+	21, // 14: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
+	3,  // 15: checkout.v1.ListOrdersResponse.orders:type_name -> checkout.v1.Order
+	0,  // 16: checkout.v1.WatchOrdersRequest.states:type_name -> checkout.v1.OrderState
+	1,  // 17: checkout.v1.ResolveOrderRequest.resolution:type_name -> checkout.v1.ResolveOrderRequest.Resolution
+	20, // 18: checkout.v1.RefundOrderRequest.amount:type_name -> oteldemo.Money
+	21, // 19: checkout.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	16, // 20: checkout.v1.AuditEntry.before:type_name -> checkout.v1.AuditState
+	16, // 21: checkout.v1.AuditEntry.after:type_name -> checkout.v1.AuditState
+	2,  // 22: checkout.v1.AuditEntry.outcome:type_name -> checkout.v1.AuditEntry.Outcome
+	0,  // 23: checkout.v1.AuditState.state:type_name -> checkout.v1.OrderState
+	21, // 24: checkout.v1.ListAuditRequest.after:type_name -> google.protobuf.Timestamp
+	21, // 25: checkout.v1.ListAuditRequest.before:type_name -> google.protobuf.Timestamp
+	15, // 26: checkout.v1.ListAuditResponse.entries:type_name -> checkout.v1.AuditEntry
+	5,  // 27: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
+	6,  // 28: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
+	8,  // 29: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
+	9,  // 30: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
+	10, // 31: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
+	11, // 32: checkout.v1.OrderAdmin.CancelOrder:input_type -> checkout.v1.CancelOrderRequest
+	12, // 33: checkout.v1.OrderAdmin.RefundOrder:input_type -> checkout.v1.RefundOrderRequest
+	13, // 34: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
+	17, // 35: checkout.v1.OrderAdmin.ListAudit:input_type -> checkout.v1.ListAuditRequest
+	3,  // 36: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
+	7,  // 37: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
+	3,  // 38: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
+	3,  // 39: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
+	3,  // 40: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
+	3,  // 41: checkout.v1.OrderAdmin.CancelOrder:output_type -> checkout.v1.Order
+	3,  // 42: checkout.v1.OrderAdmin.RefundOrder:output_type -> checkout.v1.Order
+	14, // 43: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
+	18, // 44: checkout.v1.OrderAdmin.ListAudit:output_type -> checkout.v1.ListAuditResponse
+	36, // [36:45] is the sub-list for method output_type
+	27, // [27:36] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_checkout_v1_orders_proto_init() }

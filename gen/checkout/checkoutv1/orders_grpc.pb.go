@@ -243,8 +243,8 @@ type OrderAdminClient interface {
 	// service reverses the charge.
 	// Errors: as ResolveOrder.
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*Order, error)
-	// RefundOrder has an idempotent payment service refund a paid order, in full. It is for orders that were shipped, or may
-	// have been. Errors: as ResolveOrder.
+	// RefundOrder has an idempotent payment service refund a paid order that was shipped, or may have been; a completed one
+	// also in part, if the service can. Errors: as ResolveOrder.
 	RefundOrder(ctx context.Context, in *RefundOrderRequest, opts ...grpc.CallOption) (*Order, error)
 	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
 	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
@@ -340,8 +340,8 @@ type OrderAdminServer interface {
 	// service reverses the charge.
 	// Errors: as ResolveOrder.
 	CancelOrder(context.Context, *CancelOrderRequest) (*Order, error)
-	// RefundOrder has an idempotent payment service refund a paid order, in full. It is for orders that were shipped, or may
-	// have been. Errors: as ResolveOrder.
+	// RefundOrder has an idempotent payment service refund a paid order that was shipped, or may have been; a completed one
+	// also in part, if the service can. Errors: as ResolveOrder.
 	RefundOrder(context.Context, *RefundOrderRequest) (*Order, error)
 	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
 	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.

@@ -238,6 +238,95 @@ func (x *ReverseRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+type RefundRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	IdempotencyKey string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// What is refunded afterwards, in all: more than before, and at most what was charged.
+	Amount        *oteldemo.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundRequest) Reset() {
+	*x = RefundRequest{}
+	mi := &file_checkout_v1_payment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundRequest) ProtoMessage() {}
+
+func (x *RefundRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_payment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundRequest.ProtoReflect.Descriptor instead.
+func (*RefundRequest) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_payment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RefundRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *RefundRequest) GetAmount() *oteldemo.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+type RefundResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundResponse) Reset() {
+	*x = RefundResponse{}
+	mi := &file_checkout_v1_payment_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundResponse) ProtoMessage() {}
+
+func (x *RefundResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_checkout_v1_payment_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundResponse.ProtoReflect.Descriptor instead.
+func (*RefundResponse) Descriptor() ([]byte, []int) {
+	return file_checkout_v1_payment_proto_rawDescGZIP(), []int{4}
+}
+
 type ReverseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The transaction that was given back; empty when there was none.
@@ -248,7 +337,7 @@ type ReverseResponse struct {
 
 func (x *ReverseResponse) Reset() {
 	*x = ReverseResponse{}
-	mi := &file_checkout_v1_payment_proto_msgTypes[3]
+	mi := &file_checkout_v1_payment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +349,7 @@ func (x *ReverseResponse) String() string {
 func (*ReverseResponse) ProtoMessage() {}
 
 func (x *ReverseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_checkout_v1_payment_proto_msgTypes[3]
+	mi := &file_checkout_v1_payment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +362,7 @@ func (x *ReverseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReverseResponse.ProtoReflect.Descriptor instead.
 func (*ReverseResponse) Descriptor() ([]byte, []int) {
-	return file_checkout_v1_payment_proto_rawDescGZIP(), []int{3}
+	return file_checkout_v1_payment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReverseResponse) GetTransactionId() string {
@@ -300,12 +389,17 @@ const file_checkout_v1_payment_proto_rawDesc = "" +
 	"\aCHARGED\x10\x02\x12\f\n" +
 	"\bREVERSED\x10\x03\"9\n" +
 	"\x0eReverseRequest\x12'\n" +
-	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\"8\n" +
+	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\"a\n" +
+	"\rRefundRequest\x12'\n" +
+	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12'\n" +
+	"\x06amount\x18\x02 \x01(\v2\x0f.oteldemo.MoneyR\x06amount\"\x10\n" +
+	"\x0eRefundResponse\"8\n" +
 	"\x0fReverseResponse\x12%\n" +
-	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId2\x9c\x01\n" +
+	"\x0etransaction_id\x18\x01 \x01(\tR\rtransactionId2\xe1\x01\n" +
 	"\rPaymentLedger\x12C\n" +
 	"\x06Lookup\x12\x1a.checkout.v1.LookupRequest\x1a\x1b.checkout.v1.LookupResponse\"\x00\x12F\n" +
-	"\aReverse\x12\x1b.checkout.v1.ReverseRequest\x1a\x1c.checkout.v1.ReverseResponse\"\x00B\"Z checkout/gen/checkout/checkoutv1b\x06proto3"
+	"\aReverse\x12\x1b.checkout.v1.ReverseRequest\x1a\x1c.checkout.v1.ReverseResponse\"\x00\x12C\n" +
+	"\x06Refund\x12\x1a.checkout.v1.RefundRequest\x1a\x1b.checkout.v1.RefundResponse\"\x00B\"Z checkout/gen/checkout/checkoutv1b\x06proto3"
 
 var (
 	file_checkout_v1_payment_proto_rawDescOnce sync.Once
@@ -320,27 +414,32 @@ func file_checkout_v1_payment_proto_rawDescGZIP() []byte {
 }
 
 var file_checkout_v1_payment_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_checkout_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_checkout_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_checkout_v1_payment_proto_goTypes = []any{
 	(LookupResponse_State)(0), // 0: checkout.v1.LookupResponse.State
 	(*LookupRequest)(nil),     // 1: checkout.v1.LookupRequest
 	(*LookupResponse)(nil),    // 2: checkout.v1.LookupResponse
 	(*ReverseRequest)(nil),    // 3: checkout.v1.ReverseRequest
-	(*ReverseResponse)(nil),   // 4: checkout.v1.ReverseResponse
-	(*oteldemo.Money)(nil),    // 5: oteldemo.Money
+	(*RefundRequest)(nil),     // 4: checkout.v1.RefundRequest
+	(*RefundResponse)(nil),    // 5: checkout.v1.RefundResponse
+	(*ReverseResponse)(nil),   // 6: checkout.v1.ReverseResponse
+	(*oteldemo.Money)(nil),    // 7: oteldemo.Money
 }
 var file_checkout_v1_payment_proto_depIdxs = []int32{
 	0, // 0: checkout.v1.LookupResponse.state:type_name -> checkout.v1.LookupResponse.State
-	5, // 1: checkout.v1.LookupResponse.amount:type_name -> oteldemo.Money
-	1, // 2: checkout.v1.PaymentLedger.Lookup:input_type -> checkout.v1.LookupRequest
-	3, // 3: checkout.v1.PaymentLedger.Reverse:input_type -> checkout.v1.ReverseRequest
-	2, // 4: checkout.v1.PaymentLedger.Lookup:output_type -> checkout.v1.LookupResponse
-	4, // 5: checkout.v1.PaymentLedger.Reverse:output_type -> checkout.v1.ReverseResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	7, // 1: checkout.v1.LookupResponse.amount:type_name -> oteldemo.Money
+	7, // 2: checkout.v1.RefundRequest.amount:type_name -> oteldemo.Money
+	1, // 3: checkout.v1.PaymentLedger.Lookup:input_type -> checkout.v1.LookupRequest
+	3, // 4: checkout.v1.PaymentLedger.Reverse:input_type -> checkout.v1.ReverseRequest
+	4, // 5: checkout.v1.PaymentLedger.Refund:input_type -> checkout.v1.RefundRequest
+	2, // 6: checkout.v1.PaymentLedger.Lookup:output_type -> checkout.v1.LookupResponse
+	6, // 7: checkout.v1.PaymentLedger.Reverse:output_type -> checkout.v1.ReverseResponse
+	5, // 8: checkout.v1.PaymentLedger.Refund:output_type -> checkout.v1.RefundResponse
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_checkout_v1_payment_proto_init() }
@@ -354,7 +453,7 @@ func file_checkout_v1_payment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_checkout_v1_payment_proto_rawDesc), len(file_checkout_v1_payment_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	PaymentLedger_Lookup_FullMethodName  = "/checkout.v1.PaymentLedger/Lookup"
 	PaymentLedger_Reverse_FullMethodName = "/checkout.v1.PaymentLedger/Reverse"
+	PaymentLedger_Refund_FullMethodName  = "/checkout.v1.PaymentLedger/Refund"
 )
 
 // PaymentLedgerClient is the client API for PaymentLedger service.
@@ -48,6 +49,12 @@ type PaymentLedgerClient interface {
 	//
 	// Errors: any status says that the reversal may or may not have been made; the caller asks again.
 	Reverse(ctx context.Context, in *ReverseRequest, opts ...grpc.CallOption) (*ReverseResponse, error)
+	// Refund sees to it that so much of the charge under a key has been refunded in all, earlier refunds included. It may be
+	// repeated. A service that refunds whole charges only need not serve it.
+	//
+	// Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, OUT_OF_RANGE, PERMISSION_DENIED, UNAUTHENTICATED and
+	// UNIMPLEMENTED say that this call has refunded nothing. Any other status says that it may have; the caller asks again.
+	Refund(ctx context.Context, in *RefundRequest, opts ...grpc.CallOption) (*RefundResponse, error)
 }
 
 type paymentLedgerClient struct {
@@ -78,6 +85,16 @@ func (c *paymentLedgerClient) Reverse(ctx context.Context, in *ReverseRequest, o
 	return out, nil
 }
 
+func (c *paymentLedgerClient) Refund(ctx context.Context, in *RefundRequest, opts ...grpc.CallOption) (*RefundResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RefundResponse)
+	err := c.cc.Invoke(ctx, PaymentLedger_Refund_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PaymentLedgerServer is the server API for PaymentLedger service.
 // All implementations must embed UnimplementedPaymentLedgerServer
 // for forward compatibility.
@@ -92,6 +109,12 @@ type PaymentLedgerServer interface {
 	//
 	// Errors: any status says that the reversal may or may not have been made; the caller asks again.
 	Reverse(context.Context, *ReverseRequest) (*ReverseResponse, error)
+	// Refund sees to it that so much of the charge under a key has been refunded in all, earlier refunds included. It may be
+	// repeated. A service that refunds whole charges only need not serve it.
+	//
+	// Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, OUT_OF_RANGE, PERMISSION_DENIED, UNAUTHENTICATED and
+	// UNIMPLEMENTED say that this call has refunded nothing. Any other status says that it may have; the caller asks again.
+	Refund(context.Context, *RefundRequest) (*RefundResponse, error)
 	mustEmbedUnimplementedPaymentLedgerServer()
 }
 
@@ -107,6 +130,9 @@ func (UnimplementedPaymentLedgerServer) Lookup(context.Context, *LookupRequest) 
 }
 func (UnimplementedPaymentLedgerServer) Reverse(context.Context, *ReverseRequest) (*ReverseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reverse not implemented")
+}
+func (UnimplementedPaymentLedgerServer) Refund(context.Context, *RefundRequest) (*RefundResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Refund not implemented")
 }
 func (UnimplementedPaymentLedgerServer) mustEmbedUnimplementedPaymentLedgerServer() {}
 func (UnimplementedPaymentLedgerServer) testEmbeddedByValue()                       {}
@@ -165,6 +191,24 @@ func _PaymentLedger_Reverse_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PaymentLedger_Refund_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RefundRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PaymentLedgerServer).Refund(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PaymentLedger_Refund_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PaymentLedgerServer).Refund(ctx, req.(*RefundRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PaymentLedger_ServiceDesc is the grpc.ServiceDesc for PaymentLedger service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -179,6 +223,10 @@ var PaymentLedger_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Reverse",
 			Handler:    _PaymentLedger_Reverse_Handler,
+		},
+		{
+			MethodName: "Refund",
+			Handler:    _PaymentLedger_Refund_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

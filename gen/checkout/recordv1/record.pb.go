@@ -44,6 +44,9 @@ type Order struct {
 	// Sets of deliveries: 2 is the e-mail, 4 the event.
 	Undeliverable uint32 `protobuf:"varint,13,opt,name=undeliverable,proto3" json:"undeliverable,omitempty"`
 	Skipped       uint32 `protobuf:"varint,14,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	// Of the charge, in part, and what is to be refunded in all.
+	Refunded      *Money `protobuf:"bytes,15,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	RefundTo      *Money `protobuf:"bytes,16,opt,name=refund_to,json=refundTo,proto3" json:"refund_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -174,6 +177,20 @@ func (x *Order) GetSkipped() uint32 {
 		return x.Skipped
 	}
 	return 0
+}
+
+func (x *Order) GetRefunded() *Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Order) GetRefundTo() *Money {
+	if x != nil {
+		return x.RefundTo
+	}
+	return nil
 }
 
 // Event is a line of the order's story.
@@ -469,7 +486,7 @@ var File_checkout_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xf4\x04\n" +
+	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xe3\x05\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x125\n" +
@@ -486,7 +503,9 @@ const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\x05story\x18\v \x03(\v2\x19.checkout.record.v1.EventR\x05story\x12#\n" +
 	"\rship_attempts\x18\f \x01(\x05R\fshipAttempts\x12$\n" +
 	"\rundeliverable\x18\r \x01(\rR\rundeliverable\x12\x18\n" +
-	"\askipped\x18\x0e \x01(\rR\askipped\x1a8\n" +
+	"\askipped\x18\x0e \x01(\rR\askipped\x125\n" +
+	"\brefunded\x18\x0f \x01(\v2\x19.checkout.record.v1.MoneyR\brefunded\x126\n" +
+	"\trefund_to\x18\x10 \x01(\v2\x19.checkout.record.v1.MoneyR\brefundTo\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -543,12 +562,14 @@ var file_checkout_record_v1_record_proto_depIdxs = []int32{
 	2, // 3: checkout.record.v1.Order.total:type_name -> checkout.record.v1.Money
 	5, // 4: checkout.record.v1.Order.trace:type_name -> checkout.record.v1.Order.TraceEntry
 	1, // 5: checkout.record.v1.Order.story:type_name -> checkout.record.v1.Event
-	2, // 6: checkout.record.v1.Item.cost:type_name -> checkout.record.v1.Money
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	2, // 6: checkout.record.v1.Order.refunded:type_name -> checkout.record.v1.Money
+	2, // 7: checkout.record.v1.Order.refund_to:type_name -> checkout.record.v1.Money
+	2, // 8: checkout.record.v1.Item.cost:type_name -> checkout.record.v1.Money
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_checkout_record_v1_record_proto_init() }
