@@ -73,7 +73,11 @@ func TestEventsThatWereTooLargeWaitForAnOperator(t *testing.T) {
 	time.Sleep(time.Second)
 	stop()
 	eventually(t, "all orders wait for an operator", func(ctx context.Context) error {
-		for _, o := range s.record(ctx, t) {
+		orders, err := s.record(ctx)
+		if err != nil {
+			return err
+		}
+		for _, o := range orders {
 			if o.GetState() != checkoutv1.OrderState_UNDELIVERED {
 				return fmt.Errorf("order %s is in state %s", o.GetOrderId(), o.GetState())
 			}
