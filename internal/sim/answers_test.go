@@ -15,7 +15,7 @@ type moves uint8
 const (
 	no moves = iota + 1 // nothing has moved, and never will
 	unknown
-	owed // it was taken, and will not be kept
+	toRefund // it was taken, and goes back
 )
 
 func movesOf(kind order.Kind) moves {
@@ -27,12 +27,12 @@ func movesOf(kind order.Kind) moves {
 	case order.ErrInDoubt:
 		return unknown
 	case order.ErrUnshippable, order.ErrRefunded:
-		return owed
+		return toRefund
 	}
 	return 0
 }
 
-// checkAnswer wants what a customer was told to be true, for ever.
+// checkAnswer wants every answer to stay true.
 func (w *world) checkAnswer(a *ask) {
 	switch {
 	case a.answer != nil:
@@ -42,11 +42,11 @@ func (w *world) checkAnswer(a *ask) {
 	}
 }
 
-// checkOK wants an order that was said to be on its way to be what was asked for, and to arrive.
+// checkOK wants an order that was the answer to be what was requested, and to arrive.
 func (w *world) checkOK(a *ask) {
-	told, o := a.answer, w.on(a.answer.ID)
+	got, o := a.answer, w.on(a.answer.ID)
 	if o == nil {
-		w.bad("I6", a.name, "got an order that is not on record")
+		w.violated("I6", a.name, "got an order that is not on record")
 		return
 	}
 	name := a.name + " got " + w.name(o.ID)
@@ -54,32 +54,32 @@ func (w *world) checkOK(a *ask) {
 	case o.State == order.Completed:
 	case w.refunded(o):
 		w.saw("refunded by an operator")
-	case o.State == order.Refunded && told.TrackingID == "" && (o.Address.City == nowhere || w.account(o.ID).returned > 0):
+	case o.State == order.Refunded && got.TrackingID == "" && (o.Address.City == nowhere || w.account(o.ID).returned > 0):
 		w.saw("refunded after an OK")
 	default:
-		w.bad("I3", name, "which is %s", o.State)
+		w.violated("I3", name, "which is %s", o.State)
 	}
-	if told.TrackingID != "" && told.TrackingID != o.TrackingID {
-		w.bad("I6", name, "with parcel %q, which is %q", told.TrackingID, o.TrackingID)
+	if got.TrackingID != "" && got.TrackingID != o.TrackingID {
+		w.violated("I6", name, "with parcel %q, which is %q", got.TrackingID, o.TrackingID)
 	}
-	if told.Total != o.Total || told.Shipping != o.Shipping || !slices.Equal(told.Items, o.Items) {
-		w.bad("I7", name, "with other prices than are on record")
+	if got.Total != o.Total || got.Shipping != o.Shipping || !slices.Equal(got.Items, o.Items) {
+		w.violated("I7", name, "with other prices than are on record")
 	}
 	r := a.request
 	if o.UserID != r.UserID || o.Currency != r.Currency || o.Address != r.Address || o.Email != r.Email {
-		w.bad("I6", name, "which is another request's")
+		w.violated("I6", name, "which is another request's")
 	}
-	switch asked := a.basket.lines; {
-	case w.ordered(o, asked):
-	case (len(asked) == 0 || a.basket.gone) && r.Key == "": // an empty cart without a key is taken for a lost answer
-		w.saw("an empty cart was answered by the order before")
+	switch lines := a.basket.lines; {
+	case w.ordered(o, lines):
+	case (len(lines) == 0 || a.basket.gone) && r.Key == "": // an empty cart without a key is taken for a lost answer
+		w.saw("an empty cart was answered with the last order")
 	default:
-		w.bad("I6", name, "which is not %s", a.basket.name)
+		w.violated("I6", name, "which is not %s", a.basket.name)
 	}
 	if o.Trace["ask"] == a.name && r.Expected != (money.Amount{}) && r.Expected != o.Total {
-		w.bad("I7", name, "which costs %v, and %v was agreed", o.Total, r.Expected)
+		w.violated("I7", name, "which costs %v, and %v was agreed", o.Total, r.Expected)
 	}
-	if told.TrackingID == "" {
+	if got.TrackingID == "" {
 		w.saw("OK without a parcel")
 	}
 	if o.Trace["ask"] != a.name {
@@ -93,29 +93,29 @@ func (w *world) checkRefusal(a *ask) {
 	w.saw(string(kind))
 	says := movesOf(kind)
 	if says == 0 {
-		w.bad("I9", a.name, "was told %v", a.err)
+		w.violated("I9", a.name, "was answered %v", a.err)
 	}
-	w.discreet(a.name, a.err.Error())
+	w.checkPrivacy(a.name, a.err.Error())
 	for _, o := range w.orders() {
 		if o.Trace["ask"] == a.name && says == no && w.account(o.ID).net() > 0 {
-			w.bad("I9", a.name, "was told %q, and %s is charged", kind, w.name(o.ID))
+			w.violated("I9", a.name, "was answered %q, and %s is charged", kind, w.name(o.ID))
 		}
 	}
 	o := w.on(id)
 	switch {
 	case says == no && o != nil && kind != order.ErrBusy && kind != order.ErrKeyReused && w.account(id).net() > 0:
-		w.bad("I9", a.name, "was told %q of %s, which is charged", kind, w.name(id))
+		w.violated("I9", a.name, "was answered %q of %s, which is charged", kind, w.name(id))
 	case says == unknown && o == nil:
-		w.bad("I9", a.name, "was told %q of no order", kind)
-	case says == owed && (o == nil || w.account(id).net() > 0 || o.Address.City != nowhere && w.account(id).returned == 0):
-		w.bad("I9", a.name, "was told %q of %s", kind, w.name(id))
-	case w.plan.calm() && slices.Contains([]order.Kind{order.ErrUnavailable, order.ErrPaymentUnreachable, order.ErrImplausible}, kind) && a.patient():
-		w.bad("I9", a.name, "was told %v, and nothing was wrong", a.err)
+		w.violated("I9", a.name, "was answered %q of no order", kind)
+	case says == toRefund && (o == nil || w.account(id).net() > 0 || o.Address.City != nowhere && w.account(id).returned == 0):
+		w.violated("I9", a.name, "was answered %q of %s", kind, w.name(id))
+	case w.plan.calm() && slices.Contains([]order.Kind{order.ErrUnavailable, order.ErrPaymentUnreachable, order.ErrImplausible}, kind) && a.hadTime():
+		w.violated("I9", a.name, "was answered %v without a fault", a.err)
 	}
 }
 
-// patient tells whether the customer gave the service time enough, and waited for the answer.
-func (a *ask) patient() bool { return a.heard && a.patience > 5*time.Second }
+// hadTime tells whether the customer waited long enough for the answer.
+func (a *ask) hadTime() bool { return a.heard && a.patience > 5*time.Second }
 
 // checkKeys wants one key to have one answer.
 func (w *world) checkKeys() {
@@ -130,7 +130,7 @@ func (w *world) checkKeys() {
 		}
 		key := scope{a.request.UserID, a.request.Key}
 		if before, ok := last[key]; ok && before != says {
-			w.bad("I6", a.name, "was told %q, and the same key %q before", says, before)
+			w.violated("I6", a.name, "was answered %q, and the same key %q before", says, before)
 		}
 		last[key] = says
 	}
@@ -138,14 +138,14 @@ func (w *world) checkKeys() {
 
 // final is an answer that must stay the same for its key.
 func (w *world) final(a *ask) (says string, final bool) {
-	if told := a.answer; told != nil {
-		o := w.on(told.ID) // before there was a parcel, its carrier might still refuse it
-		return "OK " + w.name(told.ID), told.TrackingID != "" || o == nil || o.State != order.Refunded
+	if got := a.answer; got != nil {
+		o := w.on(got.ID) // before there was a parcel, shipping might still refuse it
+		return "OK " + w.name(got.ID), got.TrackingID != "" || o == nil || o.State != order.Refunded
 	}
 	kind, id := a.kind()
 	switch o := w.on(id); {
 	case kind == order.ErrRefunded:
-	case kind == order.ErrDeclined && o != nil && o.State == order.Declined: // else the record was away, and forgot it
+	case kind == order.ErrDeclined && o != nil && o.State == order.Declined: // else the record was unavailable, and forgot it
 	default:
 		return "", false
 	}

@@ -16,11 +16,10 @@ import (
 	"time"
 )
 
-// bug is a mistake that somebody might make in a file: old becomes new, which breaks an invariant.
+// bug is a change of a file that breaks an invariant: old becomes new.
 type bug struct{ breaks, name, file, old, new string }
 
-// TestPlantedBugs makes each mistake in turn and wants the schedules to find it: a checker that finds nothing proves
-// nothing.
+// TestPlantedBugs plants each bug in turn and wants the schedules to find it: a checker that finds nothing proves nothing.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() || raced {
 		t.Skip("compiles the simulation once for each bug")
@@ -83,7 +82,7 @@ func plant(t *testing.T, tool string, b bug) (binary string) {
 // enough schedules find any bug.
 const enough = 12_000
 
-// play runs schedules until the first goes wrong, and returns what was wrong with it.
+// play runs schedules until the first fails, and returns its violation.
 func play(t *testing.T, binary string) (found string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -92,11 +91,11 @@ func play(t *testing.T, binary string) (found string) {
 	var output bytes.Buffer
 	run.Stdout, run.Stderr = &output, &output
 	if err := run.Run(); err == nil {
-		t.Fatalf("nobody noticed in %d schedules", enough)
+		t.Fatalf("not found in %d schedules", enough)
 	}
 	_, after, ok := strings.Cut(output.String(), "seed ")
 	if !ok {
-		t.Fatalf("it was not the checker who noticed:\n%s", output.String())
+		t.Fatalf("it failed, but not by a violation:\n%s", output.String())
 	}
 	lines := strings.SplitN(after, "\n", 3)
 	return lines[0] + strings.TrimSpace(lines[1])

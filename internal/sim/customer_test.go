@@ -13,7 +13,7 @@ import (
 	"checkout/internal/order"
 )
 
-// ask is one PlaceOrder: what a customer asked, and what the service said.
+// ask is one PlaceOrder: the request and the answer.
 type ask struct {
 	name     string
 	basket   *basket
@@ -25,10 +25,10 @@ type ask struct {
 	patience time.Duration
 }
 
-// answered tells whether the service has said anything.
+// answered tells whether the service has answered.
 func (a *ask) answered() bool { return a.answer != nil || a.err != nil }
 
-// customer buys things, and is as impatient as people are.
+// customer buys things, with retries, double clicks and hang-ups.
 type customer struct {
 	w     *world
 	name  string
@@ -61,8 +61,8 @@ func newCustomer(w *world, n int) *customer {
 	return c
 }
 
-// live is the customer's part in the schedule.
-func (c *customer) live() {
+// run is what the customer does in the schedule.
+func (c *customer) run() {
 	d := c.dice
 	var lines []order.Line
 	for n := range one(d, 1, 1, 1, 2, 2, 3) {
@@ -89,7 +89,7 @@ func (c *customer) choose() []order.Line {
 // keyless is for how long a request without a key is repeated: after a minute an order leaves the cart alone.
 const keyless = 40 * time.Second
 
-// buy asks for a basket until there is an answer, or the customer has had enough.
+// buy orders a basket until there is an answer, or the customer gives up.
 func (c *customer) buy(b *basket) {
 	d := c.dice
 	key := ""
@@ -109,7 +109,7 @@ func (c *customer) buy(b *basket) {
 	}
 	for range 1 + d.IntN(8) {
 		a := c.ask(d, b, c.request(b, key))
-		if a.heard && !a.passing() {
+		if a.heard && !a.retryable() {
 			break
 		}
 		pause := d.between(10*time.Millisecond, one(d, time.Second, 8*time.Second, 20*time.Second))
@@ -120,7 +120,7 @@ func (c *customer) buy(b *basket) {
 	c.again(b, key, first)
 }
 
-// again asks once more for what has been answered, to see whether the answer is the same.
+// again repeats a request that was answered, to see whether the answer is the same.
 func (c *customer) again(b *basket, key string, first time.Time) {
 	d := c.dice
 	later := d.between(0, one(d, time.Second, 20*time.Second))
@@ -134,7 +134,7 @@ func (c *customer) again(b *basket, key string, first time.Time) {
 	c.ask(d, b, r)
 }
 
-// dicer begins the purpose of a basket's second click.
+// dicer is the source of chance of a double click.
 func (b *basket) dicer(w *world) hash { return w.plan.hash("twin").text(b.name) }
 
 // request is for a basket. Sometimes the customer has agreed to a total that nothing costs.
@@ -149,8 +149,8 @@ func (c *customer) request(b *basket, key string) order.Request {
 	return r
 }
 
-// passing tells whether the answer asks for another try.
-func (a *ask) passing() bool {
+// retryable tells whether the answer asks for another try.
+func (a *ask) retryable() bool {
 	return slices.ContainsFunc([]order.Kind{
 		order.ErrUnavailable, order.ErrOverloaded, order.ErrPaymentUnreachable, order.ErrBusy, order.ErrInDoubt,
 	}, func(k order.Kind) bool { return errors.Is(a.err, k) })
@@ -170,11 +170,11 @@ func (c *customer) askAt(replica int, d dice, b *basket, r order.Request) *ask {
 	w.asks = append(w.asks, a)
 	p := w.replicas[replica].process
 	if p == nil || p.closing || p.life.Err() != nil {
-		w.story.tell(w.age(), c.name, "asks, nobody is there", a.name, b.name)
+		w.trace.add(w.age(), c.name, "asks a dead process", a.name, b.name)
 		w.mu.Unlock()
 		return a
 	}
-	w.story.tell(w.age(), c.name, "asks "+p.name, a.name, b.name+" key="+r.Key)
+	w.trace.add(w.age(), c.name, "asks "+p.name, a.name, b.name+" key="+r.Key)
 	done := make(chan struct{})
 	a.patience = one(d, 300*time.Millisecond, 3*time.Second, 10*time.Second, 15*time.Second, 28*time.Second) + d.between(0, time.Second)
 	ctx, cancel := context.WithTimeout(context.WithValue(p.life, askKey{}, a.name), a.patience)
@@ -199,20 +199,20 @@ func (c *customer) askAt(replica int, d dice, b *basket, r order.Request) *ask {
 		over = deadline
 	}
 	<-done
-	w.prompt(p, a, over)
+	w.checkPrompt(p, a, over)
 	return a
 }
 
-// prompt wants the service to have let go of a call soon after its time was over.
-func (w *world) prompt(p *process, a *ask, over time.Time) {
+// checkPrompt wants a call to end soon after its time was over.
+func (w *world) checkPrompt(p *process, a *ask, over time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if overdue := time.Since(over); overdue > 100*time.Millisecond && !p.dozed {
-		w.bad("I8", a.name, "was answered %v after its time was over", overdue)
+		w.violated("I8", a.name, "was answered %v after its time was over", overdue)
 	}
 }
 
-// hear lets the customer have the answer, unless it is lost on the way.
+// hear gives the customer the answer, unless it is lost on the way.
 func (w *world) hear(c *customer, d dice, a *ask) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,23 +222,23 @@ func (w *world) hear(c *customer, d dice, a *ask) {
 		does = "does not hear"
 		w.saw(unheard.String())
 	}
-	w.story.tell(w.age(), c.name, does, a.name, w.says(a))
+	w.trace.add(w.age(), c.name, does, a.name, w.says(a))
 }
 
-// answer takes down what the process says.
+// answer records what the process answers.
 func (p *process) answer(a *ask, o *order.Order, err error) {
 	w := p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p.life.Err() != nil {
-		return // nobody can hear it
+		return // the answer is lost
 	}
 	a.at = time.Now()
 	a.answer, a.err = o, err
-	p.tell("answers", a.name+" "+w.says(a), none, nil)
+	p.log("answers", a.name+" "+w.says(a), none, nil)
 }
 
-// says is an answer in few words.
+// says is an answer in short.
 func (w *world) says(a *ask) string {
 	if a.answer != nil {
 		return "OK " + w.name(a.answer.ID) + " " + a.answer.State.String()

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// fault is a kind of what can go wrong.
+// fault is a kind of fault.
 type fault uint8
 
 const (
@@ -20,13 +20,13 @@ const (
 	doubled           // the call arrives once more, up to 100 s later
 	crashBefore       // the process dies before the call leaves
 	crashAfter        // the process dies after the call had its effect
-	asleep            // the whole replica sleeps for a minute, and wakes up as if nothing had happened
+	asleep            // the process is suspended for a minute, and does not notice
 	cutOff            // the replica cannot reach the store for a while
-	outage            // a neighbour is away for a while
+	outage            // a service is unavailable for a while
 	blackout          // nothing runs for more than a day
-	restart           // the replica is ended and started again, in peace
+	restart           // the process is stopped and started again, gracefully
 	unheard           // the answer does not reach the customer
-	overload          // there is no room for another order
+	overload          // the admission refuses an order
 	faults      = iota
 )
 

@@ -4,19 +4,19 @@ import (
 	"time"
 )
 
-// neighbour is who answers a call.
-type neighbour uint8
+// service is what answers a call.
+type service uint8
 
 const (
-	theStore neighbour = iota
+	theStore service = iota
 	theCart
 	theCatalog
-	theExchange
-	theCarrier
+	theCurrency
+	theShipping
 	thePayment
-	theMail
+	theEmail
 	theBroker
-	neighbours = iota
+	services = iota
 )
 
 // window is a span of the schedule's time.
@@ -28,11 +28,11 @@ func (w window) holds(t time.Duration) bool { return w.from <= t && t < w.until 
 type plan struct {
 	seed                      uint64
 	keyed                     bool // the payment service honours keys, and has a ledger
-	attempts                  int  // to ship an order that may each make a parcel; 0: the carrier honours keys
-	fussy                     bool // the carrier refuses an order that it has shipped
+	attempts                  int  // to ship an order that may each make a parcel; 0: shipping honours keys
+	fussy                     bool // shipping refuses an order that it has shipped
 	broker                    bool
 	fault, crash, asleep, cut float64 // the chance of each, a call
-	outages                   [neighbours]window
+	outages                   [services]window
 	blackout                  time.Duration // when it begins; 0: never
 	restarts                  [2]time.Duration
 	often                     fault         // is more likely than others; none: no fault is
@@ -40,10 +40,10 @@ type plan struct {
 	users                     int
 	without                   set // faults that are left out
 	print                     func(line string)
-	kill                      func(call int) fault // of the crash enumeration: how the process dies at its how-many-th call
+	kill                      func(call int) fault // of the crash enumeration: how the process dies at its n-th call
 }
 
-// night is how long a blackout lasts: longer than anything is tried without a person.
+// night is how long a blackout lasts: longer than anything is retried without an operator.
 const night = 25 * time.Hour
 
 // hash begins the purpose of a draw.
@@ -75,7 +75,7 @@ func newPlan(seed uint64, without set) plan {
 	}
 	if from := d.between(2*time.Second, 20*time.Second); d.chance(0.03) && !without.has(blackout) {
 		p.blackout = from
-		// The morning after, those who were away before are so still.
+		// After it, services that were unavailable before still are.
 		for n := range p.outages {
 			if d.chance(0.4) && !without.has(outage) {
 				p.outages[n] = window{from - 10*time.Second, from + night + 55*time.Second}

@@ -14,8 +14,7 @@ import (
 	"checkout/internal/pricing"
 )
 
-// The neighbours, as a process sees them: each method is one call through the door. The limits are those that the
-// gateways set.
+// The other services, as a process sees them: each method is one call through the network. The limits are the gateways' timeouts.
 
 const (
 	readLimit    = 2 * time.Second
@@ -37,7 +36,7 @@ func refused(format string, args ...any) error {
 
 // Lines reads a cart.
 func (p *process) Lines(ctx context.Context, user string) ([]order.Line, error) {
-	lines, err := pass(ctx, p, call[[]order.Line]{
+	lines, err := invoke(ctx, p, call[[]order.Line]{
 		to: theCart, name: "cart", about: user + " " + askOf(ctx), limit: readLimit,
 		act: func() ([]order.Line, error) {
 			b := p.w.cart(user).basket
@@ -47,40 +46,40 @@ func (p *process) Lines(ctx context.Context, user string) ([]order.Line, error) 
 			return slices.Clone(b.lines), nil
 		},
 	})
-	p.troubled(user, err)
+	p.markFaulty(user, err)
 	return lines, err
 }
 
 // Empty empties a cart.
 func (p *process) Empty(ctx context.Context, user string) error {
 	var sent time.Time
-	_, err := pass(ctx, p, call[bool]{
+	_, err := invoke(ctx, p, call[bool]{
 		to: theCart, name: "empty", about: user + " " + askOf(ctx), limit: readLimit,
 		sent: func() {
 			sent = time.Now()
-			p.w.emptying(user)
+			p.w.checkEmptying(user)
 		},
 		act: func() (bool, error) {
 			p.w.emptied(user, sent)
 			return true, nil
 		},
 	})
-	p.troubled(user, err)
+	p.markFaulty(user, err)
 	return err
 }
 
-// troubled notes that the user's cart could not be asked.
-func (p *process) troubled(user string, err error) {
+// markFaulty notes that a call of the user's cart failed.
+func (p *process) markFaulty(user string, err error) {
 	if err != nil {
 		p.w.mu.Lock()
 		defer p.w.mu.Unlock()
-		p.w.cart(user).trouble = true
+		p.w.cart(user).faulty = true
 	}
 }
 
 // Product looks up a product.
 func (p *process) Product(ctx context.Context, id string) (pricing.Product, error) {
-	return pass(ctx, p, call[pricing.Product]{
+	return invoke(ctx, p, call[pricing.Product]{
 		to: theCatalog, name: "product", about: id + " " + askOf(ctx), limit: readLimit,
 		act: func() (pricing.Product, error) {
 			price, ok := priceOf(id)
@@ -94,16 +93,16 @@ func (p *process) Product(ctx context.Context, id string) (pricing.Product, erro
 
 // Supported are the currencies.
 func (p *process) Supported(ctx context.Context) ([]money.Currency, error) {
-	return pass(ctx, p, call[[]money.Currency]{
-		to: theExchange, name: "currencies", about: askOf(ctx), limit: readLimit,
+	return invoke(ctx, p, call[[]money.Currency]{
+		to: theCurrency, name: "currencies", about: askOf(ctx), limit: readLimit,
 		act: func() ([]money.Currency, error) { return currencies(), nil },
 	})
 }
 
 // Convert exchanges money.
 func (p *process) Convert(ctx context.Context, a money.Amount, to money.Currency) (money.Amount, error) {
-	return pass(ctx, p, call[money.Amount]{
-		to: theExchange, name: "convert", about: a.String() + " " + askOf(ctx), limit: readLimit,
+	return invoke(ctx, p, call[money.Amount]{
+		to: theCurrency, name: "convert", about: a.String() + " " + askOf(ctx), limit: readLimit,
 		act: func() (money.Amount, error) { return amountOf(to, exchanged(nanos(a), to)) },
 	})
 }
@@ -111,8 +110,8 @@ func (p *process) Convert(ctx context.Context, a money.Amount, to money.Currency
 // Quote prices a parcel: differently each time.
 func (p *process) Quote(ctx context.Context, to order.Address, _ []order.Line) (money.Amount, error) {
 	about := to.Street + " " + askOf(ctx)
-	return pass(ctx, p, call[money.Amount]{
-		to: theCarrier, name: "quote", about: about, limit: readLimit,
+	return invoke(ctx, p, call[money.Amount]{
+		to: theShipping, name: "quote", about: about, limit: readLimit,
 		act: func() (money.Amount, error) {
 			quoted := p.w.quotes[to.Street]
 			price := p.w.plan.hash("quote").text(about).number(int64(len(quoted))).dice().Int64N(100*nano) + nano
@@ -122,7 +121,7 @@ func (p *process) Quote(ctx context.Context, to order.Address, _ []order.Line) (
 	})
 }
 
-// nowhere is a place that the carrier quotes for and does not go to.
+// nowhere is a place that shipping quotes for and refuses.
 const nowhere = "Nowhere"
 
 // Ship sends a parcel.
@@ -135,12 +134,12 @@ func (p *process) Ship(ctx context.Context, id order.ID, to order.Address, _ []o
 	w.mu.Lock()
 	unmade := p.shipping(id)
 	w.mu.Unlock()
-	tracking, err := pass(ctx, p, call[string]{
-		to: theCarrier, name: "ship", about: name, limit: shipLimit, not: not,
-		sent: func() { p.entitled("ship", id, order.Charged) },
+	tracking, err := invoke(ctx, p, call[string]{
+		to: theShipping, name: "ship", about: name, limit: shipLimit, not: not,
+		sent: func() { p.checkOwner("ship", id, order.Charged) },
 		act: func() (string, error) {
 			if to.City == nowhere {
-				return "", refused("nobody goes to %s", nowhere)
+				return "", refused("no shipping to %s", nowhere)
 			}
 			if sent := w.parcels[id]; len(sent) > 0 && w.plan.attempts == 0 {
 				return sent[0], nil
@@ -156,7 +155,7 @@ func (p *process) Ship(ctx context.Context, id order.ID, to order.Address, _ []o
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if errors.Is(err, errAway) && p.life.Err() == nil && w.plan.hash("busy").text(name).number(int64(w.age())).dice().chance(0.7) {
+	if errors.Is(err, errRefused) && p.life.Err() == nil && w.plan.hash("busy").text(name).number(int64(w.age())).dice().chance(0.7) {
 		err = fmt.Errorf("%w: %w", order.ErrUnsent, err)
 		w.saw("certainly not shipped")
 	}
@@ -178,20 +177,20 @@ func (p *process) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 	}
 	number, _, _, _ := card.Reveal()
 	w.mu.Lock()
-	delete(w.witnesses, id)
+	delete(w.uncharged, id)
 	w.mu.Unlock()
-	tx, err := pass(ctx, p, call[string]{
+	tx, err := invoke(ctx, p, call[string]{
 		to: thePayment, name: "charge", about: name, limit: chargeLimit, not: not,
 		sent: func() {
-			p.entitled("charge", id, order.Charging)
+			p.checkOwner("charge", id, order.Charging)
 			w.account(id).sent++
 		},
 		act: func() (string, error) { return w.charge(id, name, amount, number) },
 	})
-	if errors.Is(err, errAway) && w.plan.hash("unsent").text(name).dice().chance(0.5) {
+	if errors.Is(err, errRefused) && w.plan.hash("unsent").text(name).dice().chance(0.5) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.witnesses[id] = p
+		w.uncharged[id] = p
 		return "", fmt.Errorf("%w: %w", order.ErrUnsent, err)
 	}
 	return tx, err
@@ -218,7 +217,7 @@ func (w *world) charge(id order.ID, name string, amount money.Amount, card strin
 
 // Lookup asks the ledger.
 func (p *process) Lookup(ctx context.Context, id order.ID) (string, error) {
-	return pass(ctx, p, call[string]{
+	return invoke(ctx, p, call[string]{
 		to: thePayment, name: "lookup", about: p.nameOf(id), limit: readLimit,
 		act: func() (string, error) {
 			a := p.w.account(id)
@@ -235,9 +234,9 @@ func (p *process) Lookup(ctx context.Context, id order.ID) (string, error) {
 
 // Reverse takes a charge back, also one to come.
 func (p *process) Reverse(ctx context.Context, id order.ID) error {
-	_, err := pass(ctx, p, call[bool]{
+	_, err := invoke(ctx, p, call[bool]{
 		to: thePayment, name: "reverse", about: p.nameOf(id), limit: chargeLimit,
-		sent: func() { p.entitled("reverse", id, order.Refunding) },
+		sent: func() { p.checkOwner("reverse", id, order.Refunding) },
 		act: func() (bool, error) {
 			a := p.w.account(id)
 			if len(a.taken) > 0 && !a.reversed {
@@ -252,16 +251,16 @@ func (p *process) Reverse(ctx context.Context, id order.ID) error {
 
 // Refund has so much of a charge refunded in all. A true ledger would refuse more than was taken: nobody may ask for that.
 func (p *process) Refund(ctx context.Context, id order.ID, total money.Amount) error {
-	_, err := pass(ctx, p, call[bool]{
+	_, err := invoke(ctx, p, call[bool]{
 		to: thePayment, name: "refund", about: p.nameOf(id), limit: chargeLimit,
-		sent: func() { p.entitled("refund", id, order.Refunding) },
+		sent: func() { p.checkOwner("refund", id, order.Refunding) },
 		act: func() (bool, error) {
 			a := p.w.account(id)
 			if a.reversed || len(a.taken) == 0 {
 				return false, refused("there is no charge")
 			}
 			if more, err := total.Compare(a.taken[0]); err != nil || more > 0 {
-				p.w.bad("I7", p.w.name(id), "%v of %v are to be refunded", total, a.taken[0])
+				p.w.violated("I7", p.w.name(id), "%v of %v are to be refunded", total, a.taken[0])
 			}
 			if more, err := total.Compare(a.refunded); err != nil || more > 0 {
 				a.refunded = total
@@ -275,21 +274,21 @@ func (p *process) Refund(ctx context.Context, id order.ID, total money.Amount) e
 // noMail is the end of an address that the e-mail service refuses.
 const noMail = "@nowhere.example"
 
-// Confirm sends a letter.
+// Confirm sends an e-mail.
 func (p *process) Confirm(ctx context.Context, o *order.Order) error {
 	id, name := o.ID, p.nameOf(o.ID)
-	says, to := letter(o), string(o.Email)
-	_, err := pass(ctx, p, call[bool]{
-		to: theMail, name: "e-mail", about: name, limit: deliverLimit,
-		sent: func() { p.entitled("e-mail", id, order.Placed) },
+	says, to := content(o), string(o.Email)
+	_, err := invoke(ctx, p, call[bool]{
+		to: theEmail, name: "e-mail", about: name, limit: deliverLimit,
+		sent: func() { p.checkOwner("e-mail", id, order.Placed) },
 		act: func() (bool, error) {
 			if strings.HasSuffix(to, noMail) {
 				p.w.saw("e-mail refused for good")
 				p.w.refusals[id] |= order.EmailSent
 				return false, refused("no such mailbox")
 			}
-			p.w.letters[id]++
-			p.w.truthful("e-mail", id, says)
+			p.w.emails[id]++
+			p.w.checkContent("e-mail", id, says)
 			return true, nil
 		},
 	})
@@ -301,10 +300,10 @@ const noEvent = "Endless"
 
 // Publish sends an event.
 func (p *process) Publish(ctx context.Context, o *order.Order) error {
-	id, says, state := o.ID, letter(o), o.Address.State
-	_, err := pass(ctx, p, call[bool]{
+	id, says, state := o.ID, content(o), o.Address.State
+	_, err := invoke(ctx, p, call[bool]{
 		to: theBroker, name: "publish", about: p.nameOf(id), limit: deliverLimit,
-		sent: func() { p.entitled("publish", id, order.Placed) },
+		sent: func() { p.checkOwner("publish", id, order.Placed) },
 		act: func() (bool, error) {
 			if state == noEvent {
 				p.w.saw("event refused for good")
@@ -312,19 +311,19 @@ func (p *process) Publish(ctx context.Context, o *order.Order) error {
 				return false, refused("message too large")
 			}
 			p.w.events[id] = append(p.w.events[id], says)
-			p.w.truthful("event", id, says)
+			p.w.checkContent("event", id, says)
 			return true, nil
 		},
 	})
 	return err
 }
 
-// letter is what an e-mail and an event tell of an order.
-func letter(o *order.Order) string {
+// content is what an e-mail and an event say of an order.
+func content(o *order.Order) string {
 	return fmt.Sprint(o.ID, o.TrackingID, o.Shipping, o.Address, o.Items)
 }
 
-// Allow lets every customer ask.
+// Allow limits no customer.
 func (p *process) Allow(order.Request) (func(), error) { return nil, nil }
 
 // Admit lets an order in.
@@ -346,7 +345,7 @@ func (p *process) Admit(ctx context.Context) (func(error), error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if given {
-			w.bad("I11", p.name, "a place was given back twice")
+			w.violated("I11", p.name, "a place was given back twice")
 		}
 		given = true
 		p.admits--

@@ -10,10 +10,8 @@ import (
 	"checkout/internal/pricing"
 )
 
-// process is one life of a replica. What it holds in memory dies with it.
-//
-// A dead process is not stopped, it is ignored: every call of it fails from then on, without any effect, so that its
-// goroutines end by themselves. Its world cannot tell the difference.
+// process is a process of a replica. What it holds in memory dies with it. A dead process is not stopped: every call of it fails,
+// without any effect, so that its goroutines end by themselves.
 type process struct {
 	w       *world
 	replica int
@@ -24,18 +22,18 @@ type process struct {
 	work    sync.WaitGroup // what it does for callers
 
 	// guarded by w.mu
-	closing bool            // takes no callers any more
+	closing bool            // refuses calls
 	calls   map[purpose]int // how often each was made
 	wakes   time.Time       // asleep until then
 	dozed   bool            // has ever been asleep
 	cut     window          // cannot reach the store
-	admits  int             // orders under way
+	admits  int             // orders in progress
 }
 
-// purpose is what a call is for. With how often it was made before, it decides what befalls the call.
+// purpose is what a call is for. With how often it was made before, it decides what happens to the call.
 type purpose struct{ name, about string }
 
-// replica is a place where processes live, one after the other.
+// replica runs one process after another.
 type replica struct{ process *process } // nil while there is none
 
 // boot starts a process that runs its recovery.
@@ -67,12 +65,12 @@ func (w *world) boot(replica, lives int) (p *process, recovered func()) {
 	}()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.story.tell(w.age(), p.name, "starts", "", "")
+	w.trace.add(w.age(), p.name, "starts", "", "")
 	w.replicas[replica].process = p
 	return p, func() { stop(); <-done }
 }
 
-// close ends the process: in peace, if it lives.
+// close ends the process, gracefully if it runs.
 func (p *process) close(recovered func()) {
 	p.w.mu.Lock()
 	p.closing = true
@@ -88,9 +86,9 @@ func (p *process) close(recovered func()) {
 		return
 	}
 	if p.admits != 0 {
-		p.w.bad("I11", p.name, "%d places were not given back", p.admits)
+		p.w.violated("I11", p.name, "%d places were not given back", p.admits)
 	}
-	p.w.story.tell(p.w.age(), p.name, "ends", "", "")
+	p.w.trace.add(p.w.age(), p.name, "ends", "", "")
 	p.end()
 }
 
@@ -98,7 +96,7 @@ func (p *process) close(recovered func()) {
 func (p *process) die() {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.w.story.tell(p.w.age(), p.name, "dies", "", "")
+	p.w.trace.add(p.w.age(), p.name, "dies", "", "")
 	p.end()
 }
 
@@ -109,7 +107,7 @@ func (w *world) supervise(replica int) {
 		p, recovered := w.boot(replica, lives)
 		over := w.watch(p)
 		if p.life.Err() != nil {
-			w.dead.Go(func() { p.close(recovered) }) // the next does not wait for what the dead still think
+			w.dead.Go(func() { p.close(recovered) }) // the next one does not wait for goroutines of the dead one
 		} else {
 			p.close(recovered)
 		}
@@ -132,9 +130,9 @@ func (w *world) watch(p *process) (over bool) {
 	select {
 	case <-ends:
 	case <-again.C:
-		w.note(p.name, "is restarted", restart)
+		w.logFault(p.name, "is restarted", restart)
 	case <-dark.C:
-		w.note(p.name, "loses its power", blackout)
+		w.logFault(p.name, "loses power", blackout)
 		p.die()
 	case <-w.over:
 		return true
@@ -162,25 +160,25 @@ func (w *world) sleep(d time.Duration) bool {
 	}
 }
 
-// note tells of a fault that is none of a call.
-func (w *world) note(who, does string, f fault) {
+// logFault adds a fault that is none of a call.
+func (w *world) logFault(who, does string, f fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.saw(f.String())
-	w.story.tell(w.age(), who, does, "", f.String())
+	w.trace.add(w.age(), who, does, "", f.String())
 }
 
-// random is the process's chance: it depends on the time, and not on who asks first.
+// random depends on the time, and not on which goroutine draws first.
 func (p *process) random(n int64) int64 {
 	return p.w.plan.hash("random").text(p.name).number(int64(p.w.age())).number(n).dice().Int64N(n)
 }
 
-// report takes what nobody waits for.
+// report takes errors that no caller waits for.
 func (p *process) report(_ context.Context, id order.ID, err error) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if p.life.Err() == nil && id != "" {
 		p.w.saw("reported")
-		p.w.discreet(p.w.name(id), err.Error())
+		p.w.checkPrivacy(p.w.name(id), err.Error())
 	}
 }

@@ -18,9 +18,9 @@ func (p *process) Open(ctx context.Context, opening order.Opening) (*order.Order
 	w, o, opened := p.w, opening.Order, *opening.Order
 	opening.Order = &opened
 	w.mu.Lock()
-	w.christen(o)
+	w.register(o)
 	w.mu.Unlock()
-	return pass(ctx, p, call[*order.Order]{
+	return invoke(ctx, p, call[*order.Order]{
 		to: theStore, name: "open", about: p.nameOf(o.ID) + " over " + p.nameOf(opening.Supersede), limit: storeLimit,
 		act: func() (*order.Order, error) {
 			known := w.on(opened.ID) != nil
@@ -29,10 +29,10 @@ func (p *process) Open(ctx context.Context, opening order.Opening) (*order.Order
 			case conflict != nil:
 				w.saw("a conflict")
 			case err == nil && !known:
-				w.masters[opened.ID] = p
-				w.witnesses[opened.ID] = p // until it charges
+				w.owners[opened.ID] = p
+				w.uncharged[opened.ID] = p // until it charges
 				w.saw(opened.State.String())
-				w.opening(&opened)
+				w.checkOpened(&opened)
 			}
 			return conflict, err
 		},
@@ -42,7 +42,7 @@ func (p *process) Open(ctx context.Context, opening order.Opening) (*order.Order
 // Save records an order.
 func (p *process) Save(ctx context.Context, o *order.Order, from order.State, hold time.Duration) error {
 	w, saved := p.w, *o
-	_, err := pass(ctx, p, call[nothing]{
+	_, err := invoke(ctx, p, call[nothing]{
 		to: theStore, name: "save " + o.State.String(), about: p.nameOf(o.ID), limit: storeLimit,
 		act: func() (nothing, error) {
 			before := w.on(saved.ID)
@@ -51,10 +51,10 @@ func (p *process) Save(ctx context.Context, o *order.Order, from order.State, ho
 			case errors.Is(err, order.ErrFenced):
 				w.saw("fenced")
 			case err == nil:
-				if q := w.masters[saved.ID]; q != p && !alike(before, &saved) {
-					w.bad("I1", w.name(saved.ID), "saved by %s, after it was taken over by %s", p.name, q.name)
+				if q := w.owners[saved.ID]; q != p && !alike(before, &saved) {
+					w.violated("I1", w.name(saved.ID), "saved by %s, after it was taken over by %s", p.name, q.name)
 				}
-				w.saved(before, &saved, hold)
+				w.checkSaved(before, &saved, hold)
 			}
 			return nothing{}, err
 		},
@@ -65,7 +65,7 @@ func (p *process) Save(ctx context.Context, o *order.Order, from order.State, ho
 // Cancel records that an order was never charged.
 func (p *process) Cancel(ctx context.Context, o *order.Order, hold time.Duration) error {
 	w, cancelled := p.w, *o
-	_, err := pass(ctx, p, call[nothing]{
+	_, err := invoke(ctx, p, call[nothing]{
 		to: theStore, name: "cancel", about: p.nameOf(o.ID), limit: storeLimit,
 		act: func() (nothing, error) {
 			before := w.on(cancelled.ID)
@@ -74,9 +74,9 @@ func (p *process) Cancel(ctx context.Context, o *order.Order, hold time.Duration
 			case errors.Is(err, order.ErrFenced):
 				w.saw("fenced")
 			case err == nil && before == nil:
-				w.masters[cancelled.ID] = p
+				w.owners[cancelled.ID] = p
 			case err == nil:
-				w.saved(before, &cancelled, hold)
+				w.checkSaved(before, &cancelled, hold)
 			}
 			return nothing{}, err
 		},
@@ -84,41 +84,41 @@ func (p *process) Cancel(ctx context.Context, o *order.Order, hold time.Duration
 	return err
 }
 
-// Claim takes over what nobody holds.
-func (p *process) Claim(ctx context.Context, lane order.Queue, limit int, hold time.Duration) ([]*order.Order, error) {
+// Claim takes over orders that are due.
+func (p *process) Claim(ctx context.Context, queue order.Queue, limit int, hold time.Duration) ([]*order.Order, error) {
 	w := p.w
-	return pass(ctx, p, call[[]*order.Order]{
-		to: theStore, name: "claim", about: []string{"", "unshipped", "undelivered"}[lane], limit: storeLimit,
+	return invoke(ctx, p, call[[]*order.Order]{
+		to: theStore, name: "claim", about: []string{"", "unshipped", "undelivered"}[queue], limit: storeLimit,
 		quiet: func(claimed []*order.Order) bool { return len(claimed) == 0 },
 		act: func() ([]*order.Order, error) {
-			claimed, err := w.record.Claim(context.Background(), lane, limit, hold)
+			claimed, err := w.record.Claim(context.Background(), queue, limit, hold)
 			for _, o := range claimed {
-				if before := w.masters[o.ID]; before != nil && before.replica != p.replica {
+				if before := w.owners[o.ID]; before != nil && before.replica != p.replica {
 					w.saw("taken over by the other replica")
 				}
-				w.masters[o.ID] = p
+				w.owners[o.ID] = p
 				if s := w.shipment(o.ID); s.leased {
 					s.interrupted++
 				}
-				p.tell("takes over", w.name(o.ID), none, nil)
+				p.log("takes over", w.name(o.ID), none, nil)
 			}
 			return claimed, err
 		},
 	})
 }
 
-// Take takes over an order that rests.
+// Take takes over an order that waits for an operator.
 func (p *process) Take(ctx context.Context, id order.ID) (*order.Order, error) {
 	w := p.w
-	return pass(ctx, p, call[*order.Order]{
+	return invoke(ctx, p, call[*order.Order]{
 		to: theStore, name: "take", about: p.nameOf(id), limit: storeLimit,
 		act: func() (*order.Order, error) {
 			before := w.on(id)
 			o, err := w.record.Take(context.Background(), id)
 			if err == nil {
-				w.masters[id] = p
-				if !w.rests(before.State) && before.State != order.Completed {
-					w.bad("I3", w.name(id), "was taken while it was %s", before.State)
+				w.owners[id] = p
+				if !w.waitsForOperator(before.State) && before.State != order.Completed {
+					w.violated("I3", w.name(id), "was taken while it was %s", before.State)
 				}
 			}
 			return o, err
@@ -128,7 +128,7 @@ func (p *process) Take(ctx context.Context, id order.ID) (*order.Order, error) {
 
 // Get reads an order.
 func (p *process) Get(ctx context.Context, id order.ID) (*order.Order, error) {
-	return pass(ctx, p, call[*order.Order]{
+	return invoke(ctx, p, call[*order.Order]{
 		to: theStore, name: "get", about: p.nameOf(id) + " " + askOf(ctx), limit: storeLimit,
 		act: func() (*order.Order, error) { return p.w.record.Get(context.Background(), id) },
 	})
@@ -136,7 +136,7 @@ func (p *process) Get(ctx context.Context, id order.ID) (*order.Order, error) {
 
 // Find reads the order of a key, or the latest.
 func (p *process) Find(ctx context.Context, user, key string) (*order.Order, error) {
-	return pass(ctx, p, call[*order.Order]{
+	return invoke(ctx, p, call[*order.Order]{
 		to: theStore, name: "find", about: user + "/" + key + " " + askOf(ctx), limit: storeLimit,
 		act: func() (*order.Order, error) { return p.w.record.Find(context.Background(), user, key) },
 	})

@@ -27,7 +27,7 @@ type records struct {
 type row struct {
 	order   order.Order
 	due     time.Time
-	rests   bool
+	waits   bool
 	settled time.Time // when it became so; zero before
 }
 
@@ -95,7 +95,7 @@ func (r *row) put(o *order.Order, hold time.Duration) {
 }
 
 func (r *row) hold(hold time.Duration) {
-	r.due, r.rests = time.Now().Add(hold), hold == order.UntilResolved
+	r.due, r.waits = time.Now().Add(hold), hold == order.UntilResolved
 }
 
 func (r *row) copy() *order.Order {
@@ -188,11 +188,11 @@ func (s *records) Cancel(ctx context.Context, o *order.Order, hold time.Duration
 }
 
 // Claim implements order.Store.
-func (s *records) Claim(ctx context.Context, lane order.Queue, limit int, hold time.Duration) (claimed []*order.Order, err error) {
+func (s *records) Claim(ctx context.Context, queue order.Queue, limit int, hold time.Duration) (claimed []*order.Order, err error) {
 	err = s.do(ctx, func() error {
 		var due []*row
 		for _, r := range s.rows {
-			if r.order.State.Queue() == lane && !r.rests && !r.due.After(time.Now()) {
+			if r.order.State.Queue() == queue && !r.waits && !r.due.After(time.Now()) {
 				due = append(due, r)
 			}
 		}
@@ -214,7 +214,7 @@ func (s *records) Take(ctx context.Context, id order.ID) (o *order.Order, err er
 		switch {
 		case r == nil:
 			return order.ErrNotFound
-		case !r.rests && r.order.State != order.Completed:
+		case !r.waits && r.order.State != order.Completed:
 			return order.ErrFenced
 		}
 		r.order.Epoch++

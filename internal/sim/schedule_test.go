@@ -10,9 +10,9 @@ import (
 	"checkout/internal/order"
 )
 
-// outcome is what came of a schedule.
+// outcome is the result of a schedule.
 type outcome struct {
-	hash  hash           // of its story
+	hash  hash           // of its trace
 	wrong []string       // violations
 	seen  map[string]int // what happened, how often
 }
@@ -22,22 +22,22 @@ func run(t *testing.T, p plan) (o outcome) {
 	synctest.Test(t, func(*testing.T) {
 		w := newWorld(p, newRecords())
 		w.play()
-		o = outcome{w.story.hash(), w.wrong, w.seen}
+		o = outcome{w.trace.hash(), w.wrong, w.seen}
 	})
 	return o
 }
 
-// play lets everybody play their part, and checks what has come of it.
+// play runs replicas, customers and operators, and checks the outcome.
 func (w *world) play() {
 	var customers, others sync.WaitGroup
 	for r := range w.replicas {
 		others.Go(func() { w.supervise(r) })
 	}
 	for n := range w.plan.users {
-		customers.Go(newCustomer(w, n+1).live)
+		customers.Go(newCustomer(w, n+1).run)
 	}
-	others.Go(newOperator(w, "mary").live)
-	others.Go(newOperator(w, "john").live)
+	others.Go(newOperator(w, "mary").run)
+	others.Go(newOperator(w, "john").run)
 	customers.Wait()
 	w.settle()
 	close(w.over)
@@ -46,16 +46,16 @@ func (w *world) play() {
 	w.check()
 }
 
-// recovery is how long after the last fault everything must be done, or wait for a person: a lease, the longest pause
+// recovery is how long after the last fault every order must be final, or wait for an operator: a lease, the longest pause
 // between two tries, and time to do it.
 const recovery = 2 * time.Minute
 
-// settle waits until the faults have ended, and everything is done. By and by.
+// settle waits until the faults have ended and all orders are final.
 func (w *world) settle() {
 	w.sleep(w.plan.heal - w.age())
-	w.until("at rest", recovery, func(o *order.Order) bool { return o.State.Final() || w.rests(o.State) })
-	w.sleep(time.Until(w.landing) + time.Millisecond)
-	w.until("over", 20*time.Minute, func(o *order.Order) bool { return o.State.Final() })
+	w.until("settled", recovery, func(o *order.Order) bool { return o.State.Final() || w.waitsForOperator(o.State) })
+	w.sleep(time.Until(w.lastEffect) + time.Millisecond)
+	w.until("final", 20*time.Minute, func(o *order.Order) bool { return o.State.Final() })
 }
 
 // until waits until all orders are as done says, or patience is over.
@@ -69,7 +69,7 @@ func (w *world) until(what string, patience time.Duration, done func(*order.Orde
 			}
 		}
 		if len(left) > 0 && time.Now().After(end) {
-			w.bad("I8", fmt.Sprint(left), "not %s %v after the last fault", what, patience)
+			w.violated("I8", fmt.Sprint(left), "not %s %v after the last fault", what, patience)
 			left = nil
 		}
 		w.mu.Unlock()

@@ -16,9 +16,9 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 0, "how many schedules to play; 0: 20,000, or 1 with -seed")
+	schedules = flag.Int("schedules", 0, "how many schedules to run; 0: 20,000, or 1 with -seed")
 	seed      = flag.Uint64("seed", 0, "the first schedule's seed")
-	failures  = flag.Int("failures", 3, "how many schedules may go wrong before no more are played")
+	failures  = flag.Int("failures", 3, "how many schedules may fail before no more are run")
 	without   set
 )
 
@@ -28,11 +28,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// usual is how many schedules are played if nobody says. They reach all of sometimes.
-const usual = 20_000
+// defaultSchedules reach all of mustHappen.
+const defaultSchedules = 20_000
 
-// many is how many schedules are to be played.
-func many() int {
+// count is how many schedules are to be run.
+func count() int {
 	switch {
 	case *schedules > 0:
 		return *schedules
@@ -43,11 +43,11 @@ func many() int {
 	case testing.Short():
 		return 2_000
 	}
-	return usual
+	return defaultSchedules
 }
 
 func TestSchedules(t *testing.T) {
-	s := season{first: max(*seed, 1), n: many(), seen: map[string]int{}}
+	s := batch{first: max(*seed, 1), n: count(), seen: map[string]int{}}
 	began := time.Now()
 	workers := runtime.GOMAXPROCS(0)
 	t.Run("seeds", func(t *testing.T) {
@@ -62,8 +62,8 @@ func TestSchedules(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(s.seen)) {
 		t.Logf("%9d %s", s.seen[what], what)
 	}
-	if s.n >= usual && without == 0 && s.failed == 0 {
-		for _, what := range sometimes() {
+	if s.n >= defaultSchedules && without == 0 && s.failed == 0 {
+		for _, what := range mustHappen() {
 			if s.seen[what] == 0 {
 				t.Errorf("it never happened: %s", what)
 			}
@@ -76,8 +76,8 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// season is a number of schedules.
-type season struct {
+// batch is a number of schedules.
+type batch struct {
 	first uint64
 	n     int
 
@@ -86,8 +86,8 @@ type season struct {
 	failed int
 }
 
-// play plays every so-many-th schedule.
-func (s *season) play(t *testing.T, worker, workers int) {
+// play runs every so-many-th schedule.
+func (s *batch) play(t *testing.T, worker, workers int) {
 	for n := worker; n < s.n; n += workers {
 		o := run(t, newPlan(s.first+uint64(n), without))
 		s.mu.Lock()
@@ -106,7 +106,7 @@ func (s *season) play(t *testing.T, worker, workers int) {
 	}
 }
 
-// explain reports a schedule that went wrong, with as few kinds of faults as it takes.
+// explain reports a schedule that failed, with as few kinds of faults as it takes.
 func explain(t *testing.T, seed uint64, o outcome) {
 	t.Helper()
 	left := without
@@ -124,50 +124,50 @@ func explain(t *testing.T, seed uint64, o outcome) {
 }
 
 // sometimes is what must have happened in so many schedules: what never happens is not tested.
-func sometimes() []string {
+func mustHappen() []string {
 	return append(slices.Clone(faultNames[1:]),
 		"taken over by the other replica", "fenced", "a conflict", "a receipt came late",
 		"a charge after the order was in doubt", "a late charge after its reversal", "looked up and found", "reversed a charge",
 		"charging", "charged", "placed", "completed", "declined", "cancelled", "in_doubt", "refunding", "refunded", "parked",
 		"OK without a parcel", "refunded after an OK", "joined by key", "joined by no key",
-		"an empty cart was answered by the order before", "a cart filled later was left alone", "a cart was left as it was",
+		"an empty cart was answered with the last order", "a cart filled later was left alone", "a cart was left as it was",
 		"e-mail refused for good", "event refused for good", "undelivered", "certainly not shipped", "perhaps shipped", "a second parcel refused", "reported",
-		"a person retries", "a person says paid", "a person says not paid", "a person says paid back", "a wrong verdict refused",
+		"an operator retries", "an operator says paid", "an operator says not paid", "an operator says paid back", "a wrong resolution refused",
 		"an operator says ship again", "an operator says shipped of a shipment", "an operator says paid back of a shipment",
-		"an operator refunds", "an order is refunded in part", "refunded by an operator", "an operator has a delivery tried again", "an operator skips a delivery",
+		"an operator refunds", "an order is refunded in part", "refunded by an operator", "an operator retries a delivery", "an operator skips a delivery",
 		string(order.ErrEmptyCart), string(order.ErrUnavailable), string(order.ErrOverloaded), string(order.ErrDeclined),
 		string(order.ErrPaymentUnreachable), string(order.ErrInDoubt), string(order.ErrUnshippable), string(order.ErrRefunded),
 		string(order.ErrKeyReused), string(order.ErrBusy), string(order.ErrPriceChanged),
 	)
 }
 
-func TestAStoryRepeatsExactly(t *testing.T) {
+func TestASeedRepeatsExactly(t *testing.T) {
 	t.Parallel()
 	n := uint64(400)
 	if raced || testing.Short() {
 		n = 40
 	}
 	for s := range n {
-		first, second := tell(t, s), tell(t, s)
+		first, second := replay(t, s), replay(t, s)
 		if first.hash == second.hash {
 			continue
 		}
 		for i := range min(len(first.lines), len(second.lines)) {
 			if first.lines[i] != second.lines[i] {
-				t.Errorf("seed %d tells two stories:\n%s\n\n%s", s, strings.Join(first.lines[max(0, i-5):i+1], "\n"), second.lines[i])
+				t.Errorf("seed %d differs:\n%s\n\n%s", s, strings.Join(first.lines[max(0, i-5):i+1], "\n"), second.lines[i])
 				break
 			}
 		}
 	}
 }
 
-// told is a story and its lines: those of one moment are sorted.
-type told struct {
+// recording is a trace and its lines: those of one moment are sorted.
+type recording struct {
 	hash  hash
 	lines []string
 }
 
-func tell(t *testing.T, seed uint64) (s told) {
+func replay(t *testing.T, seed uint64) (s recording) {
 	p := newPlan(seed, 0)
 	p.print = func(line string) { s.lines = append(s.lines, line) }
 	s.hash = run(t, p).hash

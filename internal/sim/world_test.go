@@ -12,56 +12,56 @@ import (
 	"checkout/internal/order"
 )
 
-// book is the record of orders, as the world sees it.
-type book interface {
+// recordStore is the record of orders, as the checks see it.
+type recordStore interface {
 	order.Store
 	List(ctx context.Context, q lookup.Query) ([]*order.Order, error)
 }
 
-// world is what survives a crash: the neighbours with their books, the record, and what people remember.
+// world is what survives a crash: the other services with their ledgers, the record, and what customers and operators know.
 type world struct {
 	plan plan
 	born time.Time
 
-	mu        sync.Mutex
-	record    book
-	reopen    func() book         // what a process does with the record when it starts; nil: nothing
-	names     map[order.ID]string // stable ones: ids are of real randomness
-	opened    map[string]int      // orders opened for an ask
-	masters   map[order.ID]*process
-	accounts  map[order.ID]*account
-	parcels   map[order.ID][]string       // tracking ids
-	shipments map[order.ID][]*shipment    // one more each time that an operator has it shipped again
-	refusals  map[order.ID]order.Delivery // deliveries that were refused for good
-	witnesses map[order.ID]*process       // who knows that the order was not charged
-	skipped   map[order.ID]order.Delivery // by operators
-	letters   map[order.ID]int
-	events    map[order.ID][]string // what they say
-	carts     map[string]*cart
-	quotes    map[string][]int64 // by user, in nanodollars
-	placed    map[order.ID]time.Time
-	verdicts  map[order.ID]order.ResolutionKind // what people do about a charge that stands
-	refunds   map[order.ID]bool                 // that operators have asked for
-	asks      []*ask
-	replicas  [2]replica
-	landing   time.Time // when the last late effect lands
+	mu         sync.Mutex
+	record     recordStore
+	reopen     func() recordStore  // what a process does with the record when it starts; nil: nothing
+	names      map[order.ID]string // stable ones, because ids are random
+	opened     map[string]int      // orders opened for an ask
+	owners     map[order.ID]*process
+	accounts   map[order.ID]*account
+	parcels    map[order.ID][]string       // tracking ids
+	shipments  map[order.ID][]*shipment    // one more each time that an operator has it shipped again
+	refusals   map[order.ID]order.Delivery // deliveries that were refused for good
+	uncharged  map[order.ID]*process       // which process knows that the order was not charged
+	skipped    map[order.ID]order.Delivery // by operators
+	emails     map[order.ID]int
+	events     map[order.ID][]string // what they say
+	carts      map[string]*cart
+	quotes     map[string][]int64 // by user, in nanodollars
+	placed     map[order.ID]time.Time
+	decisions  map[order.ID]order.ResolutionKind // what operators do about a charge that is in force
+	refunds    map[order.ID]bool                 // that operators have asked for
+	asks       []*ask
+	replicas   [2]replica
+	lastEffect time.Time // when the last late effect happens
 
 	calls int
-	story story
+	trace trace
 	seen  map[string]int // what has happened, how often
 	wrong []string       // violations found
 	over  chan struct{}  // closed when the schedule ends
 	dead  sync.WaitGroup // processes that have died, until their goroutines have ended
 }
 
-func newWorld(p plan, record book) *world {
+func newWorld(p plan, record recordStore) *world {
 	return &world{
 		plan: p, born: time.Now(), record: record,
-		names: map[order.ID]string{}, opened: map[string]int{}, masters: map[order.ID]*process{},
-		accounts: map[order.ID]*account{}, parcels: map[order.ID][]string{}, letters: map[order.ID]int{},
+		names: map[order.ID]string{}, opened: map[string]int{}, owners: map[order.ID]*process{},
+		accounts: map[order.ID]*account{}, parcels: map[order.ID][]string{}, emails: map[order.ID]int{},
 		events: map[order.ID][]string{}, carts: map[string]*cart{}, quotes: map[string][]int64{}, placed: map[order.ID]time.Time{},
-		verdicts: map[order.ID]order.ResolutionKind{}, refunds: map[order.ID]bool{}, shipments: map[order.ID][]*shipment{}, refusals: map[order.ID]order.Delivery{}, witnesses: map[order.ID]*process{}, skipped: map[order.ID]order.Delivery{},
-		seen: map[string]int{}, over: make(chan struct{}), story: story{print: p.print},
+		decisions: map[order.ID]order.ResolutionKind{}, refunds: map[order.ID]bool{}, shipments: map[order.ID][]*shipment{}, refusals: map[order.ID]order.Delivery{}, uncharged: map[order.ID]*process{}, skipped: map[order.ID]order.Delivery{},
+		seen: map[string]int{}, over: make(chan struct{}), trace: trace{print: p.print},
 	}
 }
 
@@ -73,12 +73,12 @@ func (w *world) healed() bool { return w.age() >= w.plan.heal }
 // saw counts something that the schedules are meant to reach.
 func (w *world) saw(what string) { w.seen[what]++ }
 
-// bad notes a violation.
-func (w *world) bad(invariant, about, format string, args ...any) {
+// violated adds a violation.
+func (w *world) violated(invariant, about, format string, args ...any) {
 	w.wrong = append(w.wrong, fmt.Sprintf("%s %s: %s", invariant, about, fmt.Sprintf(format, args...)))
 }
 
-// name is the order's name in stories: of the ask that opened it.
+// name is the order's name in traces: that of the request that opened it.
 func (w *world) name(id order.ID) string {
 	if name, ok := w.names[id]; ok {
 		return name
@@ -86,8 +86,8 @@ func (w *world) name(id order.ID) string {
 	return "an order never opened"
 }
 
-// christen names a new order.
-func (w *world) christen(o *order.Order) {
+// register names a new order.
+func (w *world) register(o *order.Order) {
 	if _, known := w.names[o.ID]; !known {
 		ask := o.Trace["ask"]
 		w.opened[ask]++
@@ -99,7 +99,7 @@ func (w *world) christen(o *order.Order) {
 func (w *world) orders() []*order.Order {
 	all, err := w.record.List(context.Background(), lookup.Query{Limit: 1000})
 	if err != nil {
-		w.bad("I8", "the record", "cannot be listed: %v", err)
+		w.violated("I8", "the record", "cannot be listed: %v", err)
 	}
 	slices.SortFunc(all, func(a, b *order.Order) int { return a.Created.Compare(b.Created) })
 	return all
@@ -120,7 +120,7 @@ type account struct {
 	taken    []money.Amount
 	tx       string
 	reversed bool         // by the service, for ever
-	returned int          // by people
+	returned int          // by operators
 	refunded money.Amount // of the charge, in part
 }
 
@@ -168,7 +168,7 @@ func pieces(lines []order.Line) map[string]int32 {
 type cart struct {
 	basket  *basket // nil when it is empty
 	history []*basket
-	trouble bool // a call of it has met a fault
+	faulty  bool // a call of it has met a fault
 }
 
 func (w *world) cart(user string) *cart {
@@ -190,27 +190,27 @@ func (w *world) fill(user string, lines []order.Line) *basket {
 	if c.basket = b; len(lines) == 0 {
 		c.basket = nil
 	}
-	w.story.tell(w.age(), user, "fills the cart", b.name, fmt.Sprint(lines))
+	w.trace.add(w.age(), user, "fills the cart", b.name, fmt.Sprint(lines))
 	return b
 }
 
-// story is what happens, in order: as a hash, and as text if somebody reads it. What happens in the same moment has no
-// order: it makes no difference, or the stories would part later.
-type story struct {
+// trace is what happens, in order: as a hash, and as text if somebody reads it. What happens in the same moment has no
+// order: it makes no difference, or the traces would differ later.
+type trace struct {
 	before hash // of the moments before the last
 	last   time.Duration
 	moment hash // the sum of the last moment's lines
 	print  func(line string)
 }
 
-func (s *story) tell(at time.Duration, who, does, about, how string) {
-	if at != s.last {
-		s.before, s.last, s.moment = s.hash(), at, 0
+func (t *trace) add(at time.Duration, who, does, about, how string) {
+	if at != t.last {
+		t.before, t.last, t.moment = t.hash(), at, 0
 	}
-	s.moment += empty.text(who).text(does).text(about).text(how)
-	if s.print != nil {
-		s.print(fmt.Sprintf("%12.6f  %-9s %-22s %-26s %s", at.Seconds(), who, does, about, how))
+	t.moment += empty.text(who).text(does).text(about).text(how)
+	if t.print != nil {
+		t.print(fmt.Sprintf("%12.6f  %-9s %-22s %-26s %s", at.Seconds(), who, does, about, how))
 	}
 }
 
-func (s *story) hash() hash { return s.before.number(int64(s.last)).number(int64(s.moment)) }
+func (t *trace) hash() hash { return t.before.number(int64(t.last)).number(int64(t.moment)) }

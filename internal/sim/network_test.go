@@ -6,36 +6,36 @@ import (
 	"time"
 )
 
-// The door between the service and its world: whatever the service does passes here.
+// The simulated network: every call of the service goes through it.
 
 var (
-	errDead  = errors.New("the process is dead")
-	errAway  = errors.New("connection refused")
-	errReset = errors.New("connection reset")
+	errDead    = errors.New("the process is dead")
+	errRefused = errors.New("connection refused")
+	errReset   = errors.New("connection reset")
 )
 
 // call is one call of a port.
 type call[T any] struct {
-	to    neighbour
+	to    service
 	name  string
-	about string            // which order, user or ask
-	limit time.Duration     // what the gateway gives it; 0: as long as the caller has
-	not   set               // the faults that make no sense for it
-	quiet func(T) bool      // whether the answer is not worth telling
-	sent  func()            // looks at the world as the call leaves
-	act   func() (T, error) // is its effect on the world
+	about string            // which order, user or request
+	limit time.Duration     // timeout of the gateway; 0: as long as the caller has
+	not   set               // faults that cannot happen to it
+	quiet func(T) bool      // whether the answer is left out of the trace
+	sent  func()            // checks the world when the call is sent
+	act   func() (T, error) // its effect on the world
 }
 
-// trip is what the door has decided about a call.
+// trip is what the network has decided about a call.
 type trip struct {
 	dice
-	to    neighbour
+	to    service
 	fault fault
-	there time.Duration // how long the call is under way
-	back  time.Duration // how long the answer is
+	there time.Duration // latency of the call
+	back  time.Duration // latency of the answer
 }
 
-// askKey is the key of an ask's name in a context.
+// askKey is the key of a request's name in a context.
 type askKey struct{}
 
 func askOf(ctx context.Context) string {
@@ -43,15 +43,15 @@ func askOf(ctx context.Context) string {
 	return name
 }
 
-// pass makes a call: it is the door.
-func pass[T any](ctx context.Context, p *process, c call[T]) (result T, err error) {
+// invoke makes a call.
+func invoke[T any](ctx context.Context, p *process, c call[T]) (result T, err error) {
 	t := p.decide(c.to, purpose{c.name, c.about}, c.not)
 	if c.limit > 0 && t.fault != none { // or it would never be felt
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.limit)
 		defer cancel()
 	}
-	result, err = travel(ctx, p, c, t)
+	result, err = transmit(ctx, p, c, t)
 	if t.fault == asleep && t.back > t.there {
 		p.doze(t)
 	}
@@ -61,8 +61,8 @@ func pass[T any](ctx context.Context, p *process, c call[T]) (result T, err erro
 	return result, err
 }
 
-// travel takes a call to its neighbour, and the answer back.
-func travel[T any](ctx context.Context, p *process, c call[T], t trip) (nothing T, err error) {
+// travel takes a call to its service, and the answer back.
+func transmit[T any](ctx context.Context, p *process, c call[T], t trip) (nothing T, err error) {
 	if t.fault == crashBefore || t.fault == asleep { // calls that start together see each other start
 		_ = p.wait(ctx, t, t.between(1, 50*time.Microsecond))
 	}
@@ -73,39 +73,39 @@ func travel[T any](ctx context.Context, p *process, c call[T], t trip) (nothing 
 		return nothing, dead
 	}
 	if t.fault == crashBefore {
-		p.note(c.name, c.about, t.fault)
+		p.logFault(c.name, c.about, t.fault)
 		p.die()
 		return nothing, errDead
 	}
 	if ctx.Err() != nil { // it may have been asleep
-		return nothing, errors.Join(errAway, ctx.Err())
+		return nothing, errors.Join(errRefused, ctx.Err())
 	}
 	p.send(c.sent)
 	switch t.fault {
 	case lost:
-		p.note(c.name, c.about, t.fault)
+		p.logFault(c.name, c.about, t.fault)
 		_ = p.wait(ctx, t, t.there)
-		return nothing, errAway
+		return nothing, errRefused
 	case hung:
-		p.note(c.name, c.about, t.fault)
+		p.logFault(c.name, c.about, t.fault)
 		return nothing, p.hang(ctx, t)
 	case late:
-		p.note(c.name, c.about, t.fault)
-		land(p, c, t.between(time.Millisecond, 100*time.Second))
+		p.logFault(c.name, c.about, t.fault)
+		later(p, c, t.between(time.Millisecond, 100*time.Second))
 		_ = p.wait(ctx, t, t.between(time.Millisecond, 10*time.Second))
 		return nothing, errReset
 	}
 	left := time.Now()
 	if err := p.wait(ctx, t, t.there); err != nil { // what has left may arrive all the same
 		if rest := t.there - time.Since(left); t.chance(0.5) && rest > 0 {
-			land(p, c, rest)
+			later(p, c, rest)
 		}
 		return nothing, err
 	}
-	result, err := happen(p, c, t.fault)
+	result, err := apply(p, c, t.fault)
 	switch t.fault {
 	case doubled:
-		land(p, c, t.between(time.Millisecond, one(t.dice, 50*time.Millisecond, 100*time.Second)))
+		later(p, c, t.between(time.Millisecond, one(t.dice, 50*time.Millisecond, 100*time.Second)))
 	case crashAfter:
 		p.die()
 	case unanswered:
@@ -121,45 +121,45 @@ func travel[T any](ctx context.Context, p *process, c call[T], t trip) (nothing 
 	return result, err
 }
 
-// happen lets a call have its effect.
-func happen[T any](p *process, c call[T], f fault) (T, error) {
+// apply lets a call have its effect.
+func apply[T any](p *process, c call[T], f fault) (T, error) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	result, err := c.act()
 	if f != none || err != nil || c.quiet == nil || !c.quiet(result) {
-		p.tell(c.name, c.about, f, err)
+		p.log(c.name, c.about, f, err)
 	}
 	return result, err
 }
 
-// land lets a call have its effect later, when nobody waits for it.
-func land[T any](p *process, c call[T], after time.Duration) {
+// later lets a call have its effect later, when nobody waits for it.
+func later[T any](p *process, c call[T], after time.Duration) {
 	w := p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if at := time.Now().Add(after); at.After(w.landing) {
-		w.landing = at
+	if at := time.Now().Add(after); at.After(w.lastEffect) {
+		w.lastEffect = at
 	}
 	time.AfterFunc(after, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		_, err := c.act()
-		p.tell(c.name, c.about, late, err)
+		p.log(c.name, c.about, late, err)
 	})
 }
 
 // endless is more calls than any schedule takes.
 const endless = 20_000
 
-// decide draws what befalls a call.
-func (p *process) decide(to neighbour, what purpose, not set) trip {
+// decide draws what happens to a call.
+func (p *process) decide(to service, what purpose, not set) trip {
 	w := p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.calls[what]++
 	if w.calls++; w.calls > endless {
 		if w.calls == endless+1 {
-			w.bad("I8", p.name, "calls without end")
+			w.violated("I8", p.name, "calls without end")
 		}
 		p.end()
 	}
@@ -172,7 +172,7 @@ func (p *process) decide(to neighbour, what purpose, not set) trip {
 	switch t.fault {
 	case cutOff:
 		p.cut = window{w.age() + 1, w.age() + d.between(5*time.Second, 90*time.Second)} // not for who calls just now
-		p.tell(what.name, what.about, cutOff, nil)
+		p.log(what.name, what.about, cutOff, nil)
 		t.fault = none
 	case slow:
 		if delay := d.between(100*time.Millisecond, one(d, time.Second, 12*time.Second)); d.chance(0.5) {
@@ -186,8 +186,8 @@ func (p *process) decide(to neighbour, what purpose, not set) trip {
 	return t
 }
 
-// draw is what is to befall a call to a neighbour.
-func (p *process) draw(d dice, to neighbour, what purpose) fault {
+// draw is the fault of a call to a service.
+func (p *process) draw(d dice, to service, what purpose) fault {
 	w := p.w
 	if w.plan.kill != nil {
 		return w.plan.kill(w.calls)
@@ -270,11 +270,11 @@ func (p *process) doze(t trip) {
 	defer p.w.mu.Unlock()
 	if p.life.Err() == nil {
 		p.wakes, p.dozed = time.Now().Add(t.between(time.Second, one(t.dice, 20*time.Second, 80*time.Second))), true
-		p.tell("sleeps", "", asleep, nil)
+		p.log("sleeps", "", asleep, nil)
 	}
 }
 
-// send lets the world look at a call that leaves.
+// send runs the checks of a call that is sent.
 func (p *process) send(sent func()) {
 	if sent == nil {
 		return
@@ -284,15 +284,15 @@ func (p *process) send(sent func()) {
 	sent()
 }
 
-// note tells of a call that has had no effect so far.
-func (p *process) note(name, about string, f fault) {
+// logFault adds a call that has had no effect so far.
+func (p *process) logFault(name, about string, f fault) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.tell(name, about, f, nil)
+	p.log(name, about, f, nil)
 }
 
-// tell adds a call to the story. The world must be locked.
-func (p *process) tell(name, about string, f fault, err error) {
+// log adds a call to the trace. The world must be locked.
+func (p *process) log(name, about string, f fault, err error) {
 	how := ""
 	if f != none {
 		how = f.String()
@@ -301,5 +301,5 @@ func (p *process) tell(name, about string, f fault, err error) {
 	if err != nil {
 		how += " " + err.Error()
 	}
-	p.w.story.tell(p.w.age(), p.name, name, about, how)
+	p.w.trace.add(p.w.age(), p.name, name, about, how)
 }

@@ -12,8 +12,8 @@ const (
 	double   = "records_test.go"
 )
 
-// bugs are mistakes that the checker must notice: at least one for each invariant that it checks. Each replaces a few words of
-// a line that says what it does wrong, so that most changes of the code around it leave it alone.
+// bugs are what the schedules must find: at least one for each invariant. Each replaces a few words of one line, so that most
+// changes of the code around it do not affect it.
 func bugs() []bug {
 	return []bug{
 		{
@@ -27,7 +27,7 @@ func bugs() []bug {
 			"	if err != nil && !errors.Is(err, ErrRefused) {\n		transaction, err = r.Payment.Charge(ctx, o.ID, o.Total, r.card)\n	}\n",
 		},
 		{
-			"I1", "an order in doubt is left behind for the same things", existing,
+			"I1", "an order in doubt is superseded by the same purchase", existing,
 			"		return !sameLines(next.Lines(), o.Items)\n",
 			"		return true\n",
 		},
@@ -37,7 +37,7 @@ func bugs() []bug {
 			"case r.order.State == from:",
 		},
 		{
-			"I2", "others may take an order before its step can end", record,
+			"I2", "another replica may take an order over before its step can end", record,
 			"	return lease\n",
 			"	return lease / 8\n",
 		},
@@ -47,17 +47,17 @@ func bugs() []bug {
 			"	if err := error(nil); err != nil {\n",
 		},
 		{
-			"I2", "what may have been shipped is taken for not shipped", steps,
+			"I2", "a possible shipment counts as not shipped", steps,
 			"case r.ShipAttempts > 0 && !errors.Is(err, ErrUnsent):",
 			"case r.ShipAttempts > 0 && errors.Is(err, ctx.Err()):",
 		},
 		{
-			"I3", "a charge without an answer is taken for unsent", steps,
+			"I3", "a charge without an answer counts as unsent", steps,
 			"case errors.Is(err, ErrUnsent):",
 			"case err != nil && !errors.Is(err, ErrRefused):",
 		},
 		{
-			"I3", "an order found in charging is taken for not charged", steps,
+			"I3", "an order found in charging counts as not charged", steps,
 			`return r.doubt(ctx, errors.New("the process that charged it`,
 			`return r.refuse(ctx, Cancelled, ErrPaymentUnreachable, errors.New("the process that charged it`,
 		},
@@ -72,7 +72,7 @@ func bugs() []bug {
 			"err := ctx.Err()",
 		},
 		{
-			"I3", "an operator's mistake is recorded", resolve,
+			"I3", "a decision against the record is recorded", resolve,
 			`		case o.TransactionID != "":`,
 			`		case o.TransactionID == "?":`,
 		},
@@ -92,7 +92,7 @@ func bugs() []bug {
 			"o.RefundTo = money.Amount{}",
 		},
 		{
-			"I6", "who asks again for a refunded order is told that it was not placed", existing,
+			"I6", "a repeated request for a refunded order is answered as not placed", existing,
 			`	if o.TrackingID != "" {`,
 			`	if o.TrackingID == "?" {`,
 		},
@@ -132,7 +132,7 @@ func bugs() []bug {
 			"",
 		},
 		{
-			"I9", "whoever cannot wait for the charge is told that nothing has moved", steps,
+			"I9", "a caller whose deadline ends during the charge is answered that no money has moved", steps,
 			"&Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}",
 			"&Error{Kind: ErrUnavailable, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}",
 		},
