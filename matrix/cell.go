@@ -102,13 +102,24 @@ func (o options) observe(ctx context.Context, c cell, r *result) (_ *observed, e
 		return nil, err
 	}
 	e := &observed{step: c.step, mode: c.mode, keyed: o.keyed}
+	bad := new(fault)
+	if c.mode.disk != "" {
+		f.heal() // all services are well
+		if bad, err = c.mode.disk.inject(ctx, service); err != nil {
+			return nil, errors.Join(err, service.Close())
+		}
+	}
 	e.answers = o.buy(ctx, service, c.step)
 	// What follows the answer, such as the event, and telemetry, must have gone wrong, too.
-	for end := time.Now().Add(calm); f.hits.Load() == 0 && time.Now().Before(end) && wait.For(ctx, 20*time.Millisecond); {
+	for end := time.Now().Add(calm); c.mode.disk == "" && f.hits.Load() == 0 && time.Now().Before(end) && wait.For(ctx, 20*time.Millisecond); {
 	}
 	wait.For(ctx, 50*time.Millisecond)
 	r.hits = f.hits.Load()
 	f.heal()
+	if c.mode.disk != "" {
+		r.hits = bad.hits()
+		bad.heal()
+	}
 	e.record, e.recording = o.settled(ctx, service)
 	if u, err := service.Usage(); err == nil { // when it has died that is noticed below
 		e.rss = u.Peak

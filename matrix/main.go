@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"regexp"
 	"slices"
@@ -112,6 +113,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	cells := o.all()
+	if _, err := exec.LookPath("strace"); err != nil {
+		_, _ = fmt.Fprintln(log, "matrix: without strace the disk of the record is left out")
+		cells = slices.DeleteFunc(cells, func(c cell) bool { return c.mode.disk != "" })
+	}
 	if o.list {
 		for _, c := range cells {
 			_, _ = fmt.Fprintln(out, c)
