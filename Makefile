@@ -39,7 +39,7 @@ format: tools ## lay the code out as lint wants it
 	bin/tools/golangci-lint fmt ./...
 
 .PHONY: gen
-gen: tools ## make gen of proto
+gen: tools ## regenerate code from proto/
 	PATH="$(CURDIR)/bin/tools:$$PATH" sh -c 'buf lint && buf generate'
 
 .PHONY: build

@@ -47,7 +47,7 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	served := "Number(document.querySelector('#load-placed').innerText)"
 	p.await(fmt.Sprintf("%s > %d", served, read[int](p, served)+300)) // ten seconds of well served customers
 	read[bool](p, "(scrollTo({top: 0, behavior: 'instant'}), true)")
-	p.size(1280, 1405)
+	p.size(1280, 1760)
 	p.photograph("faults.webp")
 }
 

@@ -67,7 +67,7 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		{[]string{"serve", "more"}, 2, `checkout serve: unexpected argument "more"`},
 		{[]string{"order", "place"}, 2, "checkout order place: missing --user ID\ncheckout order place: missing --email ADDRESS\n"},
 		{[]string{"order", "place", "--item", "X=0"}, 2, `--item="X=0": must be product=quantity, such as OLJCESPC7Z=2`},
-		{[]string{"order", "list", "--admin-addr", "5051"}, 2, `--admin-addr="5051": must be host:port, such as localhost:5050`},
+		{[]string{"order", "list", "--admin-addr", "5051"}, 2, `--admin-addr="5051": must be host:port, such as localhost:5051`},
 		{[]string{"order", "place", "now"}, 2, `checkout order place: unexpected argument "now"`},
 		{[]string{"order", "place", "-item", "=2"}, 2, `--item="=2": must be product=quantity`},
 		{[]string{"order", "place", "--item", "X=two"}, 2, `--item="X=two": must be product=quantity`},

@@ -115,6 +115,9 @@ func (p process) place(ctx context.Context, b *purchase) error {
 		if err != nil {
 			refused := p.refused(&b.remote, err)
 			refused.Status = placeStatus(err, server.Addr != nil)
+			if refused.Status == placeUnknown && refused.Err != nil {
+				refused.Err = fmt.Errorf("%w\n  do not order again: see 'checkout order show ID', or 'checkout order list --user %s'", refused.Err, clean(b.req.GetUserId()))
+			}
 			return refused
 		}
 		p.print(b.output, resp, func() { p.receipt(resp.GetOrder(), trailer) })

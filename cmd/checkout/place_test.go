@@ -48,7 +48,7 @@ func TestTheCardComesFromTheEnvironmentToo(t *testing.T) {
 		t.Errorf("exit status %d, stdout %q, stderr %q; want a receipt with the next step", status, stdout, stderr)
 	}
 	shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
-	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != placeUnknown {
+	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != placeUnknown || !strings.Contains(stderr, "do not order again") {
 		t.Errorf("a charge that was not answered: exit status %d, %s; want 4", status, stderr)
 	}
 }

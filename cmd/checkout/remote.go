@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -131,7 +132,11 @@ func dial(addr string, creds credentials.TransportCredentials, options ...grpc.D
 		addr = "localhost" + addr
 	}
 	if !strings.Contains(addr, ":") || strings.Contains(addr, "@") { // gRPC would quote it, and the password in it
-		return nil, errors.New("must be host:port, such as localhost:5050")
+		example := "5050"
+		if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
+			example = addr
+		}
+		return nil, errors.New("must be host:port, such as localhost:" + example)
 	}
 	return grpc.NewClient(addr, append(options,
 		grpc.WithTransportCredentials(creds),

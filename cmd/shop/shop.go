@@ -116,7 +116,7 @@ func (s *shop) introduce() {
 	if s.site != nil && s.site.console != "" {
 		rows = append(rows, []string{"console", "HTTP", s.site.console, "for operators"})
 	}
-	rows = append(rows, []string{"checkout", "gRPC", s.address, "places orders"}, []string{"operators", "gRPC", s.operators, "checkout's CHECKOUT_ADMIN_ADDR: checkout order list"})
+	rows = append(rows, []string{"checkout", "gRPC", s.address, "places orders"}, []string{"operators", "gRPC", s.operators, "checkout order list --admin-addr " + s.operators})
 	for _, n := range storefront.Services(s.Shop) {
 		rows = append(rows, []string{n.Name, n.Protocol, n.Address(), n.What})
 	}

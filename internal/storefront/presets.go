@@ -68,7 +68,7 @@ func (s *Storefront) presets() []preset {
 		},
 		{
 			"kill", "Kill during checkout", "Places an order, and kills the process after the charge and before the parcel.",
-			"the order is completed by the next process, charged once: the report below, span links in the order's trace", OrderTime,
+			"the next process completes the order, and the card is charged once; see the report below, and the span links in the order's trace", OrderTime,
 			s.killDuringCheckout,
 		},
 	}
