@@ -45,8 +45,9 @@ var errSilent = fmt.Errorf("%w: no new orders since the database does not answer
 // safe for concurrent use.
 type Postgres struct {
 	orders
-	db     *sql.DB
-	silent atomic.Pointer[time.Time] // since when the database has not answered; nil: it has
+	db       *sql.DB
+	patience time.Duration
+	silent   atomic.Pointer[time.Time] // since when the database has not answered; nil: it has
 }
 
 // OpenPostgres opens the database that url names, as in postgres://user:password@host:5432/name?sslmode=verify-full, and
@@ -73,7 +74,7 @@ func OpenPostgres(ctx context.Context, url string, failed ...func(error)) (*Post
 	db.SetMaxIdleConns(poolSize)
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
-	p := &Postgres{db: db}
+	p := &Postgres{db: db, patience: patience}
 	err = p.migrate(ctx)
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
@@ -108,7 +109,7 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 	if since := p.silent.Load(); k == opening && since != nil && time.Since(*since) < refusal {
 		return errSilent
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
 	start := time.Now()
 	const tries = 3

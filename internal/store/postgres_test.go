@@ -25,7 +25,7 @@ import (
 // postgres is a store that is closed at the end of the test.
 func postgres(t testing.TB, url string) *store.Postgres {
 	t.Helper()
-	s, err := store.OpenPostgres(t.Context(), url)
+	s, err := store.OpenPatiently(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestPostgreSQLIsAStore(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
 	storetest.Run(t, func() (storetest.Store, error) {
-		return store.OpenPostgres(t.Context(), server.Fresh(t))
+		return store.OpenPatiently(t.Context(), server.Fresh(t))
 	})
 }
 
