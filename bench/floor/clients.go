@@ -116,7 +116,7 @@ type (
 		Cost amount `json:"cost"`
 	}
 	email struct {
-		Email string      `json:"email"`
+		Email string     `json:"email"`
 		Order emailOrder `json:"order"`
 	}
 	emailOrder struct {
