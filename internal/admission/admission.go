@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"checkout/internal/arrival"
+	"checkout/internal/fair"
 	"checkout/internal/order"
 )
 
@@ -53,7 +54,7 @@ type Limiter struct {
 	processors *processors // nil: they do not matter
 	limit      float64     // by what the shop can do
 	underWay   int
-	queue      list.List // of *waiter, first come, first served
+	queue      list.List // of *waiter, by their ranks
 	queueing   time.Time // since when orders have waited for their turn; zero: none does
 	refused    int64
 	service    time.Duration // mean time that an order is under way; 0: not known yet
@@ -87,7 +88,8 @@ type place struct {
 // waiter is an order that waits for its turn.
 type waiter struct {
 	whole budget
-	turn  chan place // holds one; closed when its turn would come too late
+	rank  float64
+	turn  chan place // holds one; closed when its turn would come too late, or is another's
 }
 
 // budget is the time of an order.
@@ -156,13 +158,33 @@ func (l *Limiter) arrive(ctx context.Context) (mine place, queued *list.Element,
 		return l.enter(), nil, nil
 	}
 	deadline, _ := ctx.Deadline()
-	whole := budget{arrival.Of(ctx, time.Now()), deadline}
-	if l.queue.Len() >= l.longest || l.tooLate(l.queue.Len(), whole, admissible) {
+	w := &waiter{budget{arrival.Of(ctx, time.Now()), deadline}, fair.Rank(ctx), make(chan place, 1)}
+	behind, ahead := l.queue.Back(), l.queue.Len()
+	for behind != nil && behind.Value.(*waiter).rank > w.rank {
+		behind, ahead = behind.Prev(), ahead-1
+	}
+	if l.queue.Len() >= l.longest || l.tooLate(ahead, w.whole, admissible) {
 		return place{}, nil, l.turnAway(nil)
 	}
-	queued = l.queue.PushBack(&waiter{whole, make(chan place, 1)})
+	if behind == nil {
+		queued = l.queue.PushFront(w)
+	} else {
+		queued = l.queue.InsertAfter(w, behind)
+	}
 	l.someQueue()
 	return place{}, queued, nil
+}
+
+// GiveWay refuses the last of those who wait, if its rank is much higher: by more than a call of an unknown client.
+func (l *Limiter) GiveWay(rank float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.queue.Back()
+	if last == nil || last.Value.(*waiter).rank <= rank+1 {
+		return false
+	}
+	close(l.queue.Remove(last).(*waiter).turn)
+	return true
 }
 
 // someQueue notes that there is a queue.

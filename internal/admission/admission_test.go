@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"checkout/internal/fair"
 	"checkout/internal/order"
 )
 
@@ -309,4 +311,41 @@ func BenchmarkRefusal(b *testing.B) {
 			b.Fatal("let in beyond the ceiling")
 		}
 	}
+}
+
+func TestWhoRanksLowerGoesFirstAndTheLastGivesWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(Options{Start: 1, Ceiling: 1})
+		underWay := enter(t, l, 1)
+		var all sync.WaitGroup
+		var served, refused []float64
+		for _, rank := range []float64{3, 1, 9, 2} {
+			all.Go(func() {
+				done, err := l.Admit(fair.WithRank(within(t, time.Minute), rank))
+				if err != nil {
+					refused = append(refused, rank)
+					return
+				}
+				served = append(served, rank)
+				done(nil)
+			})
+			synctest.Wait()
+		}
+		if l.GiveWay(8.5) {
+			t.Error("the last gives way to one that ranks hardly lower")
+		}
+		if !l.GiveWay(5) {
+			t.Error("the last does not give way")
+		}
+		synctest.Wait()
+		leave(underWay)
+		all.Wait()
+		if !slices.Equal(served, []float64{1, 2, 3}) || !slices.Equal(refused, []float64{9}) {
+			t.Errorf("served %v, refused %v", served, refused)
+		}
+		if l.GiveWay(0) {
+			t.Error("nobody waits, and gives way")
+		}
+	})
 }

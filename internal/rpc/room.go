@@ -11,7 +11,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
@@ -20,6 +23,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/arrival"
+	"checkout/internal/fair"
 	"checkout/internal/order"
 	"checkout/internal/wait"
 )
@@ -31,9 +35,10 @@ const (
 	probes = 16
 	// headerUnit is how many bytes of metadata a call may have for each place that it takes.
 	headerUnit = 4 << 10
-	// messageTime is how long a call's message may take to arrive, and slowMessage the same while the room is busy.
+	// messageTime is how long a call's message may take to arrive, or its answer to leave. After slowMessage another call may get
+	// the place of one whose message has not arrived.
 	messageTime = 5 * time.Second
-	slowMessage = 250 * time.Millisecond
+	slowMessage = 100 * time.Millisecond
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
 	// others wait in the lobby, which is looked at every lobbyEvery.
 	ready      = 16
@@ -47,6 +52,8 @@ const (
 	refusalTime    = 20 * time.Millisecond
 	// declineStep is what the time of a declined charge is rounded up to.
 	declineStep = 250 * time.Millisecond
+	// refusalPatience is how long the message of a call that is refused may take to arrive.
+	refusalPatience = time.Second
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
@@ -59,13 +66,16 @@ const (
 // holds while it waits is what a small heap has no place for.
 //
 // While the room is busy, connections are not read: what is in it ends soon, unless orders wait for their turn. A call whose
-// message does not arrive ends after seconds, and much sooner while the room is busy.
+// message does not arrive, or whose answer is not taken, loses its place after seconds, and much sooner while the room is busy.
 //
 // Orders that cannot begin soon wait in the lobby, with nothing but a small stack: without span, message and the rest. In an
 // overload few orders may wait, because those that wait take memory from those in progress.
 //
 // A call that has joined another of its user waits for that one and takes no place, so that one user's calls leave the room to
 // others. How many there may be is the Placer's to bound.
+//
+// Clients have fair shares: a call finds a place in a full room if another client has more places than its own, and if one of
+// them is that of a call that only waits: for its turn, its message or its caller. That one loses its place then.
 type room struct {
 	size    int
 	queue   Queue
@@ -81,7 +91,7 @@ type room struct {
 	orders  int         // that have places
 	watches int         // health checks that watch
 	resting int         // declined charges whose answers wait
-	lobby   list.List   // of *call: orders that will not begin soon, first come, first served
+	lobby   list.List   // of *call: orders that will not begin soon, by their ranks
 	looking bool        // somebody will look at the lobby
 	inside  list.List   // of *call: those that have places
 	timer   *time.Timer // ends those whose messages do not arrive
@@ -98,13 +108,23 @@ type call struct {
 	check  bool // one that does not
 	order  bool
 	came   time.Time
+	client *fair.Client
+	rank   float64
 	// refusal is why it finds no room. It has no place then, and nothing of what follows.
 	refusal error
 	over    func() // ends the refusal
 
 	cancel context.CancelFunc
 
-	inside *list.Element // nil when it has no places
+	// Guarded by the room's mutex.
+	inside    *list.Element // nil when it has no places
+	turn      *list.Element // its place in the lobby; nil when it has none
+	called    chan struct{} // closed when it may leave the lobby
+	dismissed bool          // its place is another's
+	sends     bool          // it has an answer
+	sent      bool          // that has left
+	answered  int64         // since when its answer has waited to leave (UnixNano); 0: it does not
+	isStuck   bool          // and waited for too long
 
 	awaited atomic.Int64 // since when its message is awaited (UnixNano); 0: it is not
 	silent  atomic.Bool  // it has a goroutine that waits for its message
@@ -118,6 +138,8 @@ type Queue interface {
 	Waiting() int
 	// TooLate tells whether an order that arrives now, and stands behind so many others, would be finished too late.
 	TooLate(ahead int, deadline time.Time) bool
+	// GiveWay refuses the last of those who wait, if its rank is higher.
+	GiveWay(rank float64) bool
 	// TurnAway counts an order that is refused, and returns when to ask again.
 	TurnAway() time.Duration
 }
@@ -148,6 +170,7 @@ func (r *room) options() []grpc.ServerOption {
 		grpc.InTapHandle(r.enter),
 		grpc.MaxConcurrentStreams(uint32(r.size)), //nolint:gosec // it is a count of calls
 		grpc.StatsHandler(r),
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)}),
 		grpc.UnknownServiceHandler(unimplemented),
 		grpc.ChainUnaryInterceptor(r.received),
 		grpc.ChainStreamInterceptor(r.receivedStream),
@@ -205,11 +228,12 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		check: info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName,
 		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName || info.FullMethodName == checkoutv1.QuoteService_Quote_FullMethodName,
 	}
-	if deadline, _ := ctx.Deadline(); c.order && r.tooLate(deadline) || !c.admit() {
+	c.client = fair.Of(ctx)
+	if deadline, _ := ctx.Deadline(); c.order && c.tooLate(deadline) || !c.admit() {
 		cancel()
 		return r.refuse(caller, r.refused(caller, info.FullMethodName))
 	}
-	return context.WithValue(arrival.With(ctx, c.came), callKey{}, c), nil
+	return context.WithValue(fair.WithRank(arrival.With(ctx, c.came), c.rank), callKey{}, c), nil
 }
 
 // refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the
@@ -228,23 +252,28 @@ func (r *room) refuse(ctx context.Context, err error) (context.Context, error) {
 		}
 	}
 	free := sync.OnceFunc(func() { <-r.refusing })
-	keep := context.AfterFunc(ctx, free) // gRPC may give the call up before it has a goroutine
-	over := func() { keep(); free() }
+	ctx, cancel := context.WithCancel(ctx)
+	patience := time.AfterFunc(refusalPatience, cancel) // gRPC waits for the message of the call
+	keep := context.AfterFunc(ctx, free)                // and may give it up before it has a goroutine
+	over := func() { patience.Stop(); keep(); cancel(); free() }
 	return context.WithValue(ctx, callKey{}, &call{room: r, refusal: err, over: over}), nil
 }
 
 // tooLate tells whether an order that arrives now would be finished too late because of those who wait.
-func (r *room) tooLate(deadline time.Time) bool {
-	if r.queue == nil || deadline.IsZero() {
+func (c *call) tooLate(deadline time.Time) bool {
+	if c.queue == nil || deadline.IsZero() {
 		return false
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ahead := r.lobby.Len()
-	if ahead == 0 { // the admission will tell
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lobby.Len() == 0 { // the admission will tell
 		return false
 	}
-	return r.queue.TooLate(ahead+r.queue.Waiting(), deadline)
+	ahead, rank := c.queue.Waiting(), c.client.Rank()
+	for e := c.lobby.Front(); e != nil && e.Value.(*call).rank <= rank; e = e.Next() {
+		ahead++
+	}
+	return c.queue.TooLate(ahead, deadline)
 }
 
 // headerSize is that of the metadata as HTTP/2 counts it (RFC 9113, §6.5.2).
@@ -262,20 +291,23 @@ func headerSize(header metadata.MD) (size int) {
 func (r *room) Busy() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.isBusy() {
+	orders := r.lobby.Len()
+	if r.queue != nil {
+		orders += r.queue.UnderWay() + r.queue.Waiting()
+	}
+	if len(r.refusing) >= refusingAtOnce*3/4 || r.overloaded() && r.present()-orders >= arriving {
+		return true
+	}
+	working := r.inUse() - orders
+	if working < r.size/2 {
 		return false
 	}
-	r.sweepIn(slowMessage / 5)
-	return true
-}
-
-func (r *room) isBusy() bool {
-	orders := 0
-	if r.queue != nil {
-		orders = r.queue.UnderWay() + r.queue.Waiting() + r.lobby.Len()
+	for e := r.inside.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*call); c.answered != 0 || c.silent.Load() && c.isSlow() {
+			working -= c.places
+		}
 	}
-	return r.inUse()-orders >= r.size/2 || len(r.refusing) >= refusingAtOnce*3/4 ||
-		r.overloaded() && r.present()-orders >= arriving
+	return working >= r.size/2
 }
 
 // inUse is how many places are taken.
@@ -296,14 +328,19 @@ func (r *room) enoughWait() bool {
 func (c *call) admit() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.watch && c.watches >= max(c.size/watchShare, 1) {
+		return false
+	}
 	size := c.size
 	if c.check {
 		size += probes
 	}
-	switch {
-	case c.watch && c.watches >= max(c.size/watchShare, 1):
-		return false
-	case c.inUse()+c.places > size || c.order && c.overloaded() && c.enoughWait():
+	full := false
+	for !full && c.inUse()+c.places > size {
+		full = !c.displace((*call).waits)
+	}
+	enough := c.order && c.client.Holds() && c.overloaded() && c.enoughWait()
+	if full || enough && !c.displace((*call).isWaitingOrder) && !c.queue.GiveWay(c.client.Rank()) {
 		if c.order {
 			c.room.refusal = time.Now()
 		}
@@ -313,10 +350,65 @@ func (c *call) admit() bool {
 	return true
 }
 
+// displace takes the places of the latest call that only waits of the client with the greatest share, unless that is this one's.
+func (c *call) displace(match func(*call) bool) bool {
+	var last *call
+	most := 2 * c.client.Share(c.places) // so that equals do not displace each other all the time
+	for e := c.room.inside.Back(); e != nil; e = e.Prev() {
+		o := e.Value.(*call)
+		if share := o.client.Share(0); share >= most && (last == nil || share > most) && match(o) {
+			last, most = o, share
+		}
+	}
+	if last == nil {
+		return false
+	}
+	if last.order {
+		c.room.refusal = time.Now()
+	}
+	last.dismiss()
+	return true
+}
+
+// waits tells whether nothing is done for the call now: it waits for a goroutine, for its turn, for its message or for its caller
+// to take the answer.
+func (c *call) waits() bool {
+	return c.turn != nil || c.answered != 0 || c.awaited.Load() != 0 && (!c.silent.Load() || c.isSlow())
+}
+
+// isSlow tells whether the call's message is late.
+func (c *call) isSlow() bool {
+	since := c.awaited.Load()
+	return since != 0 && time.Now().UnixNano()-since >= int64(slowMessage)
+}
+
+func (c *call) isWaitingOrder() bool { return c.order && c.answered == 0 && c.waits() }
+
+// dismiss takes the places of a call that waits.
+func (c *call) dismiss() {
+	switch {
+	case c.turn != nil:
+		c.dismissed = true
+		c.lobby.Remove(c.turn)
+		c.turn = nil
+		close(c.called)
+	case c.answered != 0:
+		c.isStuck = true
+		c.client.End(false)
+		c.client.Stuck()
+	case c.silent.Load():
+		c.cancel()
+	default:
+		c.dismissed = true
+	}
+	c.leave()
+}
+
 // enter takes the call's places.
 func (c *call) enter() {
 	c.awaited.Store(time.Now().UnixNano())
 	c.inside = c.room.inside.PushBack(c)
+	c.rank = c.client.Enter(c.places)
 	c.taken += c.places
 	if c.watch {
 		c.watches++
@@ -336,10 +428,11 @@ func (c *call) leave() {
 	c.room.inside.Remove(c.inside)
 	c.inside = nil
 	c.taken -= c.places
+	c.client.Leave(c.places)
 	if c.watch {
 		c.watches--
 	}
-	if c.order {
+	if c.order && c.answered == 0 {
 		c.orders--
 	}
 }
@@ -393,38 +486,28 @@ func (r *room) sweepIn(d time.Duration) {
 	r.sweeps = at
 }
 
-// sweep ends the calls whose messages should have arrived. Their places are free at once: their goroutines only wait, and end
-// soon. While the room is busy, only a call that has no goroutine yet has much time.
+// sweep ends the calls whose messages should have arrived, or whose answers should have left. Their places are free at once:
+// their goroutines only wait, and end soon.
 func (r *room) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweeps = time.Time{}
 	now := time.Now().UnixNano()
-	busy := r.isBusy()
 	var next *list.Element
 	for e := r.inside.Front(); e != nil; e = next {
 		next = e.Next()
 		c := e.Value.(*call)
-		awaited := c.awaited.Load()
-		if awaited == 0 {
-			continue
-		}
-		waited := time.Duration(now - awaited)
-		if waited >= messageTime || waited >= slowMessage && c.silent.Load() && busy {
-			c.leave()
-			c.cancel()
+		if since := max(c.awaited.Load(), c.answered); since != 0 && now-since >= int64(messageTime) {
+			c.dismiss()
 		}
 	}
 	if r.inside.Len() > 0 {
 		r.sweepIn(messageTime / 5)
 	}
-	if busy {
-		r.sweepIn(slowMessage / 5)
-	}
 }
 
 // TagRPC implements stats.Handler: a goroutine takes the call up. It may have to wait for that in the lobby.
-func (r *room) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+func (r *room) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	c := callOf(ctx)
 	switch {
 	case c == nil:
@@ -433,33 +516,51 @@ func (r *room) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context 
 		cancel() // so that nobody observes it
 		return over
 	default:
-		if turn := c.start(); turn != nil {
-			c.waitInLobby(ctx, turn)
+		if !c.start(ctx) {
+			c.refusal, c.over = c.refused(ctx, info.FullMethodName), c.cancel
+			over, cancel := context.WithCancel(ctx)
+			cancel()
+			return over
 		}
 	}
 	return ctx
 }
 
-// start notes that the call has a goroutine, and gives an order that has to wait its place in the lobby.
-func (c *call) start() (turn *list.Element) {
+// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if somebody else has got the
+// call's place.
+func (c *call) start(ctx context.Context) bool {
 	c.await()
-	if !c.order || c.queue == nil {
-		return nil
+	waits, dismissed := c.toLobby()
+	if waits {
+		return c.waitInLobby(ctx)
 	}
+	return !dismissed
+}
+
+// toLobby gives an order that has to wait its place in the lobby.
+func (c *call) toLobby() (waits, dismissed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lobby.Len() == 0 && c.queue.Waiting() < ready {
-		return nil
+	if c.inside == nil || !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
+		return false, c.dismissed
 	}
 	c.arrived() // nobody reads the message of who waits
-	turn = c.lobby.PushBack(make(chan struct{}))
+	c.called = make(chan struct{})
+	after := c.lobby.Back()
+	for after != nil && after.Value.(*call).rank > c.rank {
+		after = after.Prev()
+	}
+	if after == nil {
+		c.turn = c.lobby.PushFront(c)
+	} else {
+		c.turn = c.lobby.InsertAfter(c, after)
+	}
 	c.lookLater()
-	return turn
+	return true, false
 }
 
 // waitInLobby waits until most of the order's time is over, at most.
-func (c *call) waitInLobby(ctx context.Context, turn *list.Element) {
-	called := turn.Value.(chan struct{})
+func (c *call) waitInLobby(ctx context.Context) bool {
 	var patience <-chan time.Time
 	if deadline, ok := ctx.Deadline(); ok {
 		timer := time.NewTimer(time.Until(c.came.Add(deadline.Sub(c.came) * 3 / 4)))
@@ -467,14 +568,21 @@ func (c *call) waitInLobby(ctx context.Context, turn *list.Element) {
 		patience = timer.C
 	}
 	select {
-	case <-called:
+	case <-c.called:
 	case <-patience:
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lobby.Remove(turn) // does nothing for one that was called
+	if c.turn != nil {
+		c.lobby.Remove(c.turn)
+		c.turn = nil
+	}
+	if c.dismissed {
+		return false
+	}
 	c.await()
+	return true
 }
 
 // lookLater sees to those in the lobby.
@@ -488,7 +596,9 @@ func (r *room) lookLater() {
 		defer r.mu.Unlock()
 		r.looking = false
 		for n := r.queue.Waiting(); n < ready && r.lobby.Len() > 0; n++ {
-			close(r.lobby.Remove(r.lobby.Front()).(chan struct{}))
+			c := r.lobby.Remove(r.lobby.Front()).(*call)
+			c.turn = nil
+			close(c.called)
 		}
 		r.lookLater()
 	})
@@ -496,7 +606,8 @@ func (r *room) lookLater() {
 
 // HandleRPC implements stats.Handler.
 func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	if _, over := event.(*stats.End); !over {
+	end, over := event.(*stats.End)
+	if !over {
 		return
 	}
 	c := callOf(ctx)
@@ -510,15 +621,89 @@ func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	c.arrived()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leave()
 	c.cancel()
+	switch {
+	case end.Error == nil && c.sends && !c.sent && c.inside != nil:
+		if c.order {
+			c.orders--
+		}
+		c.answered = time.Now().UnixNano()
+		return
+	case end.Error == nil && !c.check:
+		c.client.End(true)
+	case end.Error != nil && status.Code(end.Error) != codes.ResourceExhausted && status.Code(end.Error) != codes.FailedPrecondition:
+		c.client.End(false)
+	}
+	c.leave()
 }
 
 // TagConn implements stats.Handler.
 func (r *room) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 
-// HandleConn implements stats.Handler.
-func (r *room) HandleConn(context.Context, stats.ConnStats) {}
+// HandleConn implements stats.Handler. Answers that could not be sent before the connection was closed need no places any more.
+func (r *room) HandleConn(ctx context.Context, event stats.ConnStats) {
+	client := fair.Of(ctx)
+	if _, over := event.(*stats.ConnEnd); !over || client == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var next *list.Element
+	for e := r.inside.Front(); e != nil; e = next {
+		next = e.Next()
+		if c := e.Value.(*call); c.client == client && c.answered != 0 {
+			c.leave()
+		}
+	}
+}
+
+// leaving is the answer of a call. gRPC keeps it until the client lets it be sent.
+type leaving struct {
+	message any
+	*call
+}
+
+// codec tells a call when its answer has left.
+type codec struct{ encoding.CodecV2 }
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	answer, ok := v.(leaving)
+	if !ok {
+		return c.CodecV2.Marshal(v)
+	}
+	data, err := c.CodecV2.Marshal(answer.message)
+	if err != nil {
+		return nil, err
+	}
+	defer data.Free()
+	const least = 1<<10 + 1 // gRPC does not give smaller ones back
+	whole := make([]byte, data.Len(), max(data.Len(), least))
+	data.CopyTo(whole)
+	return mem.BufferSlice{mem.NewBuffer(&whole, answer)}, nil
+}
+
+// Get implements mem.BufferPool.
+func (leaving) Get(length int) *[]byte {
+	buffer := make([]byte, length)
+	return &buffer
+}
+
+// Put implements mem.BufferPool. gRPC calls it when the answer has been sent, or never will be.
+func (l leaving) Put(*[]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = true
+	switch {
+	case l.isStuck:
+		l.client.Unstuck()
+	case l.answered != 0:
+		if !l.check {
+			l.client.End(true)
+		}
+		l.leave()
+	}
+}
 
 // received is a grpc.UnaryServerInterceptor. Nothing is done for a caller who has gone.
 func (r *room) received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
@@ -529,7 +714,25 @@ func (r *room) received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h
 	if r.gone(ctx) {
 		return nil, status.FromContextError(context.Canceled).Err()
 	}
-	return handle(ctx, req)
+	c := callOf(ctx)
+	if c == nil {
+		return handle(ctx, req)
+	}
+	c.begin()
+	resp, err := handle(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sends = true
+	return leaving{resp, c}, nil
+}
+
+func (c *call) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.client.Begin(c.rank)
 }
 
 func receivedBy(ctx context.Context) {

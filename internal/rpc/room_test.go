@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"runtime"
@@ -12,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,17 +25,22 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/fair"
 	"checkout/internal/order"
+	"checkout/internal/test/rawgrpc"
 )
 
 // crowd is a server with room for a few calls, whose orders wait until they are let go.
 type crowd struct {
 	listener *bufconn.Listener
 	room     interface{ Busy() bool }
-	outcome  error // of orders that are let go
-	gone     bool  // callers have closed their connections
+	outcome  error         // of orders that are let go
+	gone     bool          // callers have closed their connections
+	clients  *fair.Clients // nil: the connections are nobody's in particular
+	hungUp   atomic.Int64  // connections
 	letGo    chan struct{}
 
 	mu      sync.Mutex
@@ -150,6 +158,8 @@ func (q *queue) TooLate(int, time.Time) bool {
 	return q.tooLate
 }
 
+func (q *queue) GiveWay(float64) bool { return false }
+
 func (q *queue) TurnAway() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -172,6 +182,13 @@ func (b busy) Busy() bool { return b() }
 type watched struct {
 	unobserved
 	c *crowd
+}
+
+func (w watched) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	if w.c.clients == nil {
+		return ctx
+	}
+	return fair.With(ctx, w.c.clients.New(func() { w.c.hungUp.Add(1) }))
 }
 
 func (w watched) Gone(context.Context) bool { return w.c.gone }
@@ -705,6 +722,145 @@ func TestHowLongADeclineTookIsNotSeen(t *testing.T) {
 		all.Wait()
 		if took := time.Since(began); took != declineStep {
 			t.Errorf("many are answered after %v, want %v", took, declineStep)
+		}
+	})
+}
+
+func TestInAFullRoomWhoHasTheMostCallsThatWaitGivesOneUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		hostile, shop := c.connect(t), c.connect(t)
+		silent := make([]grpc.ClientStream, size)
+		for i := range silent {
+			silent[i] = headersOnly(t, hostile)
+		}
+		time.Sleep(slowMessage)
+		if err := placeOrder(t.Context(), shop); err != nil {
+			t.Errorf("an order of another connection: %v", err)
+		}
+		if err := silent[size-1].RecvMsg(new(oteldemo.PlaceOrderResponse)); status.Code(err) != codes.Canceled {
+			t.Errorf("the latest of their calls: %v, want CANCELED", err)
+		}
+	})
+}
+
+func TestInAFullLobbyWhoHasTheMostOrdersGivesOneUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		q := &queue{waiting: ready}
+		c := newCrowd(t, size, Options{Queue: q})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		many, shop := c.connect(t), c.connect(t)
+		var all sync.WaitGroup
+		var refused atomic.Int64
+		for range size {
+			all.Go(func() {
+				if err := placeOrder(t.Context(), many); status.Code(err) == codes.ResourceExhausted {
+					refused.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		all.Go(func() {
+			if err := placeOrder(t.Context(), shop); err != nil {
+				t.Errorf("an order of another connection: %v", err)
+			}
+		})
+		synctest.Wait()
+		q.set(0, false)
+		all.Wait()
+		if refused.Load() != 1 || c.refused.Load() != 1 {
+			t.Errorf("%d orders were refused, and %d counted; want one each", refused.Load(), c.refused.Load())
+		}
+	})
+}
+
+func TestConnectionsTakeTurnsInTheLobby(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{waiting: ready}
+		c := newCrowd(t, 100, Options{Queue: q})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		many, shop := c.connect(t), c.connect(t)
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { _ = placeOrder(t.Context(), many) })
+		}
+		synctest.Wait()
+		ordered := make(chan error, 1)
+		go func() { ordered <- placeOrder(t.Context(), shop) }()
+		synctest.Wait()
+		q.set(ready-2, false)
+		time.Sleep(lobbyEvery * 3 / 2)
+		q.set(ready, false)
+		synctest.Wait()
+		select {
+		case err := <-ordered:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the first order of a connection is not among the first two that begin")
+		}
+		q.set(0, false)
+		all.Wait()
+	})
+}
+
+// deaf is a client that lets nothing of its answers be sent, and places so many orders.
+func (c *crowd) deaf(t *testing.T, orders int) {
+	t.Helper()
+	conn, err := c.listener.DialContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	message, err := proto.Marshal(&oteldemo.PlaceOrderRequest{UserId: "deaf"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(conn, nil)
+	_, err = conn.Write([]byte(http2.ClientPreface))
+	err = errors.Join(err, framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
+	for i := range uint32(orders) { //nolint:gosec // a few
+		err = errors.Join(err,
+			framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: rawgrpc.Block("crowd", oteldemo.CheckoutService_PlaceOrder_FullMethodName), EndHeaders: true}),
+			framer.WriteData(2*i+1, true, rawgrpc.Frame(message)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func TestACallHasItsPlaceUntilItsAnswerHasLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		if c.deaf(t, 2*size); c.ordersPlaced() != size {
+			t.Errorf("%d orders were placed whose answers nobody takes, with room for %d", c.ordersPlaced(), size)
+		}
+		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+			t.Errorf("an order of another connection: %v", err)
+		}
+		time.Sleep(2 * messageTime)
+		if c.hungUp.Load() == 0 {
+			t.Error("nobody hangs up on a client that takes no answers")
+		}
+		all := c.ordersPlaced()
+		if c.deaf(t, 2*size); c.ordersPlaced() != all+size {
+			t.Errorf("then %d more are placed, want %d: places are given back", c.ordersPlaced()-all, size)
 		}
 	})
 }

@@ -76,7 +76,7 @@ type Options struct {
 	Keyed bool
 }
 
-// Connections are those of a server.
+// Connections are those of a server. They tag each with a fair.Client.
 type Connections interface {
 	stats.Handler
 	// PauseWhile has no connection read, for a while, when the server is busy.

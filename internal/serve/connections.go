@@ -4,19 +4,15 @@ import (
 	"container/list"
 	"context"
 	"io"
-	"math"
 	"net"
-	"runtime/metrics"
 	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/stats"
-	"google.golang.org/grpc/status"
 
-	"checkout/internal/container"
+	"checkout/internal/fair"
 )
 
 const (
@@ -29,30 +25,28 @@ const (
 	// may take to receive something.
 	socketBuffer = 32 << 10
 	writeTime    = 5 * time.Second
-	// memoryEvery is how often memory is looked at, and wasteful how many calls in vain, for each that was served, make a
-	// connection one that may be closed when memory is short.
-	memoryEvery = 2 * time.Millisecond
-	wasteful    = 16
-	// newReads is how often a connection is read until its first call has arrived, at most.
-	newReads = 8
+	// handshake is how often a connection is read until its first call has arrived.
+	handshake = 4
+	// readsPerCall is how often a connection is read for a call that is served, at most. What is read more often than fewReads
+	// for nothing, is greedy. One read is forgotten every forgetEvery.
+	readsPerCall = 4
+	fewReads     = 8
+	forgetEvery  = 10 * time.Second
 )
 
 // connections is a listener that accepts every connection. Beyond maxConns it closes the one that has been without a call
 // for longest, whether it is idle or its handshake is not over. If all have calls, it closes the oldest of the reserve.
 //
-// While Go holds more memory than it may, it closes the connections with the most calls in vain for each that was served.
-//
 // It is also the server's stats handler, to know which connections have calls.
 type connections struct {
 	net.Listener
 	evicted func(remote net.Addr, idle bool) // called for each connection that is closed to make room
-	short   func() bool                      // of memory
 
-	turns turns
+	turns   turns
+	clients fair.Clients
 
-	mu     sync.Mutex
-	all    map[string]*connection // by both its addresses
-	looked time.Time              // at the memory
+	mu  sync.Mutex
+	all map[string]*connection // by both its addresses
 }
 
 // connection is one of them. The fields below list are guarded by the list's mutex.
@@ -62,19 +56,22 @@ type connection struct {
 	turn    chan struct{} // holds one when it has waited for its turn
 	reading *list.Element // of the list of those whose turn it is; nil: it is not
 	writing chan struct{} // holds one while something is sent
+	given   time.Time     // when its turn was
+	greed   float64       // when it was read last
+	begins  bool          // likewise
+	client  *fair.Client
 
 	calls    int
-	reads    int
-	begun    int       // calls
-	served   int       // calls that succeeded, but for health checks
-	vain     int       // all others, but for those that were refused for want of room
+	begun    bool      // it has had a call
+	reads    float64   // that came to nothing
+	read     time.Time // when it was, last
 	since    time.Time // when it was accepted, or its last call ended
 	ready    bool      // the handshakes of TLS and HTTP/2 are over
 	reserved bool
 }
 
-func newConnections(evicted func(remote net.Addr, idle bool), short func() bool) *connections {
-	return &connections{evicted: evicted, short: short, all: make(map[string]*connection)}
+func newConnections(evicted func(remote net.Addr, idle bool)) *connections {
+	return &connections{evicted: evicted, all: make(map[string]*connection)}
 }
 
 // Gone implements rpc.Connections.
@@ -97,6 +94,7 @@ func (l *connections) Accept() (net.Conn, error) {
 		_ = tcp.SetWriteBuffer(socketBuffer) // likewise
 	}
 	c := &connection{Conn: conn, list: l, since: time.Now(), turn: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
+	c.client = l.clients.New(func() { _ = c.Close() })
 	if victim, idle := l.add(c); victim != nil {
 		_ = victim.Conn.Close()
 		l.evicted(victim.RemoteAddr(), idle)
@@ -109,11 +107,9 @@ func (l *connections) add(c *connection) (victim *connection, idle bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.all) >= maxConns {
-		if victim = l.oldest(func(o *connection) bool { return gone(o.Conn) }); victim == nil {
-			victim = l.oldest(func(o *connection) bool { return o.calls == 0 })
-		}
-		idle = victim != nil
-		c.reserved = !idle
+		victim = l.useless()
+		idle = victim != nil && victim.calls == 0
+		c.reserved = victim == nil
 	}
 	if c.reserved && len(l.all) >= maxConns+reserve {
 		victim = l.oldest(func(o *connection) bool { return o.reserved })
@@ -125,54 +121,35 @@ func (l *connections) add(c *connection) (victim *connection, idle bool) {
 	return victim, idle
 }
 
-// useful tells whether a connection goes first: it has as many calls as one expects who reads it, and few of them in vain. For
-// the others, memory is looked at.
-func (l *connections) useful(c *connection) bool {
+// readAgain counts that a connection is read, and tells how much more often it was than its served calls account for, and
+// whether it has just begun.
+func (l *connections) readAgain(c *connection) (greed float64, begins bool) {
 	l.mu.Lock()
-	c.reads++
-	useful := c.reads <= newReads+2*c.begun && c.waste() < wasteful
-	l.mu.Unlock()
-	if !useful {
-		l.relieve()
-	}
-	return useful
+	defer l.mu.Unlock()
+	now := time.Now()
+	c.reads = max(c.reads-float64(now.Sub(c.read))/float64(forgetEvery), min(c.reads, 0)) + 1
+	c.read = now
+	return c.reads, !c.begun && c.reads <= handshake
 }
 
-// relieve closes a connection when memory is short.
-func (l *connections) relieve() {
-	l.mu.Lock()
-	now := time.Now()
-	if now.Sub(l.looked) < memoryEvery {
-		l.mu.Unlock()
-		return
-	}
-	l.looked = now
-	var victim *connection
-	if l.short() {
-		for _, c := range l.all {
-			if c.waste() >= wasteful && (victim == nil || c.waste() > victim.waste()) {
-				victim = c
-			}
+// useless is the connection that can be spared most easily: one that the client has closed, or else the one that was read most
+// often for nothing, or else the one that has been without a call for longest.
+func (l *connections) useless() (found *connection) {
+	for _, c := range l.all {
+		switch {
+		case gone(c.Conn):
+			return c
+		case c.reads > fewReads && !c.client.Proven() && (found == nil || c.reads > found.reads):
+			found = c
 		}
 	}
-	if victim != nil {
-		delete(l.all, victim.key())
+	if found == nil {
+		found = l.oldest(func(o *connection) bool { return o.calls == 0 && !o.client.Proven() })
 	}
-	l.mu.Unlock()
-	if victim != nil {
-		_ = victim.Conn.Close()
-		l.evicted(victim.RemoteAddr(), false)
+	if found == nil {
+		found = l.oldest(func(o *connection) bool { return o.calls == 0 })
 	}
-}
-
-func (c *connection) waste() int { return c.vain / (c.served + 1) }
-
-// shortOfMemory tells whether Go holds an eighth more than it may: then the garbage collector cannot help.
-func shortOfMemory() bool {
-	limit := container.MemoryLimit()
-	now := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(now)
-	return limit < math.MaxInt64 && int64(now[0].Value.Uint64()-now[1].Value.Uint64()) > limit+limit/8 //nolint:gosec // bytes
+	return found
 }
 
 // oldest is the connection with the earliest since, of those that match.
@@ -206,10 +183,13 @@ func (c *connection) Read(p []byte) (int, error) {
 	c.writing <- struct{}{}
 	<-c.writing
 	n, err := c.Conn.Read(p[:min(len(p), turnBytes)])
-	if c.list.turns.begin(c, c.list.useful(c)) && err == nil && gone(c.Conn) {
+	if err != nil {
+		return n, err
+	}
+	if c.list.turns.begin(c) && gone(c.Conn) {
 		return 0, io.EOF
 	}
-	return n, err
+	return n, nil
 }
 
 // Write implements net.Conn.
@@ -248,7 +228,7 @@ func (l *connections) TagConn(ctx context.Context, info *stats.ConnTagInfo) cont
 		return ctx // it has been closed
 	}
 	c.ready = true
-	return context.WithValue(ctx, connectionKey{}, c)
+	return fair.With(context.WithValue(ctx, connectionKey{}, c), c.client)
 }
 
 // checkKey marks the contexts of health checks.
@@ -273,18 +253,13 @@ func (l *connections) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	switch s := s.(type) {
 	case *stats.Begin:
 		c.calls++
-		c.begun++
-		c.vain++
+		c.begun = true
 	case *stats.End:
 		if c.calls--; c.calls == 0 {
 			c.since = time.Now()
 		}
-		switch {
-		case s.Error == nil && ctx.Value(checkKey{}) == nil:
-			c.served++
-			c.vain--
-		case status.Code(s.Error) == codes.ResourceExhausted:
-			c.vain--
+		if s.Error == nil && ctx.Value(checkKey{}) == nil {
+			c.reads = max(c.reads-readsPerCall, -fewReads)
 		}
 	}
 }

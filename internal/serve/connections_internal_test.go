@@ -9,10 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/stats"
-	"google.golang.org/grpc/status"
+
+	"checkout/internal/fair"
 )
 
 // client is a connection as the server has accepted it, and what it does.
@@ -46,13 +45,12 @@ type hall struct {
 	*connections
 	queue  queue
 	closed []string // names of connections, in the order in which they were closed
-	short  bool     // of memory
 	idle   []bool   // of those that had to make room, whether they were idle
 }
 
 func newHall() *hall {
 	r := &hall{queue: queue{next: make(chan net.Conn, 1)}}
-	r.connections = newConnections(func(_ net.Addr, idle bool) { r.idle = append(r.idle, idle) }, func() bool { return r.short })
+	r.connections = newConnections(func(_ net.Addr, idle bool) { r.idle = append(r.idle, idle) })
 	r.Listener = r.queue
 	return r
 }
@@ -168,15 +166,15 @@ func TestFewConnectionsAreProcessedAtATimeUnlessThatTakesLong(t *testing.T) {
 			synctest.Wait()
 			return done
 		}
-		var first *client
-		for i := range turnsAtOnce {
-			c := r.accept(t, strconv.Itoa(i))
-			<-read(c)
-			if i == 0 {
-				first = c
-			}
-		}
 		second, third := r.accept(t, "second"), r.accept(t, "third")
+		others := make([]*client, turnsAtOnce)
+		for i := range others {
+			others[i] = r.accept(t, strconv.Itoa(i))
+		}
+		for _, c := range others {
+			<-read(c)
+		}
+		first := others[0]
 		began := time.Now()
 		isSecond, isThird := read(second), read(third)
 		first.reads() // it is done with the first byte
@@ -222,47 +220,68 @@ func TestNothingIsReadFromAClientThatDoesNotRead(t *testing.T) {
 	})
 }
 
-func TestWhenMemoryIsShortTheConnectionWithTheMostCallsInVainIsClosed(t *testing.T) {
+func TestAConnectionThatIsReadForNothingMakesRoomFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHall()
-		calls := func(name string, served, failed, refused, open int) {
+		shop := r.accept(t, "shop").ready(t)
+		fair.Of(shop.ctx).End(true)
+		r.accept(t, "stranger").ready(t)
+		for name, reads := range map[string]int{"greedy": 3 * fewReads, "greedier": 4 * fewReads} {
 			c := r.accept(t, name).ready(t)
-			for i := range served + failed + refused + open {
-				c.call(&stats.Begin{})
-				switch {
-				case i < served:
-					c.call(&stats.End{})
-				case i < served+failed:
-					c.call(&stats.End{Error: status.FromContextError(context.Canceled).Err()})
-				case i < served+failed+refused:
-					c.call(&stats.End{Error: status.Error(codes.ResourceExhausted, "")})
-				}
+			c.call(&stats.Begin{})
+			for range reads {
+				r.readAgain(c.Conn.(*connection))
 			}
 		}
-		calls("shop", 10, 20, 300, 100)
-		calls("some failures", 0, wasteful, 0, 0)
-		calls("many failures", 1, 10*wasteful, 0, 0)
-		calls("many open", 0, 0, 0, 20*wasteful)
-		check := r.accept(t, "health checks").ready(t)
-		check.ctx = r.TagRPC(check.ctx, &stats.RPCTagInfo{FullMethodName: grpc_health_v1.Health_Check_FullMethodName})
-		for range 3 * wasteful {
-			check.call(&stats.Begin{})
-			check.call(&stats.End{})
+		for i := range maxConns - 4 {
+			r.accept(t, strconv.Itoa(i)).ready(t).call(&stats.Begin{})
 		}
-		look := func() {
-			time.Sleep(memoryEvery)
-			r.relieve()
+		for i := range 3 {
+			r.accept(t, "new "+strconv.Itoa(i)).ready(t).call(&stats.Begin{})
 		}
-		look()
-		if len(r.closed) > 0 {
-			t.Fatalf("closed: %q, while there is memory", r.closed)
-		}
-		r.short = true
-		for range 10 {
-			look()
-		}
-		if want := []string{"many open", "many failures", "health checks", "some failures"}; !slices.Equal(r.closed, want) {
+		if want := []string{"greedier", "greedy", "stranger"}; !slices.Equal(r.closed, want) {
 			t.Errorf("closed: %q, want %q", r.closed, want)
+		}
+		if r.accept(t, "another"); r.closed[3] != "shop" {
+			t.Errorf("closed: %q, want the shop's connection when all others are busy", r.closed)
+		}
+	})
+}
+
+func TestWhoWasReadForNothingWaitsForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newHall()
+		read := func(c *client) <-chan time.Time {
+			done := c.reads()
+			_, _ = c.there.Write([]byte("x"))
+			synctest.Wait()
+			return done
+		}
+		var first *client
+		for i := range turnsAtOnce {
+			c := r.accept(t, strconv.Itoa(i))
+			<-read(c)
+			if i == 0 {
+				first = c
+			}
+		}
+		greedy, shop, stranger := r.accept(t, "greedy"), r.accept(t, "shop").ready(t), r.accept(t, "stranger")
+		for range 5 {
+			r.readAgain(greedy.Conn.(*connection))
+			r.readAgain(shop.Conn.(*connection))
+		}
+		shop.call(&stats.Begin{})
+		shop.call(&stats.End{})
+		shop.call(&stats.Begin{})
+		shop.call(&stats.End{})
+		last, second, third := read(greedy), read(stranger), read(shop)
+		_ = first.there.Close() // its turn is over
+		first.reads()
+		synctest.Wait()
+		time.Sleep(turnTime)
+		synctest.Wait()
+		if at := []time.Time{<-third, <-second, <-last}; at[0].After(at[1]) || at[1].After(at[2]) {
+			t.Errorf("read at %v: want the shop's, the stranger's, and the greedy one's", at)
 		}
 	})
 }

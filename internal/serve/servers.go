@@ -60,7 +60,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 	forOperators.Eraser, forOperators.Backuper, forOperators.Audit = record, record, record
 	forOperators.Stats = &stats.Server{Collect: t.Collect, Started: time.Now(), Record: c.record(), Manual: rpc.ManualStates(opts.Keyed)}
 	evicted := t.Evicted()
-	fromShop, fromOperators := newConnections(evicted, shortOfMemory), newConnections(evicted, shortOfMemory)
+	fromShop, fromOperators := newConnections(evicted), newConnections(evicted)
 	forShop.Connections, forOperators.Connections = fromShop, fromOperators
 	if err := s.listen(ctx, "the shop", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), fromShop, rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
 		return nil, fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
