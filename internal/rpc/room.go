@@ -170,7 +170,7 @@ func (r *room) options() []grpc.ServerOption {
 		grpc.InTapHandle(r.enter),
 		grpc.MaxConcurrentStreams(uint32(r.size)), //nolint:gosec // it is a count of calls
 		grpc.StatsHandler(r),
-		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)}),
+		grpc.ForceServerCodecV2(&codec{encoding.GetCodecV2(proto.Name)}),
 		grpc.UnknownServiceHandler(unimplemented),
 		grpc.ChainUnaryInterceptor(r.received),
 		grpc.ChainStreamInterceptor(r.receivedStream),
@@ -660,15 +660,15 @@ func (r *room) HandleConn(ctx context.Context, event stats.ConnStats) {
 // leaving is the answer of a call. gRPC keeps it until the client lets it be sent.
 type leaving struct {
 	message any
-	*call
+	call    *call
 }
 
 // codec tells a call when its answer has left.
 type codec struct{ encoding.CodecV2 }
 
 // Marshal implements encoding.CodecV2.
-func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	answer, ok := v.(leaving)
+func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
+	answer, ok := v.(*leaving)
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
@@ -684,24 +684,22 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 }
 
 // Get implements mem.BufferPool.
-func (leaving) Get(length int) *[]byte {
-	buffer := make([]byte, length)
-	return &buffer
-}
+func (*leaving) Get(length int) *[]byte { return new(make([]byte, length)) }
 
 // Put implements mem.BufferPool. gRPC calls it when the answer has been sent, or never will be.
-func (l leaving) Put(*[]byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sent = true
+func (l *leaving) Put(*[]byte) {
+	c := l.call
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent = true
 	switch {
-	case l.isStuck:
-		l.client.Unstuck()
-	case l.answered != 0:
-		if !l.check {
-			l.client.End(true)
+	case c.isStuck:
+		c.client.Unstuck()
+	case c.answered != 0:
+		if !c.check {
+			c.client.End(true)
 		}
-		l.leave()
+		c.leave()
 	}
 }
 
@@ -726,7 +724,7 @@ func (r *room) received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sends = true
-	return leaving{resp, c}, nil
+	return &leaving{resp, c}, nil
 }
 
 func (c *call) begin() {
