@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -28,7 +29,8 @@ func (p process) auditListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List what operators have done, newest first",
 		Example: `  checkout audit list --newer 30d
-  checkout audit list -o json --limit 100000 > audit.jsonl    # one entry a line`,
+  checkout audit list -o json --limit 100000 > audit.jsonl    # one entry a line
+  checkout audit list -o csv --limit 100000 > audit.csv`,
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.audit(cmd.Context(), &a) },
 	}
@@ -37,6 +39,7 @@ func (p process) auditListCommand() *cobra.Command {
 	flags.Var(&a.newer, "newer", "only within this `time`, such as 12h or 30d")
 	flags.IntVar(&a.limit, "limit", 50, "maximum `number` of entries")
 	a.adminFlags(cmd, p.getenv)
+	a.output.AllowCSV(cmd)
 	return cmd
 }
 
@@ -48,6 +51,9 @@ func (p process) audit(ctx context.Context, a *auditing) error {
 	req := &checkoutv1.ListAuditRequest{OrderId: a.order}
 	if a.newer > 0 {
 		req.After = timestamppb.New(time.Now().Add(-time.Duration(a.newer)))
+	}
+	if a.output == cli.CSV {
+		p.cells("id", "at", "order_id", "action", "outcome", "by", "identity", "why", "state_before", "state_after", "detail")
 	}
 	for left := a.limit; ; {
 		req.PageSize = int32(min(left, 500))
@@ -78,19 +84,22 @@ func (p process) audit(ctx context.Context, a *auditing) error {
 
 // entry prints an entry of the audit log.
 func (p process) entry(e *checkoutv1.AuditEntry, output cli.Output) {
-	if output == cli.JSON {
+	outcome := map[checkoutv1.AuditEntry_Outcome]string{checkoutv1.AuditEntry_DONE: "done", checkoutv1.AuditEntry_REFUSED: "refused"}[e.GetOutcome()]
+	switch output {
+	case cli.JSON:
 		p.line(e)
 		return
+	case cli.CSV:
+		p.cells(e.GetEntryId(), rfc3339(e.GetAt()), e.GetOrderId(), e.GetAction(), cmp.Or(outcome, "unknown"), e.GetBy(), e.GetIdentity(), e.GetWhy(),
+			auditedState(e.GetBefore()), auditedState(e.GetAfter()), e.GetDetail())
+		return
+	case cli.Text:
 	}
 	who := e.GetBy() + " (name as given)"
 	if e.GetIdentity() != "" {
 		who = e.GetBy() + " (authenticated: " + e.GetIdentity() + ")"
 	}
-	outcome := map[checkoutv1.AuditEntry_Outcome]string{checkoutv1.AuditEntry_DONE: "done", checkoutv1.AuditEntry_REFUSED: "refused"}[e.GetOutcome()]
-	if outcome == "" {
-		outcome = "outcome unknown"
-	}
-	line := fmt.Sprintf("%s  %s %s", e.GetAt().AsTime().Format(time.DateTime), e.GetAction(), outcome)
+	line := fmt.Sprintf("%s  %s %s", e.GetAt().AsTime().Format(time.DateTime), e.GetAction(), cmp.Or(outcome, "outcome unknown"))
 	if e.GetOrderId() != "" {
 		line += "  " + e.GetOrderId()
 	}
@@ -107,4 +116,12 @@ func (p process) entry(e *checkoutv1.AuditEntry, output cli.Output) {
 		}
 	}
 	_, _ = fmt.Fprintln(p.stdout, clean(line))
+}
+
+// auditedState is the state before or after, if that is known.
+func auditedState(s *checkoutv1.AuditState) string {
+	if s == nil {
+		return ""
+	}
+	return stateName(s.GetState())
 }

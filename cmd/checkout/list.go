@@ -15,6 +15,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
 	"checkout/internal/order"
+	"checkout/internal/wire"
 )
 
 // listing is what the flags of `checkout order list` say.
@@ -37,7 +38,8 @@ func (p process) listCommand() *cobra.Command {
 		Example: `  checkout order list --attention                   # orders that require an operator
   checkout order list --state placed --older 2d     # deliveries pending for two days
   checkout order list --user ada --newer 7d         # what one user ordered this week
-  checkout order list -o json | jq -r .orderId      # one order a line`,
+  checkout order list -o json | jq -r .orderId      # one order a line
+  checkout order list -o csv --limit 1000000 > orders.csv`,
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.list(cmd.Context(), &l) },
 	}
@@ -53,35 +55,40 @@ func (p process) listCommand() *cobra.Command {
 	flags.StringVar(&l.tracking, "tracking", "", "only orders of this tracking `id`")
 	flags.IntVar(&l.limit, "limit", 50, "maximum `number` of orders")
 	l.adminFlags(cmd, p.getenv)
+	l.output.AllowCSV(cmd)
 	return cmd
 }
 
-// list prints orders, newest first.
+// list prints orders, newest first: as a table, or as they arrive.
 func (p process) list(ctx context.Context, l *listing) error {
 	req, err := l.request(time.Now())
 	if err != nil {
 		return err
 	}
-	return p.call(ctx, &l.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
-		orders, more, err := l.fetch(ctx, checkoutv1.NewOrderServiceClient(conn), req)
-		if err != nil {
-			return err
-		}
-		switch {
-		case l.output == cli.JSON:
-			for _, o := range orders {
-				p.line(o)
-			}
-		case len(orders) == 0:
-			_, _ = fmt.Fprintln(p.stderr, "No orders found.")
-		default:
-			p.table(orders, time.Now())
-		}
-		if more {
-			_, _ = fmt.Fprintf(p.stderr, "There are more than %d; use --limit=%d to see more.\n", l.limit, 10*l.limit)
-		}
-		return nil
-	})
+	var table []*checkoutv1.Order
+	emit := func(o *checkoutv1.Order) { table = append(table, o) }
+	switch l.output {
+	case cli.JSON:
+		emit = func(o *checkoutv1.Order) { p.line(o) }
+	case cli.CSV:
+		p.cells("order_id", "state", "created", "changed", "currency", "total", "user_id", "transaction_id", "tracking_id", "reason")
+		emit = p.orderCells
+	case cli.Text:
+	}
+	found, more, err := p.fetch(ctx, l, req, emit)
+	switch {
+	case err != nil:
+		return err
+	case l.output != cli.Text:
+	case found == 0:
+		_, _ = fmt.Fprintln(p.stderr, "No orders found.")
+	default:
+		p.table(table, time.Now())
+	}
+	if more {
+		_, _ = fmt.Fprintf(p.stderr, "There are more than %d; use --limit=%d to see more.\n", l.limit, 10*l.limit)
+	}
+	return nil
 }
 
 // request is what the flags select.
@@ -108,27 +115,39 @@ func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) 
 	return req, nil
 }
 
-// fetch asks for page after page until it has all orders, or one more than the limit.
-func (l *listing) fetch(ctx context.Context, service checkoutv1.OrderServiceClient, req *checkoutv1.ListOrdersRequest) (orders []*checkoutv1.Order, more bool, err error) {
+// fetch emits orders, page after page, each in its own time, until the limit; more tells whether there is another one.
+func (p process) fetch(ctx context.Context, l *listing, req *checkoutv1.ListOrdersRequest, emit func(*checkoutv1.Order)) (found int, more bool, err error) {
 	for {
-		req.PageSize = int32(min(l.limit+1-len(orders), 500)) //nolint:gosec // it is bounded on the spot
-		resp, err := service.ListOrders(ctx, req)
+		req.PageSize = int32(min(l.limit+1-found, 500)) //nolint:gosec // it is bounded on the spot
+		var resp *checkoutv1.ListOrdersResponse
+		err := p.call(ctx, &l.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+			resp, err = checkoutv1.NewOrderServiceClient(conn).ListOrders(ctx, req)
+			return err
+		})
 		if err != nil {
-			return nil, false, err
+			return found, false, err
 		}
 		for _, o := range resp.GetOrders() {
 			switch {
 			case l.attention && !o.GetNeedsPerson():
-			case len(orders) == l.limit:
-				return orders, true, nil
+			case found == l.limit:
+				return found, true, nil
 			default:
-				orders = append(orders, o)
+				found++
+				emit(o)
 			}
 		}
 		if req.PageToken = resp.GetNextPageToken(); req.GetPageToken() == "" {
-			return orders, false, nil
+			return found, false, nil
 		}
 	}
+}
+
+// orderCells prints an order as a line of CSV.
+func (p process) orderCells(o *checkoutv1.Order) {
+	currency, total, _ := strings.Cut(wire.Price(o.GetTotal()), " ")
+	p.cells(o.GetOrderId(), stateName(o.GetState()), rfc3339(o.GetCreated()), rfc3339(o.GetChanged()), currency, total,
+		o.GetUserId(), o.GetTransactionId(), o.GetTrackingId(), o.GetReason())
 }
 
 // states are order states, by their names.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/csv"
 	"fmt"
 	"maps"
 	"os"
@@ -86,6 +87,29 @@ func TestAListForProgramsIsALineOfJSONAnOrder(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{id(2) + " CHARGED false", id(1) + " PARKED true"}, got); diff != "" {
 		t.Errorf("orders (-want +got):\n%s", diff)
+	}
+}
+
+func TestAListForSpreadsheetsIsCSV(t *testing.T) {
+	t.Parallel()
+	off := openOffice(t, nil)
+	off.put(t, 1, order.Parked, func(o *order.Order) { o.Reason, o.UserID = "=1+1", `a "user", or two` })
+	off.put(t, 2, order.Charged)
+	_, stdout, stderr := call(t, off.environ, "", "order", "list", "-o", "csv")
+	rows, err := csv.NewReader(strings.NewReader(stdout)).ReadAll()
+	if err != nil || len(rows) != 3 || rows[0][0] != "order_id" || rows[1][0] != id(2) || rows[2][6] != `a "user", or two` || rows[2][4]+rows[2][5] != "USD47.98" || rows[2][9] != "'=1+1" {
+		t.Errorf("%v, %q, stderr %q; want a head and two orders, the newest first", err, rows, stderr)
+	}
+	if status, _, stderr := call(t, off.environ, "", "order", "resolve", id(1), "-refunded", "-by", "grace", "-why", "by hand", "-yes"); status != 0 {
+		t.Fatal(stderr)
+	}
+	_, stdout, stderr = call(t, off.environ, "", "audit", "list", "-o", "csv")
+	rows, err = csv.NewReader(strings.NewReader(stdout)).ReadAll()
+	if err != nil || len(rows) != 2 || strings.Join(rows[1][2:], " ") != id(1)+" refunded done grace  by hand parked refunded " {
+		t.Errorf("%v, %q, stderr %q; want a head and an entry", err, rows, stderr)
+	}
+	if status, _, stderr := call(t, off.environ, "", "order", "show", id(1), "-o", "csv"); status != 2 || !strings.Contains(stderr, "must be text or json") {
+		t.Errorf("an order as CSV: exit status %d, %q", status, stderr)
 	}
 }
 

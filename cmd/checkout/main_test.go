@@ -72,7 +72,7 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		{[]string{"order", "place", "-item", "=2"}, 2, `--item="=2": must be product=quantity`},
 		{[]string{"order", "place", "--item", "X=two"}, 2, `--item="X=two": must be product=quantity`},
 		{[]string{"order", "place", "--user", "ada", "--email", "ada@example.com", "-card", "/no/such/file"}, 2, "--card: open /no/such/file"},
-		{[]string{"order", "list", "-o", "yaml"}, 2, `--output="yaml": must be text or json`},
+		{[]string{"order", "list", "-o", "yaml"}, 2, `--output="yaml": must be text, json or csv`},
 		{[]string{"health", "-no-such-flag"}, 1, "checkout health: unknown flag --no-such-flag\n"},
 		{[]string{"health", "now"}, 1, "checkout health: unexpected argument \"now\"\n"},
 	} {

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -97,6 +98,20 @@ func (p process) print(output cli.Output, answer proto.Message, words func()) {
 	}
 	words()
 }
+
+// cells prints a line of CSV (RFC 4180), in which no spreadsheet takes text from outside for a formula.
+func (p process) cells(cells ...string) {
+	for i, cell := range cells {
+		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			cell = "'" + cell
+		}
+		cells[i] = `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
+	}
+	_, _ = fmt.Fprintln(p.stdout, strings.Join(cells, ","))
+}
+
+// rfc3339 is a time for programs.
+func rfc3339(t *timestamppb.Timestamp) string { return t.AsTime().Format(time.RFC3339) }
 
 // line prints an order, or something else, as JSON on one line.
 func (p process) line(m proto.Message) {

@@ -13,10 +13,11 @@ import (
 // Output is the format that a command prints.
 type Output string
 
-// The formats. JSON is one object, or one a line where there may be several.
+// The formats. JSON is one object, or one a line where there may be several. CSV is for lists.
 const (
 	Text Output = "text"
 	JSON Output = "json"
+	CSV  Output = "csv"
 )
 
 // Flag adds --output, and --json as its older spelling.
@@ -41,6 +42,25 @@ func (o *Output) Set(s string) error {
 		return nil
 	}
 	return errors.New("must be text or json")
+}
+
+// AllowCSV makes csv one of the formats of --output.
+func (o *Output) AllowCSV(cmd *cobra.Command) {
+	f := cmd.Flags().Lookup("output")
+	f.Value, f.Usage = csvFlag{o}, "output `format`: text, json or csv"
+}
+
+type csvFlag struct{ *Output }
+
+func (f csvFlag) Set(s string) error {
+	if Output(s) == CSV {
+		*f.Output = CSV
+		return nil
+	}
+	if f.Output.Set(s) != nil {
+		return errors.New("must be text, json or csv")
+	}
+	return nil
 }
 
 type jsonFlag struct{ *Output }
