@@ -8,7 +8,9 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -170,7 +172,58 @@ func TestTheImagePlacesOrdersInTheDemosContainer(t *testing.T) {
 	if list := must(t, "exec", name+"-next", "./checkout", "order", "list"); !strings.Contains(list, placed) {
 		t.Errorf("order %s is not in the list:\n%s", placed, list)
 	}
+	operate(ctx, t, shop, oteldemo.NewCheckoutServiceClient(conn), name+"-next", environ["CHECKOUT_ADMIN_ADDR"])
 	if err := shop.Await(ctx, func() bool { return shop.Ledgers().Match() }); err != nil {
 		t.Errorf("the ledgers differ: %v", shop.Ledgers().Differences())
 	}
+}
+
+// operate has an order whose charge was not answered resolved as it is deployed: by a command in the service's container. The
+// console beside it shows the order.
+func operate(ctx context.Context, t *testing.T, shop *demo.Shop, checkout oteldemo.CheckoutServiceClient, name, admin string) {
+	t.Helper()
+	shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer}, "Charge")
+	shop.Cart.Put("grace", "OLJCESPC7Z", 1)
+	if answer, err := checkout.PlaceOrder(ctx, demo.Order("grace", "EUR")); err == nil {
+		t.Fatalf("an order whose charge was not answered: %v", answer)
+	}
+	var waiting struct{ OrderID string }
+	list := must(t, "exec", name, "./checkout", "order", "list", "--attention", "-o", "json")
+	if err := json.Unmarshal([]byte(list), &waiting); err != nil || waiting.OrderID == "" {
+		t.Fatalf("%v: %s; want one order that requires an operator", err, list)
+	}
+	charges := shop.Payment.Charges()
+	must(t, "exec", name, "./checkout", "order", "resolve", waiting.OrderID, "--yes", "--paid",
+		"--transaction", charges[len(charges)-1].TransactionID, "--by", "grace", "--why", "the bank has it")
+
+	port, err := process.FreePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := "127.0.0.1:" + port
+	start(t, "console-"+port, *images["console"], map[string]string{"CHECKOUT_CONSOLE_ADDR": site, "CHECKOUT_ADMIN_ADDR": admin})
+	for shown := ""; !strings.Contains(shown, `"state": "completed"`); time.Sleep(100 * time.Millisecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("the console shows no completed order: %s", shown)
+		}
+		if shown, err = get(ctx, "http://"+site+"/orders/"+waiting.OrderID); err != nil {
+			shown = err.Error()
+		}
+	}
+}
+
+// get returns a page of the console as JSON.
+func get(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := http.DefaultClient.Do(req) //nolint:forbidigo // a test
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
 }
