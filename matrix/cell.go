@@ -90,18 +90,30 @@ func (o options) observe(ctx context.Context, c cell, r *result) (_ *observed, e
 	shop.Cart.Supply(func(string) ([]*oteldemo.CartItem, bool) {
 		return []*oteldemo.CartItem{{ProductId: "OLJCESPC7Z", Quantity: 1}}, false
 	})
-	f, err := newFront(ctx, c.step.at(shop), c.step.method, c.step.protocol == grpc, c.mode)
+	to, move := c.step.at(shop), c.step.move
+	if c.step.database {
+		addr, through, err := o.cluster.database(ctx)
+		if err != nil {
+			return nil, err
+		}
+		to, move = addr, func(environ map[string]string, front string) { environ["CHECKOUT_DB"] = through(front) }
+	}
+	f, err := newFront(ctx, to, c.step.method, c.step.protocol == grpc, c.mode)
 	if err != nil {
 		return nil, err
 	}
 	defer f.close()
+	f.healed.Store(c.step.database)
 	environ := o.environ(shop)
-	c.step.move(environ, f.addr)
+	move(environ, f.addr)
 	service, err := process.Serve(ctx, o.binary, environ, "")
 	if err != nil {
 		return nil, err
 	}
 	e := &observed{step: c.step, mode: c.mode, keyed: o.keyed}
+	if c.step.database {
+		f.fall()
+	}
 	bad := new(fault)
 	if c.mode.disk != "" {
 		f.heal() // all services are well

@@ -133,9 +133,13 @@ func (f *front) pass(conn net.Conn) {
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{conn, to}, {to, conn}} {
 		both.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // it ends when either side does
-			_ = way[0].Close()             // likewise
-			_ = way[1].Close()             // likewise
+			if f.mode.lag > 0 && way[1] == to {
+				f.late(way[0], way[1])
+			} else {
+				_, _ = io.Copy(way[0], way[1]) // it ends when either side does
+			}
+			_ = way[0].Close() // likewise
+			_ = way[1].Close() // likewise
 		})
 	}
 	both.Wait()

@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"checkout/internal/test/pgtest"
 	"checkout/internal/test/process"
 )
 
@@ -42,6 +43,7 @@ type options struct {
 	cells    *regexp.Regexp
 	every    int
 	list     bool
+	cluster  *cluster // nil: no cell needs it
 	verbose  bool
 	workers  int
 	keyed    bool
@@ -133,6 +135,19 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	if o.binary, err = process.Executable(ctx, o.binary, folder); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(cells, func(c cell) bool { return c.step.database }) {
+		data, failure := os.MkdirTemp("", "matrix-postgres-") // its own, for its user
+		if failure != nil {
+			return failure
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+		server, failure := pgtest.Run(ctx, data)
+		if failure != nil {
+			return failure
+		}
+		defer func() { err = errors.Join(err, server.Kill()) }()
+		o.cluster = &cluster{Server: server}
 	}
 	began := time.Now()
 	results := o.work(ctx, cells, log)

@@ -19,7 +19,8 @@ type mode struct {
 	name string
 	conn func(f *front, c net.Conn)
 	call func(x *exchange)
-	disk disk // of the record, while the rest goes well
+	disk disk          // of the record, while the rest goes well
+	lag  time.Duration // of what is passed on
 	// relayed tells that connections are passed on, and only some of what goes over them goes wrong.
 	relayed bool
 	// effect tells that the call does what it was asked for, so that it must be answered for.

@@ -24,6 +24,7 @@ type step struct {
 	data     func() []mode // wrong answers that are well-formed
 	currency string        // in which all customers pay; empty: USD
 	optional bool          // the order does not need it: customers notice nothing
+	database bool          // it is that of the record, and well until the service serves
 	again    bool          // an earlier step needs the same service
 }
 
@@ -56,6 +57,7 @@ func steps() []step {
 		{name: "flags", at: func(s *demo.Shop) string { return s.Flags.Address() }, move: func(environ map[string]string, addr string) {
 			environ["FLAGD_HOST"], environ["FLAGD_PORT"], _ = net.SplitHostPort(addr) // it is a listener's
 		}, protocol: grpc, optional: true},
+		{name: "database", at: cart, database: true, data: databaseModes},
 		{name: "record", at: cart, move: func(map[string]string, string) {}, data: diskModes, again: true},
 		{name: "telemetry", at: func(s *demo.Shop) string { return s.Collector.Address() }, move: env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"), protocol: grpc, optional: true},
 	}

@@ -26,11 +26,12 @@ func (connector) Driver() driver.Driver { return &pq.Driver{} }
 
 // Connect implements driver.Connector. It takes no longer than ctx or the configuration allow. Of several hosts it tries
 // one after the other.
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+func (c connector) Connect(ctx context.Context) (_ driver.Conn, err error) {
+	defer survive(&err)
 	hosts := 1 + len(c.config.Multi)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(hosts)*c.config.ConnectTimeout)
 	defer cancel()
-	w := &wire{encryption: c.encryption}
+	w := &wire{encryption: c.encryption, opaque: c.config.SSLMode != pq.SSLModeDisable}
 	stop := context.AfterFunc(ctx, w.cut)
 	defer stop()
 	dialled, err := pq.NewConnectorConfig(c.config)
@@ -48,10 +49,18 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return nil, err
 }
 
+// survive makes a lost connection of a panic of the driver, which trusts what the database sends. It has to be deferred.
+func survive(err *error) {
+	if cause := recover(); cause != nil {
+		*err = fmt.Errorf("%w: the driver panicked: %v", driver.ErrBadConn, cause)
+	}
+}
+
 // wire is what a link goes over. To cut it is the only way to end a call at once when the server does not answer: the
 // driver itself would ask that very server to end it, and wait.
 type wire struct {
 	encryption *encryption // nil: the driver's
+	opaque     bool        // the driver may encrypt
 
 	mu   sync.Mutex
 	conn net.Conn
@@ -77,13 +86,21 @@ func (w *wire) DialContext(ctx context.Context, network, address string) (net.Co
 		return nil, errors.Join(net.ErrClosed, conn.Close())
 	}
 	if w.encryption == nil || network == "unix" {
-		return conn, nil
+		return w.checked(conn), nil
 	}
 	secured, err := w.encryption.secure(ctx, conn, address)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return secured, nil
+	return w.checked(secured), nil
+}
+
+// checked checks the lengths of messages, unless the driver may encrypt them.
+func (w *wire) checked(conn net.Conn) net.Conn {
+	if w.opaque {
+		return conn
+	}
+	return &messages{Conn: conn}
 }
 
 // keep remembers the connection, which is to be closed if the wire has been cut.
@@ -163,15 +180,17 @@ func (l *link) ResetSession(context.Context) error {
 
 // ExecContext implements driver.ExecerContext. Without arguments, query may consist of several statements, which are
 // carried out in one transaction.
-func (l *link) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (l *link) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
 	defer l.within(ctx)()
-	result, err := l.Conn.(driver.ExecerContext).ExecContext(context.Background(), l.text(query), args)
+	defer survive(&err)
+	result, err = l.Conn.(driver.ExecerContext).ExecContext(context.Background(), l.text(query), args)
 	return result, l.failure(ctx, err)
 }
 
 // QueryContext implements driver.QueryerContext.
-func (l *link) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (l *link) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (_ driver.Rows, err error) {
 	done := l.within(ctx)
+	defer survive(&err)
 	found, err := l.Conn.(driver.QueryerContext).QueryContext(context.Background(), l.text(query), args)
 	if err != nil {
 		done()
@@ -203,6 +222,12 @@ func postgresText(query string) string {
 type rows struct {
 	driver.Rows
 	done func()
+}
+
+// Next implements driver.Rows.
+func (r rows) Next(row []driver.Value) (err error) {
+	defer survive(&err)
+	return r.Rows.Next(row)
 }
 
 // Close implements driver.Rows.
