@@ -34,8 +34,8 @@ func TestCheckoutIsKilledInMidOrderUnderLoad(t *testing.T) {
 	p.visit("/reconciliation")
 	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
 	p.visit("/console/orders/" + id)
-	p.sees("#story", "charged")
-	p.sees("#story", "completed")
+	p.sees("#history", "charged")
+	p.sees("#history", "completed")
 }
 
 func TestCheckoutIsKilledWhileACustomerPays(t *testing.T) {

@@ -90,7 +90,7 @@ func TestWhatIsHalfDoneStaysThroughAnUpdate(t *testing.T) {
 			other.write("#resolve-by", "Ada")
 			other.follow("[data-testid=resolve]")
 			other.confirms("The order is over")
-			p.sees("#story", "it was given back")
+			p.sees("#history", "it was given back")
 			p.sees("#state-of", "refunded")
 			if !read[bool](p, "Boolean("+half.kept+")") {
 				t.Error("an update has taken away what was half done")

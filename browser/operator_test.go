@@ -85,8 +85,8 @@ func TestAnOperatorResolvesAnOrderThatWasPaid(t *testing.T) {
 
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "tx-4f1c")
-	p.sees("#story", "by Grace")
-	p.sees("#story", "the bank's statement of today")
+	p.sees("#history", "by Grace")
+	p.sees("#history", "the bank's statement of today")
 	p.await("document.querySelector('#decide').children.length === 0")
 	p.visit("/console/attention")
 	p.sees("#rows", "There are no such orders.")
@@ -102,7 +102,7 @@ func TestAnOperatorResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	p := open(t, startShop(t).url)
 	id := p.doubtful()
 	p.decides(id, "in doubt")
-	p.tabTo("input[name=verdict]") // by the keyboard
+	p.tabTo("input[name=resolution]") // by the keyboard
 	p.press(kb.ArrowDown)
 	p.tabTo("#resolve-why")
 	p.press("nothing in the books")
@@ -112,8 +112,8 @@ func TestAnOperatorResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	p.tabTo("[data-testid=confirm]")
 	p.leave(func() { p.press(kb.Enter) })
 	p.sees("#state-of", "cancelled")
-	p.sees("#story", "by Ada")
-	p.sees("#story", "nothing in the books")
+	p.sees("#history", "by Ada")
+	p.sees("#history", "nothing in the books")
 	p.visit("/orders/" + id)
 	p.sees("#order-state", "cancelled")
 }
@@ -131,8 +131,8 @@ func TestAnOperatorRetriesAParkedOrder(t *testing.T) {
 	p.follow("[data-testid=retry]")
 	p.confirms("The order is shipped")
 	p.sees("#state-of", "completed")
-	p.sees("#story", "by Grace")
-	p.sees("#story", "the carrier takes it now")
+	p.sees("#history", "by Grace")
+	p.sees("#history", "the carrier takes it now")
 	p.visit("/reconciliation")
 	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
 }
@@ -147,7 +147,7 @@ func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {
 	id := p.order()
 	p.inject("ship", "none")
 	p.decides(id, "parked")
-	p.sees("#story", "shipped or not? Attempts: 1")
+	p.sees("#history", "shipped or not? Attempts: 1")
 	p.photograph("console-shipped-or-not.png")
 
 	p.click("input[value=shipped]")
@@ -188,7 +188,7 @@ func TestAnOperatorSkipsAnEmailThatIsRefusedForGood(t *testing.T) {
 	p.follow("#rows a[href$='" + id + "']")
 	p.sees("#state-of", "completed")
 	p.sees("#facts", "Skipped")
-	p.sees("#story", "the customer was called")
+	p.sees("#history", "the customer was called")
 }
 
 func TestWhoDoesNotKnowTheTokenIsKeptOut(t *testing.T) {

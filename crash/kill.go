@@ -168,7 +168,7 @@ func (s *harness) recoveries(ctx context.Context, r *result) ([]recovery, error)
 		if err != nil {
 			return nil, err
 		}
-		for _, event := range whole.GetStory() {
+		for _, event := range whole.GetHistory() {
 			if at := event.GetAt().AsTime(); event.GetBy() == "recovery" {
 				if from := s.leftFrom(created, at); !from.IsZero() {
 					found = append(found, recovery{id, max(0, at.Sub(from))})

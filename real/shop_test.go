@@ -254,8 +254,8 @@ func (s *shop) awaitPending(t testing.TB, orders int, reason string) {
 			return fmt.Errorf("only %d do", len(all))
 		}
 		for _, o := range all {
-			if !slices.Equal(o.GetOwed(), []string{"event"}) {
-				return fmt.Errorf("order %s is in state %s, and has pending: %v", o.GetOrderId(), o.GetState(), o.GetOwed())
+			if !slices.Equal(o.GetPending(), []string{"event"}) {
+				return fmt.Errorf("order %s is in state %s, and has pending: %v", o.GetOrderId(), o.GetState(), o.GetPending())
 			}
 		}
 		for _, o := range all {
@@ -263,7 +263,7 @@ func (s *shop) awaitPending(t testing.TB, orders int, reason string) {
 			if err != nil {
 				return err
 			}
-			if slices.ContainsFunc(whole.GetStory(), func(e *checkoutv1.Event) bool { return strings.Contains(e.GetProblem(), reason) }) {
+			if slices.ContainsFunc(whole.GetHistory(), func(e *checkoutv1.Event) bool { return strings.Contains(e.GetProblem(), reason) }) {
 				return nil
 			}
 		}

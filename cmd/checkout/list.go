@@ -129,7 +129,7 @@ func (p process) fetch(ctx context.Context, l *listing, req *checkoutv1.ListOrde
 		}
 		for _, o := range resp.GetOrders() {
 			switch {
-			case l.attention && !o.GetNeedsPerson():
+			case l.attention && !o.GetRequiresOperator():
 			case found == l.limit:
 				return found, true, nil
 			default:

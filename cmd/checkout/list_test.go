@@ -83,7 +83,7 @@ func TestAListForProgramsIsALineOfJSONAnOrder(t *testing.T) {
 		if err := protojson.Unmarshal([]byte(line), &o); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		got = append(got, fmt.Sprintf("%s %v %t", o.GetOrderId(), o.GetState(), o.GetNeedsPerson()))
+		got = append(got, fmt.Sprintf("%s %v %t", o.GetOrderId(), o.GetState(), o.GetRequiresOperator()))
 	}
 	if diff := cmp.Diff([]string{id(2) + " CHARGED false", id(1) + " PARKED true"}, got); diff != "" {
 		t.Errorf("orders (-want +got):\n%s", diff)
@@ -163,9 +163,9 @@ func TestAHistoryIsATimeline(t *testing.T) {
 		"orderId": "`+id(1)+`", "state": "PLACED", "userId": "ada", "idempotencyKey": "a\u001bkey", "transactionId": "tx 1", "trackingId": "parcel 1",
 		"items": [{"item": {"productId": "LENS", "quantity": 2}, "cost": {"currencyCode": "USD", "units": "19", "nanos": 990000000}}],
 		"shipping": {"currencyCode": "USD", "units": "8"}, "total": {"currencyCode": "USD", "units": "47", "nanos": 980000000},
-		"owed": ["event"], "undeliverable": ["email"], "skipped": ["event"], "shipAttempts": 2, "attempts": 4, "created": "`+at(0)+`", "changed": "`+at(2*time.Hour)+`",
-		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "needsPerson": true,
-		"story": [
+		"pending": ["event"], "undeliverable": ["email"], "skipped": ["event"], "shipAttempts": 2, "attempts": 4, "created": "`+at(0)+`", "changed": "`+at(2*time.Hour)+`",
+		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "requiresOperator": true,
+		"history": [
 			{"at": "`+at(2*time.Millisecond)+`", "state": "CHARGING"},
 			{"at": "`+at(8100*time.Millisecond)+`", "state": "IN_DOUBT", "problem": "no answer\nin time"},
 			{"at": "`+at(time.Hour)+`", "state": "CHARGED", "by": "grace", "problem": "asked the bank"},
@@ -201,7 +201,7 @@ trace        4bf92f3577b34da6a3ce929d0e0e4736
   +2h0m0s  placed       by recovery
 `
 	if diff := cmp.Diff(want, page.String()); diff != "" {
-		t.Errorf("the story (-want +got):\n%s", diff)
+		t.Errorf("the history (-want +got):\n%s", diff)
 	}
 }
 

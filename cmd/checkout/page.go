@@ -39,14 +39,14 @@ func (p process) table(orders []*checkoutv1.Order, now time.Time) {
 // history prints an order and its history.
 func (p process) history(o *checkoutv1.Order, now time.Time) {
 	state := fmt.Sprintf("%s for %s", stateName(o.GetState()), age(now.Sub(o.GetChanged().AsTime())))
-	if o.GetNeedsPerson() {
+	if o.GetRequiresOperator() {
 		state += "; it requires an operator"
 	}
 	p.facts([][2]string{
 		{"order", o.GetOrderId()},
 		{"state", state},
 		{"reason", o.GetReason()},
-		{"pending", strings.Join(o.GetOwed(), ", ")},
+		{"pending", strings.Join(o.GetPending(), ", ")},
 		{"undelivered", strings.Join(o.GetUndeliverable(), ", ")},
 		{"skipped", strings.Join(o.GetSkipped(), ", ")},
 		{"tries", tries(o.GetAttempts())},
@@ -62,7 +62,7 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 	})
 	p.bill(o.GetItems(), o.GetShipping(), wire.Price(o.GetTotal()))
 	_, _ = fmt.Fprintln(p.stdout)
-	for _, e := range o.GetStory() {
+	for _, e := range o.GetHistory() {
 		_, _ = fmt.Fprintln(p.stdout, eventLine(o, e))
 	}
 }

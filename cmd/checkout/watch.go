@@ -188,7 +188,7 @@ func changeLine(o *checkoutv1.Order) string {
 // events prints the part of an order's history after a time, and returns the time of the last event.
 func (p process) events(o *checkoutv1.Order, after time.Time) (last time.Time) {
 	last = after
-	for _, e := range o.GetStory() {
+	for _, e := range o.GetHistory() {
 		if at := lastTime(e); at.After(after) {
 			p.row(eventLine(o, e))
 			if at.After(last) {

@@ -116,7 +116,7 @@ func (s services) resting(ctx context.Context) finding {
 			return found
 		}
 		for _, o := range resp.GetOrders() {
-			if o.GetNeedsPerson() {
+			if o.GetRequiresOperator() {
 				found.orders = append(found.orders, o)
 			}
 		}

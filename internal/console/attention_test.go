@@ -156,7 +156,7 @@ func TestOrdersThatRequireAnOperatorAreFoundBehindOthers(t *testing.T) {
 			t.Parallel()
 			far := &desk{list: func(req *checkoutv1.ListOrdersRequest) (*checkoutv1.ListOrdersResponse, error) {
 				page, _ := strconv.Atoi(req.GetPageToken()) // none is the first
-				o := &checkoutv1.Order{OrderId: strconv.Itoa(page), State: checkoutv1.OrderState_REFUNDING, NeedsPerson: page+1 == test.at}
+				o := &checkoutv1.Order{OrderId: strconv.Itoa(page), State: checkoutv1.OrderState_REFUNDING, RequiresOperator: page+1 == test.at}
 				resp := &checkoutv1.ListOrdersResponse{Orders: []*checkoutv1.Order{o}}
 				if page+1 < test.at {
 					resp.NextPageToken = strconv.Itoa(page + 1)

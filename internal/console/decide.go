@@ -26,7 +26,7 @@ type form struct {
 	Signer      string // whom the certificate of the browser names; empty: it showed none
 	By          string
 	Why         string
-	Verdict     string
+	Resolution     string
 	Transaction string
 	Tracking    string
 	Skip        []string // deliveries
@@ -52,15 +52,15 @@ func (f form) Skips(delivery string) bool { return slices.Contains(f.Skip, deliv
 type choices struct {
 	Hint     string
 	Legend   string
-	Verdicts []verdict // none: which of the undelivered to skip
+	Resolutions []resolution // none: which of the undelivered to skip
 	Ask      string    // for the reason
 	When     string    // the order can be continued
 	Retry    string    // text of the button that does; empty: it cannot continue without a resolution
 	Caution  string    // about that
 }
 
-// verdict is a choice of the form that resolves.
-type verdict struct{ Name, Text string }
+// resolution is a choice of the form that resolves.
+type resolution struct{ Name, Text string }
 
 // Choices are the decisions that the order allows, which requires one.
 func (p orderPage) Choices() choices {
@@ -72,7 +72,7 @@ func (p orderPage) Choices() choices {
 	}
 	for _, name := range p.Decisions {
 		if text := texts[name]; text != "" {
-			c.Verdicts = append(c.Verdicts, verdict{name, text})
+			c.Resolutions = append(c.Resolutions, resolution{name, text})
 		}
 	}
 	switch retry := slices.Contains(p.Decisions, "retry"); {
@@ -81,14 +81,14 @@ func (p orderPage) Choices() choices {
 		c.Retry, c.Caution = "Send again", "What was delivered is not sent again."
 	case !c.Offers("paid") && !c.Offers("shipped"):
 		c.Hint, c.Legend = "The customer was charged, and the money is to be refunded.", "Was it refunded?"
-		c.Verdicts = slices.DeleteFunc(c.Verdicts, func(v verdict) bool { return v.Name == "not_paid" }) // that was never sure
+		c.Resolutions = slices.DeleteFunc(c.Resolutions, func(v resolution) bool { return v.Name == "not_paid" }) // that was never sure
 		if retry {
 			c.Retry, c.Caution = "Refund again", "The payment service is asked to refund it."
 		}
 	case p.Transaction != "":
 		c.Hint, c.Legend = "The customer was charged. Find out from the shipping service whether it has sent a parcel.", "Was it shipped?"
 		c.When, c.Retry, c.Caution = "Or: it was not shipped", "Ship again", "If a parcel was sent before, the customer gets another one."
-		c.Verdicts = slices.DeleteFunc(c.Verdicts, func(v verdict) bool { return v.Name == "paid" }) // it means to ship again
+		c.Resolutions = slices.DeleteFunc(c.Resolutions, func(v resolution) bool { return v.Name == "paid" }) // it means to ship again
 	default:
 		c.Hint, c.Legend = "It is not known whether the customer was charged. Look for a charge of this total at the payment provider.", "Was it paid?"
 		if retry {
@@ -103,7 +103,7 @@ func (p orderPage) Choices() choices {
 
 // Offers tells whether the form has that choice.
 func (c choices) Offers(name string) bool {
-	return slices.ContainsFunc(c.Verdicts, func(v verdict) bool { return v.Name == name })
+	return slices.ContainsFunc(c.Resolutions, func(v resolution) bool { return v.Name == name })
 }
 
 // signer is whom the client's certificate names, by its subject (RFC 4514), or else by its number. Only one that was
@@ -116,8 +116,8 @@ func signer(r *http.Request) string {
 	return cmp.Or(leaf.Subject.String(), "certificate "+leaf.SerialNumber.Text(16))
 }
 
-// verdicts are what an operator may have found out, or decided, by their names in the form.
-func verdicts() map[string]checkoutv1.ResolveOrderRequest_Resolution {
+// resolutions are what an operator may have found out, or decided, by their names in the form.
+func resolutions() map[string]checkoutv1.ResolveOrderRequest_Resolution {
 	return map[string]checkoutv1.ResolveOrderRequest_Resolution{
 		"paid":     checkoutv1.ResolveOrderRequest_PAID,
 		"not_paid": checkoutv1.ResolveOrderRequest_NOT_PAID,
@@ -160,7 +160,7 @@ func (c *Console) act(ctx context.Context, id string, f form, validateOnly bool)
 		return c.services.retry(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
 	}
 	return c.services.resolve(ctx, &checkoutv1.ResolveOrderRequest{
-		OrderId: id, Resolution: verdicts()[f.Verdict], By: f.By, Why: f.Why,
+		OrderId: id, Resolution: resolutions()[f.Resolution], By: f.By, Why: f.Why,
 		TransactionId: f.Transaction, TrackingId: f.Tracking, Skip: f.Skip, ValidateOnly: validateOnly,
 	})
 }
@@ -175,7 +175,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 	id := r.PathValue("id")
 	typed := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	f := form{
-		Action: action, By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Verdict: typed("verdict"),
+		Action: action, By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Resolution: typed("resolution"),
 		Transaction: typed("transaction_id"), Tracking: typed("tracking_id"), Skip: r.PostForm["skip"], Amount: typed("amount"), Seen: typed("seen"),
 	}
 	if !wantsJSON(r) {
@@ -219,7 +219,7 @@ func (f form) recorded(o *checkoutv1.Order) bool {
 	if _, err := fmt.Sscan(f.Seen, &state, &changed, &attempts); err != nil {
 		return false
 	}
-	return slices.ContainsFunc(o.GetStory(), func(e *checkoutv1.Event) bool {
+	return slices.ContainsFunc(o.GetHistory(), func(e *checkoutv1.Event) bool {
 		return e.GetBy() == f.By && e.GetProblem() == f.Why && e.GetAt().AsTime().UnixNano() >= changed
 	})
 }
@@ -286,8 +286,8 @@ func (f form) text(p orderPage) string {
 	case "refund":
 		return "Refund " + f.Amount
 	}
-	for _, v := range choices.Verdicts {
-		if v.Name == f.Verdict {
+	for _, v := range choices.Resolutions {
+		if v.Name == f.Resolution {
 			return choices.Legend + " " + v.Text
 		}
 	}

@@ -41,13 +41,13 @@ func TestADecisionIsRecordedAndShown(t *testing.T) {
 		form   url.Values
 		want   order.State
 	}{
-		"paid":           {doubtful, "resolve", url.Values{"verdict": {"paid"}, "transaction_id": {" tx-1 "}}, order.Charged},
-		"not paid":       {doubtful, "resolve", url.Values{"verdict": {"not_paid"}, "transaction_id": {""}}, order.Cancelled},
-		"given back":     {doubtful, "resolve", url.Values{"verdict": {"refunded"}}, order.Refunded},
-		"shipped":        {unshipped, "resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {" parcel-2 "}}, order.Placed},
+		"paid":           {doubtful, "resolve", url.Values{"resolution": {"paid"}, "transaction_id": {" tx-1 "}}, order.Charged},
+		"not paid":       {doubtful, "resolve", url.Values{"resolution": {"not_paid"}, "transaction_id": {""}}, order.Cancelled},
+		"given back":     {doubtful, "resolve", url.Values{"resolution": {"refunded"}}, order.Refunded},
+		"shipped":        {unshipped, "resolve", url.Values{"resolution": {"shipped"}, "tracking_id": {" parcel-2 "}}, order.Placed},
 		"shipped again":  {unshipped, "retry", url.Values{}, order.Charged},
-		"skipped":        {undelivered, "resolve", url.Values{"verdict": {"skip"}, "skip": {"email", "event"}}, order.Completed},
-		"skipped partly": {undelivered, "resolve", url.Values{"verdict": {"skip"}, "skip": {"event"}}, order.Undelivered},
+		"skipped":        {undelivered, "resolve", url.Values{"resolution": {"skip"}, "skip": {"email", "event"}}, order.Completed},
+		"skipped partly": {undelivered, "resolve", url.Values{"resolution": {"skip"}, "skip": {"event"}}, order.Undelivered},
 		"sent again":     {undelivered, "retry", url.Values{}, order.Placed},
 	} {
 		for _, accept := range []string{"text/html", "application/json"} {
@@ -101,7 +101,7 @@ func TestADecisionIsConfirmedByWhoSeesWhatItIsAbout(t *testing.T) {
 	w := open(t, Options{})
 	w.put(t, doubtful())
 	r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve",
-		url.Values{"verdict": {"paid"}, "transaction_id": {"tx-1"}, "by": {"grace"}, "why": {"seen in the books"}}, "Accept", "text/html")
+		url.Values{"resolution": {"paid"}, "transaction_id": {"tx-1"}, "by": {"grace"}, "why": {"seen in the books"}}, "Accept", "text/html")
 	wantPage(t, r, http.StatusOK, "confirm")
 	fields := hidden(r.body)
 	o, err := w.record.Get(t.Context(), id(2))
@@ -127,7 +127,7 @@ func TestADecisionThatComesTwiceIsMadeOnce(t *testing.T) {
 	w := open(t, Options{})
 	w.put(t, doubtful())
 	path := "/orders/" + string(id(2)) + "/resolve"
-	confirm := hidden(w.do(t, http.MethodPost, path, url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not listed"}}, "Accept", "text/html").body)
+	confirm := hidden(w.do(t, http.MethodPost, path, url.Values{"resolution": {"not_paid"}, "by": {"grace"}, "why": {"not listed"}}, "Accept", "text/html").body)
 	for range 2 { // a double click
 		if r := w.do(t, http.MethodPost, path, confirm, "Accept", "text/html"); r.status != http.StatusSeeOther {
 			t.Errorf("status %d, want to be led to the order", r.status)
@@ -197,18 +197,18 @@ func TestAContradictionIsRefusedBeforeItIsConfirmed(t *testing.T) {
 		form url.Values
 		says string
 	}{
-		"not paid, by a transaction":       {doubtful, url.Values{"verdict": {"not_paid"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
-		"refunded, by a transaction":       {doubtful, url.Values{"verdict": {"refunded"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
-		"paid, without a transaction":      {doubtful, url.Values{"verdict": {"paid"}}, "the transaction is missing"},
-		"paid by that of another order":    {doubtful, url.Values{"verdict": {"paid"}, "transaction_id": {"tx-of-3"}}, "belongs to order " + string(id(3))},
-		"not paid, though it was":          {unshipped, url.Values{"verdict": {"not_paid"}}, "it was paid, by transaction"},
-		"shipped, though perhaps unpaid":   {doubtful, url.Values{"verdict": {"shipped"}, "tracking_id": {"p"}}, "nobody knows whether it was paid"},
-		"shipped, without a tracking id":   {unshipped, url.Values{"verdict": {"shipped"}}, "tracking id: is missing"},
-		"shipped, and paid again":          {unshipped, url.Values{"verdict": {"shipped"}, "tracking_id": {"p"}, "transaction_id": {"t"}}, "transaction id: is for PAID only"},
-		"skipped, and it is not delivered": {doubtful, url.Values{"verdict": {"skip"}, "skip": {"email"}}, "it is in doubt"},
-		"without a reason":                 {doubtful, url.Values{"verdict": {"not_paid"}, "why": {""}}, "why: is missing"},
-		"without a name":                   {doubtful, url.Values{"verdict": {"not_paid"}, "by": {""}}, "by: is missing"},
-		"a customer's address":             {doubtful, url.Values{"verdict": {"not_paid"}, "why": {"told ada@example.com"}}, "e-mail address"},
+		"not paid, by a transaction":       {doubtful, url.Values{"resolution": {"not_paid"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
+		"refunded, by a transaction":       {doubtful, url.Values{"resolution": {"refunded"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
+		"paid, without a transaction":      {doubtful, url.Values{"resolution": {"paid"}}, "the transaction is missing"},
+		"paid by that of another order":    {doubtful, url.Values{"resolution": {"paid"}, "transaction_id": {"tx-of-3"}}, "belongs to order " + string(id(3))},
+		"not paid, though it was":          {unshipped, url.Values{"resolution": {"not_paid"}}, "it was paid, by transaction"},
+		"shipped, though perhaps unpaid":   {doubtful, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}}, "nobody knows whether it was paid"},
+		"shipped, without a tracking id":   {unshipped, url.Values{"resolution": {"shipped"}}, "tracking id: is missing"},
+		"shipped, and paid again":          {unshipped, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}, "transaction_id": {"t"}}, "transaction id: is for PAID only"},
+		"skipped, and it is not delivered": {doubtful, url.Values{"resolution": {"skip"}, "skip": {"email"}}, "it is in doubt"},
+		"without a reason":                 {doubtful, url.Values{"resolution": {"not_paid"}, "why": {""}}, "why: is missing"},
+		"without a name":                   {doubtful, url.Values{"resolution": {"not_paid"}, "by": {""}}, "by: is missing"},
+		"a customer's address":             {doubtful, url.Values{"resolution": {"not_paid"}, "why": {"told ada@example.com"}}, "e-mail address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -237,13 +237,13 @@ func TestADecisionThatIsNotDoneIsExplainedAndNothingTypedIsLost(t *testing.T) {
 	w.put(t, doubtful())
 	w.put(t, asNumber(3, unshipped()))
 	w.put(t, asNumber(4, undelivered()))
-	r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"paid"}, "by": {"grace"}, "why": {"she says so"}}, "Accept", "text/html")
+	r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"resolution": {"paid"}, "by": {"grace"}, "why": {"she says so"}}, "Accept", "text/html")
 	wantPage(t, r, http.StatusConflict, "order_refused")
 	r = w.do(t, http.MethodPost, "/orders/"+string(id(3))+"/retry", url.Values{"by": {" "}, "why": {"the carrier is back"}}, "Accept", "text/html")
 	wantPage(t, r, http.StatusBadRequest, "order_mistyped")
-	r = w.do(t, http.MethodPost, "/orders/"+string(id(3))+"/resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {"4432 8015 6152 0454"}, "by": {"grace"}, "why": {"so"}}, "Accept", "text/html")
+	r = w.do(t, http.MethodPost, "/orders/"+string(id(3))+"/resolve", url.Values{"resolution": {"shipped"}, "tracking_id": {"4432 8015 6152 0454"}, "by": {"grace"}, "why": {"so"}}, "Accept", "text/html")
 	wantPage(t, r, http.StatusBadRequest, "order_card")
-	r = w.do(t, http.MethodPost, "/orders/"+string(id(4))+"/resolve", url.Values{"verdict": {"skip"}, "skip": {"cart", "event"}, "by": {"grace"}, "why": {"so"}}, "Accept", "text/html")
+	r = w.do(t, http.MethodPost, "/orders/"+string(id(4))+"/resolve", url.Values{"resolution": {"skip"}, "skip": {"cart", "event"}, "by": {"grace"}, "why": {"so"}}, "Accept", "text/html")
 	wantPage(t, r, http.StatusBadRequest, "order_skip_refused")
 	r = w.do(t, http.MethodPost, "/orders/"+string(id(1))+"/retry", url.Values{"by": {"grace"}}, "Accept", "text/html")
 	if shown := r.body; r.status != http.StatusConflict || !strings.Contains(shown, "does not wait for an operator") {
@@ -292,7 +292,7 @@ func TestLookingDecidesNothing(t *testing.T) {
 	w := open(t, Options{})
 	w.put(t, doubtful())
 	for _, action := range []string{"resolve", "retry"} {
-		r := w.get(t, "/orders/"+string(id(2))+"/"+action+"?verdict=not_paid&by=grace&why=so")
+		r := w.get(t, "/orders/"+string(id(2))+"/"+action+"?resolution=not_paid&by=grace&why=so")
 		if r.status < 400 {
 			t.Errorf("GET of %s: status %d, want a refusal", action, r.status)
 		}
@@ -334,7 +334,7 @@ func TestADecisionWithoutAnAnswerIsReportedAsUnknown(t *testing.T) {
 			if known {
 				w.services = append(w.services, rest)
 			}
-			form := url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}, "seen": {seen(is)}}
+			form := url.Values{"resolution": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}, "seen": {seen(is)}}
 			path := "/orders/" + string(id(2)) + "/resolve"
 			r := w.do(t, http.MethodPost, path, form, "Accept", "text/html")
 			if strings.Contains(r.body, "was not done") || !strings.Contains(r.body, "It is not known whether it was done") {
@@ -365,12 +365,12 @@ func TestWhoShowsACertificateDecidesByItsName(t *testing.T) {
 	if shown := ask(http.MethodGet, one, nil).Body.String(); strings.Count(shown, `name="by" value="CN=grace,O=Payments" readonly`) != 2 {
 		t.Errorf("the forms do not have the certificate's subject, for nobody to change:\n%s", shown)
 	}
-	confirm := hidden(ask(http.MethodPost, one+"/resolve", url.Values{"verdict": {"refunded"}, "by": {"somebody else"}, "why": {"so"}}).Body.String())
+	confirm := hidden(ask(http.MethodPost, one+"/resolve", url.Values{"resolution": {"refunded"}, "by": {"somebody else"}, "why": {"so"}}).Body.String())
 	confirm.Set("by", "somebody else")
 	ask(http.MethodPost, one+"/resolve", confirm)
 	shown := ask(http.MethodGet, one, nil).Body.String()
 	if !strings.Contains(shown, "<b>CN=grace,O=Payments</b>") || strings.Contains(shown, "somebody else") {
-		t.Errorf("the story does not tell the certificate's subject:\n%s", shown)
+		t.Errorf("the history does not show the certificate's subject:\n%s", shown)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestWithATokenOthersAreRefused(t *testing.T) {
 			}
 		}
 	}
-	r := w.do(t, http.MethodPost, one+"/resolve", url.Values{"verdict": {"not_paid"}, "by": {"eve"}, "why": {"so"}}, "Accept", "text/html")
+	r := w.do(t, http.MethodPost, one+"/resolve", url.Values{"resolution": {"not_paid"}, "by": {"eve"}, "why": {"so"}}, "Accept", "text/html")
 	if got := w.stands(t); r.status != http.StatusUnauthorized || got != order.InDoubt {
 		t.Errorf("a decision without the token: status %d, and the order is %v; want 401, and in doubt", r.status, got)
 	}
@@ -96,7 +96,7 @@ func TestOtherSitesCanDecideNothing(t *testing.T) {
 		{"Origin", "https://evil.example"},
 		{"Origin", "null"},
 	} {
-		r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"not_paid"}, "by": {"eve"}, "why": {"so"}}, headers...)
+		r := w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"resolution": {"not_paid"}, "by": {"eve"}, "why": {"so"}}, headers...)
 		if got := w.stands(t); r.status != http.StatusForbidden || got != order.InDoubt {
 			t.Errorf("%q: status %d, and the order is %v; want 403, and in doubt", headers, r.status, got)
 		}

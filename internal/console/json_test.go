@@ -119,13 +119,13 @@ func TestTheJSONIsAsDescribed(t *testing.T) {
 	check("/orders/{id}", "get", "400", "/orders/1", nil)
 	check("/orders/{id}/retry", "post", "400", "/orders/"+string(id(2))+"/retry", url.Values{})
 	check("/orders/{id}/retry", "post", "409", "/orders/"+string(id(1))+"/retry", url.Values{"by": {"grace"}})
-	check("/orders/{id}/resolve", "post", "409", "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"paid"}, "by": {"grace"}, "why": {"so"}})
-	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}})
+	check("/orders/{id}/resolve", "post", "409", "/orders/"+string(id(2))+"/resolve", url.Values{"resolution": {"paid"}, "by": {"grace"}, "why": {"so"}})
+	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(2))+"/resolve", url.Values{"resolution": {"not_paid"}, "by": {"grace"}, "why": {"not in the books"}})
 	check("/audit", "get", "200", "/audit?order="+string(id(2)), nil)
 	check("/orders/{id}", "get", "200", "/orders/"+string(id(100)), nil)
-	check("/orders/{id}/resolve", "post", "400", "/orders/"+string(id(100))+"/resolve", url.Values{"verdict": {"shipped"}, "by": {"grace"}, "why": {"so"}})
-	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(100))+"/resolve", url.Values{"verdict": {"shipped"}, "tracking_id": {"p"}, "by": {"grace"}, "why": {"so"}})
-	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(101))+"/resolve", url.Values{"verdict": {"skip"}, "skip": {"email"}, "by": {"grace"}, "why": {"so"}})
+	check("/orders/{id}/resolve", "post", "400", "/orders/"+string(id(100))+"/resolve", url.Values{"resolution": {"shipped"}, "by": {"grace"}, "why": {"so"}})
+	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(100))+"/resolve", url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}, "by": {"grace"}, "why": {"so"}})
+	check("/orders/{id}/resolve", "post", "200", "/orders/"+string(id(101))+"/resolve", url.Values{"resolution": {"skip"}, "skip": {"email"}, "by": {"grace"}, "why": {"so"}})
 	check("/orders/{id}/retry", "post", "200", "/orders/"+string(id(101))+"/retry", url.Values{"by": {"grace"}})
 }
 

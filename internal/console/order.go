@@ -14,7 +14,7 @@ import (
 // traceMark stands for the id in Options.TraceURL.
 const traceMark = "{trace}"
 
-// orderPage is one order, with its story.
+// orderPage is one order, with its history.
 type orderPage struct {
 	orderRow
 
@@ -29,7 +29,7 @@ type orderPage struct {
 	RefundTo    *sumOf    `json:"refund_to,omitempty"` // what is to be refunded in all, if that is a part
 	Trace       string    `json:"trace_id,omitempty"`
 	TraceURL    string    `json:"trace_url,omitempty"`
-	Story       []event   `json:"story"` // oldest first
+	History     []event   `json:"history"` // oldest first
 
 	form form // what was typed into the forms, and why it was not done
 }
@@ -41,7 +41,7 @@ type item struct {
 	Cost     sumOf  `json:"cost"` // of one
 }
 
-// event is a line of an order's story.
+// event is a line of an order's history.
 type event struct {
 	At      time.Time  `json:"at"`
 	State   string     `json:"state"`          // after it
@@ -57,7 +57,7 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 		orderRow: rowOf(o), At: c.now(),
 		Items: []item{}, Shipping: moneyOf(o.GetShipping()),
 		Key: o.GetIdempotencyKey(), Transaction: o.GetTransactionId(), Shipments: o.GetShipAttempts(), Tracking: o.GetTrackingId(),
-		Trace: o.GetTraceId(), Story: []event{},
+		Trace: o.GetTraceId(), History: []event{},
 	}
 	if c.traceURL != "" && p.Trace != "" {
 		p.TraceURL = strings.ReplaceAll(c.traceURL, traceMark, p.Trace)
@@ -76,7 +76,7 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 		}
 		p.Items = append(p.Items, item{product, name, i.GetItem().GetQuantity(), moneyOf(i.GetCost())})
 	}
-	for _, e := range o.GetStory() {
+	for _, e := range o.GetHistory() {
 		line := event{At: e.GetAt().AsTime(), State: stateName(e.GetState()), Step: e.GetStep(), Problem: e.GetProblem(), By: e.GetBy()}
 		if e.GetTimes() > 1 {
 			line.Times = e.GetTimes()
@@ -85,7 +85,7 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 			last := e.GetLast().AsTime()
 			line.Last = &last
 		}
-		p.Story = append(p.Story, line)
+		p.History = append(p.History, line)
 	}
 	return p
 }
@@ -98,7 +98,7 @@ func (p orderPage) Since(t time.Time) string { return "+" + web.Took(t.Sub(p.Cre
 
 // Unsaid is the reason, unless the history ends with it.
 func (p orderPage) Unsaid() string {
-	if n := len(p.Story); n > 0 && p.Story[n-1].Problem == p.Reason {
+	if n := len(p.History); n > 0 && p.History[n-1].Problem == p.Reason {
 		return ""
 	}
 	return p.Reason
@@ -141,5 +141,5 @@ func (c *Console) liveOrder(w http.ResponseWriter, r *http.Request) {
 		p := c.pageOf(o)
 		p.form.Signer = signer(r)
 		return p, err
-	}, "state-of", "facts", "bill", "story", "decide", "money-back")
+	}, "state-of", "facts", "bill", "history", "decide", "money-back")
 }

@@ -44,19 +44,19 @@ type orderList struct {
 
 // orderRow is an order in short.
 type orderRow struct {
-	ID            string    `json:"order_id"`
-	State         string    `json:"state"`
-	NeedsPerson   bool      `json:"needs_person"`
-	Created       time.Time `json:"created"`
-	Changed       time.Time `json:"changed"` // when it came into its state
-	Total         sumOf     `json:"total"`
-	User          string    `json:"user_hash"` // the first 8 hex digits of the SHA-256 of the user's id
-	Reason        string    `json:"reason,omitempty"`
-	Owed          []string  `json:"owed,omitempty"`          // deliveries that are pending
-	Undeliverable []string  `json:"undeliverable,omitempty"` // deliveries that failed for good, or for a day
-	Skipped       []string  `json:"skipped,omitempty"`       // deliveries that an operator has decided to do without
-	Attempts      int32     `json:"attempts,omitempty"`      // failed tries since it came into its state
-	Decisions     []string  `json:"decisions,omitempty"`     // that an operator can make
+	ID               string    `json:"order_id"`
+	State            string    `json:"state"`
+	RequiresOperator bool      `json:"requires_operator"`
+	Created          time.Time `json:"created"`
+	Changed          time.Time `json:"changed"` // when it came into its state
+	Total            sumOf     `json:"total"`
+	User             string    `json:"user_hash"` // the first 8 hex digits of the SHA-256 of the user's id
+	Reason           string    `json:"reason,omitempty"`
+	Pending          []string  `json:"pending,omitempty"`       // deliveries that are pending
+	Undeliverable    []string  `json:"undeliverable,omitempty"` // deliveries that failed for good, or for a day
+	Skipped          []string  `json:"skipped,omitempty"`       // deliveries that an operator has decided to do without
+	Attempts         int32     `json:"attempts,omitempty"`      // failed tries since it came into its state
+	Decisions        []string  `json:"decisions,omitempty"`     // that an operator can make
 }
 
 // Why is why the order is where it is, as far as that is not plain.
@@ -65,8 +65,8 @@ func (r orderRow) Why() string {
 	if r.Reason != "" {
 		parts = append(parts, r.Reason)
 	}
-	if len(r.Owed) > 0 {
-		parts = append(parts, "pending: "+strings.Join(r.Owed, ", "))
+	if len(r.Pending) > 0 {
+		parts = append(parts, "pending: "+strings.Join(r.Pending, ", "))
 	}
 	if len(r.Undeliverable) > 0 && r.State == "placed" { // of an undelivered order the reason names them
 		parts = append(parts, "undelivered: "+strings.Join(r.Undeliverable, ", "))
@@ -76,19 +76,19 @@ func (r orderRow) Why() string {
 
 func rowOf(o *checkoutv1.Order) orderRow {
 	return orderRow{
-		ID:            o.GetOrderId(),
-		State:         stateName(o.GetState()),
-		NeedsPerson:   o.GetNeedsPerson(),
-		Created:       o.GetCreated().AsTime(),
-		Changed:       o.GetChanged().AsTime(),
-		Total:         moneyOf(o.GetTotal()),
-		User:          userHash(o.GetUserId()),
-		Reason:        o.GetReason(),
-		Owed:          o.GetOwed(),
-		Undeliverable: o.GetUndeliverable(),
-		Skipped:       o.GetSkipped(),
-		Attempts:      o.GetAttempts(),
-		Decisions:     o.GetDecisions(),
+		ID:               o.GetOrderId(),
+		State:            stateName(o.GetState()),
+		RequiresOperator: o.GetRequiresOperator(),
+		Created:          o.GetCreated().AsTime(),
+		Changed:          o.GetChanged().AsTime(),
+		Total:            moneyOf(o.GetTotal()),
+		User:             userHash(o.GetUserId()),
+		Reason:           o.GetReason(),
+		Pending:          o.GetPending(),
+		Undeliverable:    o.GetUndeliverable(),
+		Skipped:          o.GetSkipped(),
+		Attempts:         o.GetAttempts(),
+		Decisions:        o.GetDecisions(),
 	}
 }
 

@@ -112,7 +112,7 @@ func TestTheAuditLogIsExported(t *testing.T) {
 	for n := range 2 {
 		w.put(t, asNumber(n+2, doubtful()))
 		path := "/orders/" + string(id(n+2)) + "/resolve"
-		w.do(t, http.MethodPost, path, url.Values{"verdict": {"not_paid"}, "by": {"=grace"}, "why": {"not listed"}}, "Accept", "application/json")
+		w.do(t, http.MethodPost, path, url.Values{"resolution": {"not_paid"}, "by": {"=grace"}, "why": {"not listed"}}, "Accept", "application/json")
 	}
 	r := w.do(t, http.MethodPost, "/audit/export", url.Values{"format": {"csv"}}, "Accept", "text/html")
 	rows, err := csv.NewReader(strings.NewReader(r.body)).ReadAll()
@@ -157,7 +157,7 @@ func TestWhatOperatorsDidIsShown(t *testing.T) {
 	t.Parallel()
 	w := open(t, Options{})
 	w.put(t, doubtful())
-	w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"verdict": {"paid"}, "transaction_id": {"tx-1"}, "by": {"<grace>"}, "why": {"seen in the books"}}, "Accept", "application/json")
+	w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"resolution": {"paid"}, "transaction_id": {"tx-1"}, "by": {"<grace>"}, "why": {"seen in the books"}}, "Accept", "application/json")
 	w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/retry", url.Values{"by": {"ada"}}, "Accept", "application/json")
 	shown := w.get(t, "/audit").body
 	for _, want := range []string{"<b>paid</b> <span>done</span>", "<b>retry</b> <span>refused</span>", "&lt;grace&gt;", "(name as given)", "seen in the books", "in doubt → charged, transaction <span class=\"mono\">tx-1</span>"} {

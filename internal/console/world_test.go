@@ -154,7 +154,7 @@ func numbered(n int, s order.State) *order.Order {
 	return o
 }
 
-// completed has everything that an order can have in its story.
+// completed has everything that an order can have in its history.
 func completed() *order.Order {
 	o := numbered(1, order.Completed)
 	at := o.Created

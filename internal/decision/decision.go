@@ -21,7 +21,7 @@ func Charge(o *checkoutv1.Order) string {
 	if tx := o.GetTransactionId(); tx != "" {
 		outcome = "transaction " + tx
 	}
-	for _, e := range o.GetStory() {
+	for _, e := range o.GetHistory() {
 		switch {
 		case e.GetState() == checkoutv1.OrderState_CHARGING && e.GetStep() == "":
 			asked = e.GetAt()

@@ -48,7 +48,7 @@ func TestAnOperatorResolvesAnOrder(t *testing.T) {
 					t.Errorf("%v, want %v", err, test.refused)
 				}
 				if err == nil && o.History[len(o.History)-1].By != "grace" {
-					t.Errorf("the story is %v, want it to end with who did it", o.History)
+					t.Errorf("the history is %v, want it to end with who did it", o.History)
 				}
 				recovering(t, p, time.Minute)
 				if got := s.the(t); got.State != test.state || s.parcels[id] != test.wantParcels {
@@ -341,7 +341,7 @@ func TestADeliveryThatFailsForADayWaitsForAnOperator(t *testing.T) {
 					t.Fatalf("a day later the order is %v (%q), want parked, and why", got.State, got.Reason)
 				}
 				if len(got.History) > historyLength || got.History[0].State != Charging {
-					t.Errorf("its story has %d lines from %v on, want at most %d from the beginning", len(got.History), got.History[0], historyLength)
+					t.Errorf("its history has %d lines from %v on, want at most %d from the beginning", len(got.History), got.History[0], historyLength)
 				}
 				synctest.Wait()
 				s.before = nil
@@ -375,7 +375,7 @@ func TestAnOrderShowsItsHistory(t *testing.T) {
 			"placed publish publish: connection refused ×3", "completed   ×1",
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("the story is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			t.Errorf("the history is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
 }

@@ -67,7 +67,7 @@ func newOrders(opts Options) *orders {
 	}
 }
 
-// GetOrder is one order, with its story.
+// GetOrder is one order, with its history.
 func (s *orders) GetOrder(ctx context.Context, req *checkoutv1.GetOrderRequest) (*checkoutv1.Order, error) {
 	var bad violations
 	var id order.ID
@@ -111,7 +111,7 @@ func (s *orders) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersReque
 	bytes := 0
 	for i, o := range found {
 		m := s.message(o)
-		m.Story = nil
+		m.History = nil
 		bytes += proto.Size(m)
 		if i > 0 && bytes > pageBytes {
 			next = found[i-1].ID
@@ -205,25 +205,25 @@ type view struct {
 func (v view) message(o *order.Order) *checkoutv1.Order {
 	result := wire.OrderResult(o)
 	m := &checkoutv1.Order{
-		OrderId:        string(o.ID),
-		State:          checkoutv1.OrderState(o.State),
-		UserId:         o.UserID,
-		IdempotencyKey: o.Key,
-		Items:          result.GetItems(),
-		Shipping:       result.GetShippingCost(),
-		Total:          wire.Money(o.Total),
-		TransactionId:  o.TransactionID,
-		TrackingId:     o.TrackingID,
-		Owed:           owed(o),
-		Reason:         plain(o.Reason),
-		Attempts:       count(o.Attempts),
-		Created:        timestamppb.New(o.Created),
-		Changed:        timestamppb.New(o.Changed),
-		TraceId:        traceID(o.Trace["traceparent"]),
-		NeedsPerson:    o.State.RequiresOperator(v.keyed),
-		ShipAttempts:   count(o.ShipAttempts),
-		Undeliverable:  named(o.Undeliverable),
-		Skipped:        named(o.Skipped),
+		OrderId:          string(o.ID),
+		State:            checkoutv1.OrderState(o.State),
+		UserId:           o.UserID,
+		IdempotencyKey:   o.Key,
+		Items:            result.GetItems(),
+		Shipping:         result.GetShippingCost(),
+		Total:            wire.Money(o.Total),
+		TransactionId:    o.TransactionID,
+		TrackingId:       o.TrackingID,
+		Pending:          pending(o),
+		Reason:           plain(o.Reason),
+		Attempts:         count(o.Attempts),
+		Created:          timestamppb.New(o.Created),
+		Changed:          timestamppb.New(o.Changed),
+		TraceId:          traceID(o.Trace["traceparent"]),
+		RequiresOperator: o.State.RequiresOperator(v.keyed),
+		ShipAttempts:     count(o.ShipAttempts),
+		Undeliverable:    named(o.Undeliverable),
+		Skipped:          named(o.Skipped),
 	}
 	for _, sum := range []struct {
 		is   money.Amount
@@ -233,13 +233,13 @@ func (v view) message(o *order.Order) *checkoutv1.Order {
 			*sum.into = wire.Money(sum.is)
 		}
 	}
-	if m.GetNeedsPerson() || o.State == order.Completed {
+	if m.GetRequiresOperator() || o.State == order.Completed {
 		for _, kind := range o.Decisions(v.keyed) {
 			m.Decisions = append(m.Decisions, decisionName(kind))
 		}
 	}
 	for _, e := range o.History {
-		m.Story = append(m.Story, event(e))
+		m.History = append(m.History, event(e))
 	}
 	return m
 }
@@ -276,8 +276,8 @@ func event(e order.HistoryEntry) *checkoutv1.Event {
 
 func count(n int) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // it is bounded on the spot
 
-// owed names the deliveries of a placed order that are still to be made.
-func owed(o *order.Order) []string {
+// pending names the deliveries of a placed order that are still to be made.
+func pending(o *order.Order) []string {
 	if o.State != order.Placed {
 		return nil
 	}
@@ -294,7 +294,7 @@ func named(set order.Delivery) (names []string) {
 	return names
 }
 
-// delivery is one of the things that a placed order is owed.
+// delivery is a delivery of a placed order.
 type delivery struct {
 	is   order.Delivery
 	name string

@@ -95,10 +95,10 @@ func TestAnOrderIsReturnedWithItsHistory(t *testing.T) {
 		OrderId: string(id(1)), State: checkoutv1.OrderState_PLACED, UserId: "ada", IdempotencyKey: "a key",
 		Items:    []*oteldemo.OrderItem{{Item: &oteldemo.CartItem{ProductId: "lens", Quantity: 2}, Cost: &oteldemo.Money{CurrencyCode: "USD", Units: 19, Nanos: 990_000_000}}},
 		Shipping: &oteldemo.Money{CurrencyCode: "USD", Units: 8}, Total: &oteldemo.Money{CurrencyCode: "USD", Units: 47, Nanos: 980_000_000},
-		TransactionId: "a receipt", TrackingId: "a parcel", Owed: []string{"email", "event"}, Reason: "a reason", Attempts: 3, ShipAttempts: 2,
+		TransactionId: "a receipt", TrackingId: "a parcel", Pending: []string{"email", "event"}, Reason: "a reason", Attempts: 3, ShipAttempts: 2,
 		Created: timestamppb.New(at), Changed: timestamppb.New(at.Add(time.Hour)),
 		TraceId: "4bf92f3577b34da6a3ce929d0e0e4736",
-		Story: []*checkoutv1.Event{
+		History: []*checkoutv1.Event{
 			{At: timestamppb.New(at), State: checkoutv1.OrderState_CHARGING},
 			{At: timestamppb.New(at.Add(time.Second)), State: checkoutv1.OrderState_CHARGED, Step: "ship", Problem: "away", Times: 2, Last: timestamppb.New(at.Add(2 * time.Second))},
 			{At: timestamppb.New(at.Add(time.Hour)), State: checkoutv1.OrderState_PLACED, By: "grace"},
@@ -119,8 +119,8 @@ func TestAnOrderIsReturnedWithItsHistory(t *testing.T) {
 func TestWhatIsGivenUpIsNotPending(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		order                        order.Order
-		owed, undeliverable, skipped []string
+		order                           order.Order
+		pending, undeliverable, skipped []string
 	}{
 		"nothing is done yet":      {order.Order{State: order.Placed}, []string{"cart", "email", "event"}, nil, nil},
 		"the e-mail failed":        {order.Order{State: order.Placed, Delivered: order.CartSettled, Undeliverable: order.EmailSent}, []string{"event"}, []string{"email"}, nil},
@@ -128,7 +128,7 @@ func TestWhatIsGivenUpIsNotPending(t *testing.T) {
 		"the event waits for help": {order.Order{State: order.Undelivered, Delivered: order.CartSettled, Undeliverable: order.EventPublished, Skipped: order.EmailSent}, nil, []string{"event"}, []string{"email"}},
 	} {
 		got := (view{}).message(&test.order)
-		if diff := cmp.Diff([][]string{test.owed, test.undeliverable, test.skipped}, [][]string{got.GetOwed(), got.GetUndeliverable(), got.GetSkipped()}); diff != "" {
+		if diff := cmp.Diff([][]string{test.pending, test.undeliverable, test.skipped}, [][]string{got.GetPending(), got.GetUndeliverable(), got.GetSkipped()}); diff != "" {
 			t.Errorf("%s: pending, undeliverable, skipped (-want +got):\n%s", name, diff)
 		}
 	}
@@ -206,7 +206,7 @@ func TestWhichOrdersRequireAnOperator(t *testing.T) {
 	} {
 		var got []order.State
 		for _, s := range order.States() {
-			if (view{test.keyed}).message(&order.Order{State: s}).GetNeedsPerson() {
+			if (view{test.keyed}).message(&order.Order{State: s}).GetRequiresOperator() {
 				got = append(got, s)
 			}
 		}
@@ -228,8 +228,8 @@ func TestPendingDeliveries(t *testing.T) {
 		{order.Placed, order.EmailSent, []string{"cart", "event"}},
 		{order.Completed, order.CartSettled | order.EmailSent | order.EventPublished, nil},
 	} {
-		if diff := cmp.Diff(test.want, owed(&order.Order{State: test.state, Delivered: test.delivered})); diff != "" {
-			t.Errorf("%v, with %b delivered, is owed (-want +got):\n%s", test.state, test.delivered, diff)
+		if diff := cmp.Diff(test.want, pending(&order.Order{State: test.state, Delivered: test.delivered})); diff != "" {
+			t.Errorf("%v, with %b delivered, is pending (-want +got):\n%s", test.state, test.delivered, diff)
 		}
 	}
 }
@@ -414,7 +414,7 @@ func TestAListHasNoHistories(t *testing.T) {
 	record := &shelf{}
 	record.put(everything())
 	resp, err := looking(t, record).ListOrders(t.Context(), &checkoutv1.ListOrdersRequest{})
-	if err != nil || len(resp.GetOrders()) != 1 || resp.GetOrders()[0].GetStory() != nil {
-		t.Errorf("the list is %v, %v; want one order without its story", resp, err)
+	if err != nil || len(resp.GetOrders()) != 1 || resp.GetOrders()[0].GetHistory() != nil {
+		t.Errorf("the list is %v, %v; want one order without its history", resp, err)
 	}
 }

@@ -175,7 +175,7 @@ func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
 	}
 	orders := checkoutv1.NewOrderServiceClient(dial(t, s.addr))
 	o, err := orders.GetOrder(t.Context(), &checkoutv1.GetOrderRequest{UserId: "ada", IdempotencyKey: "k1"})
-	if err != nil || o.GetState() != checkoutv1.OrderState_IN_DOUBT || !o.GetNeedsPerson() {
+	if err != nil || o.GetState() != checkoutv1.OrderState_IN_DOUBT || !o.GetRequiresOperator() {
 		t.Fatalf("on record: %v, %v; want it in doubt", o, err)
 	}
 	resolve := &checkoutv1.ResolveOrderRequest{

@@ -58,7 +58,7 @@ func encode(o *order.Order) (*record, error) {
 		TrackingId:    o.TrackingID,
 		Reason:        text(o.Reason),
 		Trace:         texts(o.Trace),
-		Story:         encodeStory(o.History),
+		History:       encodeHistory(o.History),
 		ShipAttempts:  int32(min(o.ShipAttempts, math.MaxInt32)), //nolint:gosec // it is not negative
 		Undeliverable: uint32(o.Undeliverable),
 		Skipped:       uint32(o.Skipped),
@@ -90,9 +90,9 @@ func millis(hold time.Duration) int64 {
 	return hold.Milliseconds()
 }
 
-func encodeStory(story []order.HistoryEntry) []*recordv1.Event {
-	encoded := make([]*recordv1.Event, len(story))
-	for i, e := range story {
+func encodeHistory(history []order.HistoryEntry) []*recordv1.Event {
+	encoded := make([]*recordv1.Event, len(history))
+	for i, e := range history {
 		encoded[i] = &recordv1.Event{
 			At:      e.At.UnixMilli(),
 			State:   int32(e.State),
@@ -161,7 +161,7 @@ func sameBody(a, b []byte) bool {
 		if proto.Unmarshal(body, &messages[i]) != nil {
 			return false
 		}
-		messages[i].Reason, messages[i].Story = "", nil
+		messages[i].Reason, messages[i].History = "", nil
 	}
 	return proto.Equal(&messages[0], &messages[1]) // the bytes of equal messages may differ
 }
@@ -210,7 +210,7 @@ func (r *record) decode() (*order.Order, error) {
 		Skipped:       order.Delivery(body.GetSkipped()),                                        //nolint:gosec // as it was encoded
 		Reason:        body.GetReason(),
 		Attempts:      r.attempts,
-		History:       decodeStory(body.GetStory()),
+		History:       decodeHistory(body.GetHistory()),
 		Created:       time.UnixMilli(r.created).UTC(),
 		Changed:       time.UnixMilli(r.changed).UTC(),
 		Trace:         body.GetTrace(),
@@ -221,10 +221,10 @@ func (r *record) decode() (*order.Order, error) {
 	return o, nil
 }
 
-func decodeStory(encoded []*recordv1.Event) []order.HistoryEntry {
-	story := make([]order.HistoryEntry, len(encoded))
+func decodeHistory(encoded []*recordv1.Event) []order.HistoryEntry {
+	history := make([]order.HistoryEntry, len(encoded))
 	for i, e := range encoded {
-		story[i] = order.HistoryEntry{
+		history[i] = order.HistoryEntry{
 			At:      time.UnixMilli(e.GetAt()).UTC(),
 			State:   order.State(e.GetState()), //nolint:gosec // as it was encoded
 			Step:    order.Step(e.GetStep()),
@@ -233,10 +233,10 @@ func decodeStory(encoded []*recordv1.Event) []order.HistoryEntry {
 			By:      e.GetBy(),
 		}
 		if e.GetLast() != 0 {
-			story[i].Last = time.UnixMilli(e.GetLast()).UTC()
+			history[i].Last = time.UnixMilli(e.GetLast()).UTC()
 		}
 	}
-	return story
+	return history
 }
 
 func decodeAmounts(o *order.Order, body *recordv1.Order) (err error) {

@@ -185,8 +185,8 @@ func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
 		c.mu.Lock()
 		i := slices.IndexFunc(c.fates, func(one fate) bool { return one.ID == f.ID })
 		if err == nil {
-			c.fates[i].Now, c.fates[i].Person = o.GetState(), o.GetNeedsPerson()
-			if isFinal(o.GetState()) || o.GetNeedsPerson() {
+			c.fates[i].Now, c.fates[i].Person = o.GetState(), o.GetRequiresOperator()
+			if isFinal(o.GetState()) || o.GetRequiresOperator() {
 				c.fates[i].Settled = time.Now()
 			}
 		}

@@ -46,7 +46,7 @@ func TestOrdersUnderWayAreInTheStatesThatAreNotFinal(t *testing.T) {
 func TestAnUndeliveredOrderIsOnItsWayToItsCustomer(t *testing.T) {
 	t.Parallel()
 	o := &checkoutv1.Order{
-		State: checkoutv1.OrderState_UNDELIVERED, NeedsPerson: true, TransactionId: "tx 1", TrackingId: "parcel 1",
+		State: checkoutv1.OrderState_UNDELIVERED, RequiresOperator: true, TransactionId: "tx 1", TrackingId: "parcel 1",
 		Undeliverable: []string{"email"}, Skipped: []string{"event"},
 	}
 	page := orderPage{Order: o}

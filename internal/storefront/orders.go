@@ -162,7 +162,7 @@ func (p orderPage) delivery(name, what string) step {
 		return step{name, "warn", "skipped"}
 	default:
 		placed := p.State() == checkoutv1.OrderState_PLACED || p.State() == checkoutv1.OrderState_COMPLETED
-		return mark(name, placed && !slices.Contains(o.GetOwed(), what), "")
+		return mark(name, placed && !slices.Contains(o.GetPending(), what), "")
 	}
 }
 

@@ -37,8 +37,8 @@ type Order struct {
 	// Why the order is where it is, when that is not plain: the last refusal or error, free of personal data.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// W3C trace context and baggage of the call that placed the order.
-	Trace map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Story []*Event          `protobuf:"bytes,11,rep,name=story,proto3" json:"story,omitempty"`
+	Trace   map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	History []*Event          `protobuf:"bytes,11,rep,name=history,proto3" json:"history,omitempty"`
 	// Shipments that were sent, or are about to be.
 	ShipAttempts int32 `protobuf:"varint,12,opt,name=ship_attempts,json=shipAttempts,proto3" json:"ship_attempts,omitempty"`
 	// Sets of deliveries: 2 is the e-mail, 4 the event.
@@ -151,9 +151,9 @@ func (x *Order) GetTrace() map[string]string {
 	return nil
 }
 
-func (x *Order) GetStory() []*Event {
+func (x *Order) GetHistory() []*Event {
 	if x != nil {
-		return x.Story
+		return x.History
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (x *Order) GetRefundTo() *Money {
 	return nil
 }
 
-// Event is a line of the order's story.
+// Event is an entry of the order's history.
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"` // Unix milliseconds
@@ -486,7 +486,7 @@ var File_checkout_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xe3\x05\n" +
+	"\x1fcheckout/record/v1/record.proto\x12\x12checkout.record.v1\"\xe7\x05\n" +
 	"\x05Order\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x125\n" +
@@ -499,8 +499,8 @@ const file_checkout_record_v1_record_proto_rawDesc = "" +
 	"trackingId\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12:\n" +
 	"\x05trace\x18\n" +
-	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x12/\n" +
-	"\x05story\x18\v \x03(\v2\x19.checkout.record.v1.EventR\x05story\x12#\n" +
+	" \x03(\v2$.checkout.record.v1.Order.TraceEntryR\x05trace\x123\n" +
+	"\ahistory\x18\v \x03(\v2\x19.checkout.record.v1.EventR\ahistory\x12#\n" +
 	"\rship_attempts\x18\f \x01(\x05R\fshipAttempts\x12$\n" +
 	"\rundeliverable\x18\r \x01(\rR\rundeliverable\x12\x18\n" +
 	"\askipped\x18\x0e \x01(\rR\askipped\x125\n" +
@@ -561,7 +561,7 @@ var file_checkout_record_v1_record_proto_depIdxs = []int32{
 	2, // 2: checkout.record.v1.Order.shipping:type_name -> checkout.record.v1.Money
 	2, // 3: checkout.record.v1.Order.total:type_name -> checkout.record.v1.Money
 	5, // 4: checkout.record.v1.Order.trace:type_name -> checkout.record.v1.Order.TraceEntry
-	1, // 5: checkout.record.v1.Order.story:type_name -> checkout.record.v1.Event
+	1, // 5: checkout.record.v1.Order.history:type_name -> checkout.record.v1.Event
 	2, // 6: checkout.record.v1.Order.refunded:type_name -> checkout.record.v1.Money
 	2, // 7: checkout.record.v1.Order.refund_to:type_name -> checkout.record.v1.Money
 	2, // 8: checkout.record.v1.Item.cost:type_name -> checkout.record.v1.Money

@@ -57,8 +57,8 @@ func TestTheShopEmitsWhatIsDeclaredAndNothingElse(t *testing.T) {
 		inForce []string
 		live    func(*service, *testing.T)
 	}{
-		{"app", nil, []string{"app", "rpc/old", "messaging/old"}, (*service).story},
-		{"demo", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc"}, []string{"demo", "rpc", "messaging/old"}, (*service).story},
+		{"app", nil, []string{"app", "rpc/old", "messaging/old"}, (*service).scenario},
+		{"demo", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "demo", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc"}, []string{"demo", "rpc", "messaging/old"}, (*service).scenario},
 		{"both", map[string]string{"CHECKOUT_TELEMETRY_NAMES": "both", "OTEL_SEMCONV_STABILITY_OPT_IN": "rpc/dup"}, []string{"app", "demo", "rpc/old", "rpc", "messaging/old"}, (*service).hardship},
 		{"all that can be chosen", map[string]string{
 			"CHECKOUT_DB":                          "memory",
@@ -71,7 +71,7 @@ func TestTheShopEmitsWhatIsDeclaredAndNothingElse(t *testing.T) {
 			"OTEL_EXPORTER_OTLP_TIMEOUT":           "soon",
 			"OTEL_LOG_LEVEL":                       "much",
 			"OTEL_RESOURCE_ATTRIBUTES":             "service.namespace=opentelemetry-demo,service.version=2.1.3",
-		}, []string{"demo", "rpc/old", "rpc", "messaging", "runtime/old"}, (*service).story},
+		}, []string{"demo", "rpc/old", "rpc", "messaging", "runtime/old"}, (*service).scenario},
 		{"nobody to tell", map[string]string{
 			"CHECKOUT_DB": "",
 			"TMPDIR":      t.TempDir(), // HOME is unknown to the service
@@ -106,7 +106,7 @@ func onSomeMachines(id string) bool {
 		runtime.GOOS != "linux" && strings.HasPrefix(id, "metric.process.")
 }
 
-// unmet is what the story below does not bring about, and why.
+// unmet is what the scenario below does not bring about, and why.
 func unmet() map[string]string {
 	const (
 		masses    = "only what comes in masses is held back; the tests of telemetry show it"
@@ -248,8 +248,8 @@ func (s *service) buy(t *testing.T, user, currency, product, card string) bool {
 	return err == nil
 }
 
-// story is what happens to orders, good and bad.
-func (s *service) story(t *testing.T) {
+// scenario is what happens to orders, good and bad.
+func (s *service) scenario(t *testing.T) {
 	t.Helper()
 	const product = "OLJCESPC7Z"
 	tell := func(what string, want, got bool) {
@@ -291,10 +291,10 @@ func (s *service) solitude(t *testing.T) {
 	s.settled(t, 1)
 }
 
-// hardship is the story, and what happens to an order whose other services are away for longer.
+// hardship is the scenario, and what happens to an order whose other services are away for longer.
 func (s *service) hardship(t *testing.T) {
 	t.Helper()
-	s.story(t)
+	s.scenario(t)
 	s.shop.Shipping.Inject(demo.Fault{Kind: demo.Refuse}, "ship-order")
 	if !s.buy(t, "kai", "USD", "OLJCESPC7Z", visa) {
 		t.Error("an order that is paid, and not shipped yet, was not placed")
