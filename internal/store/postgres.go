@@ -113,8 +113,13 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 	defer cancel()
 	start := time.Now()
 	const tries = 3
-	for try := 1; ; try++ {
-		if err = work(ctx, p); !again(err) || try == tries || !wait.For(ctx, time.Duration(try-1)*tryAgain) {
+	for sent, try := false, 1; ; try++ {
+		if err = p.connected(ctx, k); err == nil {
+			sent, err = true, work(ctx, p)
+		} else if !sent {
+			err = fmt.Errorf("%w: %w", order.ErrUnsent, err)
+		}
+		if !again(err) || try == tries || !wait.For(ctx, time.Duration(try-1)*tryAgain) {
 			break
 		}
 	}
@@ -125,6 +130,19 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 		p.silent.Store(&now)
 	}
 	return err
+}
+
+// connected sees to it that there is a connection for a new order: without one it is certain that nothing is recorded, and there
+// is nothing to cancel later.
+func (p *Postgres) connected(ctx context.Context, k kind) error {
+	if k != opening {
+		return nil
+	}
+	conn, err := p.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // again tells whether a statement may well succeed when it is repeated at once: its connection was lost, the database has

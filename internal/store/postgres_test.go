@@ -19,6 +19,7 @@ import (
 	"checkout/internal/order"
 	"checkout/internal/store"
 	"checkout/internal/store/storetest"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/pgtest"
 )
 
@@ -226,6 +227,27 @@ func TestConnectionsThatTheDatabaseEndsWhileTheyAreIdleAreReplaced(t *testing.T)
 		for busy := 1; busy > 0; { // until the database has ended them all (57P05)
 			busy = count(t, url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'checkout' AND datname = current_database()")
 		}
+	}
+}
+
+func TestAnOrderIsCertainlyNotRecordedWhenNoneOfTheServersAcceptsConnections(t *testing.T) {
+	t.Parallel()
+	server := pgtest.StartOwn(t)
+	address := server.Fresh(t)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := postgres(t, strings.Replace(address, u.Host, u.Host+","+nettest.Reserve(t), 1))
+	atOnce(t, 8, func(i int) error { return enter(t.Context(), s, storetest.Order(name(i))) })
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 { // of which the first may have been sent over connections from before
+		err = enter(t.Context(), s, storetest.Order(name(100+i)))
+	}
+	if !errors.Is(err, order.ErrUnsent) {
+		t.Errorf("Open = %v, want %v", err, order.ErrUnsent)
 	}
 }
 
