@@ -26,7 +26,7 @@ const asCheckout = "CHECKOUT_SHOP_CHILD"
 
 const (
 	// startTime is how long checkout may take to serve, and endTime how long to end: longer than its own patience with
-	// orders under way.
+	// orders in progress.
 	startTime = 20 * time.Second
 	endTime   = 15 * time.Second
 	// lowPort and highPort bound the ports that are chosen for checkout. They lie below those that a system gives to outgoing

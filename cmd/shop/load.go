@@ -29,11 +29,11 @@ const (
 // errMismatch says that the ledgers do not agree.
 var errMismatch = errors.New("the ledgers do not match")
 
-// results are what customers were told.
+// results are the answers to customers.
 type results struct {
 	mu      sync.Mutex
 	placed  map[string]bool   // order ids
-	told    map[string]string // the reason of each order that was not placed, as far as the customer has been told
+	reasons map[string]string // why orders were not placed, by order id, as answered to customers
 	refused map[codes.Code]int
 	example map[codes.Code]string // of a refusal's text
 	times   []time.Duration
@@ -41,7 +41,7 @@ type results struct {
 
 func newResults() *results {
 	return &results{
-		placed: map[string]bool{}, told: map[string]string{}, refused: map[codes.Code]int{}, example: map[codes.Code]string{},
+		placed: map[string]bool{}, reasons: map[string]string{}, refused: map[codes.Code]int{}, example: map[codes.Code]string{},
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *shop) placeOne(ctx context.Context, n int, r *results) {
 		r.refused[status.Code(err)]++
 		r.example[status.Code(err)] = status.Convert(err).Message()
 		if info := failureOf(err); info.GetMetadata()["order_id"] != "" {
-			r.told[info.GetMetadata()["order_id"]] = info.GetReason()
+			r.reasons[info.GetMetadata()["order_id"]] = info.GetReason()
 		}
 		return
 	}
@@ -118,7 +118,7 @@ func (r *results) done() int {
 	return len(r.times)
 }
 
-// print tells what the customers were told, and how fast.
+// print prints the answers, and how fast they came.
 func (r *results) print(p *page, took time.Duration) {
 	rows := [][]string{{"placed", fmt.Sprint(len(r.placed)), fmt.Sprintf("in %.2f s: %.0f a second", took.Seconds(), float64(len(r.placed))/took.Seconds())}}
 	for _, code := range slices.Sorted(maps.Keys(r.refused)) {
@@ -132,7 +132,7 @@ func (r *results) print(p *page, took time.Duration) {
 	p.table(rows)
 }
 
-// settle waits for the deliveries, and compares what customers were told with the other services' ledgers.
+// settle waits for the deliveries, and compares the answers with the other services' ledgers.
 func (s *shop) settle(ctx context.Context, r *results) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -155,7 +155,11 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 		differences = append(differences[:listed], fmt.Sprintf("and %d more", more))
 	}
 	if waiting == nil || len(ledgers.Orders) > 0 {
-		s.page.say("\n  %s\n", verdict(ledgers.Total(), differences))
+		words := verdict(ledgers.Total(), differences)
+		if waiting != nil {
+			words = "Apart from the orders that wait for an operator: " + words
+		}
+		s.page.say("\n  %s\n", words)
 	}
 	for _, words := range slices.Sorted(maps.Keys(waiting)) {
 		s.page.say("\n  %d %s, waiting for an operator\n", waiting[words], words)
@@ -166,7 +170,7 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 	return nil
 }
 
-// settled tells whether nothing is missing any more. What happened too often will not pass, so it is not waited for; nor
+// settled reports whether nothing is missing any more. What happened too often will not pass, so it is not waited for; nor
 // is an order that stock payment has left in doubt, which only a person can settle.
 func (s *shop) settled(r *results) bool {
 	ledgers := s.Ledgers()
@@ -175,7 +179,7 @@ func (s *shop) settled(r *results) bool {
 			return false
 		}
 	}
-	for id := range r.told {
+	for id := range r.reasons {
 		if t := ledgers.Orders[id]; s.options.payment == keyed && t.Charges > 0 && !over(t) {
 			return false
 		}
@@ -183,9 +187,9 @@ func (s *shop) settled(r *results) bool {
 	return true
 }
 
-// setAside removes the orders from ledgers that only an operator can settle, as their customers were told, and counts them.
+// setAside removes the orders from ledgers that only an operator can settle, according to the answers, and counts them.
 func setAside(ledgers demo.Ledgers, r *results) (waiting map[string]int) {
-	for id, reason := range r.told {
+	for id, reason := range r.reasons {
 		words := map[string]string{"PAYMENT_UNKNOWN": "payment unknown", "SHIPPING_REFUSED": "paid and parked"}[reason]
 		t := ledgers.Orders[id]
 		if words == "" || t != (demo.Tally{Charges: t.Charges}) || t.Charges > 1 {
@@ -200,7 +204,7 @@ func setAside(ledgers demo.Ledgers, r *results) (waiting map[string]int) {
 	return waiting
 }
 
-// over tells whether a charged order has all that it should, or its money back.
+// over reports whether a charged order has all that it should, or its money back.
 func over(t demo.Tally) bool {
 	if t.Refunds > 0 && t.Net() == 0 {
 		return true
@@ -208,7 +212,7 @@ func over(t demo.Tally) bool {
 	return t.Charges > 0 && t.Parcels > 0 && t.Emails > 0 && t.Events > 0
 }
 
-// differences are those of the ledgers, and between the ledgers and what customers were told.
+// differences are those of the ledgers, and between the ledgers and the answers.
 func differences(ledgers demo.Ledgers, r *results) []string {
 	found := ledgers.Differences()
 	for _, id := range slices.Sorted(maps.Keys(r.placed)) {
@@ -217,8 +221,8 @@ func differences(ledgers demo.Ledgers, r *results) []string {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(ledgers.Orders)) {
-		if t := ledgers.Orders[id]; t.Charges > 0 && t.Parcels > 0 && !r.placed[id] && r.told[id] == "" {
-			found = append(found, "order "+id+": charged and shipped, and its customer was not told")
+		if t := ledgers.Orders[id]; t.Charges > 0 && t.Parcels > 0 && !r.placed[id] && r.reasons[id] == "" {
+			found = append(found, "order "+id+": charged and shipped, and not answered")
 		}
 	}
 	return found

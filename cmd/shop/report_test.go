@@ -21,12 +21,12 @@ func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 	}}
 	r := newResults()
 	r.placed = map[string]bool{"a": true, "e": true, "z": true}
-	r.told = map[string]string{"c": "INTERNAL", "d": "PAYMENT_UNKNOWN"}
+	r.reasons = map[string]string{"c": "INTERNAL", "d": "PAYMENT_UNKNOWN"}
 	got := differences(ledgers, r)
 	want := []string{
 		"order c: charged, not shipped",
 		"order z: answered, not charged",
-		"order b: charged and shipped, and its customer was not told",
+		"order b: charged and shipped, and not answered",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -43,7 +43,7 @@ func TestOrdersThatWaitForAnOperatorAreCountedApart(t *testing.T) {
 		"never placed": {Charges: 1},
 	}}
 	r := newResults()
-	r.told = map[string]string{"lost": "PAYMENT_UNKNOWN", "never sent": "PAYMENT_UNKNOWN", "parked": "SHIPPING_REFUSED", "twice": "PAYMENT_UNKNOWN", "looked up": "PAYMENT_UNKNOWN", "declined": "CARD_DECLINED"}
+	r.reasons = map[string]string{"lost": "PAYMENT_UNKNOWN", "never sent": "PAYMENT_UNKNOWN", "parked": "SHIPPING_REFUSED", "twice": "PAYMENT_UNKNOWN", "looked up": "PAYMENT_UNKNOWN", "declined": "CARD_DECLINED"}
 	if diff := cmp.Diff(map[string]int{"payment unknown": 2, "paid and parked": 1}, setAside(ledgers, r)); diff != "" {
 		t.Error(diff)
 	}

@@ -74,8 +74,8 @@ func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (
 }
 
 func (s *shop) showRefusal(err error) {
-	told := status.Convert(err)
-	s.page.say("  %s: %s\n", told.Code(), told.Message())
+	answer := status.Convert(err)
+	s.page.say("  %s: %s\n", answer.Code(), answer.Message())
 	if info := failureOf(err); info != nil {
 		s.page.say("  reason %s, money moved: %s\n", info.GetReason(), info.GetMetadata()["money_moved"])
 	}

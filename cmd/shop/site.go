@@ -30,7 +30,7 @@ type site struct {
 	watching sync.WaitGroup // of the console
 }
 
-// hasSite tells whether there is to be a site: not when the shop closes by itself.
+// hasSite reports whether there is to be a site: not when the shop closes by itself.
 func (o options) hasSite() bool { return o.http != "" && (o.orders == 0 || o.keep) }
 
 // openSite serves the site. On the loopback interface it has the operators' console below it: elsewhere that would need a

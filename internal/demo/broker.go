@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// Topic is where checkout tells the rest of the shop of its orders.
+// Topic is where checkout publishes orders.
 const Topic = "orders"
 
 // Broker is a Kafka broker. It can Leave and Return: its records outlast that, as if they were on disk.

@@ -23,7 +23,7 @@ func check(number string, card *oteldemo.CreditCardInfo, now time.Time) string {
 	return ""
 }
 
-// brandOf tells who issued a card, by how its number begins. The number has at least four digits.
+// brandOf returns who issued a card, by how its number begins. The number has at least four digits.
 func brandOf(number string) string {
 	prefix := number[:4]
 	in := func(low, high string) bool { return low <= prefix && prefix <= high }

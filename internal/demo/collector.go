@@ -133,7 +133,7 @@ func (c *Collector) AwaitTrace(ctx context.Context, id string, names ...string) 
 	return spans, err
 }
 
-// complete tells whether spans have all the names and each other as parents.
+// complete reports whether spans have all the names and each other as parents.
 func complete(spans []Span, names []string) bool {
 	for _, name := range names {
 		if !slices.ContainsFunc(spans, func(s Span) bool { return s.GetName() == name }) {
@@ -149,7 +149,7 @@ func complete(spans []Span, names []string) bool {
 	})
 }
 
-// remoteParent tells whether the span's parent is in another process (OTLP, SpanFlags).
+// remoteParent reports whether the span's parent is in another process (OTLP, SpanFlags).
 func (s Span) remoteParent() bool {
 	const remote = uint32(trace.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK | trace.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
 	return s.GetFlags()&remote == remote

@@ -183,7 +183,7 @@ func TestLookupSaysWhatHasBeenChargedUnderAKey(t *testing.T) {
 	c.wantLookup("order-2", reversed(""))
 }
 
-// late asks for a charge that is under way until the fault ends, and returns its outcome.
+// late asks for a charge that is in progress until the fault ends, and returns its outcome.
 func (c counter) late(key string) <-chan error {
 	c.t.Helper()
 	c.payment.Inject(Fault{Kind: Late, Delay: time.Hour}, "Charge")

@@ -111,14 +111,14 @@ func (s *Server) Count(method string) int {
 	return s.counts[method]
 }
 
-// Peak is the largest number of calls that were under way at once.
+// Peak is the largest number of calls that were in progress at once.
 func (s *Server) Peak() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peak
 }
 
-// begin remembers a call and tells what is wrong with it. Every begin needs a done.
+// begin remembers a call and returns its fault. Every begin needs a done.
 func (s *Server) begin(call Call) Fault {
 	defer s.changes.notify()
 	s.mu.Lock()
@@ -141,7 +141,7 @@ func (s *Server) fault(method string) Fault {
 	return s.faults[""]
 }
 
-// delay keeps a Late call of a method back, and tells whether it is to be done: not when the server closes first.
+// delay keeps a Late call of a method back, and reports whether it is to be done: not when the server closes first.
 func (s *Server) delay(method string, d time.Duration) bool {
 	ctx, cancel := context.WithTimeout(s.life, d)
 	defer cancel()
@@ -203,7 +203,7 @@ func (s *Server) serveHTTP(handler http.Handler) (stop func() error) {
 		BaseContext:       func(net.Listener) context.Context { return s.life },
 	}
 	return s.serve(server.Serve, func() error {
-		s.TakeOffline() // breaks what is under way, so that there is nothing to wait for but the handlers
+		s.TakeOffline() // breaks what is in progress, so that there is nothing to wait for but the handlers
 		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		return server.Shutdown(grace)

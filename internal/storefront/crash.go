@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// inFlight is how many orders under way are counted, shown how many of them are named, and followed how many are
+	// inFlight is how many orders in progress are counted, shown how many of them are named, and followed how many are
 	// followed through a crash.
 	inFlight, shown, followed = 200, 8, 40
 	// followEvery is how often they are asked for, and followTime for how long.
@@ -33,23 +33,23 @@ const (
 	chargedEvery = 10 * time.Millisecond
 )
 
-// crash is a death of the serving process that somebody wanted, and what became of the orders that were under way.
+// crash is a kill of the process that was asked for, and what became of the orders in progress.
 type crash struct {
 	mu      sync.Mutex
 	at      time.Time
 	outage  child.Outage
 	fates   []fate // at most so many as are followed
 	more    bool   // there were more than that
-	unknown string // why it is not known what was under way
+	unknown string // why it is not known what was in progress
 	words   string // what the customer of the order that was to be killed was told; empty when there is none
 }
 
-// fate is an order under way at the time of a crash.
+// fate is an order in progress at the time of a crash.
 type fate struct {
 	ID          string
 	Mine        bool // it was placed to be killed
 	Before, Now checkoutv1.OrderState
-	Settled     time.Time // when it was over, or rested for a person
+	Settled     time.Time // when it was finished, or needed an operator
 	Person      bool
 }
 
@@ -58,10 +58,10 @@ type checkoutView struct {
 	child.Status
 
 	Path    string
-	Known   bool // checkout tells of its orders
+	Known   bool // checkout reports its orders
 	Silence string
 	States  []stateCount
-	More    bool                // there are more orders under way than were counted
+	More    bool                // there are more orders in progress than were counted
 	Orders  []*checkoutv1.Order // the newest of them
 	Console string
 	Crash   *crashView
@@ -82,7 +82,7 @@ type crashView struct {
 	Open    int // of the fates
 }
 
-// lookAtCheckout is the process, and the orders that are under way.
+// lookAtCheckout is the process, and the orders that are in progress.
 func (s *Storefront) lookAtCheckout(ctx context.Context) checkoutView {
 	v := checkoutView{Status: s.Child.Status(), Console: s.Console}
 	s.mu.Lock()
@@ -112,7 +112,7 @@ func (s *Storefront) lookAtCheckout(ctx context.Context) checkoutView {
 	return v
 }
 
-// view is the crash as it is told.
+// view is the crash as it is shown.
 func (c *crash) view() *crashView {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,7 +125,7 @@ func (c *crash) view() *crashView {
 	return v
 }
 
-// crashWith kills the serving process, as kill -9 does, and follows the orders that were under way. mine is the order that was
+// crashWith kills the serving process, as kill -9 does, and follows the orders that were in progress. mine is the order that was
 // placed for that, if there is one.
 func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error) {
 	c := &crash{}
@@ -155,7 +155,7 @@ func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error)
 	return c, nil
 }
 
-// follow sees what becomes of the orders, until all are over or rest, or it has taken too long.
+// follow sees what becomes of the orders, until all are finished or need an operator, or it has taken too long.
 func (s *Storefront) follow(c *crash, pid int) {
 	ctx, cancel := context.WithTimeout(s.life, followTime)
 	defer cancel()
@@ -175,7 +175,7 @@ func (s *Storefront) follow(c *crash, pid int) {
 	}
 }
 
-// ask asks for the orders that are not settled, and tells how many those are still.
+// ask asks for the orders that are not settled, and returns how many those are still.
 func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
 	for _, f := range c.view().Fates {
 		if !f.Settled.IsZero() {

@@ -37,7 +37,7 @@ type group struct {
 	Seams          []seam
 }
 
-// Open tells whether something is wrong with one of them.
+// Open reports whether something is wrong with one of them.
 func (g group) Open() bool {
 	return slices.ContainsFunc(g.Seams, func(s seam) bool { return s.Now() != demo.Fault{} })
 }

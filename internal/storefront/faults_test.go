@@ -42,7 +42,7 @@ func TestAnOrderThatIsKilledOnItsWayIsFinished(t *testing.T) {
 	}
 }
 
-// A slow charge keeps some orders under way at every moment, however fast the machine is; and few customers come, so that
+// A slow charge keeps some orders in progress at every moment, however fast the machine is; and few customers come, so that
 // a slow machine turns none of them away.
 func TestNoOrderIsLostInACrashUnderLoad(t *testing.T) {
 	t.Parallel()

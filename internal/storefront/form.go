@@ -99,7 +99,7 @@ func (f *form) incomplete() bool {
 	return f.wrong()
 }
 
-// wrong tells whether a field is marked.
+// wrong reports whether a field is marked.
 func (f *form) wrong() bool {
 	return slices.ContainsFunc(f.fields, func(one *field) bool { return one.Problem != "" })
 }

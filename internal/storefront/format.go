@@ -33,12 +33,12 @@ func unfinished() (states []checkoutv1.OrderState) {
 	return states
 }
 
-// isFinal tells whether an order rests in that state for ever.
+// isFinal reports whether that state is final.
 func isFinal(s checkoutv1.OrderState) bool {
 	return slices.ContainsFunc(order.States(), func(one order.State) bool { return one.Final() && checkoutv1.OrderState(one) == s })
 }
 
-// consistsOf tells whether a text is n bytes long, all of an alphabet.
+// consistsOf reports whether a text is n bytes long, all of an alphabet.
 func consistsOf(text string, n int, alphabet string) bool {
 	return len(text) == n && strings.Trim(text, alphabet) == ""
 }

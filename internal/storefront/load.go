@@ -192,7 +192,7 @@ func milliseconds(sorted []time.Duration, q float64) float64 {
 	return float64(web.Quantile(sorted, q)) / float64(time.Millisecond)
 }
 
-// loadView is the load as it is told.
+// loadView is the load as it is shown.
 type loadView struct {
 	Rate, Active, Left               int
 	Placed, Refused, Again, HeldBack int

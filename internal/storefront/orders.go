@@ -31,7 +31,7 @@ func (s *Storefront) backOffice(mux *http.ServeMux) {
 	s.show(mux, "/reconciliation", view{"reconciliation", "Reconciliation", "/reconciliation", s.reconcile, true, whole("reconciliation")})
 }
 
-// list asks for the newest orders in some states, or in all, and tells whether there are more.
+// list asks for the newest orders in some states, or in all, and reports whether there are more.
 func (s *Storefront) list(ctx context.Context, size int32, states ...checkoutv1.OrderState) (orders []*checkoutv1.Order, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()

@@ -54,7 +54,7 @@ func (s *Storefront) place(ctx context.Context, request *oteldemo.PlaceOrderRequ
 	return answer{order: response.GetOrder(), late: len(trailer.Get("checkout-order-state")) > 0, trace: trace}
 }
 
-// insist asks until there is an answer that asking again would not better, or ctx ends; and tells how often it asked.
+// insist asks until there is an answer that asking again would not better, or ctx ends; and returns how often it asked.
 func (s *Storefront) insist(ctx context.Context, request *oteldemo.PlaceOrderRequest, key string) (got answer, asked int) {
 	const first, last = 100 * time.Millisecond, time.Second
 	for pause := first; ; pause = min(2*pause, last) {
@@ -76,11 +76,11 @@ func Traced(ctx context.Context) (context.Context, string) {
 
 // refusalOf puts into words what checkout answered.
 func refusalOf(err error) *refusal {
-	told := status.Convert(err)
-	retryable := told.Code() == codes.Unavailable || told.Code() == codes.ResourceExhausted
+	answer := status.Convert(err)
+	retryable := answer.Code() == codes.Unavailable || answer.Code() == codes.ResourceExhausted
 	f := &refusal{status: http.StatusServiceUnavailable, SameKey: true}
 	var moved string
-	for _, detail := range told.Details() {
+	for _, detail := range answer.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
 			f.Reason, f.OrderID, moved = d.GetReason(), d.GetMetadata()["order_id"], d.GetMetadata()["money_moved"]
@@ -99,7 +99,7 @@ func refusalOf(err error) *refusal {
 		f.Advice = "Send the form below again: it asks about the same order, and your card is charged once at most."
 		return f
 	}
-	f.say(told.Code(), moved)
+	f.say(answer.Code(), moved)
 	return f
 }
 

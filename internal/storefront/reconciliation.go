@@ -85,7 +85,7 @@ func (s *Storefront) reconcile(ctx context.Context, _ *http.Request) (any, error
 	return page, nil
 }
 
-// states are the states of the orders that may not be shipped although they were charged, as far as checkout tells.
+// states are the states of the orders that may not be shipped although they were charged, as far as checkout reports them.
 func (s *Storefront) states(ctx context.Context) map[string]checkoutv1.OrderState {
 	states := make(map[string]checkoutv1.OrderState)
 	for _, kind := range [][]checkoutv1.OrderState{
@@ -118,7 +118,7 @@ func (p *reconciliation) count(v verdict) {
 	}
 }
 
-// judge tells whether an order's entries are as they should be (good), may become so (warn), or never can (bad). state is
+// judge reports whether an order's entries are as they should be (good), may become so (warn), or never can (bad). state is
 // that on record, if it is known.
 func judge(t demo.Tally, state checkoutv1.OrderState) verdict {
 	told := t.Emails+t.Events > 0

@@ -41,7 +41,7 @@ const (
 	askTime = 2 * time.Second
 	// OrderTime is a customer's patience with an order.
 	OrderTime = 15 * time.Second
-	// cartCount is the id of the element that tells how many pieces are in the cart.
+	// cartCount is the id of the element that returns how many pieces are in the cart.
 	cartCount = "cart-count"
 )
 
@@ -52,7 +52,7 @@ var files embed.FS
 type Options struct {
 	Shop          *demo.Shop
 	Checkout      *grpc.ClientConn // where customers' orders go
-	Orders        *grpc.ClientConn // who tells of orders: checkout.v1.OrderService
+	Orders        *grpc.ClientConn // reports orders: checkout.v1.OrderService
 	Child         *child.Child     // the process of checkout
 	KeyedPayment  bool             // payment honours keys, and can be asked
 	KeyedShipping bool             // shipping honours keys
@@ -149,7 +149,7 @@ func (s *Storefront) Close() error {
 	return errors.Join(failures...)
 }
 
-// begin lets something go on that Close waits for, and tells whether it could: after Close nothing begins any more, although
+// begin lets something go on that Close waits for, and reports whether it could: after Close nothing begins any more, although
 // requests may still come in.
 func (s *Storefront) begin(work func()) bool {
 	s.mu.Lock()
@@ -210,7 +210,7 @@ func (s *Storefront) Handler() http.Handler {
 // view is a page that stays fresh.
 type view struct {
 	name, title, nav string
-	// look reads what the page shows. Its error is told to the reader: a *problem has words of its own.
+	// look reads what the page shows. Its error is shown to the reader: a *problem has words of its own.
 	look func(ctx context.Context, r *http.Request) (any, error)
 	// shared is for what costs much to make and need not be newer than a second.
 	shared bool
