@@ -191,6 +191,37 @@ func TestAnOperatorSkipsAnEmailThatIsRefusedForGood(t *testing.T) {
 	p.sees("#history", "the customer was called")
 }
 
+func TestAnOperatorRefundsAPartOnAPhone(t *testing.T) {
+	t.Parallel()
+	p := open(t, startShop(t, "-payment", "keyed").url)
+	p.fill()
+	p.follow("#place-order")
+	id := p.order()
+	p.size(390, 844)
+	p.visit("/console/orders/" + id)
+	p.sees("#state-of", "completed")
+	p.click("#money-back summary")
+	p.see("console-refund-phone")
+	p.write("#amount", "USD 9999")
+	p.write("#refund-why", "broken")
+	p.write("#refund-by", "Grace")
+	p.expect(http.StatusConflict)
+	p.follow("[data-testid=refund]")
+	p.sees("#decide [role=alert]", "left of the charge")
+	p.see("console-refund-refused-phone")
+	p.write("#amount", "USD 1.50")
+	p.follow("[data-testid=refund]")
+	p.sees("#next", "USD 1.50")
+	p.see("console-refund-confirm-phone")
+	p.follow("[data-testid=confirm]")
+	p.sees("#story", "refunded USD 1.50 of")
+	p.sees("#facts", "USD 1.50")
+	p.sees("#state-of", "completed")
+	p.visit("/console/audit")
+	p.sees("main", "broken")
+	p.see("console-audit-phone")
+}
+
 func TestWhoDoesNotKnowTheTokenIsKeptOut(t *testing.T) {
 	t.Parallel()
 	p := open(t, startConsole(t).url)
