@@ -87,6 +87,9 @@ func (p orderPage) Choices() choices {
 		}
 	case p.Transaction != "":
 		c.Hint, c.Legend = "The customer was charged. Find out from the shipping service whether it has sent a parcel.", "Was it shipped?"
+		if p.Shipments == 0 {
+			c.Hint = "The customer was charged, and no parcel is on record: the history says why."
+		}
 		c.When, c.Retry, c.Caution = "Or: it was not shipped", "Ship again", "If a parcel was sent before, the customer gets another one."
 		c.Resolutions = slices.DeleteFunc(c.Resolutions, func(v resolution) bool { return v.Name == "paid" }) // it means to ship again
 	default:
