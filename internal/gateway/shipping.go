@@ -7,16 +7,20 @@ import (
 
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/pricing"
 )
 
-// Shipping is order.Shipping over the shop's shipping service.
+// Shipping is order.Shipping and pricing.Shipping over the shop's shipping service.
 type Shipping struct {
 	http          *HTTP
 	quote, ship   string // URLs
 	read, deliver time.Duration
 }
 
-var _ order.Shipping = (*Shipping)(nil)
+var (
+	_ order.Shipping   = (*Shipping)(nil)
+	_ pricing.Shipping = (*Shipping)(nil)
+)
 
 // NewShipping makes a Shipping of the shipping service at addr, host:port or a URL; t.Read bounds a quote, t.Ship a
 // shipment.

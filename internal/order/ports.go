@@ -20,10 +20,8 @@ type Cart interface {
 	Empty(ctx context.Context, userID string) error
 }
 
-// Shipping prices and ships parcels.
+// Shipping ships parcels.
 type Shipping interface {
-	// Quote is the price of shipping the lines, in US dollars. It returns ErrRefused when they cannot be shipped there.
-	Quote(ctx context.Context, to Address, lines []Line) (money.Amount, error)
 	// Ship sends the parcel of an order and returns its tracking id. ErrRefused and ErrUnsent say for certain that no parcel
 	// was sent: the service refuses it for good, or may be asked again freely. After any other error it may have been sent.
 	Ship(ctx context.Context, id ID, to Address, lines []Line) (trackingID string, err error)

@@ -36,7 +36,7 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 			b = appendBytes(b, 4, id[:])
 		}
 		b = appendString(b, 5, s.Name())
-		b = appendVarint(b, 6, kind(s.SpanKind()))
+		b = appendVarint(b, 6, uint64(s.SpanKind())) //nolint:gosec // the SDK has the numbers of the protocol
 		b = appendTime(b, 7, s.StartTime())
 		b = appendTime(b, 8, s.EndTime())
 		b = appendAttributes(b, 9, s.Attributes())
@@ -226,20 +226,3 @@ func appendTime(b []byte, field protowire.Number, t time.Time) []byte {
 
 // count is a number of things that were dropped, as a uint32.
 func count(n int) uint64 { return uint64(min(max(n, 0), math.MaxUint32)) }
-
-func kind(k trace.SpanKind) uint64 {
-	switch k {
-	case trace.SpanKindInternal:
-		return 1
-	case trace.SpanKindServer:
-		return 2
-	case trace.SpanKindClient:
-		return 3
-	case trace.SpanKindProducer:
-		return 4
-	case trace.SpanKindConsumer:
-		return 5
-	case trace.SpanKindUnspecified:
-	}
-	return 0
-}

@@ -90,7 +90,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	}
 	limiter := admission.New(limits)
 	defer t.Watch(record.Backlog, load(limiter))()
-	prices := pricing.New(shop.Cart, shop.Catalog, shop.Currency, shop.Shipping, c.Limits)
+	prices := pricing.New(shop.Cart, shop.Catalog, shop.Currency, shop.Quotes, c.Limits)
 	prices.ReadTimeout = c.ReadTimeout
 	defer prices.Close()
 	placer := order.NewPlacer(order.Dependencies{

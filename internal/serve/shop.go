@@ -88,7 +88,7 @@ func (s *shop) post(c Config, t *telemetry.Telemetry, i identities, timeouts gat
 	if err != nil {
 		return fmt.Errorf("EMAIL_ADDR=%q: %w", c.Email, err)
 	}
-	s.Shipping, s.Email = shipping, email
+	s.Quotes, s.Shipping, s.Email = shipping, shipping, email
 	return nil
 }
 

@@ -75,7 +75,7 @@ func BenchmarkOrder(b *testing.B) {
 			}
 			logger := toBoth(toStdout(io.Discard, slog.LevelInfo), p.logs, slog.LevelInfo)
 			tel := assemble(p, both, logger, newDialect(names), conventions{})
-			o, step := sample(b), tel.Timed(Services{Cart: world{}})
+			o, step := sample(b), tel.Timed(Services{Cart: world{}}).Cart
 			placer := tel.Placer(placeFunc(func(ctx context.Context, req order.Request) (*order.Order, error) {
 				for range 12 {
 					if err := step.Empty(ctx, "u"); err != nil {

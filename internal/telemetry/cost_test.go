@@ -208,20 +208,20 @@ func placeWhole(b *testing.B, tel *Telemetry) func(context.Context) {
 	b.Helper()
 	rpc, http, publish := calls(b, tel), post(b, tel), publishing(tel)
 	w, flags, store := world{}, tel.FlagHook(), tel.Store(brokenStore{})
-	shop := tel.Timed(Services{w, w, w, w, w, w, w, w})
+	shop := tel.Timed(Services{w, w, w, w, w, w, w, w, w})
 	evaluate := func(ctx context.Context) {
 		flags.Finally(ctx, openfeature.HookContext{}, openfeature.InterfaceEvaluationDetails{Value: false}, openfeature.HookHints{})
 	}
 	pricer := tel.Pricer(priceFunc(func(ctx context.Context, _ order.Request) (*order.Order, error) {
-		_, _ = shop.Lines(ctx, "")
+		_, _ = shop.Cart.Lines(ctx, "")
 		rpc(ctx, "/oteldemo.CartService/GetCart")
 		for range 2 {
-			_, _ = shop.Product(ctx, "")
+			_, _ = shop.Catalog.Product(ctx, "")
 			rpc(ctx, "/oteldemo.ProductCatalogService/GetProduct")
 		}
-		_, _ = shop.Supported(ctx)
+		_, _ = shop.Currency.Supported(ctx)
 		rpc(ctx, "/oteldemo.CurrencyService/GetSupportedCurrencies")
-		_, _ = shop.Quote(ctx, order.Address{}, nil)
+		_, _ = shop.Quotes.Quote(ctx, order.Address{}, nil)
 		http(ctx)
 		return sample(b), nil
 	}))
@@ -233,20 +233,20 @@ func placeWhole(b *testing.B, tel *Telemetry) func(context.Context) {
 		o.Created, o.Trace = time.Now(), req.Trace
 		_, _ = store.Open(ctx, order.Opening{Order: o, Hold: 0, CartRead: time.Time{}})
 		evaluate(ctx)
-		_, _ = shop.Charge(ctx, "", o.Total, req.Card)
+		_, _ = shop.Payment.Charge(ctx, "", o.Total, req.Card)
 		rpc(ctx, "/oteldemo.PaymentService/Charge")
 		o.State, o.TransactionID = order.Charged, "bd8b8e7d-0f7e-4f0a-9e3e-6f4a3d3f7a0c"
 		_ = store.Save(ctx, o, order.Charging, 0)
-		_, _ = shop.Ship(ctx, "", order.Address{}, nil)
+		_, _ = shop.Shipping.Ship(ctx, "", order.Address{}, nil)
 		http(ctx)
 		o.State, o.TrackingID = order.Placed, "1f9a6f5e-64a3-4f0b-8a7e-31c7b0a5d9c2"
 		_ = store.Save(ctx, o, order.Charged, 0)
-		_ = shop.Empty(ctx, "")
+		_ = shop.Cart.Empty(ctx, "")
 		rpc(ctx, "/oteldemo.CartService/EmptyCart")
-		_ = shop.Confirm(ctx, o)
+		_ = shop.Email.Confirm(ctx, o)
 		http(ctx)
 		evaluate(ctx)
-		_ = shop.Publish(ctx, o)
+		_ = shop.Events.Publish(ctx, o)
 		publish(ctx)
 		return o, nil
 	}))

@@ -19,13 +19,13 @@ import (
 
 // toStdout is the log on stdout alone.
 func toStdout(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(logHandler{withIDs{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskField})}, level})
+	return slog.New(logHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: maskField}), level, true})
 }
 
 // toBoth is the log on stdout and over OTLP.
 func toBoth(stdout *slog.Logger, otlp log.LoggerProvider, level slog.Leveler) *slog.Logger {
 	bridge := otelslog.NewHandler(scope, otelslog.WithLoggerProvider(otlp))
-	return slog.New(logHandler{slog.NewMultiHandler(stdout.Handler(), bridge), level})
+	return slog.New(logHandler{slog.NewMultiHandler(stdout.Handler(), bridge), level, false})
 }
 
 // logLevel is LOG_LEVEL or, without it, OTEL_LOG_LEVEL.
@@ -52,6 +52,7 @@ func (e env) logLevel() slog.Level {
 type logHandler struct {
 	slog.Handler
 	level slog.Leveler
+	ids   bool // of the span in the context are added
 }
 
 func (h logHandler) Enabled(ctx context.Context, l slog.Level) bool {
@@ -64,23 +65,27 @@ func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 		found = errorIn(a) != nil
 		return !found
 	})
-	if !found {
-		return h.Handler.Handle(ctx, r)
+	if found {
+		replaced := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+		r.Attrs(func(a slog.Attr) bool {
+			replaced.AddAttrs(exceptions([]slog.Attr{a})...)
+			return true
+		})
+		r = replaced
 	}
-	replaced := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	r.Attrs(func(a slog.Attr) bool {
-		replaced.AddAttrs(exceptions([]slog.Attr{a})...)
-		return true
-	})
-	return h.Handler.Handle(ctx, replaced)
+	if span := trace.SpanContextFromContext(ctx); h.ids && span.IsValid() {
+		r = r.Clone()
+		r.AddAttrs(slog.String(logTraceID, span.TraceID().String()), slog.String(logSpanID, span.SpanID().String()))
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
 func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return logHandler{h.Handler.WithAttrs(exceptions(attrs)), h.level}
+	return logHandler{h.Handler.WithAttrs(exceptions(attrs)), h.level, h.ids}
 }
 
 func (h logHandler) WithGroup(name string) slog.Handler {
-	return logHandler{h.Handler.WithGroup(name), h.level}
+	return logHandler{h.Handler.WithGroup(name), h.level, h.ids}
 }
 
 // exceptions returns attrs with exception.type and exception.message for each that is an error.
@@ -119,23 +124,6 @@ const (
 	logTraceID = "trace_id"
 	logSpanID  = "span_id"
 )
-
-// withIDs adds the ids of the span in the context.
-type withIDs struct{ slog.Handler }
-
-func (h withIDs) Handle(ctx context.Context, r slog.Record) error {
-	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-		r = r.Clone()
-		r.AddAttrs(slog.String(logTraceID, span.TraceID().String()), slog.String(logSpanID, span.SpanID().String()))
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-func (h withIDs) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return withIDs{h.Handler.WithAttrs(attrs)}
-}
-
-func (h withIDs) WithGroup(name string) slog.Handler { return withIDs{h.Handler.WithGroup(name)} }
 
 // fields converts span attributes to log attributes: both have the same names.
 func fields(groups ...[]attribute.KeyValue) []slog.Attr {

@@ -52,20 +52,21 @@ func stepFailure(err error) string {
 
 // Services are the ports of the services that an order needs.
 type Services struct {
-	order.Cart
-	pricing.Catalog
-	pricing.Currency
-	order.Shipping
-	order.Payment
-	order.Ledger // nil: the payment service cannot be asked
-	order.Email
-	order.Events // nil: there is no broker
+	Cart     order.Cart
+	Catalog  pricing.Catalog
+	Currency pricing.Currency
+	Quotes   pricing.Shipping
+	Payment  order.Payment
+	Ledger   order.Ledger // nil: the payment service cannot be asked
+	Shipping order.Shipping
+	Email    order.Email
+	Events   order.Events // nil: there is no broker
 }
 
 // Timed measures the calls of services.
 func (t *Telemetry) Timed(s Services) Services {
-	m := &timed{s, t.steps}
-	measured := Services{m, m, m, m, m, m, m, m}
+	m := &timed{t.steps, s}
+	measured := Services{m, m, m, m, m, m, m, m, m}
 	if s.Ledger == nil {
 		measured.Ledger = nil
 	}
@@ -76,71 +77,71 @@ func (t *Telemetry) Timed(s Services) Services {
 }
 
 type timed struct {
-	Services
 	steps
+	next Services
 }
 
 func (t *timed) Lines(ctx context.Context, userID string) (_ []order.Line, err error) {
 	defer t.took(ctx, order.StepCart, time.Now(), &err)
-	return t.Cart.Lines(ctx, userID)
+	return t.next.Cart.Lines(ctx, userID)
 }
 
 func (t *timed) Empty(ctx context.Context, userID string) (err error) {
 	defer t.took(ctx, order.StepEmptyCart, time.Now(), &err)
-	return t.Cart.Empty(ctx, userID)
+	return t.next.Cart.Empty(ctx, userID)
 }
 
 func (t *timed) Product(ctx context.Context, id string) (_ pricing.Product, err error) {
 	defer t.took(ctx, order.StepCatalog, time.Now(), &err)
-	return t.Catalog.Product(ctx, id)
+	return t.next.Catalog.Product(ctx, id)
 }
 
 func (t *timed) Supported(ctx context.Context) (_ []money.Currency, err error) {
 	defer t.took(ctx, order.StepConvert, time.Now(), &err)
-	return t.Currency.Supported(ctx)
+	return t.next.Currency.Supported(ctx)
 }
 
 func (t *timed) Convert(ctx context.Context, amount money.Amount, to money.Currency) (_ money.Amount, err error) {
 	defer t.took(ctx, order.StepConvert, time.Now(), &err)
-	return t.Currency.Convert(ctx, amount, to)
+	return t.next.Currency.Convert(ctx, amount, to)
 }
 
 func (t *timed) Quote(ctx context.Context, to order.Address, lines []order.Line) (_ money.Amount, err error) {
 	defer t.took(ctx, order.StepQuote, time.Now(), &err)
-	return t.Shipping.Quote(ctx, to, lines)
+	return t.next.Quotes.Quote(ctx, to, lines)
 }
 
 func (t *timed) Ship(ctx context.Context, id order.ID, to order.Address, lines []order.Line) (_ string, err error) {
 	defer t.took(ctx, order.StepShip, time.Now(), &err)
-	return t.Shipping.Ship(ctx, id, to, lines)
+	return t.next.Shipping.Ship(ctx, id, to, lines)
 }
 
 func (t *timed) Charge(ctx context.Context, id order.ID, amount money.Amount, card creditcard.Card) (_ string, err error) {
 	defer t.took(ctx, order.StepCharge, time.Now(), &err)
-	return t.Payment.Charge(ctx, id, amount, card)
+	return t.next.Payment.Charge(ctx, id, amount, card)
 }
 
 func (t *timed) Lookup(ctx context.Context, id order.ID) (_ string, err error) {
 	defer t.took(ctx, order.StepLookup, time.Now(), &err)
-	return t.Ledger.Lookup(ctx, id)
+	return t.next.Ledger.Lookup(ctx, id)
 }
 
 func (t *timed) Reverse(ctx context.Context, id order.ID) (err error) {
 	defer t.took(ctx, order.StepReverse, time.Now(), &err)
-	return t.Ledger.Reverse(ctx, id)
+	return t.next.Ledger.Reverse(ctx, id)
 }
 
 func (t *timed) Refund(ctx context.Context, id order.ID, total money.Amount) (err error) {
 	defer t.took(ctx, order.StepReverse, time.Now(), &err)
-	return t.Ledger.Refund(ctx, id, total)
+	return t.next.Ledger.Refund(ctx, id, total)
 }
 
 func (t *timed) Confirm(ctx context.Context, o *order.Order) (err error) {
 	defer t.took(ctx, order.StepEmail, time.Now(), &err)
-	return t.Email.Confirm(ctx, o)
+	return t.next.Email.Confirm(ctx, o)
 }
 
 func (t *timed) Publish(ctx context.Context, o *order.Order) (err error) {
 	defer t.took(ctx, order.StepPublish, time.Now(), &err)
-	return t.Events.Publish(ctx, o)
+	return t.next.Events.Publish(ctx, o)
 }

@@ -51,19 +51,19 @@ func (w world) Charge(context.Context, order.ID, money.Amount, creditcard.Card) 
 // walk takes every step once, and returns the errors that came through.
 func walk(ctx context.Context, tel *Telemetry, w world) (errs []error) {
 	first := func(_ any, err error) { errs = append(errs, err) }
-	s := tel.Timed(Services{w, w, w, w, w, w, w, w})
-	first(s.Lines(ctx, ""))
-	first(nil, s.Empty(ctx, ""))
-	first(s.Product(ctx, ""))
-	first(s.Supported(ctx))
-	first(s.Convert(ctx, money.Amount{}, ""))
-	first(s.Quote(ctx, order.Address{}, nil))
-	first(s.Ship(ctx, "", order.Address{}, nil))
-	first(s.Charge(ctx, "", money.Amount{}, creditcard.Card{}))
-	first(s.Lookup(ctx, ""))
-	first(nil, s.Reverse(ctx, ""))
-	first(nil, s.Confirm(ctx, nil))
-	first(nil, s.Publish(ctx, nil))
+	s := tel.Timed(Services{w, w, w, w, w, w, w, w, w})
+	first(s.Cart.Lines(ctx, ""))
+	first(nil, s.Cart.Empty(ctx, ""))
+	first(s.Catalog.Product(ctx, ""))
+	first(s.Currency.Supported(ctx))
+	first(s.Currency.Convert(ctx, money.Amount{}, ""))
+	first(s.Quotes.Quote(ctx, order.Address{}, nil))
+	first(s.Shipping.Ship(ctx, "", order.Address{}, nil))
+	first(s.Payment.Charge(ctx, "", money.Amount{}, creditcard.Card{}))
+	first(s.Ledger.Lookup(ctx, ""))
+	first(nil, s.Ledger.Reverse(ctx, ""))
+	first(nil, s.Email.Confirm(ctx, nil))
+	first(nil, s.Events.Publish(ctx, nil))
 	return errs
 }
 
@@ -177,7 +177,7 @@ func BenchmarkStep(b *testing.B) {
 		"observed": assemble(providers, propagation.TraceContext{}, nil, newDialect(dialectApp), conventions{}),
 		"none":     assemble(silent(), propagation.TraceContext{}, nil, newDialect(dialectApp), conventions{}),
 	} {
-		cart := tel.Timed(Services{Cart: world{}})
+		cart := tel.Timed(Services{Cart: world{}}).Cart
 		ctx, span := tel.tracer.Start(b.Context(), "PlaceOrder")
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
