@@ -16,12 +16,12 @@ type Info struct {
 	Platform string `json:"platform"`
 }
 
-// Devel is the version of a build that does not know its own.
-const Devel = "(devel)"
+// devel is the version of a build that does not know its own.
+const devel = "(devel)"
 
 // Read returns what the Go toolchain has recorded in the executable.
 func Read() Info {
-	info := Info{Version: Devel, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info := Info{Version: devel, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return info
@@ -51,7 +51,7 @@ func (i Info) String() string {
 
 // Known is the version, or empty if the build does not know it.
 func (i Info) Known() string {
-	if i.Version == Devel {
+	if i.Version == devel {
 		return ""
 	}
 	return i.Version
