@@ -42,6 +42,7 @@ type bounds struct {
 	anonymous int     // MiB, at most
 	good      float64 // per cent of what is possible, at least
 	served    float64 // per cent of the calls afterwards, at least
+	others    float64 // per cent of the calls beside a greedy user, at least
 }
 
 // parseOverload reads the arguments. Help goes to out.
@@ -67,6 +68,7 @@ func parseOverload(args []string, out io.Writer) (overload, error) {
 	flags.IntVar(&o.anonymous, "most-anonymous", -1, "`MiB` of anonymous memory, likewise")
 	flags.Float64Var(&o.good, "least-good", -1, "`per cent` of what is possible that must be served in time, likewise")
 	flags.Float64Var(&o.served, "least-served", -1, "`per cent` of the calls after the load has gone that must be served in time, likewise")
+	flags.Float64Var(&o.others, "least-others", -1, "`per cent` of the others' calls beside a greedy user that must be answered with an order, likewise")
 	flags.StringVar(&o.docs, "docs", "", "`folder` of reliability.md, in which the table is replaced")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -333,6 +335,7 @@ func (o overload) judge(all []*ordeal) error {
 		demand(o.anonymous < 0 || r.anonymous <= int64(o.anonymous)<<20, "%d KiB of anonymous memory, of at most %d MiB", r.anonymous>>10, o.anonymous)
 		demand(o.good < 0 || r.goodput()*100 >= o.good*r.possible, "%.0f orders a second were served of %.0f that were possible: fewer than %g %%", r.goodput(), r.possible, o.good)
 		demand(o.served < 0 || r.afterwards.share()*100 >= o.served, "%.1f %% of the calls after it were served, of at least %g %%", r.afterwards.share()*100, o.served)
+		demand(o.others < 0 || r.greedy == 0 || r.during.share()*100 >= o.others, "%.1f %% of the others' calls were served, of at least %g %%", r.during.share()*100, o.others)
 		demand(r.during.strange == 0 && r.afterwards.strange == 0, "%d answers that are neither an order nor a refusal: %s", r.during.strange+r.afterwards.strange, r.during.failure+r.afterwards.failure)
 	}
 	return errors.Join(broken...)

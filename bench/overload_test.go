@@ -131,14 +131,16 @@ func TestAnAnswerNamesItsOrder(t *testing.T) {
 func TestBoundsThatAreNotKeptAreErrors(t *testing.T) {
 	t.Parallel()
 	r := &ordeal{plan: plan{memory: "16MiB", possible: 100}, during: newCounts(), afterwards: newCounts(), lost: 1, anonymous: 17 << 20}
-	if err := (overload{bounds: bounds{lost: -1, anonymous: -1, good: -1, served: -1}}).judge([]*ordeal{r}); err != nil {
+	r.greedy = 1
+	if err := (overload{bounds: bounds{lost: -1, anonymous: -1, good: -1, served: -1, others: -1}}).judge([]*ordeal{r}); err != nil {
 		t.Errorf("without bounds: %v", err)
 	}
 	for _, b := range []bounds{
-		{lost: 0, anonymous: -1, good: -1, served: -1},
-		{lost: -1, anonymous: 16, good: -1, served: -1},
-		{lost: -1, anonymous: -1, good: 85, served: -1},
-		{lost: -1, anonymous: -1, good: -1, served: 99},
+		{lost: 0, anonymous: -1, good: -1, served: -1, others: -1},
+		{lost: -1, anonymous: 16, good: -1, served: -1, others: -1},
+		{lost: -1, anonymous: -1, good: 85, served: -1, others: -1},
+		{lost: -1, anonymous: -1, good: -1, served: 99, others: -1},
+		{lost: -1, anonymous: -1, good: -1, served: -1, others: 95},
 	} {
 		if err := (overload{bounds: b}).judge([]*ordeal{r}); err == nil {
 			t.Errorf("bounds %+v were kept", b)

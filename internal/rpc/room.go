@@ -36,7 +36,7 @@ const (
 	// headerUnit is how many bytes of metadata a call may have for each place that it takes.
 	headerUnit = 4 << 10
 	// messageTime is how long a call's message may take to arrive, or its answer to leave. After slowMessage another call may get
-	// the place of one whose message has not arrived.
+	// the place of one whose message has not arrived; at once, if most calls of its client are in vain.
 	messageTime = 5 * time.Second
 	slowMessage = 100 * time.Millisecond
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
@@ -337,10 +337,10 @@ func (c *call) admit() bool {
 	}
 	full := false
 	for !full && c.inUse()+c.places > size {
-		full = !c.displace((*call).waits)
+		full = !c.displace(false)
 	}
 	enough := c.order && c.client.Holds() && c.overloaded() && c.enoughWait()
-	if full || enough && !c.displace((*call).isWaitingOrder) && !c.queue.GiveWay(c.client.Rank()) {
+	if full || enough && !c.displace(true) && !c.queue.GiveWay(c.client.Rank()) {
 		if c.order {
 			c.room.refusal = time.Now()
 		}
@@ -351,12 +351,13 @@ func (c *call) admit() bool {
 }
 
 // displace takes the places of the latest call that only waits of the client with the greatest share, unless that is this one's.
-func (c *call) displace(match func(*call) bool) bool {
+func (c *call) displace(anOrder bool) bool {
 	var last *call
 	most := 2 * c.client.Share(c.places) // so that equals do not displace each other all the time
 	for e := c.room.inside.Back(); e != nil; e = e.Prev() {
 		o := e.Value.(*call)
-		if share := o.client.Share(0); share >= most && (last == nil || share > most) && match(o) {
+		share := o.client.Share(0)
+		if share >= most && (last == nil || share > most) && o.waits(!o.client.Proven()) && (!anOrder || o.order && o.answered == 0) {
 			last, most = o, share
 		}
 	}
@@ -370,10 +371,10 @@ func (c *call) displace(match func(*call) bool) bool {
 	return true
 }
 
-// waits tells whether nothing is done for the call now: it waits for a goroutine, for its turn, for its message or for its caller
-// to take the answer.
-func (c *call) waits() bool {
-	return c.turn != nil || c.answered != 0 || c.awaited.Load() != 0 && (!c.silent.Load() || c.isSlow())
+// waits tells whether nothing is done for the call now: it waits for a goroutine, for its turn, for its message, which is late or
+// need not be for an early one, or for its caller to take the answer.
+func (c *call) waits(early bool) bool {
+	return c.turn != nil || c.answered != 0 || c.awaited.Load() != 0 && (early || !c.silent.Load() || c.isSlow())
 }
 
 // isSlow tells whether the call's message is late.
@@ -381,8 +382,6 @@ func (c *call) isSlow() bool {
 	since := c.awaited.Load()
 	return since != 0 && time.Now().UnixNano()-since >= int64(slowMessage)
 }
-
-func (c *call) isWaitingOrder() bool { return c.order && c.answered == 0 && c.waits() }
 
 // dismiss takes the places of a call that waits.
 func (c *call) dismiss() {
