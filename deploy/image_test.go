@@ -219,7 +219,7 @@ func get(ctx context.Context, url string) (string, error) {
 		return "", err
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err := http.DefaultClient.Do(req) //nolint:forbidigo // a test
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
 	}
