@@ -62,8 +62,9 @@ func (p *Payment) Refund(ctx context.Context, id order.ID, total money.Amount) e
 		return nil
 	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.OutOfRange, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
 		return fmt.Errorf("payment: refund %s of order %s: %w: %w", total, id, order.ErrRefused, err)
+	default:
+		return fmt.Errorf("payment: refund %s of order %s: %w", total, id, err)
 	}
-	return fmt.Errorf("payment: refund %s of order %s: %w", total, id, err)
 }
 
 // standing is the transaction that a look-up has found and that was not given back, or "".
