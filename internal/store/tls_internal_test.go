@@ -11,9 +11,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"checkout/internal/certs/certstest"
 	"checkout/internal/test/pgtest"
+	"checkout/internal/wait"
 )
 
 // secured is a server of PostgreSQL that requires certificates, and the files of its clients.
@@ -22,18 +24,19 @@ type secured struct {
 	t             *testing.T
 	ca, cert, key string
 	previous      []byte // the authority before
+	settle        func() // waits until whoever was connecting is connected
 }
 
 func newSecured(t *testing.T) *secured {
 	t.Helper()
 	dir := t.TempDir()
-	s := &secured{pgtest.StartOwn(t), t, filepath.Join(dir, "ca.pem"), filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"), nil}
+	s := &secured{pgtest.StartOwn(t), t, filepath.Join(dir, "ca.pem"), filepath.Join(dir, "client.pem"), filepath.Join(dir, "client.key"), nil, func() {}}
 	s.rotate("ssl = on\nssl_ca_file = 'ca.pem'\n", "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n")
 	return s
 }
 
 // rotate replaces all certificates by those of a new authority, as one does while others are connected: both sides trust both
-// authorities meanwhile.
+// authorities meanwhile. Nobody is still connecting with what they knew before.
 func (s *secured) rotate(config, rules string) {
 	s.t.Helper()
 	dir := s.t.TempDir()
@@ -62,9 +65,11 @@ func (s *secured) rotate(config, rules string) {
 	if config == "" {
 		must(s.Reload(s.t.Context()))
 	}
+	s.settle()
 	next.Issue(s.cert, s.key) // the certificate first: for a moment the key is another one's
 	must(s.Configure(map[string][]byte{"server.crt": read("server.crt"), "server.key": read("server.key")}, config, rules))
 	must(s.Reload(s.t.Context()))
+	s.settle()
 }
 
 // url is the server's, with the parameters of a client that verifies it.
@@ -88,19 +93,25 @@ func TestCertificatesOfPostgreSQLAreRotatedUnderLoad(t *testing.T) {
 	s.db.SetMaxIdleConns(-1) // each statement connects anew
 	ctx, end := context.WithCancel(t.Context())
 	var load sync.WaitGroup
-	var statements atomic.Int64
-	for range 2 {
+	var statements [2]atomic.Int64
+	for i := range statements {
 		load.Go(func() {
 			for ctx.Err() == nil {
 				if _, err := s.version(t.Context()); err != nil {
-					t.Errorf("after %d statements: %v", statements.Load(), err)
-					return
+					t.Errorf("after %d statements: %v", statements[i].Load(), err)
+					end()
 				}
-				statements.Add(1)
+				statements[i].Add(1)
 			}
 		})
 	}
-	for range 100 {
+	server.settle = func() {
+		for i := range statements {
+			for from := statements[i].Load(); statements[i].Load() < from+2 && wait.For(ctx, time.Millisecond); {
+			}
+		}
+	}
+	for range 50 {
 		server.rotate("", "")
 	}
 	end()
@@ -108,7 +119,7 @@ func TestCertificatesOfPostgreSQLAreRotatedUnderLoad(t *testing.T) {
 	if _, err := s.version(t.Context()); err != nil {
 		t.Errorf("after all rotations: %v", err)
 	}
-	t.Logf("%d connections", statements.Load())
+	t.Logf("%d and %d connections", statements[0].Load(), statements[1].Load())
 }
 
 func TestPostgreSQLIsVerifiedAsTheModeSays(t *testing.T) {
