@@ -830,7 +830,7 @@ func (c *crowd) deaf(t *testing.T, orders int) {
 	framer := http2.NewFramer(conn, nil)
 	_, err = conn.Write([]byte(http2.ClientPreface))
 	err = errors.Join(err, framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
-	for i := range uint32(orders) { //nolint:gosec // a few
+	for i := range uint32(orders) {
 		err = errors.Join(err,
 			framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: rawgrpc.Block("crowd", oteldemo.CheckoutService_PlaceOrder_FullMethodName), EndHeaders: true}),
 			framer.WriteData(2*i+1, true, rawgrpc.Frame(message)))
