@@ -82,8 +82,8 @@ attack: ## attack it from 1, 20 and 200 connections, with honest customers besid
 .PHONY: matrix
 matrix: ## give it neighbours that misbehave, in more than a thousand ways, twice. Five minutes
 	.ci/build bin/checkout
-	go run ./matrix -binary bin/checkout -most-rss 36
-	go run ./matrix -binary bin/checkout -payment keyed -most-rss 36
+	go run ./matrix -binary bin/checkout -most-rss 35
+	go run ./matrix -binary bin/checkout -payment keyed -most-rss 35
 
 .PHONY: sim
 sim: ## simulate a million schedules; the tests do 20,000
