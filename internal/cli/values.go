@@ -36,8 +36,7 @@ func (o *Output) Type() string { return "format" }
 
 // Set implements pflag.Value.
 func (o *Output) Set(s string) error {
-	switch f := Output(s); f {
-	case Text, JSON:
+	if f := Output(s); f == Text || f == JSON {
 		*o = f
 		return nil
 	}

@@ -26,7 +26,7 @@ type form struct {
 	Signer      string // whom the certificate of the browser names; empty: it showed none
 	By          string
 	Why         string
-	Resolution     string
+	Resolution  string
 	Transaction string
 	Tracking    string
 	Skip        []string // deliveries
@@ -50,13 +50,13 @@ func (f form) Skips(delivery string) bool { return slices.Contains(f.Skip, deliv
 
 // choices are the decisions that make sense for an order.
 type choices struct {
-	Hint     string
-	Legend   string
+	Hint        string
+	Legend      string
 	Resolutions []resolution // none: which of the undelivered to skip
-	Ask      string    // for the reason
-	When     string    // the order can be continued
-	Retry    string    // text of the button that does; empty: it cannot continue without a resolution
-	Caution  string    // about that
+	Ask         string       // for the reason
+	When        string       // the order can be continued
+	Retry       string       // text of the button that does; empty: it cannot continue without a resolution
+	Caution     string       // about that
 }
 
 // resolution is a choice of the form that resolves.
