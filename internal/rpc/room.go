@@ -3,7 +3,6 @@ package rpc
 import (
 	"container/list"
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
@@ -24,7 +22,6 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/arrival"
 	"checkout/internal/fair"
-	"checkout/internal/order"
 	"checkout/internal/wait"
 )
 
@@ -177,44 +174,6 @@ func (r *room) options() []grpc.ServerOption {
 	}
 }
 
-// guarded registers services whose calls have to find room.
-type guarded struct {
-	*grpc.Server
-	room *room
-}
-
-// RegisterService implements grpc.ServiceRegistrar.
-func (g guarded) RegisterService(service *grpc.ServiceDesc, impl any) {
-	with := *service
-	with.Methods, with.Streams = slices.Clone(service.Methods), slices.Clone(service.Streams)
-	for i, method := range service.Methods {
-		with.Methods[i].Handler = func(srv any, ctx context.Context, receive func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
-			if c := callOf(ctx); c != nil && c.refusal != nil {
-				return nil, c.refusal
-			}
-			return method.Handler(srv, ctx, receive, intercept)
-		}
-	}
-	for i, stream := range service.Streams {
-		with.Streams[i].Handler = func(srv any, s grpc.ServerStream) error {
-			if c := callOf(s.Context()); c != nil && c.refusal != nil {
-				return c.refusal
-			}
-			return stream.Handler(srv, s)
-		}
-	}
-	g.Server.RegisterService(&with, impl)
-}
-
-// unimplemented answers calls of methods that the server does not have. They take places like all others.
-func unimplemented(_ any, s grpc.ServerStream) error {
-	if c := callOf(s.Context()); c != nil && c.refusal != nil {
-		return c.refusal
-	}
-	method, _ := grpc.MethodFromServerStream(s)
-	return status.Error(codes.Unimplemented, "unknown method "+method)
-}
-
 // enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, and must not wait for long.
 func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if strings.Count(info.FullMethodName, "/") < 2 || info.FullMethodName[0] != '/' { // its goroutine ends at once
@@ -234,46 +193,6 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		return r.refuse(caller, r.refused(caller, info.FullMethodName))
 	}
 	return context.WithValue(fair.WithRank(arrival.With(ctx, c.came), c.rank), callKey{}, c), nil
-}
-
-// refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the
-// deadline of the call, which may never come: a flood would fill the memory with it. So the connection waits until there is a
-// place for the refusal, and its client is slowed down. Only when there is none for long is a call refused here.
-func (r *room) refuse(ctx context.Context, err error) (context.Context, error) {
-	select {
-	case r.refusing <- struct{}{}:
-	default:
-		patience := time.NewTimer(refusalTime)
-		defer patience.Stop()
-		select {
-		case r.refusing <- struct{}{}:
-		case <-patience.C:
-			return nil, err
-		}
-	}
-	free := sync.OnceFunc(func() { <-r.refusing })
-	ctx, cancel := context.WithCancel(ctx)
-	patience := time.AfterFunc(refusalPatience, cancel) // gRPC waits for the message of the call
-	keep := context.AfterFunc(ctx, free)                // and may give it up before it has a goroutine
-	over := func() { patience.Stop(); keep(); cancel(); free() }
-	return context.WithValue(ctx, callKey{}, &call{room: r, refusal: err, over: over}), nil
-}
-
-// tooLate tells whether an order that arrives now would be finished too late because of those who wait.
-func (c *call) tooLate(deadline time.Time) bool {
-	if c.queue == nil || deadline.IsZero() {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lobby.Len() == 0 { // the admission will tell
-		return false
-	}
-	ahead, rank := c.queue.Waiting(), c.client.Rank()
-	for e := c.lobby.Front(); e != nil && e.Value.(*call).rank <= rank; e = e.Next() {
-		ahead++
-	}
-	return c.queue.TooLate(ahead, deadline)
 }
 
 // headerSize is that of the metadata as HTTP/2 counts it (RFC 9113, §6.5.2).
@@ -525,84 +444,6 @@ func (r *room) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Conte
 	return ctx
 }
 
-// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if somebody else has got the
-// call's place.
-func (c *call) start(ctx context.Context) bool {
-	c.await()
-	waits, dismissed := c.toLobby()
-	if waits {
-		return c.waitInLobby(ctx)
-	}
-	return !dismissed
-}
-
-// toLobby gives an order that has to wait its place in the lobby.
-func (c *call) toLobby() (waits, dismissed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.inside == nil || !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
-		return false, c.dismissed
-	}
-	c.arrived() // nobody reads the message of who waits
-	c.called = make(chan struct{})
-	after := c.lobby.Back()
-	for after != nil && after.Value.(*call).rank > c.rank {
-		after = after.Prev()
-	}
-	if after == nil {
-		c.turn = c.lobby.PushFront(c)
-	} else {
-		c.turn = c.lobby.InsertAfter(c, after)
-	}
-	c.lookLater()
-	return true, false
-}
-
-// waitInLobby waits until most of the order's time is over, at most.
-func (c *call) waitInLobby(ctx context.Context) bool {
-	var patience <-chan time.Time
-	if deadline, ok := ctx.Deadline(); ok {
-		timer := time.NewTimer(time.Until(c.came.Add(deadline.Sub(c.came) * 3 / 4)))
-		defer timer.Stop()
-		patience = timer.C
-	}
-	select {
-	case <-c.called:
-	case <-patience:
-	case <-ctx.Done():
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.turn != nil {
-		c.lobby.Remove(c.turn)
-		c.turn = nil
-	}
-	if c.dismissed {
-		return false
-	}
-	c.await()
-	return true
-}
-
-// lookLater sees to those in the lobby.
-func (r *room) lookLater() {
-	if r.looking || r.lobby.Len() == 0 {
-		return
-	}
-	r.looking = true
-	time.AfterFunc(lobbyEvery, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.looking = false
-		for n := r.queue.Waiting(); n < ready && r.lobby.Len() > 0; n++ {
-			c := r.lobby.Remove(r.lobby.Front()).(*call)
-			c.turn = nil
-			close(c.called)
-		}
-		r.lookLater()
-	})
-}
-
 // HandleRPC implements stats.Handler.
 func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
 	end, over := event.(*stats.End)
@@ -653,52 +494,6 @@ func (r *room) HandleConn(ctx context.Context, event stats.ConnStats) {
 		if c := e.Value.(*call); c.client == client && c.answered != 0 {
 			c.leave()
 		}
-	}
-}
-
-// leaving is the answer of a call. gRPC keeps it until the client lets it be sent.
-type leaving struct {
-	message any
-	call    *call
-}
-
-// codec tells a call when its answer has left.
-type codec struct{ encoding.CodecV2 }
-
-// Marshal implements encoding.CodecV2.
-func (c *codec) Marshal(v any) (mem.BufferSlice, error) {
-	answer, ok := v.(*leaving)
-	if !ok {
-		return c.CodecV2.Marshal(v)
-	}
-	data, err := c.CodecV2.Marshal(answer.message)
-	if err != nil {
-		return nil, err
-	}
-	defer data.Free()
-	const least = 1<<10 + 1 // gRPC does not give smaller ones back
-	whole := make([]byte, data.Len(), max(data.Len(), least))
-	data.CopyTo(whole)
-	return mem.BufferSlice{mem.NewBuffer(&whole, answer)}, nil
-}
-
-// Get implements mem.BufferPool.
-func (*leaving) Get(length int) *[]byte { return new(make([]byte, length)) }
-
-// Put implements mem.BufferPool. gRPC calls it when the answer has been sent, or never will be.
-func (l *leaving) Put(*[]byte) {
-	c := l.call
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sent = true
-	switch {
-	case c.isStuck:
-		c.client.Unstuck()
-	case c.answered != 0:
-		if !c.check {
-			c.client.End(true)
-		}
-		c.leave()
 	}
 }
 
@@ -759,36 +554,4 @@ func (s receiving) RecvMsg(m any) error {
 	err := s.bounded.RecvMsg(m)
 	receivedBy(s.Context())
 	return err
-}
-
-// callObserver counts calls that find no room. An Options.Telemetry may be one.
-type callObserver interface {
-	Refused(ctx context.Context, method string, err error)
-}
-
-// orderObserver counts orders that are refused because their calls find no room. A Placer may be one.
-type orderObserver interface {
-	Refused(ctx context.Context, err error)
-}
-
-// refuse makes what answers calls that find no room. It counts them as they would be counted inside.
-func refuse(p Placer, opts Options) func(ctx context.Context, method string) error {
-	calls, _ := opts.Telemetry.(callObserver)
-	orders, _ := p.(orderObserver)
-	return func(ctx context.Context, method string) error {
-		failure := &order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}
-		if method == oteldemo.CheckoutService_PlaceOrder_FullMethodName {
-			if opts.Queue != nil {
-				failure.RetryAfter = opts.Queue.TurnAway()
-			}
-			if orders != nil {
-				orders.Refused(ctx, failure)
-			}
-		}
-		err := answer(failure)
-		if calls != nil {
-			calls.Refused(ctx, method, err)
-		}
-		return err
-	}
 }
