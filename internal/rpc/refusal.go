@@ -68,10 +68,9 @@ func (r *room) refuse(ctx context.Context, err error) (context.Context, error) {
 		}
 	}
 	free := sync.OnceFunc(func() { <-r.refusing })
-	ctx, cancel := context.WithCancel(ctx)
-	patience := time.AfterFunc(refusalPatience, cancel) // gRPC waits for the message of the call
-	keep := context.AfterFunc(ctx, free)                // and may give it up before it has a goroutine
-	over := func() { patience.Stop(); keep(); cancel(); free() }
+	ctx, cancel := context.WithTimeout(ctx, refusalPatience) // gRPC waits for the message of the call
+	keep := context.AfterFunc(ctx, free)                     // and may give it up before it has a goroutine
+	over := func() { keep(); cancel(); free() }
 	return context.WithValue(ctx, callKey{}, &call{room: r, refusal: err, over: over}), nil
 }
 

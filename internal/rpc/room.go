@@ -275,8 +275,10 @@ func (c *call) displace(anOrder bool) bool {
 	most := 2 * c.client.Share(c.places) // so that equals do not displace each other all the time
 	for e := c.room.inside.Back(); e != nil; e = e.Prev() {
 		o := e.Value.(*call)
-		share := o.client.Share(0)
-		if share >= most && (last == nil || share > most) && o.waits(!o.client.Proven()) && (!anOrder || o.order && o.answered == 0) {
+		if !o.waits(!o.client.Proven()) || anOrder && (!o.order || o.answered != 0) { // most do not, and it is cheap to tell
+			continue
+		}
+		if share := o.client.Share(0); share >= most && (last == nil || share > most) {
 			last, most = o, share
 		}
 	}
