@@ -214,7 +214,7 @@ func TestAnOperatorRefundsAPartOnAPhone(t *testing.T) {
 	p.sees("#next", "USD 1.50")
 	p.see("console-refund-confirm-phone")
 	p.follow("[data-testid=confirm]")
-	p.sees("#story", "refunded USD 1.50 of")
+	p.sees("#history", "refunded USD 1.50 of")
 	p.sees("#facts", "USD 1.50")
 	p.sees("#state-of", "completed")
 	p.visit("/console/audit")
