@@ -31,8 +31,13 @@ import (
 // call runs a command and returns its exit status and what it printed.
 func call(t *testing.T, environ map[string]string, stdin string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	return callWith(t, environ, strings.NewReader(stdin), args...)
+}
+
+func callWith(t *testing.T, environ map[string]string, stdin io.Reader, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
 	var out, errs bytes.Buffer
-	p := process{getenv: func(name string) string { return environ[name] }, stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs}
+	p := process{getenv: func(name string) string { return environ[name] }, stdin: stdin, stdout: &out, stderr: &errs}
 	return p.run(t.Context(), append([]string{"checkout"}, args...)), out.String(), errs.String()
 }
 
@@ -68,6 +73,10 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		{[]string{"order", "place"}, 2, "checkout order place: missing --user ID\ncheckout order place: missing --email ADDRESS\n"},
 		{[]string{"order", "place", "--item", "X=0"}, 2, `--item="X=0": must be product=quantity, such as OLJCESPC7Z=2`},
 		{[]string{"order", "list", "--admin-addr", "5051"}, 2, `--admin-addr="5051": must be host:port, such as localhost:5051`},
+		{[]string{"order", "place", "--user", "a\xff", "--email", "ada@example.com"}, 2, `checkout order place: argument "a\xff": must be UTF-8`},
+		{[]string{"order", "place", "--item=\xff=1", "--user", "a", "--email", "ada@example.com"}, 2, `must be UTF-8`},
+		{[]string{"order", "refund", id(1), "--amount", "EUR 1", "--by", "grace", "--why", "a\xff", "--yes"}, 2, `argument "a\xff": must be UTF-8`},
+		{[]string{"order", "erase", "a\xff", "--by", "grace", "--why", "so"}, 2, `argument "a\xff": must be UTF-8`},
 		{[]string{"order", "place", "now"}, 2, `checkout order place: unexpected argument "now"`},
 		{[]string{"order", "place", "-item", "=2"}, 2, `--item="=2": must be product=quantity`},
 		{[]string{"order", "place", "--item", "X=two"}, 2, `--item="X=two": must be product=quantity`},

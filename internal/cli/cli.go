@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -48,6 +49,7 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(FlagError)
 	unsort(root)
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkText(args) }
 	root.SetArgs(longFlags(root, args))
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -62,6 +64,16 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdout, stderr
 	Complain(cmd, err)
 	_, _ = fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
 	return Usage
+}
+
+// checkText refuses arguments that no call could carry: gRPC would find that out too late to tell that nothing was sent.
+func checkText(args []string) error {
+	for _, arg := range args {
+		if !utf8.ValidString(arg) {
+			return fmt.Errorf("argument %q: must be UTF-8", arg)
+		}
+	}
+	return nil
 }
 
 // unsort leaves flags in the order in which they were added: what matters most is first.
