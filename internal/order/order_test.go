@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -99,6 +100,7 @@ func TestARefusedResolutionNamesTheFieldAndWhy(t *testing.T) {
 		{Order{State: InDoubt}, Resolution{Kind: "other"}, "resolution"},
 		{Order{State: Parked, TransactionID: "tx"}, Resolution{Kind: Paid, TransactionID: "another"}, "transaction_id"},
 		{Order{State: Undelivered, Undeliverable: EmailSent}, Resolution{Kind: SkipDeliveries, Skip: EventPublished}, "skip"},
+		{Order{State: InDoubt, Changed: time.UnixMilli(2)}, Resolution{Kind: NotPaid, Seen: time.UnixMilli(1)}, "seen"},
 	} {
 		_, err := test.order.resolved(test.r, false)
 		violation, ok := errors.AsType[Violation](err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"checkout/internal/money"
 )
@@ -40,6 +41,7 @@ type Resolution struct {
 	Skip          Delivery     // with SkipDeliveries: some of the order's undeliverable ones
 	Amount        money.Amount // with Refund: what is refunded
 	By, Why       string       // who has decided, and for which reason
+	Seen          time.Time    // Changed of the order that was looked at; zero: whatever the order is by now
 }
 
 // Resolve records what an operator has found out about an order that requires one, or has decided. It returns the order as
@@ -102,6 +104,9 @@ func contradicts(field, format string, args ...any) error {
 
 // resolved makes o what the resolution says that it is, and returns its new state. keyed: the payment service is idempotent.
 func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
+	if !r.Seen.IsZero() && r.Seen.UnixMilli() != o.Changed.UnixMilli() {
+		return 0, contradicts("seen", "it has changed since you looked at it: look at it again")
+	}
 	switch o.State {
 	case Completed:
 		if r.Kind != Refund {

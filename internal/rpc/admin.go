@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/lookup"
@@ -120,6 +121,7 @@ type decisionRequest interface {
 	GetBy() string
 	GetWhy() string
 	GetValidateOnly() bool
+	GetSeen() *timestamppb.Timestamp
 }
 
 // decide has what an operator wants carried out, or only checked, and recorded in the audit log.
@@ -127,7 +129,7 @@ func (a *admin) decide(ctx context.Context, req decisionRequest, wanted func(*vi
 	var bad violations
 	id := bad.id(req.GetOrderId())
 	r := wanted(&bad)
-	r.By, r.Why = req.GetBy(), req.GetWhy()
+	r.By, r.Why, r.Seen = req.GetBy(), req.GetWhy(), bad.time("seen", req.GetSeen())
 	must := !req.GetValidateOnly()
 	bad.typed("by", r.By, must)
 	bad.reason(r.Why, must && r.Kind != order.Retry)

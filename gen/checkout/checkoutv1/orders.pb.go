@@ -845,7 +845,9 @@ type RetryOrderRequest struct {
 	By  string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	Why string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
 	// Check the decision, and return the order as it would be, without recording anything.
-	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// `changed` of the order that was looked at: one that has changed since is refused. None: whatever the order is by now.
+	Seen          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -908,6 +910,13 @@ func (x *RetryOrderRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *RetryOrderRequest) GetSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
 type ResolveOrderRequest struct {
 	state      protoimpl.MessageState         `protogen:"open.v1"`
 	OrderId    string                         `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -922,7 +931,8 @@ type ResolveOrderRequest struct {
 	// With SKIP: the deliveries to do without, "email" or "event". At least one.
 	Skip []string `protobuf:"bytes,7,rep,name=skip,proto3" json:"skip,omitempty"`
 	// As in RetryOrderRequest.
-	ValidateOnly  bool `protobuf:"varint,8,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,8,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	Seen          *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1013,6 +1023,13 @@ func (x *ResolveOrderRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *ResolveOrderRequest) GetSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
 type CancelOrderRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -1020,7 +1037,8 @@ type CancelOrderRequest struct {
 	By  string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
 	Why string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
 	// As in RetryOrderRequest.
-	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	Seen          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1083,6 +1101,13 @@ func (x *CancelOrderRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *CancelOrderRequest) GetSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
 type RefundOrderRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -1092,7 +1117,8 @@ type RefundOrderRequest struct {
 	By  string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
 	Why string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
 	// As in RetryOrderRequest.
-	ValidateOnly  bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	Seen          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1160,6 +1186,13 @@ func (x *RefundOrderRequest) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *RefundOrderRequest) GetSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
 }
 
 type EraseUserRequest struct {
@@ -1678,12 +1711,13 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n" +
 	"\x12WatchOrdersRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12/\n" +
-	"\x06states\x18\x02 \x03(\x0e2\x17.checkout.v1.OrderStateR\x06states\"u\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x17.checkout.v1.OrderStateR\x06states\"\xa5\x01\n" +
 	"\x11RetryOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
 	"\x03why\x18\x03 \x01(\tR\x03why\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x87\x03\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12.\n" +
+	"\x04seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\"\xb7\x03\n" +
 	"\x13ResolveOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12K\n" +
 	"\n" +
@@ -1695,7 +1729,8 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\vtracking_id\x18\x06 \x01(\tR\n" +
 	"trackingId\x12\x12\n" +
 	"\x04skip\x18\a \x03(\tR\x04skip\x12#\n" +
-	"\rvalidate_only\x18\b \x01(\bR\fvalidateOnly\"e\n" +
+	"\rvalidate_only\x18\b \x01(\bR\fvalidateOnly\x12.\n" +
+	"\x04seen\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\"e\n" +
 	"\n" +
 	"Resolution\x12\x1a\n" +
 	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\b\n" +
@@ -1703,18 +1738,20 @@ const file_checkout_v1_orders_proto_rawDesc = "" +
 	"\bNOT_PAID\x10\x02\x12\f\n" +
 	"\bREFUNDED\x10\x03\x12\v\n" +
 	"\aSHIPPED\x10\x04\x12\b\n" +
-	"\x04SKIP\x10\x05\"v\n" +
+	"\x04SKIP\x10\x05\"\xa6\x01\n" +
 	"\x12CancelOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
 	"\x03why\x18\x03 \x01(\tR\x03why\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x9f\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12.\n" +
+	"\x04seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\"\xcf\x01\n" +
 	"\x12RefundOrderRequest\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12'\n" +
 	"\x06amount\x18\x02 \x01(\v2\x0f.oteldemo.MoneyR\x06amount\x12\x0e\n" +
 	"\x02by\x18\x03 \x01(\tR\x02by\x12\x10\n" +
 	"\x03why\x18\x04 \x01(\tR\x03why\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"M\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12.\n" +
+	"\x04seen\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\"M\n" +
 	"\x10EraseUserRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
@@ -1846,39 +1883,43 @@ var file_checkout_v1_orders_proto_depIdxs = []int32{
 	21, // 14: checkout.v1.ListOrdersRequest.created_before:type_name -> google.protobuf.Timestamp
 	3,  // 15: checkout.v1.ListOrdersResponse.orders:type_name -> checkout.v1.Order
 	0,  // 16: checkout.v1.WatchOrdersRequest.states:type_name -> checkout.v1.OrderState
-	1,  // 17: checkout.v1.ResolveOrderRequest.resolution:type_name -> checkout.v1.ResolveOrderRequest.Resolution
-	20, // 18: checkout.v1.RefundOrderRequest.amount:type_name -> oteldemo.Money
-	21, // 19: checkout.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
-	16, // 20: checkout.v1.AuditEntry.before:type_name -> checkout.v1.AuditState
-	16, // 21: checkout.v1.AuditEntry.after:type_name -> checkout.v1.AuditState
-	2,  // 22: checkout.v1.AuditEntry.outcome:type_name -> checkout.v1.AuditEntry.Outcome
-	0,  // 23: checkout.v1.AuditState.state:type_name -> checkout.v1.OrderState
-	21, // 24: checkout.v1.ListAuditRequest.after:type_name -> google.protobuf.Timestamp
-	21, // 25: checkout.v1.ListAuditRequest.before:type_name -> google.protobuf.Timestamp
-	15, // 26: checkout.v1.ListAuditResponse.entries:type_name -> checkout.v1.AuditEntry
-	5,  // 27: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
-	6,  // 28: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
-	8,  // 29: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
-	9,  // 30: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
-	10, // 31: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
-	11, // 32: checkout.v1.OrderAdmin.CancelOrder:input_type -> checkout.v1.CancelOrderRequest
-	12, // 33: checkout.v1.OrderAdmin.RefundOrder:input_type -> checkout.v1.RefundOrderRequest
-	13, // 34: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
-	17, // 35: checkout.v1.OrderAdmin.ListAudit:input_type -> checkout.v1.ListAuditRequest
-	3,  // 36: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
-	7,  // 37: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
-	3,  // 38: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
-	3,  // 39: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
-	3,  // 40: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
-	3,  // 41: checkout.v1.OrderAdmin.CancelOrder:output_type -> checkout.v1.Order
-	3,  // 42: checkout.v1.OrderAdmin.RefundOrder:output_type -> checkout.v1.Order
-	14, // 43: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
-	18, // 44: checkout.v1.OrderAdmin.ListAudit:output_type -> checkout.v1.ListAuditResponse
-	36, // [36:45] is the sub-list for method output_type
-	27, // [27:36] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	21, // 17: checkout.v1.RetryOrderRequest.seen:type_name -> google.protobuf.Timestamp
+	1,  // 18: checkout.v1.ResolveOrderRequest.resolution:type_name -> checkout.v1.ResolveOrderRequest.Resolution
+	21, // 19: checkout.v1.ResolveOrderRequest.seen:type_name -> google.protobuf.Timestamp
+	21, // 20: checkout.v1.CancelOrderRequest.seen:type_name -> google.protobuf.Timestamp
+	20, // 21: checkout.v1.RefundOrderRequest.amount:type_name -> oteldemo.Money
+	21, // 22: checkout.v1.RefundOrderRequest.seen:type_name -> google.protobuf.Timestamp
+	21, // 23: checkout.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	16, // 24: checkout.v1.AuditEntry.before:type_name -> checkout.v1.AuditState
+	16, // 25: checkout.v1.AuditEntry.after:type_name -> checkout.v1.AuditState
+	2,  // 26: checkout.v1.AuditEntry.outcome:type_name -> checkout.v1.AuditEntry.Outcome
+	0,  // 27: checkout.v1.AuditState.state:type_name -> checkout.v1.OrderState
+	21, // 28: checkout.v1.ListAuditRequest.after:type_name -> google.protobuf.Timestamp
+	21, // 29: checkout.v1.ListAuditRequest.before:type_name -> google.protobuf.Timestamp
+	15, // 30: checkout.v1.ListAuditResponse.entries:type_name -> checkout.v1.AuditEntry
+	5,  // 31: checkout.v1.OrderService.GetOrder:input_type -> checkout.v1.GetOrderRequest
+	6,  // 32: checkout.v1.OrderService.ListOrders:input_type -> checkout.v1.ListOrdersRequest
+	8,  // 33: checkout.v1.OrderService.WatchOrders:input_type -> checkout.v1.WatchOrdersRequest
+	9,  // 34: checkout.v1.OrderAdmin.RetryOrder:input_type -> checkout.v1.RetryOrderRequest
+	10, // 35: checkout.v1.OrderAdmin.ResolveOrder:input_type -> checkout.v1.ResolveOrderRequest
+	11, // 36: checkout.v1.OrderAdmin.CancelOrder:input_type -> checkout.v1.CancelOrderRequest
+	12, // 37: checkout.v1.OrderAdmin.RefundOrder:input_type -> checkout.v1.RefundOrderRequest
+	13, // 38: checkout.v1.OrderAdmin.EraseUser:input_type -> checkout.v1.EraseUserRequest
+	17, // 39: checkout.v1.OrderAdmin.ListAudit:input_type -> checkout.v1.ListAuditRequest
+	3,  // 40: checkout.v1.OrderService.GetOrder:output_type -> checkout.v1.Order
+	7,  // 41: checkout.v1.OrderService.ListOrders:output_type -> checkout.v1.ListOrdersResponse
+	3,  // 42: checkout.v1.OrderService.WatchOrders:output_type -> checkout.v1.Order
+	3,  // 43: checkout.v1.OrderAdmin.RetryOrder:output_type -> checkout.v1.Order
+	3,  // 44: checkout.v1.OrderAdmin.ResolveOrder:output_type -> checkout.v1.Order
+	3,  // 45: checkout.v1.OrderAdmin.CancelOrder:output_type -> checkout.v1.Order
+	3,  // 46: checkout.v1.OrderAdmin.RefundOrder:output_type -> checkout.v1.Order
+	14, // 47: checkout.v1.OrderAdmin.EraseUser:output_type -> checkout.v1.EraseUserResponse
+	18, // 48: checkout.v1.OrderAdmin.ListAudit:output_type -> checkout.v1.ListAuditResponse
+	40, // [40:49] is the sub-list for method output_type
+	31, // [31:40] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_checkout_v1_orders_proto_init() }
