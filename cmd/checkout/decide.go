@@ -10,6 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
@@ -32,8 +35,8 @@ func (d *decision) flags(cmd *cobra.Command, getenv func(string) string) {
 	d.adminFlags(cmd, getenv)
 }
 
-// send has a decision about the order made, or only checked, and returns the order as it is then, or would be.
-type send func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error)
+// send has a decision about the order as it was seen made, or only checked, and returns the order as it is then, or would be.
+type send func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error)
 
 // decisionCommand makes cmd a command for a decision that needs these flags.
 func (p process) decisionCommand(cmd *cobra.Command, d *decision, send send, needs ...string) *cobra.Command {
@@ -56,8 +59,8 @@ func (p process) retryCommand() *cobra.Command {
 		Long: `Resume an order that requires an operator. A paid order is shipped again; of an undelivered order the confirmation
 e-mail and the event are sent again. If a parcel was sent before, the customer receives another one.`,
 		Example: `  checkout order retry 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the carrier has no parcel for this order'`,
-	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error) {
-		return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, By: d.by, Why: d.why, ValidateOnly: validateOnly})
+	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
+		return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}, opts...)
 	}, "by")
 }
 
@@ -69,39 +72,56 @@ func (p process) cancelCommand() *cobra.Command {
 		Long: `Give up a parked order. Make sure that no parcel was sent: you vouch for that. The payment service reverses the charge; it must be an idempotent
 one. An order that may have been shipped is refunded instead.`,
 		Example: `  checkout order cancel 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the customer does not want it any more'`,
-	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error) {
-		return admin.CancelOrder(ctx, &checkoutv1.CancelOrderRequest{OrderId: id, By: d.by, Why: d.why, ValidateOnly: validateOnly})
+	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
+		return admin.CancelOrder(ctx, &checkoutv1.CancelOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}, opts...)
 	}, "by", "why")
 }
 
 // decide has a decision about an order confirmed and made, and prints the order's new state.
 func (p process) decide(ctx context.Context, d *decision, id string, send send) error {
-	if !d.yes {
-		if err := p.confirm(ctx, d, id, send); err != nil {
-			return err
-		}
+	is, err := p.confirm(ctx, d, id, send)
+	if err != nil {
+		return err
 	}
 	return p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
-		o, err := send(ctx, checkoutv1.NewOrderAdminClient(conn), id, false)
-		if err == nil {
-			p.print(d.output, o, func() { _, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), stateName(o.GetState())) })
+		var server peer.Peer
+		o, err := send(ctx, checkoutv1.NewOrderAdminClient(conn), is, false, grpc.Peer(&server))
+		if err != nil {
+			return p.undecided(d, id, err, server.Addr != nil)
 		}
-		return err
+		p.print(d.output, o, func() { _, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), stateName(o.GetState())) })
+		return nil
 	})
 }
 
-// confirm asks whether to make a decision, unless it would be refused.
-func (p process) confirm(ctx context.Context, d *decision, id string, send send) error {
-	var is, would *checkoutv1.Order
-	err := p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-		if would, err = send(ctx, checkoutv1.NewOrderAdminClient(conn), id, true); err != nil {
-			return err
+// undecided explains why a decision was not recorded, or that it may have been. sent: the server may have the request.
+func (p process) undecided(d *decision, id string, err error, sent bool) error {
+	refused := p.refused(&d.remote, err)
+	answer := status.Convert(err)
+	switch answer.Code() { // these come before anything is recorded
+	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.PermissionDenied, codes.Unauthenticated, codes.ResourceExhausted, codes.Unimplemented:
+		return refused
+	default:
+		if !sent {
+			return refused
 		}
+		return &cli.Error{Status: statusUnknown, Err: fmt.Errorf("it is unknown whether the decision was recorded: see 'checkout order show %s' before you repeat it\n  %s: %s",
+			clean(id), answer.Code(), clean(answer.Message()))}
+	}
+}
+
+// confirm asks whether to make a decision, unless it would be refused. It returns the order that the decision is about.
+func (p process) confirm(ctx context.Context, d *decision, id string, send send) (is *checkoutv1.Order, err error) {
+	var would *checkoutv1.Order
+	err = p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
 		is, err = checkoutv1.NewOrderServiceClient(conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
+		if err == nil && !d.yes {
+			would, err = send(ctx, checkoutv1.NewOrderAdminClient(conn), is, true)
+		}
 		return err
 	})
-	if err != nil {
-		return err
+	if err != nil || d.yes {
+		return is, err
 	}
 	for _, fact := range [][2]string{
 		{"order", is.GetOrderId()},
@@ -116,7 +136,7 @@ func (p process) confirm(ctx context.Context, d *decision, id string, send send)
 	_, _ = fmt.Fprint(p.stderr, `This cannot be undone. Type "yes" to record it: `)
 	answer, _ := bufio.NewReader(io.LimitReader(p.stdin, 64)).ReadString('\n') // what was not read is no yes
 	if strings.TrimSpace(answer) != "yes" {
-		return cli.Fail(errors.New("not confirmed: nothing was recorded; use --yes to skip the question"))
+		return nil, cli.Fail(errors.New("not confirmed: nothing was recorded; use --yes to skip the question"))
 	}
-	return nil
+	return is, nil
 }

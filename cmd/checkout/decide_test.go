@@ -1,15 +1,25 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"checkout/internal/cli"
 	"checkout/internal/demo"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/rpc"
 	"checkout/internal/test/nettest"
 	"checkout/internal/wire"
 )
@@ -154,7 +164,7 @@ func TestAnOrderInDoubtIsFoundAndResolvedFromTheTerminal(t *testing.T) {
 	shop, environ := shopping(t, map[string]string{"CHECKOUT_ADMIN_ADDR": nettest.Reserve(t)})
 	shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
 	status, _, stderr := call(t, environ, card, "order", "place", "-item", "STICKER020", "-user", "ada", "-email", "ada@example.com", "-street", "1 Main", "-zip", "N1")
-	if status != placeUnknown || !strings.Contains(stderr, "PAYMENT_UNKNOWN") {
+	if status != statusUnknown || !strings.Contains(stderr, "PAYMENT_UNKNOWN") {
 		t.Fatalf("exit status %d, stderr %q; want an order in doubt", status, stderr)
 	}
 	_, stdout, _ := call(t, environ, "", "order", "list", "-attention")
@@ -203,17 +213,27 @@ func TestAnOrderIsRefundedFromTheTerminalInPartAndThenTheRest(t *testing.T) {
 	if got := wire.Price(shop.Payment.Charges()[0].Refunded); got != "USD 0.10" {
 		t.Errorf("the payment service has refunded %s, want USD 0.10", got)
 	}
+	another := sync.OnceFunc(func() {
+		if status, said := refund("USD 0.10"); status != 0 {
+			t.Errorf("exit status %d, %s; want the other operator's refund", status, said)
+		}
+		settled("refunded USD 0.20 of " + total)
+	})
+	status, stdout, stderr = callWith(t, environ, answerer{strings.NewReader("yes\n"), another}, "order", "refund", id, "-amount", "USD 0.10", "-by", "ada", "-why", "broken")
+	if refunded := wire.Price(shop.Payment.Charges()[0].Refunded); status != 1 || !strings.Contains(stderr, "it has changed since you looked at it") || refunded != "USD 0.20" {
+		t.Errorf("exit status %d, %s%s, and %s refunded; want that a refund is refused whose order another operator refunded meanwhile", status, stdout, stderr, refunded)
+	}
 	if status, said := refund(total); status != 1 || !strings.Contains(said, "left of the charge") {
 		t.Errorf("exit status %d, %s; want no more refunded than is left", status, said)
 	}
-	if _, stdout, _ := call(t, environ, "", "order", "show", id); !strings.Contains(stdout, "refunded  USD 0.10") {
+	if _, stdout, _ := call(t, environ, "", "order", "show", id); !strings.Contains(stdout, "refunded  USD 0.20") {
 		t.Errorf("what was refunded is not shown: %s", stdout)
 	}
 	left, err := wire.Amount(charge.Amount)
 	if err != nil {
 		t.Fatal(err)
 	}
-	part, _ := money.New("USD", 0, -100_000_000)
+	part, _ := money.New("USD", 0, -200_000_000)
 	if left, err = left.Add(part); err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +244,80 @@ func TestAnOrderIsRefundedFromTheTerminalInPartAndThenTheRest(t *testing.T) {
 	if shop.Payment.Charges()[0].Reversed.IsZero() {
 		t.Error("the charge was not reversed")
 	}
-	if _, stdout, _ := call(t, environ, "", "audit", "list", "-order", id); strings.Count(stdout, "refund done") != 2 || strings.Count(stdout, "refund refused") != 1 || !strings.Contains(stdout, "broken: USD 0.10") {
+	if _, stdout, _ := call(t, environ, "", "audit", "list", "-order", id); strings.Count(stdout, "refund done") != 3 || strings.Count(stdout, "refund refused") != 2 || !strings.Contains(stdout, "broken: USD 0.10") {
 		t.Errorf("the audit log is %s", stdout)
+	}
+}
+
+// answerer is standard input: somebody who does something before the answer.
+type answerer struct {
+	io.Reader
+	before func()
+}
+
+func (a answerer) Read(b []byte) (int, error) {
+	a.before()
+	return a.Reader.Read(b)
+}
+
+func TestAnOrderThatChangesWhileTheConfirmationWaitsIsNotDecidedAbout(t *testing.T) {
+	t.Parallel()
+	off := openOffice(t, nil)
+	o := off.put(t, 1, order.Undelivered, func(o *order.Order) {
+		o.TransactionID, o.TrackingID, o.Undeliverable = "tx 1", "parcel 1", order.EmailSent
+		o.Changed = time.Now()
+	})
+	seen := o.Changed
+	another := func() { // looks the same, and is not
+		o.Changed = seen.Add(time.Second)
+		if err := off.Save(t.Context(), o, order.Undelivered, order.UntilResolved); err != nil {
+			t.Error(err)
+		}
+	}
+	status, stdout, stderr := callWith(t, off.environ, answerer{strings.NewReader("yes\n"), sync.OnceFunc(another)}, "order", "retry", id(1), "-by", "grace")
+	if status != 1 || !strings.Contains(stderr, "it has changed since you looked at it") || off.state(t, 1) != order.Undelivered {
+		t.Errorf("exit status %d, %s%s, and the order is %v; want that it is refused", status, stdout, stderr, off.state(t, 1))
+	}
+}
+
+// interrupted loses its answers: the connection breaks when a decision is recorded.
+type interrupted struct {
+	rpc.Resolver
+	stop func()
+}
+
+func (i interrupted) Resolve(ctx context.Context, id order.ID, r order.Resolution) (*order.Order, error) {
+	o, err := i.Resolver.Resolve(ctx, id, r)
+	go i.stop() // it waits for this call
+	<-ctx.Done()
+	return o, err
+}
+
+func TestADecisionWhoseAnswerIsLostMayHaveBeenRecorded(t *testing.T) {
+	t.Parallel()
+	for n, args := range [][]string{{"resolve", "-not-paid"}, {"resolve", "-not-paid", "-json"}, {"resolve", "-refunded"}} {
+		off := openOffice(t, nil)
+		placer := order.NewPlacer(order.Dependencies{Store: off})
+		t.Cleanup(func() { placer.Close(context.Background()) })
+		var server *grpc.Server
+		stopped := make(chan struct{})
+		lost := interrupted{placer, func() { server.Stop(); close(stopped) }}
+		server = rpc.NewAdminServer(lost, health.NewServer(), rpc.Options{Orders: off, Audit: off, Log: slog.New(slog.DiscardHandler)})
+		l := listen(t, "localhost:0")
+		run(t, server, l)
+		off.environ["CHECKOUT_ADMIN_ADDR"] = l.Addr().String()
+		off.put(t, n, order.InDoubt)
+		decide := slices.Concat([]string{"order"}, args[:1], []string{id(n)}, args[1:], []string{"-yes", "-by", "grace", "-why", "asked the bank"})
+		status, stdout, stderr := call(t, off.environ, "", decide...)
+		if status != statusUnknown || !strings.Contains(stderr, "it is unknown whether the decision was recorded: see 'checkout order show "+id(n)+"' before you repeat it") || strings.Contains(stderr, "running?") {
+			t.Errorf("%v: exit status %d, stdout %q, stderr %q; want that nobody knows", args, status, stdout, stderr)
+		}
+		<-stopped
+		if got := off.state(t, n); got == order.InDoubt {
+			t.Errorf("%v: the order is %v, want the decision recorded", args, got)
+		}
+		if status, stdout, stderr = call(t, off.environ, "", decide...); status != cli.Failed || strings.Contains(stderr, "unknown") {
+			t.Errorf("%v, when nobody listens: exit status %d, stdout %q, stderr %q; want a plain failure", args, status, stdout, stderr)
+		}
 	}
 }

@@ -73,8 +73,8 @@ func (p process) root() *cobra.Command {
 
 Without a command it serves, as "checkout serve" does. Flags may also be written with a single dash.
 
-Exit status: 0 on success, 1 on failure, 2 if the command line or a setting is wrong. "checkout order place" and
-"checkout health" have more.`,
+Exit status: 0 on success, 1 on failure, 2 if the command line or a setting is wrong, 4 if it is unknown whether
+a decision about an order was recorded: look at the order before you repeat it. "checkout order place" and "checkout health" have more.`,
 		Example: `  checkout health --addr :5050
   checkout order list --attention      # orders that require an operator
   checkout order show ID`,

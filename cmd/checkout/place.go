@@ -29,10 +29,10 @@ import (
 	"checkout/internal/wire"
 )
 
-// The exit statuses of `checkout order place` beside those of every command.
+// Exit statuses beside those of every command.
 const (
 	placeDeclined = 3
-	placeUnknown  = 4
+	statusUnknown = 4 // of placing an order or deciding about one: it may have been done
 )
 
 // cardVariable is the environment variable with the card.
@@ -115,7 +115,7 @@ func (p process) place(ctx context.Context, b *purchase) error {
 		if err != nil {
 			refused := p.refused(&b.remote, err)
 			refused.Status = placeStatus(err, server.Addr != nil)
-			if refused.Status == placeUnknown && refused.Err != nil {
+			if refused.Status == statusUnknown && refused.Err != nil {
 				refused.Err = fmt.Errorf("%w\n  do not order again: see 'checkout order show ID', or 'checkout order list --user %s'", refused.Err, clean(b.req.GetUserId()))
 			}
 			return refused
@@ -137,7 +137,7 @@ func placeStatus(err error, sent bool) int {
 		case moved == "no" || moved == "":
 			return cli.Failed
 		default:
-			return placeUnknown
+			return statusUnknown
 		}
 	}
 	switch answer.Code() { // these come before an order is begun, from whatever server
@@ -145,7 +145,7 @@ func placeStatus(err error, sent bool) int {
 		return cli.Failed
 	default:
 		if sent {
-			return placeUnknown
+			return statusUnknown
 		}
 		return cli.Failed
 	}

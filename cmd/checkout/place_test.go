@@ -11,6 +11,7 @@ import (
 
 	"checkout/internal/cli"
 	"checkout/internal/demo"
+	"checkout/internal/order"
 )
 
 func TestTheExitStatusSaysWhetherMoneyMayHaveMoved(t *testing.T) {
@@ -48,7 +49,7 @@ func TestTheCardComesFromTheEnvironmentToo(t *testing.T) {
 		t.Errorf("exit status %d, stdout %q, stderr %q; want a receipt with the next step", status, stdout, stderr)
 	}
 	shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
-	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != placeUnknown || !strings.Contains(stderr, "do not order again") {
+	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != statusUnknown || !strings.Contains(stderr, "do not order again") {
 		t.Errorf("a charge that was not answered: exit status %d, %s; want 4", status, stderr)
 	}
 }
@@ -56,6 +57,7 @@ func TestTheCardComesFromTheEnvironmentToo(t *testing.T) {
 func TestAWrongPortIsExplained(t *testing.T) {
 	t.Parallel()
 	off := openOffice(t, nil)
+	off.put(t, 1, order.Parked)
 	shop, admin := "localhost:"+off.environ["CHECKOUT_PORT"], off.environ["CHECKOUT_ADMIN_ADDR"]
 	for want, args := range map[string][]string{
 		shop + " is not the operators' listener": {"order", "retry", id(1), "--yes", "--by", "grace", "--why", "so", "--admin-addr", shop},

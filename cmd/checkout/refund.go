@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -21,8 +22,8 @@ idempotent one. A completed order is refunded in part, too, if the payment servi
 		Example: `  checkout order refund 01890a5d-ac96-774b-bcce-b302099a8057 --amount 'CHF 212.96' --by grace --why 'sent back'`,
 	}
 	cmd.Flags().Var(&amount, "amount", "`amount` to refund, such as 'CHF 212.96'; required")
-	return p.decisionCommand(cmd, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, id string, validateOnly bool) (*checkoutv1.Order, error) {
-		return admin.RefundOrder(ctx, &checkoutv1.RefundOrderRequest{OrderId: id, Amount: amount.Money, By: d.by, Why: d.why, ValidateOnly: validateOnly})
+	return p.decisionCommand(cmd, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
+		return admin.RefundOrder(ctx, &checkoutv1.RefundOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), Amount: amount.Money, By: d.by, Why: d.why, ValidateOnly: validateOnly}, opts...)
 	}, "amount", "by", "why")
 }
 
