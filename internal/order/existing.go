@@ -268,10 +268,11 @@ func (p *Placer) waitFor(ctx context.Context, conflict, next *Order) (*Order, er
 	}
 	same := conflict.terms() == next.terms() && sameLines(next.Lines(), conflict.Items)
 	began := time.Now().Round(0)
+	soon := func() bool { return time.Since(began) < cartHaste }
 	o := p.await(ctx, conflict, func(o *Order) bool {
-		return o.Settled() || p.requiresOperator(o.State) || same && o.State == Charged && p.answered(o)
+		return o.Settled() || p.requiresOperator(o.State) || same && p.answered(o) && (o.State == Charged || !soon())
 	})
-	emptied := (o.State == Placed || o.State == Completed) && o.Settled() && time.Since(began) < cartHaste
+	emptied := (o.State == Placed || o.State == Completed) && o.Settled() && soon()
 	switch {
 	case same && !emptied: // or, after so long, perhaps not emptied at all
 		return o.repeated()

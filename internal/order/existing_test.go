@@ -425,3 +425,23 @@ func TestWhatMayHaveBeenShippedIsNotBoughtAgain(t *testing.T) {
 		}
 	})
 }
+
+// As long as its cart might still be emptied and filled again, the same cart may be another purchase; then it is not.
+func TestAPlacedOrderWhoseCartCannotBeEmptiedIsAnsweredSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing(StepEmptyCart, -1, errAway)
+		p := s.open(t)
+		first, err := ask(t, p, request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if again, err := ask(t, p, request()); err != nil || again.ID != first.ID || again.State != Placed {
+			t.Errorf("the same once more: %v, %v; want the first order, placed", again, err)
+		}
+		if took := time.Since(began); took > cartHaste+time.Second {
+			t.Errorf("it was answered after %v, want about %v", took, cartHaste)
+		}
+	})
+}

@@ -213,6 +213,8 @@ func (o *Order) refunded(amount money.Amount, keyed bool) (State, error) {
 		return 0, contradicts("resolution", basic)
 	case o.TransactionID == "":
 		return 0, contradicts("resolution", "it is not known to be paid")
+	case o.State == Refunding:
+		return 0, contradicts("resolution", "its refund is under way")
 	case o.undone():
 		return 0, contradicts("resolution", "its refund was asked for already: retry it")
 	case o.State == Parked && o.ShipAttempts == 0:
@@ -222,7 +224,11 @@ func (o *Order) refunded(amount money.Amount, keyed bool) (State, error) {
 	}
 	left := o.left()
 	switch more, err := amount.Compare(left); {
-	case err != nil || more > 0 || amount.Sign() <= 0:
+	case err != nil:
+		return 0, contradicts("amount", "must be in %s", left.Currency())
+	case amount.Sign() <= 0:
+		return 0, contradicts("amount", "must be more than 0")
+	case more > 0:
 		return 0, contradicts("amount", "must be at most %s, which is left of the charge", left)
 	case more == 0: // all
 	case o.State != Completed:

@@ -266,6 +266,12 @@ func TestACompletedOrderIsRefundedInParts(t *testing.T) {
 		if err := refund(o.Total); !errors.Is(err, ErrRefused) {
 			t.Errorf("the total, of which a part was refunded, is refunded again: %v", err)
 		}
+		euros, _ := money.New("EUR", 1, 0)
+		for want, amount := range map[string]money.Amount{"must be in USD": euros, "must be more than 0": money.Zero(o.Total.Currency())} {
+			if err := refund(amount); !errors.Is(err, ErrRefused) || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("a refund of %v: %v, want that it %s", amount, err, want)
+			}
+		}
 		left := s.the(t)
 		if err := refund(left.left()); err != nil {
 			t.Fatal(err)
@@ -378,4 +384,12 @@ func TestAnOrderShowsItsHistory(t *testing.T) {
 			t.Errorf("the history is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
+}
+
+// A refund under way does not wait for an operator, so nobody is told to retry it.
+func TestARefundDuringARefundIsToldThatOneIsUnderWay(t *testing.T) {
+	o := &Order{State: Refunding, TransactionID: "t", Total: usd("5.00")}
+	if _, err := o.resolved(Resolution{Kind: Refund, Amount: usd("5.00")}, true); !errors.Is(err, ErrRefused) || !strings.HasSuffix(err.Error(), "its refund is under way") {
+		t.Errorf("refused with %v", err)
+	}
 }
