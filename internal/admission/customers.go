@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"hash"
 	"maps"
 	"sync"
@@ -77,7 +76,8 @@ func (c *Customers) Allow(req order.Request) (declined func(), err error) {
 }
 
 func tooMany(wait time.Duration, of string) error {
-	return &order.Error{Kind: order.ErrOverloaded, RetryAfter: wait, Err: errors.New("too many " + of)}
+	wait = (wait + time.Second - 1).Truncate(time.Second)
+	return &order.Error{Kind: order.ErrOverloaded, RetryAfter: wait, Err: order.Limit("too many " + of)}
 }
 
 // window counts what happened within its length, about: what is older than that counts less and less for as long again.

@@ -39,8 +39,11 @@ func TestAUserWhoTriesManyCardsIsRefusedForAWhile(t *testing.T) {
 		if allowed != 20 || !errors.As(err, &refusal) || refusal.Kind != order.ErrOverloaded {
 			t.Fatalf("%d of 100 cards are tried, and then %v; want 20, and overloaded", allowed, err)
 		}
-		if refusal.RetryAfter <= 0 || refusal.RetryAfter > declineWindow {
-			t.Errorf("they are told to come back after %v", refusal.RetryAfter)
+		if limit := order.Limit("too many declined charges of one user"); refusal.Err != limit {
+			t.Errorf("the cause is %v, want %v", refusal.Err, limit)
+		}
+		if refusal.RetryAfter <= 0 || refusal.RetryAfter > declineWindow || refusal.RetryAfter%time.Second != 0 {
+			t.Errorf("they are told to come back after %v, want whole seconds", refusal.RetryAfter)
 		}
 		if _, err := c.Allow(request("ada", "4111 1111 1111 1111")); err != nil {
 			t.Errorf("another user: %v", err)

@@ -28,7 +28,7 @@ const (
 	ErrImplausible Kind = "implausible answer"
 	// ErrUnavailable: a service of the read phase, or the store, could not be asked. Ask again later.
 	ErrUnavailable Kind = "unavailable"
-	// ErrOverloaded: too many orders are under way. Ask again after Error.RetryAfter.
+	// ErrOverloaded: too many orders are under way, or a Limit is reached. Ask again after Error.RetryAfter.
 	ErrOverloaded Kind = "too many orders under way"
 	// ErrDeclined: the payment service refused the card.
 	ErrDeclined Kind = "card declined"
@@ -123,6 +123,11 @@ func (e *Error) Unwrap() []error {
 	}
 	return []error{e.Kind, e.Err}
 }
+
+// Limit is the cause of an ErrOverloaded that only one customer has, in words for them.
+type Limit string
+
+func (l Limit) Error() string { return string(l) }
 
 // Fail makes an *Error out of what a port returned. A cause that is an *Error already is kept as it is.
 func Fail(kind Kind, step Step, cause error) error {

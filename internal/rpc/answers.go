@@ -141,7 +141,11 @@ func text(failure *order.Error) string {
 		if failure.Step != "" {
 			return string(failure.Step) + ": " + failure.Kind.Error()
 		}
-	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrOverloaded, order.ErrKeyReused, order.ErrBusy:
+	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrKeyReused, order.ErrBusy:
+	case order.ErrOverloaded:
+		if limit, ok := errors.AsType[order.Limit](failure.Err); ok {
+			return limit.Error()
+		}
 	case order.ErrPriceChanged:
 		return failure.Kind.Error() + ": the total is " + failure.Total.String()
 	}

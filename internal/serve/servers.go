@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -63,6 +64,9 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 	fromShop, fromOperators := newConnections(evicted), newConnections(evicted)
 	forShop.Connections, forOperators.Connections = fromShop, fromOperators
 	if err := s.listen(ctx, "the shop", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), fromShop, rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
+		if _, unknown := errors.AsType[*net.DNSError](err); unknown || errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return nil, fmt.Errorf("CHECKOUT_HOST=%q: must be an address of this machine: %w", c.Host, err)
+		}
 		return nil, fmt.Errorf("CHECKOUT_PORT=%d: %w", c.Port, err)
 	}
 	if c.Admin == "" {

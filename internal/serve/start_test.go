@@ -171,11 +171,25 @@ func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
 	}
 }
 
+func TestAHostThatIsNotThisMachineEndsTheStart(t *testing.T) {
+	environ := openShop(t).Environ()
+	for _, host := range []string{"rubbish.invalid", "192.0.2.1"} {
+		environ["CHECKOUT_HOST"], environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"] = host, "0", "memory"
+		config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := serve.Run(t.Context(), config, io.Discard, nil); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("CHECKOUT_HOST=%q: must be an address of this machine", host)) {
+			t.Errorf("Run says %v, want the host that is wrong", err)
+		}
+	}
+}
+
 func TestEveryProblemOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	environ := map[string]string{
 		"CHECKOUT_PORT": "http", "CART_ADDR": "cart", "SHIPPING_ADDR": "ftp://shipping", "KAFKA_ADDR": "kafka:9092,kafka",
-		"CHECKOUT_DEADLINE": "15", "CHECKOUT_MAX_LINES": "0", "FLAGD_RESOLVER": "file", "CHECKOUT_TLS_CERT": "cert.pem",
+		"CHECKOUT_DEADLINE": "15", "CHECKOUT_READ_TIMEOUT": "9999999h", "EMAIL_ADDR": "ftp:/email", "CHECKOUT_MAX_LINES": "0", "FLAGD_RESOLVER": "file", "CHECKOUT_TLS_CERT": "cert.pem",
 	}
 	_, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 	if err == nil {
@@ -186,10 +200,11 @@ func TestEveryProblemOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 		`CART_ADDR="cart": must be host:port, such as cart:8080`,
 		`SHIPPING_ADDR="ftp://shipping": must be http:// or https://`,
 		`KAFKA_ADDR="kafka:9092,kafka": "kafka" must be host:port, such as`,
-		`CHECKOUT_DEADLINE="15": must be a duration`,
+		`CHECKOUT_DEADLINE="15": must be a duration between 1s and 30s`, `CHECKOUT_READ_TIMEOUT="9999999h": must be a duration between 1ms and 15s`,
+		`EMAIL_ADDR="ftp:/email": must be host:port or a URL, such as http://email:6060`,
 		`CHECKOUT_MAX_LINES="0": must be a number between 1 and 10000`,
 		`PRODUCT_CATALOG_ADDR is not set: host:port of the product catalog`,
-		`CURRENCY_ADDR is not set`, `PAYMENT_ADDR is not set`, `EMAIL_ADDR is not set`,
+		`CURRENCY_ADDR is not set`, `PAYMENT_ADDR is not set`,
 		`FLAGD_OFFLINE_FLAG_SOURCE_PATH is not set`,
 		`CHECKOUT_TLS_CERT="cert.pem", CHECKOUT_TLS_KEY="": set both or neither`,
 	} {

@@ -147,26 +147,29 @@ func (v addresses) Set(s string) error {
 	return nil
 }
 
-type base struct{ p *string }
+type base struct {
+	p       *string
+	example string
+}
 
 func (v base) String() string { return deref(v.p) }
 func (v base) Set(s string) error {
 	if !strings.Contains(s, "://") {
 		if strings.Contains(s, ":/") { // https:/host would be the host https
-			return errors.New("must be host:port or a URL, such as http://shipping:50050")
+			return errors.New("must be host:port or a URL, such as " + v.example)
 		}
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return errors.New("must be host:port or a URL, such as http://shipping:50050")
+		return errors.New("must be host:port or a URL, such as " + v.example)
 	}
 	port, portErr := strconv.Atoi(u.Port())
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("must be http:// or https://")
 	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return errors.New("must be scheme://host:port without more, such as http://shipping:50050")
+		return errors.New("must be scheme://host:port without more, such as " + v.example)
 	case u.Port() != "" && (portErr != nil || port < 1 || port > 65535):
 		return errors.New("must have a port between 1 and 65535")
 	}
@@ -186,11 +189,8 @@ func (v duration) Type() string { return "duration" }
 
 func (v duration) Set(s string) error {
 	d, err := time.ParseDuration(s)
-	if err != nil {
-		return errors.New(`must be a duration such as "2s" or "250ms"`)
-	}
-	if d < v.min || d > v.max {
-		return fmt.Errorf("must be between %v and %v", v.min, v.max)
+	if err != nil || d < v.min || d > v.max {
+		return fmt.Errorf(`must be a duration between %v and %v, such as "2s" or "250ms"`, v.min, v.max)
 	}
 	*v.p = d
 	return nil

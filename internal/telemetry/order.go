@@ -210,9 +210,10 @@ func (s store) Cancel(ctx context.Context, o *order.Order, hold time.Duration) (
 	return err
 }
 
-// check logs every failed write, because its order is not in the recorded state.
+// check logs every failed write, because its order is not in the recorded state. An operator's decision that another one has
+// overtaken is no failure: its operator is told.
 func (s store) check(ctx context.Context, o *order.Order, err error) {
-	if err == nil {
+	if err == nil || errors.Is(err, order.ErrFenced) && decided(o) {
 		return
 	}
 	level := slog.LevelError
@@ -223,6 +224,15 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 		s.names.attributes(orderID.is(string(o.ID)), orderState.is(o.State.String())),
 		[]attribute.KeyValue{errorType.String(stepFailure(err))}, message(redact.Text(err.Error()), 0),
 	)...)
+}
+
+// decided tells whether an operator has brought the order into its state.
+func decided(o *order.Order) bool {
+	if len(o.History) == 0 {
+		return false
+	}
+	last := o.History[len(o.History)-1]
+	return last.By != "" && last.At.Equal(o.Changed)
 }
 
 // Report logs a failure in the background: of the order named or, with "", of the search for orders. A kind of failure is

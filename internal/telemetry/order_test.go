@@ -246,6 +246,8 @@ func TestEveryFailedWriteIsLogged(t *testing.T) {
 	taken := r.Store(brokenStore{err: fmt.Errorf("epoch 3: %w", order.ErrFenced)})
 	o := sample(t)
 	o.State = order.Charged
+	decided := *o
+	decided.History = []order.HistoryEntry{{At: o.Changed, State: o.State, By: "grace"}}
 	for _, write := range []func() error{
 		func() error {
 			_, err := full.Open(t.Context(), order.Opening{Order: o, Hold: time.Minute, CartRead: time.Now()})
@@ -253,6 +255,7 @@ func TestEveryFailedWriteIsLogged(t *testing.T) {
 		},
 		func() error { return full.Save(t.Context(), o, order.Charging, time.Minute) },
 		func() error { return taken.Save(t.Context(), o, order.Charging, time.Minute) },
+		func() error { return taken.Save(t.Context(), &decided, order.Parked, time.Minute) }, // another decision was first
 	} {
 		if write() == nil {
 			t.Error("the store's error is lost")
