@@ -12,6 +12,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -153,17 +154,17 @@ func (p orderPage) Can(what string) bool { return slices.Contains(p.Decisions, w
 func (c *Console) resolve(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "resolve") }
 
 // act has the decision of a form made, or only checked. What contradicts it is for the service to refuse.
-func (c *Console) act(ctx context.Context, id string, f form, validateOnly bool) (*checkoutv1.Order, error) {
+func (c *Console) act(ctx context.Context, id string, f form, seen *timestamppb.Timestamp, validateOnly bool) (*checkoutv1.Order, error) {
 	switch f.Action {
 	case "cancel":
-		return c.services.cancel(ctx, &checkoutv1.CancelOrderRequest{OrderId: id, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+		return c.services.cancel(ctx, &checkoutv1.CancelOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
 	case "refund":
-		return c.services.refund(ctx, &checkoutv1.RefundOrderRequest{OrderId: id, Amount: f.amount(), By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+		return c.services.refund(ctx, &checkoutv1.RefundOrderRequest{OrderId: id, Seen: seen, Amount: f.amount(), By: f.By, Why: f.Why, ValidateOnly: validateOnly})
 	case "retry":
-		return c.services.retry(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+		return c.services.retry(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
 	}
 	return c.services.resolve(ctx, &checkoutv1.ResolveOrderRequest{
-		OrderId: id, Resolution: resolutions()[f.Resolution], By: f.By, Why: f.Why,
+		OrderId: id, Seen: seen, Resolution: resolutions()[f.Resolution], By: f.By, Why: f.Why,
 		TransactionId: f.Transaction, TrackingId: f.Tracking, Skip: f.Skip, ValidateOnly: validateOnly,
 	})
 }
@@ -181,6 +182,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 		Action: action, By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Resolution: typed("resolution"),
 		Transaction: typed("transaction_id"), Tracking: typed("tracking_id"), Skip: r.PostForm["skip"], Amount: typed("amount"), Seen: typed("seen"),
 	}
+	var confirmed *timestamppb.Timestamp // the order's last change that was confirmed
 	if !wantsJSON(r) {
 		is, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: id})
 		if err != nil {
@@ -195,9 +197,10 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 			c.confirm(w, r, is, f, seen)
 			return
 		}
+		confirmed = is.GetChanged()
 	}
 	// What is decided is done, whether or not somebody waits for the answer.
-	o, err := c.act(context.WithoutCancel(r.Context()), id, f, false)
+	o, err := c.act(context.WithoutCancel(r.Context()), id, f, confirmed, false)
 	switch {
 	case err == nil && wantsJSON(r):
 		c.answerOrder(w, r, http.StatusOK, c.pageOf(o))
@@ -244,7 +247,7 @@ type confirmation struct {
 
 // confirm asks to confirm a decision, unless it would be refused.
 func (c *Console) confirm(w http.ResponseWriter, r *http.Request, is *checkoutv1.Order, f form, seen string) {
-	would, err := c.act(r.Context(), is.GetOrderId(), f, true)
+	would, err := c.act(r.Context(), is.GetOrderId(), f, nil, true)
 	if err == nil {
 		err = complete(f)
 	}
