@@ -12,9 +12,12 @@ import (
 	"html/template"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 
@@ -177,13 +180,38 @@ func (c *Console) route() http.Handler {
 		"GET /openapi.yaml":         describe,
 		"/":                         c.showNothing,
 	} {
-		mux.Handle(pattern, c.behindGate(handle))
+		mux.Handle(pattern, c.behindGate(c.readable(handle)))
 	}
 	mux.Handle("GET /assets/", web.Assets())
 	mux.HandleFunc("GET /login", c.showLogin)
 	mux.HandleFunc("POST /login", c.login)
 	mux.HandleFunc("POST /logout", c.logout)
 	return http.StripPrefix(c.site.Base, mux)
+}
+
+// readable is h for requests whose path and form are UTF-8, as the text in gRPC must be.
+func (c *Console) readable(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bad := &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "the form cannot be read"}
+		if err := r.ParseForm(); err != nil {
+			c.fail(w, r, bad)
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.Form)) {
+			if !utf8.ValidString(strings.Join(r.Form[name], " ")) {
+				bad.Fields = append(bad.Fields, field{strings.ToValidUTF8(name, "\uFFFD"), "is not UTF-8"})
+			}
+		}
+		switch {
+		case bad.Fields != nil:
+			bad.Message = fmt.Sprintf("the field %q is not UTF-8", bad.Fields[0].Name)
+			c.fail(w, r, bad)
+		case !utf8.ValidString(r.URL.Path):
+			c.showNothing(w, r)
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
 }
 
 // describe answers with the description of the JSON.

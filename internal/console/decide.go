@@ -172,10 +172,6 @@ func (c *Console) act(ctx context.Context, id string, f form, seen *timestamppb.
 // decide has a decision made. A browser is asked to confirm it first, then led to the order, and back to the form when it was
 // not made. A program says all at once.
 func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) {
-	if err := r.ParseForm(); err != nil {
-		c.fail(w, r, &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "the form cannot be read"})
-		return
-	}
 	id := r.PathValue("id")
 	typed := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	f := form{

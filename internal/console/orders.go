@@ -262,9 +262,6 @@ func (c *Console) findOrders(w http.ResponseWriter, r *http.Request) {
 
 // formFilter is the filter in a form.
 func formFilter(r *http.Request) (filter, *failure) {
-	if err := r.ParseForm(); err != nil {
-		return filter{}, &failure{Status: http.StatusBadRequest, Reason: "INVALID_REQUEST", Message: "the form cannot be read"}
-	}
 	f, bad := parseFilter(r.PostForm)
 	f.Email = strings.TrimSpace(r.PostForm.Get("email"))
 	return f, bad

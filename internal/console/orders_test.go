@@ -54,6 +54,29 @@ func TestOrdersAreFoundByWhatAnOperatorKnows(t *testing.T) {
 	}
 }
 
+func TestTextThatIsNotUTF8IsRefusedByItsName(t *testing.T) {
+	t.Parallel()
+	w := open(t, Options{})
+	for path, field := range map[string]string{
+		"/orders?user=%ff": "user", "/orders?transaction=%ff": "transaction", "/orders?tracking=a%c3": "tracking", "/orders?order=%ff": "order",
+		"/orders?key=k&user=%ff": "user", "/audit?order=%ff": "order",
+	} {
+		r := w.do(t, http.MethodGet, path, nil, "Accept", "application/json")
+		if want := `the field \"` + field + `\" is not UTF-8`; r.status != http.StatusBadRequest || !strings.Contains(r.body, want) {
+			t.Errorf("%s: %d %s, want 400 and %s", path, r.status, r.body, want)
+		}
+	}
+	for _, path := range []string{"/orders", "/orders/" + string(id(1)) + "/resolve", "/audit/export"} {
+		r := w.do(t, http.MethodPost, path, url.Values{"by": {"\xff"}}, "Accept", "application/json")
+		if r.status != http.StatusBadRequest || !strings.Contains(r.body, `the field \"by\" is not UTF-8`) {
+			t.Errorf("POST %s: %d %s, want 400", path, r.status, r.body)
+		}
+	}
+	if r := w.do(t, http.MethodGet, "/orders/%ff", nil, "Accept", "application/json"); r.status != http.StatusNotFound {
+		t.Errorf("an id that is not UTF-8: %d %s, want 404", r.status, r.body)
+	}
+}
+
 func TestTheAddressThatIsSearchedIsInNoLink(t *testing.T) {
 	t.Parallel()
 	w := open(t, Options{})

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // Timeouts is how long a service may take to answer, including name look-up, connecting and retries. A caller's earlier
@@ -37,6 +38,9 @@ type Flags interface {
 
 // maxID is how many bytes a foreign id may have: a UUID has 36, and it goes into the record, the e-mail and every trace.
 const maxID = 256
+
+// receipt is the id of a charge or a parcel as it is kept: with e-mail addresses masked, as the rest still finds what was done.
+func receipt(what, id string) (string, error) { return redact.Emails(id), checkID(what, id) }
 
 // checkID returns ErrImplausible for what cannot be an id. what names it.
 func checkID(what, id string) error {

@@ -90,7 +90,7 @@ func TestReadsAreTriedThreeTimesAndWritesOnce(t *testing.T) {
 			return err
 		}, 1},
 		{"look a charge up", func(ctx context.Context, _ grpc.ClientConnInterface, p *Payment) error {
-			_, err := p.Lookup(ctx, "1")
+			_, _, err := p.Lookup(ctx, "1")
 			return err
 		}, 3},
 		{"reverse a charge", func(ctx context.Context, _ grpc.ClientConnInterface, p *Payment) error {

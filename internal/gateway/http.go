@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -85,7 +86,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	case err != nil && !connected.Load(): // it was not sent
 		return fmt.Errorf("%w: %w", order.ErrUnsent, maskError(err))
 	case err != nil:
-		return maskError(err)
+		return answerError(err)
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -96,6 +97,20 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 		return nil
 	}
 	return decode(resp.Body, resp.ContentLength, answer)
+}
+
+// errNotHTTP replaces net/http's error about a malformed answer, which quotes it: it may repeat what the customer typed.
+var errNotHTTP = errors.New("the answer is not HTTP, or its header is too long")
+
+// answerError is the error of a request that was sent. Only those of the connection and of the deadline quote no answer.
+func answerError(err error) error {
+	_, ofConnection := errors.AsType[net.Error](err)
+	switch {
+	case ofConnection, errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		err.Error() == "http: server closed idle connection":
+		return maskError(err)
+	}
+	return errNotHTTP
 }
 
 // refusal is the error for a status other than 2xx. Only statuses that reject this very body are refusals for good. A 404 or a
@@ -121,7 +136,7 @@ func decode(body io.Reader, length int64, answer any) error {
 	text := buffer.Bytes()
 	switch {
 	case err != nil:
-		return fmt.Errorf("read the answer: %w", err)
+		return fmt.Errorf("read the answer: %w", answerError(err))
 	case len(text) > maxBody:
 		return fmt.Errorf("%w: more than %d bytes", order.ErrImplausible, maxBody)
 	case !utf8.Valid(text): // encoding/json would replace it

@@ -293,6 +293,47 @@ func faithless(t *testing.T, answer string) (addr string, count func(path string
 	}
 }
 
+func TestErrorsDoNotQuoteAMalformedAnswer(t *testing.T) {
+	t.Parallel()
+	const ok, said = "HTTP/1.1 200 OK\r\n", "a@leak.example"
+	for name, answer := range map[string]string{
+		"no HTTP":              said + "\r\n\r\n",
+		"a version":            "HTTP/" + said + " 200 OK\r\n\r\n",
+		"a status":             "HTTP/1.1 " + said + " OK\r\n\r\n",
+		"a header line":        ok + said + "\r\n\r\n",
+		"a first line":         ok + " " + said + "\r\n\r\n",
+		"a length":             ok + "Content-Length: " + said + "\r\n\r\n",
+		"two lengths":          ok + "Content-Length: 1\r\nContent-Length: " + said + "\r\n\r\n",
+		"an encoding":          ok + "Transfer-Encoding: " + said + "\r\n\r\n",
+		"a trailer":            ok + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + said + "\r\n\r\n",
+		"the length of a part": ok + "Transfer-Encoding: chunked\r\n\r\n" + said + "\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			listener := listen(t, "127.0.0.1:0")
+			var conns sync.WaitGroup
+			conns.Go(func() {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+					_, _ = io.Copy(io.Discard, r.Body)
+					_, _ = io.WriteString(conn, answer)
+				}
+			})
+			t.Cleanup(conns.Wait)
+			t.Cleanup(func() { _ = listener.Close() })
+			_, err := newShipping(t, listener.Addr().String(), patient).Ship(t.Context(), orderID, home, lines)
+			wantPassing(t, err, "shipping: ship order "+string(orderID), "the answer is not HTTP")
+			if strings.Contains(err.Error(), "leak") {
+				t.Errorf("the answer is quoted: %q", err)
+			}
+		})
+	}
+}
+
 func TestQuestionOnAConnectionThatBreaksIsAskedAgainAndAnOrderIsNot(t *testing.T) {
 	t.Parallel()
 	addr, count := faithless(t, `{"cost_usd":{"currency_code":"USD","units":8,"nanos":0},"tracking_id":"X"}`)

@@ -16,26 +16,27 @@ import (
 var _ order.Ledger = (*Payment)(nil)
 
 // Lookup asks checkout.v1.PaymentLedger for the transaction of the order's charge: "" when there is none so far, or when
-// it was reversed, because then no money is with the shop. A transaction that is a card number, or that was refused as a
+// it was reversed, because then no money is with the shop; and what was charged, zero if the ledger does not say. A transaction
+// that is a card number, or that was refused as a
 // receipt because it repeats the card, is called by the order's id: the ledger knows the charge by that, too. Lookup returns
 // order.ErrImplausible for an answer that is none of these.
 // t.Read bounds it, and gRPC repeats it like any read.
-func (p *Payment) Lookup(ctx context.Context, id order.ID) (string, error) {
+func (p *Payment) Lookup(ctx context.Context, id order.ID) (string, money.Amount, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.read)
 	defer cancel()
 	ledger := checkoutv1.NewPaymentLedgerClient(p.reach(ctx))
 	reply, err := ledger.Lookup(ctx, &checkoutv1.LookupRequest{IdempotencyKey: string(id)})
 	if err != nil {
-		return "", fmt.Errorf("payment: look up the charge of order %s: %w", id, ledgerError(err))
+		return "", money.Amount{}, fmt.Errorf("payment: look up the charge of order %s: %w", id, ledgerError(err))
 	}
-	transaction, err := standing(reply)
+	transaction, charged, err := standing(reply)
 	if err != nil {
-		return "", fmt.Errorf("payment: look up the charge of order %s: %w", id, err)
+		return "", money.Amount{}, fmt.Errorf("payment: look up the charge of order %s: %w", id, err)
 	}
 	if isCardNumber(transaction) || transaction != "" && p.refused.has(id) {
-		return string(id), nil
+		return string(id), charged, nil
 	}
-	return transaction, nil
+	return transaction, charged, nil
 }
 
 // Reverse asks checkout.v1.PaymentLedger to make the order's net charge zero for ever. t.Charge bounds it. It is sent
@@ -67,16 +68,25 @@ func (p *Payment) Refund(ctx context.Context, id order.ID, total money.Amount) e
 	}
 }
 
-// standing is the transaction that a look-up has found and that was not given back, or "".
-func standing(reply *checkoutv1.LookupResponse) (string, error) {
+// standing is the transaction that a look-up has found and that was not given back, or "", and its amount.
+func standing(reply *checkoutv1.LookupResponse) (transaction string, charged money.Amount, err error) {
 	switch reply.GetState() {
 	case checkoutv1.LookupResponse_NONE, checkoutv1.LookupResponse_REVERSED:
-		return "", nil
+		return "", money.Amount{}, nil
 	case checkoutv1.LookupResponse_CHARGED:
-		return reply.GetTransactionId(), checkID("transaction id", reply.GetTransactionId())
+		if transaction, err = receipt("transaction id", reply.GetTransactionId()); err != nil {
+			return "", money.Amount{}, err
+		}
+		if reply.GetAmount() == nil {
+			return transaction, money.Amount{}, nil
+		}
+		if charged, err = wire.Amount(reply.GetAmount()); err != nil {
+			return "", money.Amount{}, fmt.Errorf("%w: the amount of the charge: %w", order.ErrImplausible, err)
+		}
+		return transaction, charged, nil
 	case checkoutv1.LookupResponse_STATE_UNSPECIFIED:
 	}
-	return "", fmt.Errorf("%w: charge in state %v", order.ErrImplausible, reply.GetState())
+	return "", money.Amount{}, fmt.Errorf("%w: charge in state %v", order.ErrImplausible, reply.GetState())
 }
 
 // ledgerError is a failure of the ledger, and what to do about one that is not there.

@@ -45,11 +45,21 @@ func TestLookupFindsTheChargeThatStands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			transaction, err := ledgerOf(t, test.reply, nil).Lookup(t.Context(), orderID)
+			transaction, _, err := ledgerOf(t, test.reply, nil).Lookup(t.Context(), orderID)
 			if transaction != test.want || err != nil {
 				t.Errorf("look-up finds %q, %v; want %q", transaction, err, test.want)
 			}
 		})
+	}
+}
+
+func TestLookupTellsWhatWasCharged(t *testing.T) {
+	t.Parallel()
+	reply := &checkoutv1.LookupResponse{
+		State: checkoutv1.LookupResponse_CHARGED, TransactionId: "T-1", Amount: &oteldemo.Money{CurrencyCode: "EUR", Units: 1},
+	}
+	if _, charged, err := ledgerOf(t, reply, nil).Lookup(t.Context(), orderID); charged != amount(t, "EUR", 1, 0) || err != nil {
+		t.Errorf("charged are %v, %v; want EUR 1.00", charged, err)
 	}
 }
 
@@ -65,10 +75,11 @@ func TestLookupThatCannotBeIsImplausibleAndMayPass(t *testing.T) {
 		"a charge without transaction": charged(""),
 		"an endless transaction":       charged(strings.Repeat("x", 257)),
 		"a control mark":               charged("T\x00"),
+		"an amount that is none":       {State: checkoutv1.LookupResponse_CHARGED, TransactionId: "T-1", Amount: &oteldemo.Money{CurrencyCode: "EUR", Units: 1, Nanos: -1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			transaction, err := ledgerOf(t, reply, nil).Lookup(t.Context(), orderID)
+			transaction, _, err := ledgerOf(t, reply, nil).Lookup(t.Context(), orderID)
 			wantError(t, err, order.ErrImplausible, "payment: look up the charge of order "+string(orderID))
 			wantPassing(t, err)
 			if transaction != "" {
@@ -91,7 +102,7 @@ func TestLedgerIsAskedUnderTheOrdersID(t *testing.T) {
 			return &checkoutv1.ReverseResponse{}, nil
 		},
 	}.register), switches{}, patient)
-	_, err := payment.Lookup(t.Context(), orderID)
+	_, _, err := payment.Lookup(t.Context(), orderID)
 	if err := errors.Join(err, payment.Reverse(t.Context(), orderID)); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +136,7 @@ func TestOnlyARefusalSaysThatNothingWasRefunded(t *testing.T) {
 func ask(t *testing.T, payment *Payment, want func(t *testing.T, err error)) {
 	t.Helper()
 	for name, call := range map[string]func() error{
-		"look up": func() error { _, err := payment.Lookup(t.Context(), orderID); return err },
+		"look up": func() error { _, _, err := payment.Lookup(t.Context(), orderID); return err },
 		"reverse": func() error { return payment.Reverse(t.Context(), orderID) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +175,7 @@ func TestSilentLedgerIsGivenUpAtItsDeadline(t *testing.T) {
 	}{
 		"look up, as long as a read": {
 			Timeouts{Read: soon.Read, Charge: time.Hour},
-			func(p *Payment) error { _, err := p.Lookup(t.Context(), orderID); return err },
+			func(p *Payment) error { _, _, err := p.Lookup(t.Context(), orderID); return err },
 		},
 		"reverse, as long as a charge": {
 			Timeouts{Read: time.Hour, Charge: soon.Charge},
@@ -216,7 +227,7 @@ func TestReversedOrderCanNeverBeCharged(t *testing.T) {
 	payment := newPayment(t, shop.Payment.Address(), switches{}, patient)
 	lookup := func(want string) {
 		t.Helper()
-		if got, err := payment.Lookup(t.Context(), orderID); got != want || err != nil {
+		if got, _, err := payment.Lookup(t.Context(), orderID); got != want || err != nil {
 			t.Errorf("look-up finds %q, %v; want %q", got, err, want)
 		}
 	}

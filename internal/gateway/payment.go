@@ -106,13 +106,13 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 	if err != nil {
 		return "", fmt.Errorf("could not charge the card: %w", err)
 	}
-	transaction := reply.GetTransactionId()
+	transaction, unusable := receipt("transaction id", reply.GetTransactionId())
 	// OK without a receipt is no answer. A receipt that repeats the card cannot be stored.
-	repeats := card.IsIn(transaction)
+	repeats := card.IsIn(reply.GetTransactionId())
 	if repeats {
 		p.refused.add(id)
 	}
-	if repeats || checkID("transaction id", transaction) != nil {
+	if repeats || unusable != nil {
 		return "", fmt.Errorf("could not charge the card: %w", status.Error(codes.Internal, "the payment service answered without a usable transaction id"))
 	}
 	return transaction, nil

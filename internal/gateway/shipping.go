@@ -99,8 +99,9 @@ func (c *Shipping) Ship(ctx context.Context, id order.ID, to order.Address, line
 	if err := c.http.post(ctx, c.ship, id, newParcel(to, lines), &answer); err != nil {
 		return "", fmt.Errorf("shipping: ship order %s: %w", id, err)
 	}
-	if err := checkID("tracking id", answer.TrackingID); err != nil {
+	tracking, err := receipt("tracking id", answer.TrackingID)
+	if err != nil {
 		return "", fmt.Errorf("shipping: ship order %s: %w", id, err)
 	}
-	return answer.TrackingID, nil
+	return tracking, nil
 }

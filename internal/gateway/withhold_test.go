@@ -121,13 +121,29 @@ func TestWhatTheLedgerSaysIsWithheld(t *testing.T) {
 	}
 }
 
+func TestReceiptsAreKeptWithoutTheCustomersAddress(t *testing.T) {
+	t.Parallel()
+	const kept = "tx of ***, 7"
+	payment := chargedAs(t, "tx of ada@leak.example, 7")
+	if got, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa); got != kept || err != nil {
+		t.Errorf("the charge is %q, %v; want %q", got, err, kept)
+	}
+	if got, _, err := payment.Lookup(t.Context(), orderID); got != kept || err != nil {
+		t.Errorf("it is looked up as %q, %v; want %q", got, err, kept)
+	}
+	addr, _ := replying(t, 200, `{"tracking_id":"tx of ada@leak.example, 7"}`)
+	if got, err := newShipping(t, addr, patient).Ship(t.Context(), orderID, home, lines); got != kept || err != nil {
+		t.Errorf("the parcel is %q, %v; want %q", got, err, kept)
+	}
+}
+
 func TestATransactionThatRepeatsTheCardIsLookedUpUnderTheOrdersID(t *testing.T) {
 	t.Parallel()
 	for transaction, want := range map[string]string{
 		"4432 8015 6152 0454": string(orderID), "5555555555554444": string(orderID), // also of a card that nobody remembers
 		"4432801561520455": "4432801561520455", "1732628000123456": "1732628000123456", "T-1": "T-1",
 	} {
-		if got, err := chargedAs(t, transaction).Lookup(t.Context(), orderID); got != want || err != nil {
+		if got, _, err := chargedAs(t, transaction).Lookup(t.Context(), orderID); got != want || err != nil {
 			t.Errorf("the transaction %q is looked up as %q, %v; want %q", transaction, got, err, want)
 		}
 	}
@@ -135,7 +151,7 @@ func TestATransactionThatRepeatsTheCardIsLookedUpUnderTheOrdersID(t *testing.T) 
 	if _, err := payment.Charge(t.Context(), orderID, amount(t, "USD", 1, 0), visa); err == nil {
 		t.Error("the receipt cvv-672 is taken")
 	}
-	if got, err := payment.Lookup(t.Context(), orderID); got != string(orderID) || err != nil {
+	if got, _, err := payment.Lookup(t.Context(), orderID); got != string(orderID) || err != nil {
 		t.Errorf("the receipt that was refused is looked up as %q, %v; want %q", got, err, orderID)
 	}
 	for i := range maxReceipts + 1 {

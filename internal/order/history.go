@@ -3,6 +3,8 @@ package order
 import (
 	"strings"
 	"time"
+
+	"checkout/internal/redact"
 )
 
 // HistoryEntry is a line of an order's history: a change of state, a try that failed, or what an operator did.
@@ -42,9 +44,9 @@ func (o *Order) failed(step Step, cause error) {
 	o.append(HistoryEntry{At: time.Now(), State: o.State, Step: step, Problem: brief(cause)})
 }
 
-// brief is the text of a cause, short enough for a record.
+// brief is the text of a cause, short enough for a record and masked like a log line: services quote what they were sent.
 func brief(cause error) string {
 	const most = 500
-	text := cause.Error()
+	text := redact.Text(cause.Error())
 	return strings.ToValidUTF8(text[:min(len(text), most)], "�")
 }

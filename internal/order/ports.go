@@ -48,8 +48,9 @@ type Events interface {
 
 // Ledger is what a payment service can also be asked that knows each charge by the order's id: that honours keys.
 type Ledger interface {
-	// Lookup returns the transaction of the order's charge, or "" when there is none so far.
-	Lookup(ctx context.Context, id ID) (transactionID string, err error)
+	// Lookup returns the transaction of the order's charge, or "" when there is none so far, and its amount, zero if the
+	// ledger does not say.
+	Lookup(ctx context.Context, id ID) (transactionID string, charged money.Amount, err error)
 	// Reverse sees to it that the order's net charge is zero for ever, also when a delayed charge arrives later. Doing it
 	// twice does no harm.
 	Reverse(ctx context.Context, id ID) error

@@ -234,6 +234,54 @@ func TestNothingIsInDoubtForLongWhenTheLedgerCanBeAsked(t *testing.T) {
 	}
 }
 
+func TestAnOrderOfWhichTheLedgerHasAnotherAmountWaitsForAnOperator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.keyed, s.after = true, failing(StepCharge, 1, errAway)
+		other, err := money.New("EUR", 1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepLookup {
+				for id := range s.charges {
+					s.charges[id] = []money.Amount{other}
+				}
+			}
+			return nil
+		}
+		p := s.open(t)
+		_, err = ask(t, p, request())
+		if !errors.Is(err, ErrInDoubt) || !errors.Is(err, ErrGivenUp) {
+			t.Errorf("Place says %v, want that the payment is unknown, and that it is given up", err)
+		}
+		recovering(t, p, time.Minute)
+		o := s.the(t)
+		if o.State != Parked || o.TransactionID != "" || !strings.Contains(o.Reason, other.String()) || !strings.Contains(o.Reason, o.Total.String()) {
+			t.Errorf("the order is %v (%q, transaction %q), want parked, with both amounts in the reason", o.State, o.Reason, o.TransactionID)
+		}
+		if got, want := s.books(), [4]int{1, 0, 0, 0}; got != want {
+			t.Errorf("charges, parcels, mails, events: %v, want %v", got, want)
+		}
+	})
+}
+
+func TestTheRecordShowsNoAddressThatAServiceQuotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = failing(StepEmail, 1<<30, fmt.Errorf("%w: no mailbox for ada@leak.example", ErrRefused))
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		recovering(t, p, time.Minute)
+		o := s.the(t)
+		if o.State != Undelivered || !strings.Contains(o.Reason, "no mailbox for ***") || strings.Contains(fmt.Sprint(o.Reason, o.History), "leak.example") {
+			t.Errorf("the order is %v (%q), with the history %v; want undelivered, without the address", o.State, o.Reason, o.History)
+		}
+	})
+}
+
 // TestACompletedOrderIsRefundedInParts refunds twice in part, and then what is left.
 func TestACompletedOrderIsRefundedInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -190,10 +190,12 @@ func (r *run) lookUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	o := r.order
-	transaction, err := r.Ledger.Lookup(ctx, o.ID)
+	transaction, charged, err := r.Ledger.Lookup(ctx, o.ID)
 	switch {
 	case err != nil:
 		err = r.postpone(ctx, StepLookup, err)
+	case transaction != "" && charged != (money.Amount{}) && charged != o.Total:
+		err = r.park(ctx, StepLookup, fmt.Errorf("%w: the ledger has a charge of %s, the order costs %s", ErrImplausible, charged, o.Total))
 	case transaction != "":
 		o.TransactionID = transaction
 		err = r.record(ctx, Charged, "")

@@ -165,14 +165,14 @@ func (s *shop) Charge(ctx context.Context, id ID, amount money.Amount, _ creditc
 	return tx, err
 }
 
-func (s *shop) Lookup(ctx context.Context, id ID) (tx string, err error) {
+func (s *shop) Lookup(ctx context.Context, id ID) (tx string, charged money.Amount, err error) {
 	err = s.call(ctx, StepLookup, func() error {
-		if len(s.charges[id]) > 0 {
-			tx = "tx " + string(id)
+		if made := s.charges[id]; len(made) > 0 {
+			tx, charged = "tx "+string(id), made[0]
 		}
 		return nil
 	})
-	return tx, err
+	return tx, charged, err
 }
 
 func (s *shop) Reverse(ctx context.Context, id ID) error {

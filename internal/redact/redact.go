@@ -1,4 +1,4 @@
-// Package redact hides secrets in settings that are shown.
+// Package redact hides secrets in settings, and personal data in texts, that are shown.
 package redact
 
 import "strings"

@@ -16,7 +16,7 @@ const masked = "***"
 // answer and callers send. It is the last line of defence, after types that cannot be printed. The rest stays readable,
 // unlike what the payment gateway masks. Invalid UTF-8 is replaced: it would make an exporter drop a whole batch.
 func Text(text string) string {
-	text = withoutEmails(strings.ToValidUTF8(text, "\uFFFD"))
+	text = Emails(strings.ToValidUTF8(text, "\uFFFD"))
 	if ascii := creditcard.ASCIIDigits(text); ascii != text {
 		if without := withoutCards(ascii); without != ascii {
 			return without
@@ -32,8 +32,8 @@ func HasCard(text string) bool {
 	return withoutCards(ascii) != ascii
 }
 
-// withoutEmails masks every word that is an e-mail address.
-func withoutEmails(s string) string {
+// Emails returns s with every word masked that is an e-mail address.
+func Emails(s string) string {
 	if !strings.Contains(s, "@") {
 		return s
 	}

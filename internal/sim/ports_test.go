@@ -216,8 +216,9 @@ func (w *world) charge(id order.ID, name string, amount money.Amount, card strin
 }
 
 // Lookup asks the ledger.
-func (p *process) Lookup(ctx context.Context, id order.ID) (string, error) {
-	return invoke(ctx, p, call[string]{
+func (p *process) Lookup(ctx context.Context, id order.ID) (string, money.Amount, error) {
+	var charged money.Amount
+	tx, err := invoke(ctx, p, call[string]{
 		to: thePayment, name: "lookup", about: p.nameOf(id), limit: readLimit,
 		act: func() (string, error) {
 			a := p.w.account(id)
@@ -226,10 +227,12 @@ func (p *process) Lookup(ctx context.Context, id order.ID) (string, error) {
 			}
 			if a.tx != "" {
 				p.w.saw("looked up and found")
+				charged = a.taken[0]
 			}
 			return a.tx, nil
 		},
 	})
+	return tx, charged, err
 }
 
 // Reverse takes a charge back, also one to come.

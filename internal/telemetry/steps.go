@@ -121,7 +121,7 @@ func (t *timed) Charge(ctx context.Context, id order.ID, amount money.Amount, ca
 	return t.next.Payment.Charge(ctx, id, amount, card)
 }
 
-func (t *timed) Lookup(ctx context.Context, id order.ID) (_ string, err error) {
+func (t *timed) Lookup(ctx context.Context, id order.ID) (_ string, _ money.Amount, err error) {
 	defer t.took(ctx, order.StepLookup, time.Now(), &err)
 	return t.next.Ledger.Lookup(ctx, id)
 }

@@ -26,10 +26,12 @@ func (w world) Empty(context.Context, string) error                 { return w.e
 func (w world) Product(context.Context, string) (pricing.Product, error) {
 	return pricing.Product{}, w.err
 }
-func (w world) Supported(context.Context) ([]money.Currency, error)  { return nil, w.err }
-func (w world) Confirm(context.Context, *order.Order) error          { return w.err }
-func (w world) Publish(context.Context, *order.Order) error          { return w.err }
-func (w world) Lookup(context.Context, order.ID) (string, error)     { return "", w.err }
+func (w world) Supported(context.Context) ([]money.Currency, error) { return nil, w.err }
+func (w world) Confirm(context.Context, *order.Order) error         { return w.err }
+func (w world) Publish(context.Context, *order.Order) error         { return w.err }
+func (w world) Lookup(context.Context, order.ID) (string, money.Amount, error) {
+	return "", money.Amount{}, w.err
+}
 func (w world) Refund(context.Context, order.ID, money.Amount) error { return w.err }
 func (w world) Reverse(context.Context, order.ID) error              { return w.err }
 func (w world) Quote(context.Context, order.Address, []order.Line) (money.Amount, error) {
@@ -60,7 +62,8 @@ func walk(ctx context.Context, tel *Telemetry, w world) (errs []error) {
 	first(s.Quotes.Quote(ctx, order.Address{}, nil))
 	first(s.Shipping.Ship(ctx, "", order.Address{}, nil))
 	first(s.Payment.Charge(ctx, "", money.Amount{}, creditcard.Card{}))
-	first(s.Ledger.Lookup(ctx, ""))
+	_, _, err := s.Ledger.Lookup(ctx, "")
+	first(nil, err)
 	first(nil, s.Ledger.Reverse(ctx, ""))
 	first(nil, s.Email.Confirm(ctx, nil))
 	first(nil, s.Events.Publish(ctx, nil))
