@@ -114,6 +114,7 @@ func (c *Client) End(served bool) {
 	}
 	if served {
 		c.served++
+		c.stuck = 0 // who takes an answer is slow at most: its other orders must be answered
 	} else {
 		c.vain++
 	}
@@ -136,7 +137,7 @@ func (c *Client) Stuck() {
 // Unstuck counts one that it has taken after all.
 func (c *Client) Unstuck() {
 	if c != nil {
-		c.stuck--
+		c.stuck = max(c.stuck-1, 0)
 	}
 }
 

@@ -32,8 +32,8 @@ const (
 	probes = 16
 	// headerUnit is how many bytes of metadata a call may have for each place that it takes.
 	headerUnit = 4 << 10
-	// messageTime is how long a call's message may take to arrive, or its answer to leave. After slowMessage another call may get
-	// the place of one whose message has not arrived; at once, if most calls of its client are in vain.
+	// messageTime is how long a call's message may take to arrive, or its answer to leave. After slowMessage it does not count as
+	// what keeps the server busy.
 	messageTime = 5 * time.Second
 	slowMessage = 100 * time.Millisecond
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
@@ -275,7 +275,7 @@ func (c *call) displace(anOrder bool) bool {
 	most := 2 * c.client.Share(c.places) // so that equals do not displace each other all the time
 	for e := c.room.inside.Back(); e != nil; e = e.Prev() {
 		o := e.Value.(*call)
-		if !o.waits(!o.client.Proven()) || anOrder && (!o.order || o.answered != 0) { // most do not, and it is cheap to tell
+		if !o.waits() || anOrder && (!o.order || o.answered != 0) { // most do not, and it is cheap to tell
 			continue
 		}
 		if share := o.client.Share(0); share >= most && (last == nil || share > most) {
@@ -292,10 +292,11 @@ func (c *call) displace(anOrder bool) bool {
 	return true
 }
 
-// waits tells whether nothing is done for the call now: it waits for a goroutine, for its turn, for its message, which is late or
-// need not be for an early one, or for its caller to take the answer.
-func (c *call) waits(early bool) bool {
-	return c.turn != nil || c.answered != 0 || c.awaited.Load() != 0 && (early || !c.silent.Load() || c.isSlow())
+// waits tells whether the call may lose its place because nothing is done for it now: it waits for its turn. Or it waits for its
+// message, or for its caller to take the answer: but in an overload those of busy clients are late, too, and so only where calls
+// have mostly been in vain.
+func (c *call) waits() bool {
+	return c.turn != nil || !c.client.Proven() && (c.answered != 0 || c.awaited.Load() != 0)
 }
 
 // isSlow tells whether the call's message is late.
