@@ -36,6 +36,8 @@ const (
 	// what keeps the server busy.
 	messageTime = 5 * time.Second
 	slowMessage = 100 * time.Millisecond
+	// lateAnswer is after how long an answer that has lost its place counts as one that the client does not take.
+	lateAnswer = time.Second
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
 	// others wait in the lobby, which is looked at every lobbyEvery.
 	ready      = 16
@@ -121,7 +123,7 @@ type call struct {
 	sends     bool          // it has an answer
 	sent      bool          // that has left
 	answered  int64         // since when its answer has waited to leave (UnixNano); 0: it does not
-	isStuck   bool          // and waited for too long
+	isStuck   bool          // and waited for too long without a place
 
 	awaited atomic.Int64 // since when its message is awaited (UnixNano); 0: it is not
 	silent  atomic.Bool  // it has a goroutine that waits for its message
@@ -313,16 +315,25 @@ func (c *call) dismiss() {
 		c.lobby.Remove(c.turn)
 		c.turn = nil
 		close(c.called)
-	case c.answered != 0:
-		c.isStuck = true
-		c.client.End(false)
-		c.client.Stuck()
+	case c.answered != 0: // a client that is only busy takes it soon, and must get the answers of its other orders
+		time.AfterFunc(lateAnswer, c.stuck)
 	case c.silent.Load():
 		c.cancel()
 	default:
 		c.dismissed = true
 	}
 	c.leave()
+}
+
+// stuck counts an answer that the client has not taken.
+func (c *call) stuck() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.sent {
+		c.isStuck = true
+		c.client.End(false)
+		c.client.Stuck()
+	}
 }
 
 // enter takes the call's places.

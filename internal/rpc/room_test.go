@@ -815,7 +815,7 @@ func TestConnectionsTakeTurnsInTheLobby(t *testing.T) {
 }
 
 // deaf is a client that lets nothing of its answers be sent, and places so many orders.
-func (c *crowd) deaf(t *testing.T, orders int) {
+func (c *crowd) deaf(t *testing.T, orders int) (takes func()) {
 	t.Helper()
 	conn, err := c.listener.DialContext(t.Context())
 	if err != nil {
@@ -839,6 +839,61 @@ func (c *crowd) deaf(t *testing.T, orders int) {
 		t.Fatal(err)
 	}
 	synctest.Wait()
+	return func() {
+		t.Helper()
+		if err := framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 16}); err != nil {
+			t.Errorf("its connection was closed: %v", err)
+		}
+		synctest.Wait()
+	}
+}
+
+func TestWhoTakesItsAnswersLateIsNotHungUpOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		take := c.deaf(t, size)
+		for range size - 2 {
+			headersOnly(t, c.connect(t)) // it takes the place of an answer
+		}
+		time.Sleep(lateAnswer - time.Millisecond)
+		take()
+		time.Sleep(2 * messageTime)
+		if n := c.hungUp.Load(); n != 0 {
+			t.Errorf("hung up %d times", n)
+		}
+	})
+}
+
+func TestTheLateMessagesOfABusyClientKeepTheirPlaces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		shop := c.connect(t)
+		if err := placeOrder(t.Context(), shop); err != nil {
+			t.Fatal(err)
+		}
+		var late []grpc.ClientStream
+		for range size {
+			late = append(late, headersOnly(t, shop))
+		}
+		time.Sleep(2 * slowMessage)
+		if err := placeOrder(t.Context(), c.connect(t)); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("an order in a full room: %v, want RESOURCE_EXHAUSTED", err)
+		}
+		for _, stream := range late {
+			answer := new(oteldemo.PlaceOrderResponse)
+			if err := errors.Join(stream.SendMsg(&oteldemo.PlaceOrderRequest{}), stream.CloseSend(), stream.RecvMsg(answer)); err != nil {
+				t.Errorf("an order whose message was late: %v", err)
+			}
+		}
+	})
 }
 
 func TestACallHasItsPlaceUntilItsAnswerHasLeft(t *testing.T) {
