@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once, unless it serves
+	log.SetOutput(io.Discard)    // net/http prints what a service sends unasked: that may be a card
 	getenv := func(name string) string { return env.Clean(os.Getenv(name)) }
 	for _, variable := range os.Environ() { // OpenTelemetry's SDK reads its own by itself
 		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") && env.Clean(value) != value {

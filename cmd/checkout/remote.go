@@ -167,7 +167,7 @@ func (p process) refused(r *remote, err error) *cli.Error {
 				}
 			}
 		case *errdetails.RetryInfo:
-			lines = append(lines, fmt.Sprintf("  try again in %v", d.GetRetryDelay().AsDuration()))
+			lines = append(lines, fmt.Sprintf("  try again in %v", max(d.GetRetryDelay().AsDuration().Round(time.Second), time.Second)))
 		}
 	}
 	return &cli.Error{Status: cli.Failed, Err: errors.New(strings.Join(lines, "\n"))}
