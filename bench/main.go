@@ -83,7 +83,7 @@ func (o options) bench(ctx context.Context, r report, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.table("bench", tableOf(all), legend, "p90 ms", "p99.9 ms", "objects", "major faults", "executable MiB", "start ms"), r.plots(charts(all)))
+	return errors.Join(r.page("performance.md", "bench", tableOf(all), beside(all).without("p90 ms", "p99.9 ms", "objects", "major faults", "executable MiB", "start ms"), legend), r.plots(charts(all)))
 }
 
 // choke measures the first program alone in all cells, in containers of all sizes.
@@ -99,7 +99,8 @@ func (o options) choke(ctx context.Context, r report, log io.Writer) error {
 	if all == nil {
 		return nil
 	}
-	return r.table("container", containerTable(all), containerLegend, "start ms", "at most MiB")
+	t := containerTable(all)
+	return r.page("performance.md", "container", t, t.without("start ms", "taken MiB", "at most MiB"), containerLegend)
 }
 
 // each measures cells, less those that this machine cannot.

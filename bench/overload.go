@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"checkout/internal/wait"
@@ -125,8 +126,9 @@ func (o overload) run(ctx context.Context, out, log io.Writer) (err error) {
 		}
 		all = append(all, some...)
 	}
-	t := overloadTable(all)
-	return errors.Join(report{out: out, docs: o.docs}.page("reliability.md", "overload", t, t.without("refusal p50 ms", "RSS MiB"), overloadLegend), o.judge(all))
+	t := overloadTable(all, func(p plan) string { return p.name })
+	shown := overloadTable(all, plan.kind).folded().without("refused", "refusal p50 ms", "RSS MiB")
+	return errors.Join(report{out: out, docs: o.docs}.page("reliability.md", "overload", t, shown, overloadLegend), o.judge(all))
 }
 
 // under measures all overloads with one memory limit.
@@ -148,7 +150,7 @@ func (o overload) under(ctx context.Context, s *shop, memory string, log io.Writ
 		for _, persist := range []bool{false, true} {
 			p := plan{name: n.name + " does a fifth", offered: offered, possible: offered / 5, after: offered / 10, limited: n}
 			if p.persist = persist; persist {
-				p.name += ", also for callers who left"
+				p.name += persists
 			}
 			if n.offPath {
 				p.possible, p.after = offered, offered
@@ -172,6 +174,8 @@ func (o overload) under(ctx context.Context, s *shop, memory string, log io.Writ
 	return all, nil
 }
 
+const persists = ", also for callers who left"
+
 // plan is one overload: what is offered, what of it can be served, and what is offered when it is over.
 type plan struct {
 	name     string
@@ -183,6 +187,16 @@ type plan struct {
 	limited  limited // the service that is slow; none: the service itself is the bottleneck
 	persist  bool    // it also does calls whose caller has left
 	greedy   int     // calls that one user has under way at once
+}
+
+// kind names the plan together with those of other services that are as slow.
+func (p plan) kind() string {
+	switch {
+	case p.limited.method == "" || p.limited.offPath:
+		return strings.TrimSuffix(p.name, persists)
+	default:
+		return "another service does a fifth"
+	}
 }
 
 // ordeal is how the service did.
@@ -363,14 +377,13 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-const overloadLegend = `"offered" and "possible" are orders a second; "served" is the mean from the third second on, of answers within the caller's deadline.
-"refused" is RESOURCE_EXHAUSTED. "back" is after how many seconds, when the load has gone, at least 99 % of each second's calls were
-served. Columns of zeros are left out, such as "no answer" within the deadline, "failed", and "charged, no answer": cards in the payment
-service's ledger whose order was not answered in time.
+const overloadLegend = `"Offered" and "possible" are orders per second. "Served" is the mean from the third second on, of answers within the caller's deadline.
+"Back" is the number of seconds after the overload until at least 99 % of each second's calls are served. A row of several measurements
+shows ranges. Columns of zeros are left out: calls without an answer, failures, and charges whose order was not answered in time.
 `
 
 // overloadTable is a row for every overload.
-func overloadTable(all []*ordeal) table {
+func overloadTable(all []*ordeal, name func(plan) string) table {
 	t := table{head: []string{
 		"GOMEMLIMIT", "overload", "offered", "possible", "served", "served %", "p50 ms", "p99 ms",
 		"refused", "refusal p50 ms", "refusal p99 ms", "no answer", "failed", "charged, no answer", "back s", "anonymous MiB", "RSS MiB",
@@ -383,7 +396,7 @@ func overloadTable(all []*ordeal) table {
 		}
 		d := r.during
 		t.rows = append(t.rows, []string{
-			r.memory, r.name, number(r.offered, 0), number(r.possible, 0), number(r.goodput(), 0), number(100*r.goodput()/r.possible, 0),
+			r.memory, name(r.plan), number(r.offered, 0), number(r.possible, 0), number(r.goodput(), 0), number(100*r.goodput()/r.possible, 0),
 			ms(at(d.good, 50)), ms(at(d.good, 99)), strconv.FormatInt(d.refused.TotalCount(), 10), ms(at(d.refused, 50)), ms(at(d.refused, 99)),
 			strconv.Itoa(d.expired), strconv.Itoa(d.failed), strconv.Itoa(r.lost), back, number(float64(r.anonymous)/(1<<20), 1), number(float64(r.rss)/(1<<20), 1),
 		})

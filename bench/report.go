@@ -8,15 +8,13 @@ import (
 	"strings"
 )
 
-// What the columns of a table are, for those who read it.
+// What the columns of a table mean.
 const (
-	legend = `"÷" is the first program divided by the other. "CPU" is user and system time until the last e-mail and event of the orders.
-"KiB allocated" is Go's own counter, "KiB to disk" is write_bytes of /proc/PID/io. "RSS" is the most that was resident, "anonymous"
-what belongs to no file at the end. Columns of zeros, such as "failed", are left out.
+	legend = `In parentheses: divided by the figure of the bare program. "CPU" is user and system time until the last e-mail and event of the orders.
+"KiB allocated" is Go's own counter, "KiB to disk" is write_bytes of /proc/PID/io. "RSS" is the peak; "anonymous" is measured at the end.
 `
-	containerLegend = `Figures are the range of the windows of time, one after the other from a cold start. "container" is the limit of the cgroup, page
-cache included; "taken" is what it holds. "major faults" are pages read from the disk in a window. Columns of zeros, such as
-"failed" and "killed", are left out.
+	containerLegend = `Each figure is the range of the time windows after a cold start. "Container" is the limit of the cgroup, which includes the page cache.
+"Major faults" are pages read from the disk in a window. Columns of zeros ("failed", "killed") are left out.
 `
 )
 
@@ -25,11 +23,6 @@ type report struct {
 	out  io.Writer
 	csv  bool
 	docs string // folder; empty: nothing is written there
-}
-
-// table prints a table and puts it into performance.md, without some of its columns.
-func (r report) table(name string, t table, legend string, aside ...string) error {
-	return r.page("performance.md", name, t, t.without(aside...), legend)
 }
 
 // page prints a table and puts another between the markers of its name on a page.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -88,6 +90,31 @@ func ratios(a, b *result) []string {
 	return row
 }
 
+// beside is a row for the first result of every cell. Each figure is followed by its ratio to that of the second.
+func beside(results []*result) table {
+	t := table{head: []string{"load"}}
+	for _, c := range columns() {
+		t.head = append(t.head, c.name)
+	}
+	for len(results) > 0 {
+		n := 1
+		for n < len(results) && results[n].of == results[0].of {
+			n++
+		}
+		first, second := results[0], results[min(1, n-1)]
+		row := []string{first.of.String()}
+		for _, c := range columns() {
+			cell := number(c.value(first), c.digits)
+			if ratio := number(c.value(first)/c.value(second), 2); n > 1 && c.ratio && ratio != "" {
+				cell += " (" + ratio + ")"
+			}
+			row = append(row, cell)
+		}
+		t.rows, results = append(t.rows, row), results[n:]
+	}
+	return t
+}
+
 // number is a figure in a table. What is not known is left out.
 func number(v float64, digits int) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -112,6 +139,35 @@ func (t table) without(names ...string) table {
 		less.rows = append(less.rows, pick(row))
 	}
 	return less
+}
+
+// folded is the table with one row for adjacent rows that begin with the same two cells: its figures are ranges.
+func (t table) folded() table {
+	less := table{head: t.head}
+	for rows := t.rows; len(rows) > 0; {
+		n := 1
+		for n < len(rows) && slices.Equal(rows[n][:2], rows[0][:2]) {
+			n++
+		}
+		row := slices.Clone(rows[0])
+		for i := 2; i < len(row); i++ {
+			byFigure := func(a, b []string) int { return cmp.Compare(figure(a[i]), figure(b[i])) }
+			low, high := slices.MinFunc(rows[:n], byFigure)[i], slices.MaxFunc(rows[:n], byFigure)[i]
+			if row[i] = low; low != high {
+				row[i] += "–" + high
+			}
+		}
+		less.rows, rows = append(less.rows, row), rows[n:]
+	}
+	return less
+}
+
+// figure is the number in a cell. What is no number is more than any.
+func figure(cell string) float64 {
+	if v, err := strconv.ParseFloat(cell, 64); err == nil {
+		return v
+	}
+	return math.Inf(1)
 }
 
 // markdown is the table in Markdown. All columns but the first two hold numbers. A load is named once.

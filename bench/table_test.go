@@ -50,6 +50,34 @@ func TestATableHasARowForEveryResultAndTheRatiosToTheFirst(t *testing.T) {
 	}
 }
 
+func TestTheTableOfThePageHasARowForEveryLoadAndTheRatioToTheSecondProgram(t *testing.T) {
+	t.Parallel()
+	other := usual()
+	other.lines = 20
+	got := beside([]*result{did("checkout", usual(), 100, time.Second), did("floor", usual(), 400, 400*time.Millisecond), did("checkout", other, 100, time.Second)})
+	var rows [][]string
+	for _, row := range got.rows {
+		if len(row) != len(got.head) {
+			t.Errorf("%d columns, want %d: %q", len(row), len(got.head), row)
+		}
+		rows = append(rows, []string{row[0], row[1], row[6], row[7]})
+	}
+	want := [][]string{{"5 lines, 64 at once", "100 (0.25)", "10.00 (10.00)", ""}, {"20 lines, 64 at once", "100", "10.00", ""}}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("the table differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestRowsOfTheSameNameAreFoldedIntoRanges(t *testing.T) {
+	t.Parallel()
+	head := []string{"memory", "overload", "served", "back"}
+	got := table{head: head, rows: [][]string{{"16", "peak", "7", "0"}, {"16", "slow", "9", "1"}, {"16", "slow", "10", "never"}, {"16", "slow", "9.5", "1"}, {"32", "slow", "9", "1"}}}.folded()
+	want := table{head: head, rows: [][]string{{"16", "peak", "7", "0"}, {"16", "slow", "9–10", "1–never"}, {"32", "slow", "9", "1"}}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(table{})); diff != "" {
+		t.Errorf("the table differs (-want +got):\n%s", diff)
+	}
+}
+
 func TestATableInMarkdownAndAsValues(t *testing.T) {
 	t.Parallel()
 	tab := table{head: []string{"load", "program", "orders/s"}, rows: [][]string{{"5 lines, USD", "checkout", "7"}, {"5 lines, USD", "floor", "9"}}}
