@@ -12,8 +12,8 @@
 //     Deliveries are repeated until they are made, refused for good, or a day has passed. So is a shipment that certainly was
 //     not made, or whose service honours keys. Any other one is repeated a few times, which are on record.
 //
-// From the charge on the order belongs to its run (run.go) and not to the caller, who may hang up. Between any two acts on the
-// world lies a durable record (State, Store, record.go). So after a crash Recover (recovery.go) enters the same list of steps
+// From the charge on the order belongs to its run (run.go) and not to the caller, who may hang up. Between any two of its steps
+// (steps.go) lies a durable record (State, Store, record.go). So after a crash Recover (recovery.go) enters the same steps
 // at the recorded state. An order found in Charging may have been charged; as the card is never stored, nobody can charge it
 // again, and the order is in doubt. A Ledger can be asked what became of it, and can take it back; without one the order waits
 // until an operator resolves it (resolve.go).

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"checkout/internal/money"
@@ -103,6 +105,23 @@ func (o *Order) Lines() []Line {
 	return lines
 }
 
+// sameLines tells whether a cart still holds what was ordered, in whatever order and however split.
+func sameLines(cart []Line, items []Item) bool {
+	left := make(map[string]int64, len(items))
+	for _, item := range items {
+		left[item.ProductID] += int64(item.Quantity)
+	}
+	for _, line := range cart {
+		left[line.ProductID] -= int64(line.Quantity)
+	}
+	for _, n := range left {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Quantity is the number of pieces in the order.
 func (o *Order) Quantity() int {
 	var n int
@@ -126,3 +145,39 @@ const (
 
 // Has tells whether all of d are among the deliveries done.
 func (done Delivery) Has(d Delivery) bool { return done&d == d }
+
+// step is the name of the delivery's step.
+func (d Delivery) step() Step {
+	switch d {
+	case CartSettled:
+		return StepEmptyCart
+	case EmailSent:
+		return StepEmail
+	default:
+		return StepPublish
+	}
+}
+
+// pending are the deliveries that are still to be made.
+func (o *Order) pending() Delivery {
+	return (CartSettled | EmailSent | EventPublished) &^ (o.Delivered | o.Undeliverable | o.Skipped)
+}
+
+// undelivered names the deliveries that could not be made, each with its latest failure.
+func (o *Order) undelivered() string {
+	var parts []string
+	for _, d := range []Delivery{EmailSent, EventPublished} {
+		if !o.Undeliverable.Has(d) {
+			continue
+		}
+		part := string(d.step())
+		for _, e := range slices.Backward(o.History) {
+			if e.Step == d.step() {
+				part += ": " + e.Problem
+				break
+			}
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "; ")
+}

@@ -5,7 +5,8 @@ package sim
 const (
 	place    = "../order/place.go"
 	existing = "../order/existing.go"
-	steps    = "../order/run.go"
+	answer   = "../order/run.go"
+	steps    = "../order/steps.go"
 	record   = "../order/record.go"
 	prices   = "../pricing/pricing.go"
 	resolve  = "../order/resolve.go"
@@ -132,7 +133,7 @@ func bugs() []bug {
 			"",
 		},
 		{
-			"I9", "a caller whose deadline ends during the charge is answered that no money has moved", steps,
+			"I9", "a caller whose deadline ends during the charge is answered that no money has moved", answer,
 			"&Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}",
 			"&Error{Kind: ErrUnavailable, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}",
 		},
@@ -142,7 +143,7 @@ func bugs() []bug {
 			"number, _, _, _ := r.card.Reveal()\n		return r.refuse(ctx, Declined, ErrDeclined, fmt.Errorf(\"%s: %w\", number, err))",
 		},
 		{
-			"I11", "a place is not given back", steps,
+			"I11", "a place is not given back", answer,
 			"c.release(err) // before the answer",
 			"// before the answer",
 		},
