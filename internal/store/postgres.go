@@ -211,6 +211,9 @@ func (p *Postgres) migrate(ctx context.Context) error {
 		step := fmt.Sprintf("UPDATE orders_schema SET version = version;\n%s;\nUPDATE orders_schema SET version = %d WHERE version < %[2]d",
 			steps[version], version+1)
 		if _, err := p.exec(ctx, step); err != nil {
+			if version == 0 && pq.As(err, pqerror.UndefinedColumn) != nil {
+				err = fmt.Errorf("there is another program's table orders; use a database of its own: %w", err)
+			}
 			return fmt.Errorf("bring the schema to version %d: %w", version+1, err)
 		}
 	}

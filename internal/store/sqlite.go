@@ -186,11 +186,18 @@ func (c *conn) prepare(journal string) error {
 	if err := c.writable(); err != nil {
 		return err
 	}
-	for _, pragma := range []string{
-		"busy_timeout = 1000",       // milliseconds: for a predecessor that is just ending
+	if err := c.set(
+		"busy_timeout = 1000",      // milliseconds: for a predecessor that is just ending
+		"locking_mode = EXCLUSIVE", // before anything is read: then there is no memory shared with others either
+	); err != nil {
+		return err
+	}
+	if err := c.ours(); err != nil {
+		return err
+	}
+	if err := c.set(
 		"auto_vacuum = INCREMENTAL", // of a new file: it can shrink
-		"locking_mode = EXCLUSIVE",  // before the journal's mode: then there is no memory shared with others either
-		"journal_mode = " + journal, // what is committed is appended to one file
+		"journal_mode = "+journal,   // what is committed is appended to one file
 		"synchronous = FULL",        // and on the disk when COMMIT returns
 		"fullfsync = ON",            // on macOS too
 		"wal_autocheckpoint = 200",  // pages; a small log is a small cache of the kernel's
@@ -198,10 +205,8 @@ func (c *conn) prepare(journal string) error {
 		"temp_store = MEMORY",       // the file system around may be read-only
 		"secure_delete = ON",        // what is deleted is overwritten: no page of it is written that would not be anyhow
 		"trusted_schema = OFF",
-	} {
-		if _, err := c.sql.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil {
-			return fmt.Errorf("set %s: %w", pragma, err)
-		}
+	); err != nil {
+		return err
 	}
 	if err := c.migrate(); err != nil {
 		return err
@@ -213,6 +218,29 @@ func (c *conn) prepare(journal string) error {
 		if _, err := c.exec(context.Background(), release); err != nil {
 			return fmt.Errorf("release orders: %w", err)
 		}
+	}
+	return nil
+}
+
+func (c *conn) set(pragmas ...string) error {
+	for _, pragma := range pragmas {
+		if _, err := c.sql.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil {
+			return fmt.Errorf("set %s: %w", pragma, err)
+		}
+	}
+	return nil
+}
+
+// ours refuses a database of another program, before anything in it is changed. Ours is empty, or has our table of orders.
+func (c *conn) ours() error {
+	const isOurs = `SELECT 2 = (SELECT count(*) FROM pragma_table_info('orders') WHERE name IN ('epoch', 'body')) OR
+		0 = (SELECT count(*) FROM sqlite_schema) + (SELECT user_version FROM pragma_user_version) + (SELECT application_id FROM pragma_application_id)`
+	var is bool
+	if err := c.sql.QueryRowContext(context.Background(), isOurs).Scan(&is); err != nil {
+		return fmt.Errorf("read the schema: %w", err)
+	}
+	if !is {
+		return errors.New("it is another program's database, and was left as it is; name a file that does not exist yet")
 	}
 	return nil
 }
