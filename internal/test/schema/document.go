@@ -39,10 +39,19 @@ func (r *Registry) Document() string {
 			d.row(append(metric(g), strings.TrimSpace(g.Brief+" "+g.Note))...)
 		}
 	}
-	d.text("\nThose of OpenTelemetry's conventions:\n")
-	d.table("metric", "kind, unit", "attributes")
+	d.text("\nThose of OpenTelemetry's conventions, which define kinds and units. Durations and sizes are histograms:\n")
+	d.table("metrics", "attributes")
+	var lists []string
+	by := make(map[string][]string)
 	for _, g := range conventional {
-		d.row(metric(g)...)
+		list := g.list()
+		if by[list] == nil {
+			lists = append(lists, list)
+		}
+		by[list] = append(by[list], code(g.MetricName)+", "+code(g.series())+g.Annotations.marker())
+	}
+	for _, list := range lists {
+		d.row(strings.Join(by[list], "<br>"), list)
 	}
 	fmt.Fprintf(d, "\nOld metrics of the Go runtime (*runtime/old*): %s.\n", strings.Join(old, ", "))
 	d.heading("Log")
@@ -74,8 +83,8 @@ const opening = `# Telemetry
 
 <!-- Generated from telemetry-schema by go test ./internal/test/schema -update. -->
 
-All that the service emits by OTLP, and its log. A test compares both. Attributes in parentheses are not always there. Names that depend on a
-setting are marked:
+Every span, metric, log line and attribute that the service emits. A test compares the list with the service. Attributes in parentheses are
+not always present. Names that depend on a setting are marked:
 
 | | emitted with |
 |---|---|
@@ -93,24 +102,23 @@ expect ` + "`CHECKOUT_TELEMETRY_NAMES=demo` and `OTEL_SEMCONV_STABILITY_OPT_IN=r
 
 The demo's checkout answers every failure with INTERNAL (13), and its span is in error. This one rejects invalid requests first:
 
-| what happened | in the demo's checkout | here |
+| | the demo's checkout | this checkout |
 |---|---|---|
-| the card has expired, or its number is invalid | payment fails: spans of payment and checkout in error | INVALID_ARGUMENT (3), no span in error; ` + "`checkout.orders`: `refused`, `invalid_request`" + ` |
-| the cart is empty, a product unknown, a quantity invalid | placed for nothing, or INTERNAL | FAILED_PRECONDITION (9), no span of checkout in error; ` + "`refused`" + ` |
-| payment refuses the card | INTERNAL | FAILED_PRECONDITION, spans of payment and checkout in error |
+| expired or invalid card | spans of payment and checkout in error | INVALID_ARGUMENT (3), no span in error; ` + "`checkout.orders`: `refused`, `invalid_request`" + ` |
+| empty cart, unknown product, invalid quantity | placed for nothing, or INTERNAL | FAILED_PRECONDITION (9), no span of checkout in error; ` + "`refused`" + ` |
+| card declined | INTERNAL | FAILED_PRECONDITION, spans of payment and checkout in error |
 
 Panels that count spans in error (*Error Rate by Span Name*, Spanmetrics) lack the first two rows. *Error* under *Server gRPC RED Metrics*
 counts every code but 0.
 `
 
 const logLines = `
-Lines are JSON on stdout, with ` + "`time`, `level`, `msg`, `trace_id` and `span_id`" + `, and go to the collector; events go there alone. *error* is
-` + "`exception.type` and `exception.message`" + `. OpenTelemetry's SDK also logs its own errors on stdout.
+Lines go to stdout as JSON, with ` + "`time`, `level`, `msg`, `trace_id` and `span_id`" + `, and to the collector. Events go to the collector only.
+*error* is ` + "`exception.type` and `exception.message`" + `. OpenTelemetry's SDK also logs its own errors on stdout.
 `
 
 const attributes = `
-They are strings where no other type is given. Those that are not here are as
-[OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/) define them.
+They are strings unless another type is given. [OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/) define the others.
 `
 
 // of returns the groups of a kind and, for events, of a kind of record.
@@ -267,7 +275,7 @@ func (g *group) level() string {
 		return "event"
 	}
 	if g.Annotations.Stdout {
-		level += ", stdout alone"
+		level += ", stdout only"
 	}
 	return level
 }
