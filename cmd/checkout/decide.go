@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -102,12 +104,18 @@ func (p process) undecided(d *decision, id string, err error, sent bool) error {
 	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.PermissionDenied, codes.Unauthenticated, codes.ResourceExhausted, codes.Unimplemented:
 		return refused
 	default:
-		if !sent {
+		if !sent || slices.ContainsFunc(answer.Details(), certain) {
 			return refused
 		}
 		return &cli.Error{Status: statusUnknown, Err: fmt.Errorf("it is unknown whether the decision was recorded: see 'checkout order show %s' before you repeat it\n  %s: %s",
 			clean(id), answer.Code(), clean(answer.Message()))}
 	}
+}
+
+// certain tells whether a detail of an error says that nothing was recorded.
+func certain(detail any) bool {
+	info, ok := detail.(*errdetails.ErrorInfo)
+	return ok && info.GetReason() == "NOT_RECORDED"
 }
 
 // confirm asks whether to make a decision, unless it would be refused. It returns the order that the decision is about.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"checkout/internal/money"
 	"checkout/internal/order"
 	"checkout/internal/rpc"
+	"checkout/internal/store"
 	"checkout/internal/test/nettest"
 	"checkout/internal/wire"
 )
@@ -291,6 +293,28 @@ func (i interrupted) Resolve(ctx context.Context, id order.ID, r order.Resolutio
 	go i.stop() // it waits for this call
 	<-ctx.Done()
 	return o, err
+}
+
+// full is a disk that takes no more writes.
+type full struct{ *store.SQLite }
+
+func (full) Take(context.Context, order.ID) (*order.Order, error) {
+	return nil, errors.New("database or disk is full")
+}
+
+func TestADecisionThatCertainlyWasNotRecordedIsAPlainFailure(t *testing.T) {
+	t.Parallel()
+	off := openOffice(t, nil)
+	placer := order.NewPlacer(order.Dependencies{Store: full{off.SQLite}})
+	t.Cleanup(func() { placer.Close(context.Background()) })
+	l := listen(t, "localhost:0")
+	run(t, rpc.NewAdminServer(placer, health.NewServer(), rpc.Options{Orders: off, Audit: off, Log: slog.New(slog.DiscardHandler)}), l)
+	off.environ["CHECKOUT_ADMIN_ADDR"] = l.Addr().String()
+	off.put(t, 1, order.InDoubt)
+	status, stdout, stderr := call(t, off.environ, "", "order", "resolve", id(1), "-not-paid", "-yes", "-by", "grace", "-why", "asked the bank")
+	if status != cli.Failed || stdout != "" || !strings.Contains(stderr, "nothing was recorded") || strings.Contains(stderr, "unknown") {
+		t.Errorf("exit status %d, stdout %q, stderr %q; want a failure that is certain", status, stdout, stderr)
+	}
 }
 
 func TestADecisionWhoseAnswerIsLostMayHaveBeenRecorded(t *testing.T) {

@@ -72,7 +72,7 @@ func (s services) decide(ctx context.Context, id string, how func(context.Contex
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
 	o, err := how(ctx, checkoutv1.NewOrderAdminClient(holder.Conn))
-	if unanswered(status.Code(err)) {
+	if unanswered(status.Code(err)) && failureOf(err).Reason != "NOT_RECORDED" {
 		return nil, lostAnswer{err}
 	}
 	return o, err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -42,7 +43,7 @@ func TestServicesAreAskedInTurn(t *testing.T) {
 // TestADecisionIsAskedForOnce: of a service that has the order, whatever comes of it.
 func TestADecisionIsAskedForOnce(t *testing.T) {
 	t.Parallel()
-	const has = codes.OK
+	const has, notRecorded = codes.OK, codes.Code(100)
 	for name, test := range map[string]struct {
 		knows   []codes.Code // what the services say when they are asked for the order
 		answers codes.Code   // what the one says that is to decide
@@ -54,6 +55,7 @@ func TestADecisionIsAskedForOnce(t *testing.T) {
 		"the first is away":        {[]codes.Code{codes.Unavailable, has}, codes.OK, []int{0, 1}, codes.OK, false},
 		"another record":           {[]codes.Code{codes.NotFound, has}, codes.OK, []int{0, 1}, codes.OK, false},
 		"refused":                  {[]codes.Code{has, has}, codes.FailedPrecondition, []int{1, 0}, codes.FailedPrecondition, false},
+		"certainly not recorded":   {[]codes.Code{has, has}, notRecorded, []int{1, 0}, codes.Unavailable, false},
 		"away in the middle of it": {[]codes.Code{has, has}, codes.Unavailable, []int{1, 0}, codes.Unavailable, true},
 		"without an answer":        {[]codes.Code{has, has}, codes.DeadlineExceeded, []int{1, 0}, codes.DeadlineExceeded, true},
 		"all are away":             {[]codes.Code{codes.Unavailable, codes.Unavailable}, codes.OK, []int{0, 0}, codes.Unavailable, false},
@@ -66,6 +68,10 @@ func TestADecisionIsAskedForOnce(t *testing.T) {
 				get: func() (*checkoutv1.Order, error) { return &checkoutv1.Order{}, status.Error(code, "") },
 				resolve: func(*checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
 					asked[i]++
+					if test.answers == notRecorded {
+						s, _ := status.New(codes.Unavailable, "").WithDetails(&errdetails.ErrorInfo{Reason: "NOT_RECORDED"})
+						return nil, s.Err()
+					}
 					return &checkoutv1.Order{}, status.Error(test.answers, "")
 				},
 			}

@@ -46,14 +46,14 @@ type Resolution struct {
 
 // Resolve records what an operator has found out about an order that requires one, or has decided. It returns the order as
 // it is then, or ErrNotFound, ErrFenced when the order does not require an operator, or ErrRefused when the resolution
-// contradicts what is on record. Recovery takes the order further.
+// contradicts what is on record; ErrUnsent when certainly nothing was recorded. Recovery takes the order further.
 func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution) (*Order, error) {
 	if _, err := p.Preview(ctx, id, r); err != nil { // before it is taken over: what is not done shall leave no trace
 		return nil, err
 	}
 	o, err := p.Store.Take(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnsent, err)
 	}
 	to, err := o.resolved(r, p.Ledger != nil)
 	if err != nil {
@@ -72,7 +72,7 @@ func (p *Placer) Resolve(ctx context.Context, id ID, r Resolution) (*Order, erro
 func (p *Placer) Preview(ctx context.Context, id ID, r Resolution) (*Order, error) {
 	o, err := p.Store.Get(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnsent, err)
 	}
 	o.State, err = o.resolved(r, p.Ledger != nil)
 	if err != nil {

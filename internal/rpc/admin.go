@@ -37,6 +37,9 @@ const eraseTime = 5 * time.Minute
 // decisionTime is how long it may take to record a decision.
 const decisionTime = 10 * time.Second
 
+// notRecorded is the reason of an UNAVAILABLE decision that certainly was not recorded. Without it, it may have been.
+const notRecorded = "NOT_RECORDED"
+
 // admin is checkout.v1.OrderAdmin.
 type admin struct {
 	checkoutv1.UnimplementedOrderAdminServer
@@ -97,12 +100,12 @@ func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resol
 		v.add("resolution", fmt.Sprintf("must be one of PAID, NOT_PAID, REFUNDED, SHIPPED and SKIP, not %v", is))
 		return r
 	}
-	v.typed("transaction_id", r.TransactionID, optional)
+	v.kept("transaction_id", r.TransactionID, optional)
 	if r.Kind != order.Paid {
 		v.absent("transaction_id", r.TransactionID, "is for PAID only")
 	}
 	if r.Kind == order.Shipped {
-		v.typed("tracking_id", r.TrackingID, required)
+		v.kept("tracking_id", r.TrackingID, required)
 	} else {
 		v.absent("tracking_id", r.TrackingID, "is for SHIPPED only")
 	}
@@ -132,7 +135,7 @@ func (a *admin) decide(ctx context.Context, req decisionRequest, wanted func(*vi
 	r.By, r.Why, r.Seen = req.GetBy(), req.GetWhy(), bad.time("seen", req.GetSeen())
 	must := !req.GetValidateOnly()
 	bad.typed("by", r.By, must)
-	bad.reason(r.Why, must && r.Kind != order.Retry)
+	bad.kept("why", r.Why, must && r.Kind != order.Retry)
 	if bad != nil {
 		return nil, bad.refuse()
 	}
@@ -150,7 +153,7 @@ func (a *admin) decide(ctx context.Context, req decisionRequest, wanted func(*vi
 	}
 	before, err := a.record.Get(ctx, id)
 	if err != nil {
-		return nil, a.undecided(ctx, id, err)
+		return nil, a.undecided(ctx, id, fmt.Errorf("%w: %w", order.ErrUnsent, err))
 	}
 	entry := &checkoutv1.AuditEntry{OrderId: string(id), Action: decisionName(r.Kind), By: r.By, Why: r.Why, Before: auditState(before)}
 	if r.Kind == order.Refund {
@@ -187,7 +190,7 @@ func (a *admin) unique(ctx context.Context, id order.ID, transactionID string) e
 	}
 	if err != nil {
 		a.log.WarnContext(ctx, "the record of orders was not read", "error", err)
-		return refusal(codes.Unavailable, "UNAVAILABLE", "the record of orders cannot be read; nothing was recorded", id)
+		return refusal(codes.Unavailable, notRecorded, "the record of orders cannot be read; nothing was recorded", id)
 	}
 	return nil
 }
@@ -206,6 +209,9 @@ func (a *admin) undecided(ctx context.Context, id order.ID, err error) error {
 		return refusal(codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order"+because(err, order.ErrRefused), id)
 	}
 	a.log.WarnContext(ctx, "a decision about an order was not recorded", "order", string(id), "error", err)
+	if errors.Is(err, order.ErrUnsent) {
+		return refusal(codes.Unavailable, notRecorded, "the record of orders is not available; nothing was recorded", id)
+	}
 	return refusal(codes.Unavailable, "UNAVAILABLE", "the decision was perhaps not recorded; look at the order, and decide again", id)
 }
 
@@ -222,7 +228,7 @@ func (a *admin) EraseUser(ctx context.Context, req *checkoutv1.EraseUserRequest)
 	var bad violations
 	bad.text("user_id", req.GetUserId(), required)
 	bad.typed("by", req.GetBy(), required)
-	bad.reason(req.GetWhy(), required)
+	bad.kept("why", req.GetWhy(), required)
 	switch {
 	case bad != nil:
 		return nil, bad.refuse()

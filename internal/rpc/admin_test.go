@@ -125,6 +125,7 @@ func TestWhyADecisionIsNotDone(t *testing.T) {
 		"not at rest":        {fmt.Errorf("%w: it is completed", order.ErrFenced), codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator: it is completed"},
 		"just taken":         {fmt.Errorf("take order 1: %w", order.ErrFenced), codes.FailedPrecondition, "ORDER_NOT_AT_REST", "the order does not wait for an operator"},
 		"against its record": {fmt.Errorf("%w: the transaction is missing", order.ErrRefused), codes.FailedPrecondition, "DECISION_REFUSED", "this cannot be done to the order: the transaction is missing"},
+		"certainly not":      {fmt.Errorf("%w: disk I/O error", order.ErrUnsent), codes.Unavailable, "NOT_RECORDED", "the record of orders is not available; nothing was recorded"},
 		"no record":          {errors.New("disk I/O error"), codes.Unavailable, "UNAVAILABLE", "the decision was perhaps not recorded; look at the order, and decide again"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +143,7 @@ func TestADecisionIsChecked(t *testing.T) {
 	t.Parallel()
 	d := &desk{}
 	client := deciding(t, d)
-	const card = "4432-8015-6152-0454"
+	const card, address = "4432-8015-6152-0454", "ada@example.com"
 	long := strings.Repeat("x", 257)
 	resolution := func(is checkoutv1.ResolveOrderRequest_Resolution, change ...func(*checkoutv1.ResolveOrderRequest)) *checkoutv1.ResolveOrderRequest {
 		req := &checkoutv1.ResolveOrderRequest{OrderId: string(id(1)), Resolution: is, By: "grace", Why: "asked the bank"}
@@ -165,7 +166,9 @@ func TestADecisionIsChecked(t *testing.T) {
 		{resolution(2, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId = "t" }), []string{"transaction_id"}},
 		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId = long }), []string{"transaction_id"}},
 		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId = card }), []string{"transaction_id"}},
+		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.TransactionId = address }), []string{"transaction_id"}},
 		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.TrackingId = "t" }), []string{"tracking_id"}},
+		{resolution(4, func(r *checkoutv1.ResolveOrderRequest) { r.TrackingId = "of " + address }), []string{"tracking_id"}},
 		{resolution(1, func(r *checkoutv1.ResolveOrderRequest) { r.Skip = []string{"email"} }), []string{"skip"}},
 		{resolution(4), []string{"tracking_id"}},
 		{resolution(4, func(r *checkoutv1.ResolveOrderRequest) { r.TrackingId = card }), []string{"tracking_id"}},

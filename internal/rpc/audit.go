@@ -39,7 +39,7 @@ func (a *admin) begin(ctx context.Context, entry *checkoutv1.AuditEntry) error {
 	entry.EntryId, entry.At, entry.Identity = id.String(), timestamppb.Now(), strings.Join(peerNames(ctx), ", ")
 	if err := a.write(ctx, entry); err != nil {
 		a.log.WarnContext(ctx, "audit log not written", "error", err)
-		return refusal(codes.Unavailable, "UNAVAILABLE", "the audit log cannot be written; nothing was done", order.ID(entry.GetOrderId()))
+		return refusal(codes.Unavailable, notRecorded, "the audit log cannot be written; nothing was done", order.ID(entry.GetOrderId()))
 	}
 	return nil
 }

@@ -116,9 +116,9 @@ func TestNothingIsDoneThatCannotBeLogged(t *testing.T) {
 	client, l := audited(t, d)
 	l.away = errors.New("the disk is full")
 	_, err := client.RetryOrder(t.Context(), &checkoutv1.RetryOrderRequest{OrderId: string(id(1)), By: "grace"})
-	wantRefusal(t, err, codes.Unavailable, "UNAVAILABLE")
+	wantRefusal(t, err, codes.Unavailable, "NOT_RECORDED")
 	_, err = client.EraseUser(t.Context(), &checkoutv1.EraseUserRequest{UserId: "ada", By: "grace", Why: "asked for it"})
-	wantRefusal(t, err, codes.Unavailable, "UNAVAILABLE")
+	wantRefusal(t, err, codes.Unavailable, "NOT_RECORDED")
 	_, err = client.ListAudit(t.Context(), &checkoutv1.ListAuditRequest{})
 	wantRefusal(t, err, codes.Unavailable, "UNAVAILABLE")
 	if d.asked != nil {
@@ -167,7 +167,7 @@ func TestAReasonHasNoAddressInIt(t *testing.T) {
 		"told ada@example.com": true, "<ada@example.com> called": true, "4 pieces @ 5 EUR": false, "paid @bank": false,
 	} {
 		var v violations
-		v.reason(why, required)
+		v.kept("why", why, required)
 		if (v != nil) != bad {
 			t.Errorf("%q: %v", why, v)
 		}

@@ -20,6 +20,7 @@ import (
 	"checkout/internal/creditcard"
 	"checkout/internal/lookup"
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // maxText is the length in characters of what people, and callers, say in one field.
@@ -64,14 +65,11 @@ func (v *violations) typed(field, s string, must bool) {
 	}
 }
 
-// reason wants a typed text in the field why: one that outlives the order, and so has no e-mail address either.
-func (v *violations) reason(s string, must bool) {
-	v.typed("why", s, must)
-	for _, word := range strings.Fields(s) {
-		if at := strings.IndexByte(word, '@'); at > 0 && at < len(word)-1 {
-			v.add("why", "has what looks like an e-mail address in it, which must not be recorded: leave it out")
-			return
-		}
+// kept wants a typed text that outlives the order, in the audit log: one without an e-mail address, too.
+func (v *violations) kept(field, s string, must bool) {
+	v.typed(field, s, must)
+	if redact.Emails(s) != s {
+		v.add(field, "has what looks like an e-mail address in it, which must not be recorded: leave it out")
 	}
 }
 
