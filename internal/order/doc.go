@@ -18,7 +18,7 @@
 // again, and the order is in doubt. A Ledger can be asked what became of it, and can take it back; without one the order waits
 // until an operator resolves it (resolve.go).
 //
-// Who asks twice gets one order (existing.go): by an idempotency key or, without one, because a user has one latest order,
+// Who asks twice gets one order (existing.go, calls.go): by an idempotency key or, without one, because a user has one latest order,
 // which the next one supersedes only once its cart has been dealt with. The store decides that as it opens an order, so it
 // holds between replicas as well.
 //

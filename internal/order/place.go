@@ -52,7 +52,6 @@ type Placer struct {
 	Dependencies
 
 	calls      calls
-	quotes     calls
 	charges    latency
 	deliveries chan struct{} // a slot for each order that makes its deliveries right after its answer
 

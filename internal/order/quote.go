@@ -10,8 +10,8 @@ func (p *Placer) Quote(ctx context.Context, req Request) (o *Order, err error) {
 	if bad := req.unpriceable(); bad != nil {
 		return nil, &Error{Kind: ErrInvalid, Violations: bad}
 	}
-	c, err := p.quoteTurn(ctx, req)
-	if err != nil {
+	c, _, err := p.joinInFlight(ctx, req, true)
+	if c == nil {
 		return nil, err
 	}
 	defer func() {
@@ -27,18 +27,4 @@ func (p *Placer) Quote(ctx context.Context, req Request) (o *Order, err error) {
 		return nil, err
 	}
 	return p.price(ctx, req)
-}
-
-// quoteTurn waits until the user's other quotes are finished.
-func (p *Placer) quoteTurn(ctx context.Context, req Request) (*call, error) {
-	for {
-		c, other, err := p.quotes.begin(req, p.MaxJoined-int(p.calls.joined.Load()))
-		if other == nil {
-			return c, err
-		}
-		if !other.wait(ctx) {
-			_, err := other.soFar(false)
-			return nil, err
-		}
-	}
 }

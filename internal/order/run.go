@@ -33,14 +33,8 @@ type caller struct {
 
 // start makes the run of an order that was just opened.
 func (p *Placer) start(c *call, o *Order) *run {
-	admitted := c.handOver()
-	r := &run{Placer: p, order: o, card: c.request.Card.Clone()} // the caller's is cleared when it has its answer, which may be before the charge
-	r.caller = &caller{answered: make(chan struct{}), release: func(failure error) {
-		if errors.Is(failure, ErrDeclined) && c.declined != nil {
-			c.declined()
-		}
-		admitted(failure)
-	}}
+	r := &run{Placer: p, order: o, caller: &caller{release: c.handOver(), answered: make(chan struct{})}}
+	r.card = c.request.Card.Clone() // the caller's is cleared when it has its answer, which may be before the charge
 	r.snapshot()
 	c.run.Store(r)
 	return r
