@@ -18,10 +18,7 @@ func TestADeliveryThatIsRefusedDoesNotHoldTheOthers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
 				s.before = both(failing(step, 1<<30, errNoMailbox), failing(StepEmptyCart, 2, errAway))
-				p := s.open(t)
-				if _, err := ask(t, p, request()); err != nil {
-					t.Fatal(err)
-				}
+				p := s.placed(t)
 				recovering(t, p, time.Hour)
 				o := s.the(t)
 				if o.State != Undelivered || o.Undeliverable != is || o.Delivered != (CartSettled|EmailSent|EventPublished)&^is {
@@ -45,10 +42,7 @@ func TestADeliveryThatFailsForADayIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = both(failing(StepEmail, 1<<30, errAway), failing(StepPublish, 1<<30, errAway))
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
+		p := s.placed(t)
 		recovering(t, p, 23*time.Hour)
 		if got := s.the(t).State; got != Placed {
 			t.Errorf("after 23 hours the order is %v, want placed", got)
@@ -75,10 +69,7 @@ func TestACartThatCannotBeEmptiedDoesNotMakeAnOrderUndelivered(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
 				s.before = failing(StepEmptyCart, 1<<30, err)
-				p := s.open(t)
-				if _, err := ask(t, p, request()); err != nil {
-					t.Fatal(err)
-				}
+				p := s.placed(t)
 				recovering(t, p, 5*time.Minute)
 				if got := s.the(t).State; got != Completed {
 					t.Errorf("the order is %v, want completed", got)
@@ -123,11 +114,7 @@ func TestAnOperatorDecidesAboutWhatCouldNotBeDelivered(t *testing.T) {
 					}
 					return nil
 				}
-				p := s.open(t)
-				if _, err := ask(t, p, request()); err != nil {
-					t.Fatal(err)
-				}
-				p.runs.Wait()
+				p := s.placed(t)
 				if test.works {
 					synctest.Wait()
 					s.before = nil
@@ -152,11 +139,7 @@ func TestTheHistoryNamesWhatCouldNotBeDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = failing(StepEmail, 1, errNoMailbox)
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
-		p.runs.Wait()
+		s.placed(t)
 		var lines []string
 		for _, e := range s.the(t).History {
 			lines = append(lines, fmt.Sprint(e.State, " ", e.Step, " ", e.Problem))
@@ -177,11 +160,7 @@ func TestAServiceThatWasAwayForADayGivesOthersTimeToComeBack(t *testing.T) {
 				if step == StepEmail {
 					s.before = failing(step, 1, errAway)
 				}
-				p := s.open(t)
-				if _, err := ask(t, p, request()); err != nil {
-					t.Fatal(err)
-				}
-				p.runs.Wait()
+				s.placed(t)
 				time.Sleep(25 * time.Hour)
 				synctest.Wait()
 				s.before = failing(step, 2, fmt.Errorf("%w: connection refused", ErrUnsent))
@@ -192,4 +171,65 @@ func TestAServiceThatWasAwayForADayGivesOthersTimeToComeBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADeliveryThatFailsForADayWaitsForAnOperator(t *testing.T) {
+	for _, step := range []Step{StepShip, StepLookup} {
+		t.Run(string(step), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				s.keyed = true
+				s.before = failing(step, 1<<30, errAway)
+				if step == StepLookup {
+					s.after = failing(StepCharge, 1, errAway)
+				}
+				p := s.open(t)
+				_, _ = ask(t, p, request())
+				recovering(t, p, 25*time.Hour)
+				got := s.the(t)
+				if got.State != Parked || got.Reason == "" {
+					t.Fatalf("a day later the order is %v (%q), want parked, and why", got.State, got.Reason)
+				}
+				if len(got.History) > historyLength || got.History[0].State != Charging {
+					t.Errorf("its history has %d lines from %v on, want at most %d from the beginning", len(got.History), got.History[0], historyLength)
+				}
+				synctest.Wait()
+				s.before = nil
+				if _, err := p.retry(got.ID); err != nil {
+					t.Fatal(err)
+				}
+				recovering(t, p, time.Minute)
+				if got := s.the(t).State; got != Completed {
+					t.Errorf("sent on its way again the order is %v, want completed", got)
+				}
+			})
+		})
+	}
+}
+
+func TestASlowCartThatIsSettledDoesNotKeepTheNextOrderWaitingForAnEmail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		empties := failing(StepEmptyCart, 1, errAway) // so that it is left to the deliveries
+		s.before = func(ctx context.Context, step Step) error {
+			switch step {
+			case StepEmail:
+				time.Sleep(10 * time.Second)
+			case StepEmptyCart:
+				if err := empties(ctx, step); err != nil {
+					return err
+				}
+				time.Sleep(2 * slow)
+			}
+			return nil
+		}
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * slow)
+		if got := s.the(t); !got.Settled() {
+			t.Errorf("on record is %v with %v delivered, want its cart settled", got.State, got.Delivered)
+		}
+	})
 }

@@ -10,20 +10,6 @@ import (
 	"time"
 )
 
-func keyed(key string) Request {
-	req := request()
-	req.Key = key
-	return req
-}
-
-// ask places an order with a caller's usual patience.
-func ask(t *testing.T, p *Placer, req Request) (*Order, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-	defer cancel()
-	return p.Place(ctx, req)
-}
-
 func TestTheSameKeyHasTheSameAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
@@ -41,9 +27,7 @@ func TestTheSameKeyHasTheSameAnswer(t *testing.T) {
 				t.Errorf("asked again on %s: %v, %v; want order %s", name, again, err, first.ID)
 			}
 		}
-		if got := s.books(); got != [4]int{1, 1, 1, 1} {
-			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
-		}
+		s.wantMoved(t, [4]int{1, 1, 1, 1})
 	})
 }
 
@@ -319,11 +303,7 @@ func TestADeclinedCardIsTheAnswerToItsKey(t *testing.T) {
 func TestAStoreWhoseClockWasSetBackMakesNoBusyLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
-		p.runs.Wait()
+		p := s.placed(t)
 		for _, r := range s.rows {
 			r.settled = time.Now().Add(time.Minute)
 		}
@@ -353,33 +333,6 @@ func TestWhatTheRecordHasRefusedForCertainIsNotAbandoned(t *testing.T) {
 		p.runs.Wait()
 		if got := s.count("save cancelled"); got != 0 || len(s.reports) != 0 {
 			t.Errorf("%d writes and reports %v, want none: there is nothing to take back", got, s.reports)
-		}
-	})
-}
-
-func TestASlowCartThatIsSettledDoesNotKeepTheNextOrderWaitingForAnEmail(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
-		empties := failing(StepEmptyCart, 1, errAway) // so that it is left to the deliveries
-		s.before = func(ctx context.Context, step Step) error {
-			switch step {
-			case StepEmail:
-				time.Sleep(10 * time.Second)
-			case StepEmptyCart:
-				if err := empties(ctx, step); err != nil {
-					return err
-				}
-				time.Sleep(2 * slow)
-			}
-			return nil
-		}
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(3 * slow)
-		if got := s.the(t); !got.Settled() {
-			t.Errorf("on record is %v with %v delivered, want its cart settled", got.State, got.Delivered)
 		}
 	})
 }

@@ -21,10 +21,7 @@ func TestAnOrderThatBeginsToRequireAnOperatorIsReportedOnceAsGivenUp(t *testing.
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
 				test.change(s)
-				p := s.open(t)
-				if _, err := ask(t, p, request()); err != nil {
-					t.Fatal(err)
-				}
+				p := s.placed(t)
 				recovering(t, p, patience+time.Hour)
 				var steps []Step
 				for _, err := range s.reports {

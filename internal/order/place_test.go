@@ -29,9 +29,7 @@ func TestAnOrderIsPaidShippedAndDelivered(t *testing.T) {
 		if got := s.the(t).State; got != Completed {
 			t.Errorf("on record it is %v, want completed", got)
 		}
-		if got := s.books(); got != [4]int{1, 1, 1, 1} {
-			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
-		}
+		s.wantMoved(t, [4]int{1, 1, 1, 1})
 		if len(s.carts["ada"]) > 0 {
 			t.Error("the cart still holds what was bought")
 		}
@@ -204,9 +202,7 @@ func TestFailuresAfterTheIntentIsOnRecord(t *testing.T) {
 				if got := s.the(t).State; got != test.state {
 					t.Errorf("on record it is %v, want %v", got, test.state)
 				}
-				if got := s.books(); got != test.books {
-					t.Errorf("charges, parcels, mails, events: %v, want %v", got, test.books)
-				}
+				s.wantMoved(t, test.books)
 			})
 		})
 	}

@@ -57,9 +57,7 @@ func TestAReceiptOnWhichAnotherProcessHasActedIsOnRecord(t *testing.T) {
 			t.Errorf("the caller is told %v, %v; want the order, which somebody else has completed", o, err)
 		}
 		p.runs.Wait()
-		if got := s.books(); got != [4]int{1, 1, 1, 1} {
-			t.Errorf("charges, parcels, mails, events: %v, want one of each", got)
-		}
+		s.wantMoved(t, [4]int{1, 1, 1, 1})
 		for _, err := range s.reports {
 			if !errors.Is(err, ErrFenced) || errors.Is(err, ErrInDoubt) || strings.Contains(err.Error(), "not recorded") {
 				t.Errorf("reported: %v, which is not so", err)
@@ -94,9 +92,7 @@ func TestAReceiptIsNotActedUponBeforeItsLeaseIsRenewed(t *testing.T) {
 		go func() { _, _ = ask(t, p, request()) }()
 		recovering(t, other, 2*time.Minute)
 		p.runs.Wait()
-		if got := s.books(); got != [4]int{1, 1, 1, 1} {
-			t.Errorf("charges, parcels, mails, events: %v, want one of each: it was taken over while it was shipped", got)
-		}
+		s.wantMoved(t, [4]int{1, 1, 1, 1})
 	})
 }
 
@@ -172,6 +168,39 @@ func TestARefusalIsRecordedHoweverLongTheRecordIsAway(t *testing.T) {
 				if got := s.the(t).State; got != want {
 					t.Errorf("on record it is %v, want %v", got, want)
 				}
+			})
+		})
+	}
+}
+
+func TestAReceiptOutlivesAnOutageOfTheRecord(t *testing.T) {
+	for name, test := range map[string]struct {
+		outage time.Duration
+		answer error
+	}{
+		"shorter than the caller's patience": {10 * time.Second, nil},
+		"shorter than the lease":             {20 * time.Second, ErrInDoubt},
+		"longer than the lease":              {5 * time.Minute, ErrInDoubt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newShop()
+				back := time.Now().Add(test.outage)
+				s.before = func(_ context.Context, step Step) error {
+					if step != "open" && recordSteps(step) && time.Now().Before(back) {
+						return errAway
+					}
+					return nil
+				}
+				p := s.open(t)
+				if _, err := ask(t, p, request()); !errors.Is(err, test.answer) {
+					t.Errorf("the caller is told %v, want %v", err, test.answer)
+				}
+				recovering(t, p, test.outage+time.Minute)
+				if got := s.the(t).State; got != Completed {
+					t.Errorf("once the record is back the order is %v, want completed", got)
+				}
+				s.wantMoved(t, [4]int{1, 1, 1, 1})
 			})
 		})
 	}

@@ -164,11 +164,7 @@ func TestWhatIsPutIntoTheCartMeanwhileStays(t *testing.T) {
 			}
 			return nil
 		}
-		p := s.open(t)
-		if _, err := p.Place(t.Context(), request()); err != nil {
-			t.Fatal(err)
-		}
-		p.runs.Wait()
+		s.placed(t)
 		if len(s.carts["ada"]) == 0 {
 			t.Error("what the customer put into the cart while the parcel was sent is gone")
 		}
@@ -202,11 +198,7 @@ func TestAReasonEndsWithItsState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = failing(StepPublish, 1, errAway)
-		p := s.open(t)
-		if _, err := p.Place(t.Context(), request()); err != nil {
-			t.Fatal(err)
-		}
-		p.runs.Wait()
+		p := s.placed(t)
 		if got := s.the(t); got.Reason == "" {
 			t.Errorf("the order is %v and does not say why", got.State)
 		}

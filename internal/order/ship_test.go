@@ -70,10 +70,7 @@ func TestEveryAttemptToShipIsOnRecordBeforeItIsMade(t *testing.T) {
 			return nil
 		}
 		s.after = lossy(0)
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
+		p := s.placed(t)
 		recovering(t, p, time.Hour)
 		if got := fmt.Sprint(onRecord); got != "[1 2 3]" {
 			t.Fatalf("on record when the attempts were made: %s, want [1 2 3]", got)
@@ -94,11 +91,7 @@ func TestAnOrderThatGoesWellIsRecordedFourTimes(t *testing.T) {
 			}
 			return nil
 		}
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
-		p.runs.Wait()
+		s.placed(t)
 		if got := fmt.Sprint(writes); got != "[open save charged save placed save completed]" {
 			t.Errorf("records: %s, want none more for the attempt to ship", got)
 		}
@@ -119,10 +112,7 @@ func TestWhatCertainlyWasNotShippedIsTriedFreely(t *testing.T) {
 			}
 			return nil
 		}
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
+		p := s.placed(t)
 		recovering(t, p, time.Hour+time.Minute)
 		if got := s.the(t); got.State != Completed || got.ShipAttempts != 1 {
 			t.Errorf("when the shipping service is back the order is %v after %d attempts on record, want it completed after 1", got.State, got.ShipAttempts)
@@ -137,10 +127,7 @@ func TestWhatCannotBeSentForADayIsParkedAsNotShipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.before = failing(StepShip, 1<<30, ErrUnsent)
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
+		p := s.placed(t)
 		recovering(t, p, 25*time.Hour)
 		if got := s.the(t); got.State != Parked || got.ShipAttempts != 0 || strings.Contains(got.Reason, "shipped or not") {
 			t.Errorf("after a day the order is %v (%q) after %d attempts, want parked after none", got.State, got.Reason, got.ShipAttempts)
@@ -176,11 +163,7 @@ func TestNoAttemptIsMadeThatCannotBeRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.after = failing(StepShip, 1, errAway)
-		p := s.open(t)
-		if _, err := ask(t, p, request()); err != nil {
-			t.Fatal(err)
-		}
-		p.runs.Wait()
+		p := s.placed(t)
 		synctest.Wait()
 		s.before = failing("save charged", 1<<30, errAway)
 		recovering(t, p, time.Hour)
@@ -197,11 +180,7 @@ func TestARefusalAfterAnAttemptThatMayHaveShippedNeedsAnOperator(t *testing.T) {
 				s := newShop()
 				s.keyed = ledger
 				s.after = failing(StepShip, 1, errAway)
-				p := s.open(t)
-				if _, err := ask(t, p, request()); err != nil {
-					t.Fatal(err)
-				}
-				p.runs.Wait()
+				p := s.placed(t)
 				synctest.Wait()
 				s.before = failing(StepShip, 1, ErrRefused)
 				recovering(t, p, time.Minute)
