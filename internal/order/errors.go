@@ -110,6 +110,9 @@ func (e *Error) Error() string {
 		b.WriteString([]string{": ", "; "}[min(i, 1)])
 		fmt.Fprintf(&b, "%s: %s", v.Field, v.Problem)
 	}
+	if limit, ok := errors.AsType[Limit](e.Err); ok { // there is no overload
+		return limit.Error()
+	}
 	if e.Err != nil {
 		fmt.Fprintf(&b, ": %v", e.Err)
 	}

@@ -71,6 +71,9 @@ func answer(err error) error {
 		failure = &order.Error{Kind: order.ErrInternal, Err: err}
 	}
 	code, reason, moved := answerTo(failure.Kind)
+	if _, ok := errors.AsType[order.Limit](failure.Err); ok {
+		reason = "LIMIT_REACHED"
+	}
 	return told(code, text(failure), details(failure, reason, moved))
 }
 

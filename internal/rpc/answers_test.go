@@ -36,7 +36,7 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{order.Error{Kind: order.ErrImplausible, Step: order.StepConvert, Err: errors.New("below")}, codes.FailedPrecondition, "convert: implausible answer", "IMPLAUSIBLE_ANSWER", "no"},
 		{order.Error{Kind: order.ErrUnavailable, Step: order.StepCatalog, Err: errors.New("below")}, codes.Unavailable, "catalog: unavailable", "UNAVAILABLE", "no"},
 		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}, codes.ResourceExhausted, "too many orders under way", "OVERLOADED", "no"},
-		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second, Err: order.Limit("too many declined charges of one user")}, codes.ResourceExhausted, "too many declined charges of one user", "OVERLOADED", "no"},
+		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second, Err: order.Limit("too many declined charges of one user")}, codes.ResourceExhausted, "too many declined charges of one user", "LIMIT_REACHED", "no"},
 		{order.Error{Kind: order.ErrDeclined, OrderID: "1", Err: refused}, codes.FailedPrecondition, "failed to charge card: could not charge the card: rpc error: code = Unknown desc = Credit card info is invalid.", "CARD_DECLINED", "no"},
 		{order.Error{Kind: order.ErrDeclined, OrderID: "1", Err: wrongCVV}, codes.FailedPrecondition, "failed to charge card: could not charge the card: rpc error: code = FailedPrecondition desc = the card was declined", "CARD_DECLINED", "no"},
 		{order.Error{Kind: order.ErrPaymentUnreachable, OrderID: "1", Err: unreachable}, codes.Unavailable, "failed to charge card: could not charge the card: rpc error: code = Unavailable desc = no such host", "PAYMENT_UNREACHABLE", "no"},

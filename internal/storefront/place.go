@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -80,11 +82,14 @@ func refusalOf(err error) *refusal {
 	retryable := answer.Code() == codes.Unavailable || answer.Code() == codes.ResourceExhausted
 	f := &refusal{status: http.StatusServiceUnavailable, SameKey: true}
 	var moved string
+	var wait time.Duration
 	for _, detail := range answer.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
 			f.Reason, f.OrderID, moved = d.GetReason(), d.GetMetadata()["order_id"], d.GetMetadata()["money_moved"]
 			f.again = retryable && d.GetMetadata()["safe_to_retry"] == "true"
+		case *errdetails.RetryInfo:
+			wait = d.GetRetryDelay().AsDuration()
 		case *errdetails.BadRequest:
 			f.fields = d.GetFieldViolations()
 			if f.fields[0].GetField() == "checkout-expected-total" { // it was quoted in another currency
@@ -100,6 +105,12 @@ func refusalOf(err error) *refusal {
 		return f
 	}
 	f.say(answer.Code(), moved)
+	if f.Reason == "LIMIT_REACHED" {
+		f.Title, f.Advice = "Too many attempts", "Please try again in a minute."
+		if wait > time.Minute {
+			f.Advice = fmt.Sprintf("Please try again in %.0f minutes.", math.Ceil(wait.Minutes()))
+		}
+	}
 	return f
 }
 

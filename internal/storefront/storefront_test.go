@@ -15,6 +15,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
@@ -120,6 +124,24 @@ func TestAFormThatIsSentTwiceIsOneOrder(t *testing.T) {
 	}
 	if n := len(s.Payment.Charges()); n != 1 {
 		t.Errorf("%d charges, want 1", n)
+	}
+}
+
+func TestACustomerWithTooManyDeclinesIsAskedToWaitAsLongAsIsNeeded(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[time.Duration]string{
+		time.Second: "in a minute.", time.Minute: "in a minute.", 61 * time.Second: "in 2 minutes.", 10 * time.Minute: "in 10 minutes.",
+	} {
+		answer, err := status.New(codes.ResourceExhausted, "too many declined charges of one user").WithDetails(
+			&errdetails.ErrorInfo{Reason: "LIMIT_REACHED", Metadata: map[string]string{"money_moved": "no", "safe_to_retry": "true"}},
+			&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := refusalOf(answer.Err())
+		if said := got.Title + ". " + got.Money + " " + got.Advice; said != "Too many attempts. Your card has not been charged. Please try again "+want || got.status != http.StatusTooManyRequests {
+			t.Errorf("status %d: %q, want to be asked to come back %s", got.status, said, want)
+		}
 	}
 }
 
