@@ -32,7 +32,7 @@ func TestCheckoutIsKilledInMidOrderUnderLoad(t *testing.T) {
 	p.visit("/faults")
 	p.follow("#stop-load")
 	p.visit("/reconciliation")
-	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
+	p.await("document.querySelector('#result').dataset.result === 'matched'")
 	p.visit("/console/orders/" + id)
 	p.sees("#history", "charged")
 	p.sees("#history", "completed")
@@ -57,8 +57,8 @@ func TestCheckoutIsKilledWhileACustomerPays(t *testing.T) {
 	p.order()
 	p.sees("#order-state", "completed")
 	p.visit("/reconciliation")
-	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
-	p.sees("#verdict", "2 orders") // the shop's first, and this
+	p.await("document.querySelector('#result').dataset.result === 'matched'")
+	p.sees("#result", "2 orders") // the shop's first, and this
 }
 
 // setLoad moves the slider to so many orders a second, with the keyboard, and sets that.

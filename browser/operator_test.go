@@ -94,7 +94,7 @@ func TestAnOperatorResolvesAnOrderThatWasPaid(t *testing.T) {
 	p.sees("#order-state", "completed")
 	p.visit("/reconciliation")
 	p.sees("#reconciliation tbody", id)
-	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
+	p.await("document.querySelector('#result').dataset.result === 'matched'")
 }
 
 func TestAnOperatorResolvesAnOrderThatWasNotPaid(t *testing.T) {
@@ -134,7 +134,7 @@ func TestAnOperatorRetriesAParkedOrder(t *testing.T) {
 	p.sees("#history", "by Grace")
 	p.sees("#history", "the carrier takes it now")
 	p.visit("/reconciliation")
-	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
+	p.await("document.querySelector('#result').dataset.result === 'matched'")
 }
 
 func TestAnOperatorSaysThatAnOrderWasShipped(t *testing.T) {

@@ -56,7 +56,7 @@ func TestACustomerBuys(t *testing.T) {
 	p.click("article summary")
 	p.sees("article details", tracking)
 	p.visit("/reconciliation")
-	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
+	p.await("document.querySelector('#result').dataset.result === 'matched'")
 	p.sees("#reconciliation tbody", id)
 	p.visit("/orders")
 	p.sees("#orders tbody tr", id)
@@ -135,6 +135,6 @@ func TestTwoClicksAreOneOrder(t *testing.T) {
 	id := p.order()
 	p.sees("#order-state", "completed")
 	p.visit("/reconciliation")
-	p.sees("#verdict", "2 orders") // the shop's first, and this
+	p.sees("#result", "2 orders") // the shop's first, and this
 	p.sees("#reconciliation tbody", id)
 }

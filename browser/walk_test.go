@@ -244,7 +244,7 @@ func TestAShopperWhoGoesWrong(t *testing.T) {
 			}
 			p := shopper(t, site, s)
 			p.visit("/reconciliation")
-			p.await("document.querySelector('#verdict').dataset.verdict === 'open'") // the one whose payment is unknown
+			p.await("document.querySelector('#result').dataset.result === 'pending'") // the one whose payment is unknown
 			p.sees("#unknown", "1")
 		})
 	}
@@ -267,7 +267,7 @@ func TestANewcomerTriesEveryPreset(t *testing.T) {
 	p.follow("#preset-kill")
 	p.sees("[data-testid=crash-report] .notice", "is on its way")
 	p.visit("/reconciliation")
-	p.await("document.querySelector('#verdict').dataset.verdict === 'match'")
+	p.await("document.querySelector('#result').dataset.result === 'matched'")
 }
 
 func TestAPressedButtonIsNotReplaced(t *testing.T) {

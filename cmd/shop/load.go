@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
 	"checkout/internal/storefront"
 	"checkout/internal/web"
@@ -155,7 +156,7 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 		differences = append(differences[:listed], fmt.Sprintf("and %d more", more))
 	}
 	if waiting == nil || len(ledgers.Orders) > 0 {
-		words := verdict(ledgers.Total(), differences)
+		words := summary(ledgers.Total(), differences)
 		if waiting != nil {
 			words = "Apart from the orders that wait for an operator: " + words
 		}
@@ -171,16 +172,16 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 }
 
 // settled reports whether nothing is missing any more. What happened too often will not pass, so it is not waited for; nor
-// is an order that stock payment has left in doubt, which only a person can settle.
+// is an order that stock payment has left in doubt, which only an operator can settle.
 func (s *shop) settled(r *results) bool {
 	ledgers := s.Ledgers()
 	for id := range r.placed {
-		if !over(ledgers.Orders[id]) {
+		if ledgers.Orders[id].Result(0).Outcome == demo.Pending {
 			return false
 		}
 	}
 	for id := range r.reasons {
-		if t := ledgers.Orders[id]; s.options.payment == keyed && t.Charges > 0 && !over(t) {
+		if t := ledgers.Orders[id]; s.options.payment == keyed && t.Charges > 0 && t.Result(0).Outcome == demo.Pending {
 			return false
 		}
 	}
@@ -190,26 +191,18 @@ func (s *shop) settled(r *results) bool {
 // setAside removes the orders from ledgers that only an operator can settle, according to the answers, and counts them.
 func setAside(ledgers demo.Ledgers, r *results) (waiting map[string]int) {
 	for id, reason := range r.reasons {
-		words := map[string]string{"PAYMENT_UNKNOWN": "payment unknown", "SHIPPING_REFUSED": "paid and parked"}[reason]
-		t := ledgers.Orders[id]
-		if words == "" || t != (demo.Tally{Charges: t.Charges}) || t.Charges > 1 {
+		state := map[string]checkoutv1.OrderState{"PAYMENT_UNKNOWN": checkoutv1.OrderState_IN_DOUBT, "SHIPPING_REFUSED": checkoutv1.OrderState_PARKED}[reason]
+		result := ledgers.Orders[id].Result(state)
+		if result.Outcome != demo.PaymentUnknown && result.Outcome != demo.Parked {
 			continue
 		}
 		if waiting == nil {
 			waiting = make(map[string]int)
 		}
-		waiting[words]++
+		waiting[result.Text]++
 		delete(ledgers.Orders, id)
 	}
 	return waiting
-}
-
-// over reports whether a charged order has all that it should, or its money back.
-func over(t demo.Tally) bool {
-	if t.Refunds > 0 && t.Net() == 0 {
-		return true
-	}
-	return t.Charges > 0 && t.Parcels > 0 && t.Emails > 0 && t.Events > 0
 }
 
 // differences are those of the ledgers, and between the ledgers and the answers.

@@ -24,7 +24,7 @@ func TestDifferencesAreAlsoSoughtBetweenAnswersAndLedgers(t *testing.T) {
 	r.reasons = map[string]string{"c": "INTERNAL", "d": "PAYMENT_UNKNOWN"}
 	got := differences(ledgers, r)
 	want := []string{
-		"order c: charged, not shipped",
+		"order c: paid, not shipped",
 		"order z: answered, not charged",
 		"order b: charged and shipped, and not answered",
 	}
@@ -47,7 +47,7 @@ func TestOrdersThatWaitForAnOperatorAreCountedApart(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"payment unknown": 2, "paid and parked": 1}, setAside(ledgers, r)); diff != "" {
 		t.Error(diff)
 	}
-	want := []string{"order never placed: charged, not shipped", "order twice: charged 2 times", "order twice: charged, not shipped"}
+	want := []string{"order never placed: paid, not shipped", "order twice: charged 2 times"}
 	if diff := cmp.Diff(want, differences(ledgers, r)); diff != "" {
 		t.Error(diff)
 	}
@@ -69,26 +69,6 @@ func TestProgressIsForTerminalsAlone(t *testing.T) {
 	}
 }
 
-func TestAnOrderIsOverWhenItHasAllOrItsMoneyBack(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		tally demo.Tally
-		over  bool
-	}{
-		"nothing yet":    {demo.Tally{}, false},
-		"charged":        {demo.Tally{Charges: 1}, false},
-		"shipped":        {demo.Tally{Charges: 1, Parcels: 1, Emails: 1}, false},
-		"all":            {demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1}, true},
-		"refunded":       {demo.Tally{Charges: 1, Refunds: 1}, true},
-		"half refunded":  {demo.Tally{Charges: 2, Refunds: 1}, false},
-		"events and all": {demo.Tally{Charges: 1, Parcels: 1, Emails: 2, Events: 3}, true},
-	} {
-		if over(test.tally) != test.over {
-			t.Errorf("%s: over is %t, want %t", name, !test.over, test.over)
-		}
-	}
-}
-
 func TestTheResultNamesRefunds(t *testing.T) {
 	t.Parallel()
 	for want, total := range map[string]demo.Tally{
@@ -97,7 +77,7 @@ func TestTheResultNamesRefunds(t *testing.T) {
 		"charges = shipments = e-mails = events: the same orders, each once.":           {Charges: 2, Parcels: 2, Emails: 2, Events: 2},
 		"charges - refunds = shipments = e-mails = events: the same orders, each once.": {Charges: 3, Refunds: 1, Parcels: 2, Emails: 2, Events: 2},
 	} {
-		if got := verdict(total, nil); got != want {
+		if got := summary(total, nil); got != want {
 			t.Errorf("%+v: %q, want %q", total, got, want)
 		}
 	}

@@ -99,7 +99,9 @@ func (s *shop) showOutcome(ctx context.Context, id string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, deliveryTime)
 	defer cancel()
-	_ = s.Await(ctx, func() bool { return s.options.payment == stock || over(s.Ledgers().Orders[id]) }) // the ledgers tell
+	_ = s.Await(ctx, func() bool {
+		return s.options.payment == stock || s.Ledgers().Orders[id].Result(0).Outcome != demo.Pending
+	}) // the ledgers tell
 	s.showLedgers(ctx, id)
 }
 
@@ -180,10 +182,10 @@ func (s *shop) showLedgers(ctx context.Context, id string) {
 	}
 	s.page.table(rows)
 	ledgers := s.Ledgers()
-	s.page.say("\n  %s\n", verdict(ledgers.Total(), ledgers.Differences()))
+	s.page.say("\n  %s\n", summary(ledgers.Total(), ledgers.Differences()))
 }
 
-func verdict(total demo.Tally, differences []string) string {
+func summary(total demo.Tally, differences []string) string {
 	switch {
 	case len(differences) > 0:
 		return "The ledgers do not match:\n    " + strings.Join(differences, "\n    ")

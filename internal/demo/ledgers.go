@@ -4,15 +4,82 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+
+	"checkout/gen/checkout/checkoutv1"
 )
 
 // Tally is how often each thing happened to one order.
 type Tally struct {
-	Charges, Refunds, Parcels, Emails, Events int
+	Charges, Refunds, PartRefunds, Parcels, Emails, Events int // of a charge is either all refunded, or a part
 }
 
 // Net is how many charges were not refunded.
 func (t Tally) Net() int { return t.Charges - t.Refunds }
+
+// Outcome is what the ledgers say of an order.
+type Outcome int
+
+const (
+	Pending        Outcome = iota // something is still to come
+	Matched                       // charged, shipped, confirmed and published
+	Refunded                      // charged and refunded, all of it
+	PaymentUnknown                // waits for an operator, or for the payment service
+	Parked                        // paid, and waits for an operator
+	Mismatched                    // what nothing mends any more
+)
+
+// Result is an outcome, in words.
+type Result struct {
+	Outcome Outcome
+	Text    string
+}
+
+// Result compares the ledgers of an order. state is that on record, if it is known: without it an order that waits for an
+// operator is pending.
+func (t Tally) Result(state checkoutv1.OrderState) Result {
+	confirmed := t.Emails+t.Events > 0
+	switch {
+	case t.Net() > 1:
+		return Result{Mismatched, fmt.Sprintf("charged %d times", t.Net())}
+	case t.Net() < 1 && t.Parcels > 0:
+		return Result{Mismatched, "shipped, not paid"}
+	case t.Parcels > 1:
+		return Result{Mismatched, fmt.Sprintf("shipped %d times", t.Parcels)}
+	case t.Charges == 0 && confirmed:
+		return Result{Mismatched, "confirmed, never charged"}
+	case t.Net() < 1 && confirmed:
+		return Result{Mismatched, "confirmed, and refunded"}
+	case t.Refunds > 0 && t.Net() < 1:
+		return Result{Refunded, "refunded"}
+	case t.Parcels == 0:
+		return t.unshipped(state)
+	case t.Emails == 0 || t.Events == 0:
+		return Result{Pending, "shipped; e-mail or event pending"}
+	case t.Emails > 1 || t.Events > 1: // as after a failure
+		return Result{Matched, "matches; confirmed more than once"}
+	case t.PartRefunds > 0:
+		return Result{Matched, "matches; refunded in part"}
+	}
+	return Result{Matched, "matches"}
+}
+
+// unshipped is the result of an order that is not shipped, and was charged once at most.
+func (t Tally) unshipped(state checkoutv1.OrderState) Result {
+	switch {
+	case state == checkoutv1.OrderState_IN_DOUBT:
+		return Result{PaymentUnknown, "payment unknown"}
+	case t.Charges == 0:
+		return Result{Pending, "not charged"}
+	case state == checkoutv1.OrderState_CANCELLED || state == checkoutv1.OrderState_DECLINED:
+		return Result{Mismatched, "charged, but " + strings.ToLower(state.String())}
+	case state == checkoutv1.OrderState_REFUNDED: // an operator says so; the ledger of a basic payment service cannot
+		return Result{Refunded, "refunded"}
+	case state == checkoutv1.OrderState_PARKED:
+		return Result{Parked, "paid and parked"}
+	}
+	return Result{Pending, "paid, not shipped"}
+}
 
 // Ledgers are those of the services, order by order. They do not depend on what checkout has on record.
 type Ledgers struct {
@@ -31,8 +98,11 @@ func (s *Shop) Ledgers() Ledgers {
 	}
 	for _, c := range s.Payment.Charges() {
 		count(c.Key, func(t *Tally) *int { return &t.Charges }, 1)
-		if !c.Reversed.IsZero() {
+		switch {
+		case !c.Reversed.IsZero():
 			count(c.Key, func(t *Tally) *int { return &t.Refunds }, 1)
+		case c.Refunded != nil:
+			count(c.Key, func(t *Tally) *int { return &t.PartRefunds }, 1)
 		}
 	}
 	for _, p := range s.Shipping.Parcels() {
@@ -53,6 +123,7 @@ func (l Ledgers) Total() Tally {
 	for _, t := range l.Orders {
 		sum.Charges += t.Charges
 		sum.Refunds += t.Refunds
+		sum.PartRefunds += t.PartRefunds
 		sum.Parcels += t.Parcels
 		sum.Emails += t.Emails
 		sum.Events += t.Events
@@ -61,10 +132,16 @@ func (l Ledgers) Total() Tally {
 }
 
 // Match reports whether net charges, parcels, e-mails and events are the same orders, each once.
-func (l Ledgers) Match() bool { return len(l.Differences()) == 0 }
+func (l Ledgers) Match() bool {
+	for _, t := range l.Orders {
+		if t.Emails > 1 || t.Events > 1 || t.Result(0).differs() {
+			return false
+		}
+	}
+	return true
+}
 
-// Differences are what does not match, in words, by order. After a failure an e-mail or an event may
-// rightly come twice; it is counted among the differences all the same.
+// Differences are the orders whose ledgers do not match, or do not yet, each with why.
 func (l Ledgers) Differences() []string {
 	var found []string
 	for _, id := range slices.Sorted(maps.Keys(l.Orders)) {
@@ -72,30 +149,11 @@ func (l Ledgers) Differences() []string {
 		if id == "" {
 			name = "without a key"
 		}
-		for _, problem := range l.Orders[id].problems() {
-			found = append(found, name+": "+problem)
+		if r := l.Orders[id].Result(0); r.differs() {
+			found = append(found, name+": "+r.Text)
 		}
 	}
 	return found
 }
 
-func (t Tally) problems() []string {
-	var found []string
-	note := func(wrong bool, format string, args ...any) {
-		if wrong {
-			found = append(found, fmt.Sprintf(format, args...))
-		}
-	}
-	note(t.Net() > 1, "charged %d times", t.Net())
-	note(t.Parcels > 1, "shipped %d times", t.Parcels)
-	note(t.Emails > 1, "%d e-mails", t.Emails)
-	note(t.Events > 1, "%d events", t.Events)
-	note(t.Net() > 0 && t.Parcels == 0, "charged, not shipped")
-	note(t.Charges == 0 && t.Parcels > 0, "shipped, not charged")
-	note(t.Refunds > 0 && t.Net() == 0 && t.Parcels > 0, "shipped and refunded")
-	note(t.Parcels > 0 && t.Emails == 0, "shipped, no e-mail")
-	note(t.Parcels > 0 && t.Events == 0, "shipped, no event")
-	note(t.Parcels == 0 && t.Emails > 0, "an e-mail, not shipped")
-	note(t.Parcels == 0 && t.Events > 0, "an event, not shipped")
-	return found
-}
+func (r Result) differs() bool { return r.Outcome != Matched && r.Outcome != Refunded }

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/metadata"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 )
 
@@ -16,7 +17,7 @@ func TestLedgersOfAnOrderThatWentWellMatch(t *testing.T) {
 	if _, err := oteldemo.NewPaymentServiceClient(dial(t, shop.Payment.Address())).Charge(call, visa()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := shop.Ledgers().Differences(), []string{"order order-1: charged, not shipped"}; !cmp.Equal(got, want) {
+	if got, want := shop.Ledgers().Differences(), []string{"order order-1: paid, not shipped"}; !cmp.Equal(got, want) {
 		t.Errorf("after the charge: %q, want %q", got, want)
 	}
 	for path, body := range map[string]string{"/ship-order": parcelBody, "/send_order_confirmation": orderBody} {
@@ -38,33 +39,56 @@ func TestLedgersOfAnOrderThatWentWellMatch(t *testing.T) {
 	}
 }
 
-func TestLedgersSayWhatIsWrong(t *testing.T) {
+func TestTheLedgersOfAnOrderAreCompared(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
 		tally Tally
-		want  []string
+		state checkoutv1.OrderState
+		want  Result
 	}{
-		"in order":       {Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1}, nil},
-		"charged twice":  {Tally{Charges: 2, Parcels: 1, Emails: 1, Events: 1}, []string{"order 7: charged 2 times"}},
-		"shipped twice":  {Tally{Charges: 1, Parcels: 2, Emails: 1, Events: 1}, []string{"order 7: shipped 2 times"}},
-		"told twice":     {Tally{Charges: 1, Parcels: 1, Emails: 2, Events: 3}, []string{"order 7: 2 e-mails", "order 7: 3 events"}},
-		"not shipped":    {Tally{Charges: 1}, []string{"order 7: charged, not shipped"}},
-		"not charged":    {Tally{Parcels: 1, Emails: 1, Events: 1}, []string{"order 7: shipped, not charged"}},
-		"told of nobody": {Tally{Charges: 1, Parcels: 1}, []string{"order 7: shipped, no e-mail", "order 7: shipped, no event"}},
-		"given back":     {Tally{Charges: 1, Refunds: 1}, nil},
-		"charged anew":   {Tally{Charges: 2, Refunds: 1, Parcels: 1, Emails: 1, Events: 1}, nil},
-		"one too many":   {Tally{Charges: 2, Refunds: 1}, []string{"order 7: charged, not shipped"}},
-		"for nothing":    {Tally{Charges: 1, Refunds: 1, Parcels: 1, Emails: 1, Events: 1}, []string{"order 7: shipped and refunded"}},
-		"false promises": {Tally{Emails: 1, Events: 1}, []string{"order 7: an e-mail, not shipped", "order 7: an event, not shipped"}},
+		{Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1}, 0, Result{Matched, "matches"}},
+		{Tally{Charges: 1, Parcels: 1, Emails: 2, Events: 3}, 0, Result{Matched, "matches; confirmed more than once"}},
+		{Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1, PartRefunds: 1}, 0, Result{Matched, "matches; refunded in part"}},
+		{Tally{Charges: 2, Refunds: 1, Parcels: 1, Emails: 1, Events: 1}, 0, Result{Matched, "matches"}},
+		{Tally{Charges: 1, Refunds: 1}, 0, Result{Refunded, "refunded"}},
+		{Tally{Charges: 1, Refunds: 1}, checkoutv1.OrderState_IN_DOUBT, Result{Refunded, "refunded"}},
+		{Tally{}, 0, Result{Pending, "not charged"}},
+		{Tally{}, checkoutv1.OrderState_IN_DOUBT, Result{PaymentUnknown, "payment unknown"}},
+		{Tally{Charges: 1}, 0, Result{Pending, "paid, not shipped"}},
+		{Tally{Charges: 2, Refunds: 1}, 0, Result{Pending, "paid, not shipped"}},
+		{Tally{Charges: 1}, checkoutv1.OrderState_CHARGED, Result{Pending, "paid, not shipped"}},
+		{Tally{Charges: 1}, checkoutv1.OrderState_IN_DOUBT, Result{PaymentUnknown, "payment unknown"}},
+		{Tally{Charges: 1}, checkoutv1.OrderState_PARKED, Result{Parked, "paid and parked"}},
+		{Tally{Charges: 1}, checkoutv1.OrderState_REFUNDED, Result{Refunded, "refunded"}},
+		{Tally{Charges: 1}, checkoutv1.OrderState_CANCELLED, Result{Mismatched, "charged, but cancelled"}},
+		{Tally{Charges: 1}, checkoutv1.OrderState_DECLINED, Result{Mismatched, "charged, but declined"}},
+		{Tally{Charges: 1, Parcels: 1, Events: 2}, 0, Result{Pending, "shipped; e-mail or event pending"}},
+		{Tally{Charges: 1, Parcels: 1, Emails: 1}, 0, Result{Pending, "shipped; e-mail or event pending"}},
+		{Tally{Charges: 2, Parcels: 1, Emails: 1, Events: 1}, 0, Result{Mismatched, "charged 2 times"}},
+		{Tally{Charges: 1, Parcels: 2, Emails: 1, Events: 1}, 0, Result{Mismatched, "shipped 2 times"}},
+		{Tally{Parcels: 1, Emails: 1, Events: 1}, 0, Result{Mismatched, "shipped, not paid"}},
+		{Tally{Charges: 1, Refunds: 1, Parcels: 1}, 0, Result{Mismatched, "shipped, not paid"}},
+		{Tally{Events: 1}, 0, Result{Mismatched, "confirmed, never charged"}},
+		{Tally{Charges: 1, Refunds: 1, Emails: 1}, 0, Result{Mismatched, "confirmed, and refunded"}},
 	} {
-		got := Ledgers{map[string]Tally{"7": test.tally}}.Differences()
-		if diff := cmp.Diff(test.want, got); diff != "" {
-			t.Errorf("%s: %s", name, diff)
+		if got := test.tally.Result(test.state); got != test.want {
+			t.Errorf("%+v, %v: %v, want %v", test.tally, test.state, got, test.want)
 		}
 	}
-	keyless := Ledgers{map[string]Tally{"": {Charges: 2}}}.Differences()
-	if diff := cmp.Diff([]string{"without a key: charged 2 times", "without a key: charged, not shipped"}, keyless); diff != "" {
-		t.Error(diff)
+}
+
+func TestLedgersNameTheOrdersThatDiffer(t *testing.T) {
+	t.Parallel()
+	well := Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1}
+	if l := (Ledgers{map[string]Tally{"7": well}}); !l.Match() || l.Differences() != nil {
+		t.Errorf("%v, %t, want that they match", l.Differences(), l.Match())
+	}
+	l := Ledgers{map[string]Tally{"": {Charges: 2}, "7": well, "8": {Charges: 1}}}
+	if want := []string{"without a key: charged 2 times", "order 8: paid, not shipped"}; !cmp.Equal(l.Differences(), want) || l.Match() {
+		t.Errorf("%q, want %q", l.Differences(), want)
+	}
+	if l := (Ledgers{map[string]Tally{"7": {Charges: 1, Parcels: 1, Emails: 2, Events: 1}}}); l.Match() || l.Differences() != nil {
+		t.Errorf("%v, %t, want no difference, and yet not each once", l.Differences(), l.Match())
 	}
 }
 
@@ -76,12 +100,16 @@ func TestLedgersTellChargesFromNetCharges(t *testing.T) {
 	counter.charge("order-2")
 	counter.reverse("order-2")
 	counter.reverse("order-3") // never charged
+	counter.charge("order-4")
+	if _, err := counter.ledger.Refund(counter.ctx, &checkoutv1.RefundRequest{IdempotencyKey: "order-4", Amount: usd(1, 0)}); err != nil {
+		t.Fatal(err)
+	}
 
-	want := map[string]Tally{"order-1": {Charges: 1}, "order-2": {Charges: 1, Refunds: 1}}
+	want := map[string]Tally{"order-1": {Charges: 1}, "order-2": {Charges: 1, Refunds: 1}, "order-4": {Charges: 1, PartRefunds: 1}}
 	if diff := cmp.Diff(want, shop.Ledgers().Orders); diff != "" {
 		t.Error(diff)
 	}
-	if total := shop.Ledgers().Total(); total != (Tally{Charges: 2, Refunds: 1}) || total.Net() != 1 {
-		t.Errorf("total %+v, of which %d stand, want 2 charges and 1 refund", total, total.Net())
+	if total := shop.Ledgers().Total(); total != (Tally{Charges: 3, Refunds: 1, PartRefunds: 1}) || total.Net() != 2 {
+		t.Errorf("total %+v, of which %d stand, want 3 charges, 1 refund and 1 in part", total, total.Net())
 	}
 }

@@ -14,7 +14,7 @@ func stateName(s checkoutv1.OrderState) string {
 	case checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED:
 		return "unknown"
 	case checkoutv1.OrderState_IN_DOUBT:
-		return paymentUnknown
+		return "payment unknown"
 	default:
 	}
 	return strings.ReplaceAll(strings.ToLower(s.String()), "_", " ")

@@ -42,7 +42,7 @@ type reconciliation struct {
 	Total  demo.Tally
 	Booked int
 
-	Orders, Matching, Refunded, Unknown, Parked, Open, Wrong int
+	Orders, Matched, Refunded, Unknown, Parked, Pending, Mismatched int
 
 	Rows []ledgerRow // the first of the orders
 }
@@ -50,18 +50,20 @@ type reconciliation struct {
 type ledgerRow struct {
 	OrderID string
 	demo.Tally
-	verdict
+	demo.Result
 }
 
-// verdict is what the ledgers say about an order.
-type verdict struct{ Words, Tone string }
-
-// The verdicts that are counted apart.
-const (
-	refunded       = "refunded"
-	paymentUnknown = "payment unknown"
-	parked         = "paid, parked"
-)
+// Tone is that of the result's badge.
+func (r ledgerRow) Tone() string {
+	switch r.Outcome {
+	case demo.Matched, demo.Refunded:
+		return "good"
+	case demo.Mismatched:
+		return "bad"
+	case demo.Pending, demo.PaymentUnknown, demo.Parked:
+	}
+	return "warn"
+}
 
 func (s *Storefront) reconcile(ctx context.Context, _ *http.Request) (any, error) {
 	booked, err := s.Shop.Accounting.Booked(ctx)
@@ -72,14 +74,14 @@ func (s *Storefront) reconcile(ctx context.Context, _ *http.Request) (any, error
 	page := reconciliation{KeyedShipping: s.KeyedShipping, Total: ledgers.Total(), Booked: booked}
 	states := s.states(ctx)
 	for id, t := range ledgers.Orders {
-		row := ledgerRow{id, t, judge(t, states[id])}
-		page.count(row.verdict)
+		row := ledgerRow{id, t, t.Result(states[id])}
+		page.count(row.Outcome)
 		page.Rows = append(page.Rows, row)
 	}
 	// What is wrong comes first, then what is open, then the newest: ids begin with the time.
 	rank := map[string]int{"bad": 0, "warn": 1, "good": 2}
 	slices.SortFunc(page.Rows, func(a, b ledgerRow) int {
-		return cmp.Or(cmp.Compare(rank[a.Tone], rank[b.Tone]), strings.Compare(b.OrderID, a.OrderID))
+		return cmp.Or(cmp.Compare(rank[a.Tone()], rank[b.Tone()]), strings.Compare(b.OrderID, a.OrderID))
 	})
 	page.Rows = page.Rows[:min(len(page.Rows), listed)]
 	return page, nil
@@ -100,63 +102,10 @@ func (s *Storefront) states(ctx context.Context) map[string]checkoutv1.OrderStat
 	return states
 }
 
-func (p *reconciliation) count(v verdict) {
+func (p *reconciliation) count(o demo.Outcome) {
 	p.Orders++
-	switch {
-	case v.Tone == "bad":
-		p.Wrong++
-	case v.Words == paymentUnknown:
-		p.Unknown++
-	case v.Words == parked:
-		p.Parked++
-	case v.Tone == "warn":
-		p.Open++
-	case v.Words == refunded:
-		p.Refunded++
-	default:
-		p.Matching++
-	}
-}
-
-// judge reports whether an order's entries are as they should be (good), may become so (warn), or never can (bad). state is
-// that on record, if it is known.
-func judge(t demo.Tally, state checkoutv1.OrderState) verdict {
-	told := t.Emails+t.Events > 0
-	switch {
-	case t.Net() > 1:
-		return verdict{"charged more than once", "bad"}
-	case t.Net() < 1 && t.Parcels > 0:
-		return verdict{"shipped, not paid", "bad"}
-	case t.Parcels > 1:
-		return verdict{"shipped more than once", "bad"}
-	case t.Charges == 0 && told:
-		return verdict{"confirmed, never charged", "bad"}
-	case t.Net() < 1 && told:
-		return verdict{"confirmed, and refunded", "bad"}
-	case t.Net() < 1:
-		return verdict{refunded, "good"}
-	case t.Parcels == 0:
-		return judgePaid(state)
-	case t.Emails == 0 || t.Events == 0:
-		return verdict{"shipped; e-mail or event pending", "warn"}
-	case t.Emails > 1 || t.Events > 1:
-		return verdict{"matches; confirmed more than once", "good"}
-	}
-	return verdict{"matches", "good"}
-}
-
-// judgePaid is judge for an order that is paid and not shipped.
-func judgePaid(state checkoutv1.OrderState) verdict {
-	switch state {
-	case checkoutv1.OrderState_CANCELLED, checkoutv1.OrderState_DECLINED:
-		return verdict{"charged, but " + stateName(state), "bad"}
-	case checkoutv1.OrderState_REFUNDED: // an operator says so; the ledger of a basic payment service cannot
-		return verdict{refunded, "good"}
-	case checkoutv1.OrderState_IN_DOUBT:
-		return verdict{paymentUnknown, "warn"}
-	case checkoutv1.OrderState_PARKED:
-		return verdict{parked, "warn"}
-	default:
-		return verdict{"paid, not shipped yet", "warn"}
-	}
+	*map[demo.Outcome]*int{
+		demo.Matched: &p.Matched, demo.Refunded: &p.Refunded, demo.PaymentUnknown: &p.Unknown, demo.Parked: &p.Parked,
+		demo.Pending: &p.Pending, demo.Mismatched: &p.Mismatched,
+	}[o]++
 }
