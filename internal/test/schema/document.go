@@ -17,16 +17,13 @@ func (r *Registry) Document() string {
 		d.row(r.spanRow(g)...)
 	}
 	d.heading("Span events")
-	d.table("event", "attributes", "meaning")
+	d.text("\n")
 	for _, g := range r.of(kindEvent, onSpan) {
-		d.row(code(g.Name)+g.Annotations.marker(), g.list(), g.Brief)
+		d.item(code(g.Name)+g.Annotations.marker(), g.Brief, g.list())
 	}
 	d.heading("Metrics")
 	d.text("\nPrometheus gets them by the second name; a histogram's end in `_bucket`, `_sum` and `_count`.\n")
-	d.table("metric", "kind, unit", "attributes", "meaning")
-	metric := func(g *group) []string {
-		return []string{code(g.MetricName) + "<br>" + code(g.series()) + g.Annotations.marker(), strings.TrimSpace(g.Instrument + " " + unit(g)), g.list()}
-	}
+	d.table("metric, kind, unit", "attributes", "meaning")
 	var conventional []*group
 	var old []string
 	for _, g := range r.of(kindMetric, "") {
@@ -36,7 +33,7 @@ func (r *Registry) Document() string {
 		case !strings.HasPrefix(g.MetricName, "checkout."):
 			conventional = append(conventional, g)
 		default:
-			d.row(append(metric(g), strings.TrimSpace(g.Brief+" "+g.Note))...)
+			d.row(code(g.MetricName)+"<br>"+code(g.series())+g.Annotations.marker()+"<br>"+strings.TrimSpace(g.Instrument+" "+unit(g)), g.list(), strings.TrimSpace(g.Brief+" "+g.Note))
 		}
 	}
 	d.text("\nThose of OpenTelemetry's conventions, which define kinds and units. Durations and sizes are histograms:\n")
@@ -56,15 +53,15 @@ func (r *Registry) Document() string {
 	fmt.Fprintf(d, "\nOld metrics of the Go runtime (*runtime/old*): %s.\n", strings.Join(old, ", "))
 	d.heading("Log")
 	d.text(logLines)
-	d.table("line or event", "level", "attributes", "meaning")
+	d.text("\n")
 	for _, record := range []string{logEvent, logLine} {
 		for _, g := range r.of(kindEvent, record) {
-			d.row(code(g.Name), g.level(), g.list(), g.Brief)
+			d.item(code(g.Name)+" "+g.level(), g.Brief, g.list())
 		}
 	}
 	d.heading("Attributes")
 	d.text(attributes)
-	d.table("attribute", "meaning")
+	d.text("\n")
 	for _, g := range r.sections {
 		if strings.HasPrefix(g.ID, "registry.") && !g.Annotations.Conventional {
 			r.section(d, g)
@@ -114,7 +111,8 @@ counts every code but 0.
 
 const logLines = `
 Lines go to stdout as JSON, with ` + "`time`, `level`, `msg`, `trace_id` and `span_id`" + `, and to the collector. Events go to the collector only.
-*error* is ` + "`exception.type` and `exception.message`" + `. OpenTelemetry's SDK also logs its own errors on stdout.
+Each has its level, meaning and attributes here; *error* is ` + "`exception.type` and `exception.message`" + `. OpenTelemetry's SDK also logs its own
+errors on stdout.
 `
 
 const attributes = `
@@ -142,6 +140,14 @@ func (d *document) table(columns ...string) {
 	d.text("\n")
 	d.row(columns...)
 	d.text(strings.Repeat("|---", len(columns)) + "|\n")
+}
+
+// item is an element of a list. Attributes may be none.
+func (d *document) item(name, meaning, attributes string) {
+	if attributes != "" {
+		attributes = " " + attributes
+	}
+	d.text("- " + name + ": " + meaning + attributes + "\n")
 }
 
 func (d *document) row(cells ...string) {
@@ -191,7 +197,7 @@ func (r *Registry) section(d *document, g *group) {
 			name += " " + a.Type.name
 		}
 		if other := a.Annotations.Demo; other != "" {
-			name += "<br>" + code(other) + r.attributes[other].Annotations.marker()
+			name += ", " + code(other) + r.attributes[other].Annotations.marker()
 		}
 		meaning := a.Brief
 		if like := r.sameValues(a); like != nil {
@@ -202,7 +208,7 @@ func (r *Registry) section(d *document, g *group) {
 		if a.Deprecated != nil {
 			meaning += " " + cmp.Or(a.Deprecated.Note, "Now "+code(a.Deprecated.RenamedTo)+".")
 		}
-		d.row(name, meaning)
+		d.item(name, meaning, "")
 	}
 }
 
@@ -228,7 +234,7 @@ func (a *attribute) values() string {
 		if len(a.Type.members) == 1 {
 			return " " + code(m.Value) + "."
 		}
-		fmt.Fprintf(&all, "<br>%s: %s", code(m.Value), m.Brief)
+		fmt.Fprintf(&all, "\n  - %s: %s", code(m.Value), m.Brief)
 	}
 	return all.String()
 }
