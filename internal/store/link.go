@@ -170,9 +170,10 @@ func (l *link) IsValid() bool {
 	return !l.broken && ok && conn.IsValid()
 }
 
-// ResetSession implements driver.SessionResetter.
+// ResetSession implements driver.SessionResetter. What is sent over a link that the server has ended while it was idle would
+// perhaps be recorded; without a link it certainly is not.
 func (l *link) ResetSession(context.Context) error {
-	if !l.IsValid() {
+	if !l.IsValid() || ended(l.wire.conn) {
 		return driver.ErrBadConn
 	}
 	return nil
