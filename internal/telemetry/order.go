@@ -124,7 +124,7 @@ func (p placer) failed(ctx context.Context, span trace.Span, err error, customer
 	skipped := 0
 	if f.masses {
 		var ok bool
-		if skipped, ok = p.limited(report{name: f.name}); !ok {
+		if skipped, ok = p.limited(report{"order not placed", "", f.name}); !ok {
 			return
 		}
 	}
@@ -210,10 +210,16 @@ func (s store) Cancel(ctx context.Context, o *order.Order, hold time.Duration) (
 	return err
 }
 
-// check logs every failed write, because its order is not in the recorded state. An operator's decision that another one has
-// overtaken is no failure: its operator is told.
+// check logs failed writes, because their orders are not in the recorded state. While the record is away all orders have the
+// same failure at every try, so each kind is logged once a minute. An operator's decision that another one has overtaken is no
+// failure: its operator is told.
 func (s store) check(ctx context.Context, o *order.Order, err error) {
 	if err == nil || errors.Is(err, order.ErrFenced) && decided(o) {
+		return
+	}
+	kind := stepFailure(err)
+	skipped, ok := s.limited(report{"order not recorded", "", kind})
+	if !ok {
 		return
 	}
 	level := slog.LevelError
@@ -222,7 +228,7 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 	}
 	s.logger.LogAttrs(ctx, level, "order not recorded", fields(
 		s.names.attributes(orderID.is(string(o.ID)), orderState.is(o.State.String())),
-		[]attribute.KeyValue{errorType.String(stepFailure(err))}, message(redact.Text(err.Error()), 0),
+		[]attribute.KeyValue{errorType.String(kind)}, message(redact.Text(err.Error()), skipped),
 	)...)
 }
 
@@ -243,7 +249,7 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	skipped := 0
 	if !f.manual {
 		var ok bool
-		if skipped, ok = t.limited(report{f.step, f.name}); !ok {
+		if skipped, ok = t.limited(report{"order held up", f.step, f.name}); !ok {
 			return
 		}
 	}
@@ -253,8 +259,9 @@ func (t *Telemetry) Report(ctx context.Context, id order.ID, err error) {
 	t.logger.LogAttrs(ctx, f.level, "order held up", fields(f.attrs, message(f.text, skipped))...)
 }
 
-// report is a kind of failure, which has its own limiter.
+// report is a kind of failure in a line of the log, which has its own limiter.
 type report struct {
+	line string
 	step order.Step
 	name string
 }
