@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,13 +13,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"checkout/internal/test/output"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +34,7 @@ const (
 // process is a program that runs.
 type process struct {
 	cmd   *exec.Cmd
-	out   output
+	out   output.Buffer
 	ended chan struct{}
 	err   error // how it has ended
 	asked bool  // somebody has ended it, and looked at how
@@ -77,24 +77,6 @@ func (p *process) end(with os.Signal) error {
 		<-p.ended
 	}
 	return p.err
-}
-
-// output is what a program writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
 
 // optional is where an executable is that not every machine has; empty: it is not there. It must be where the variable

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,7 +19,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +31,7 @@ import (
 	"checkout/internal/rpc"
 	"checkout/internal/store"
 	"checkout/internal/test/nettest"
+	"checkout/internal/test/output"
 )
 
 // proxy is the address in HTTPS_PROXY, which a process reads once. Nobody listens there but for the tests of it.
@@ -64,24 +63,6 @@ func TestServicesAreNotCalledThroughAProxy(t *testing.T) {
 
 const secret = "0123456789abcdef"
 
-// log is what a console wrote, from any goroutine.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // service runs a service with an empty record until the test ends, and returns the address of its operators' listener.
 func service(t *testing.T) string {
 	t.Helper()
@@ -108,10 +89,10 @@ func service(t *testing.T) string {
 }
 
 // start runs the command until the test ends.
-func start(t *testing.T, env map[string]string, args ...string) (address string, written *log) {
+func start(t *testing.T, env map[string]string, args ...string) (address string, written *output.Buffer) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ready, ended, written := make(chan string, 1), make(chan int, 1), new(log)
+	ready, ended, written := make(chan string, 1), make(chan int, 1), new(output.Buffer)
 	cmd := newCommand(func(name string) string { return env[name] }, written, func(a net.Addr) { ready <- a.String() })
 	go func() { ended <- cli.Run(ctx, cmd, args, io.Discard, written) }()
 	t.Cleanup(func() {
@@ -266,7 +247,7 @@ func TestWhatIsSetWronglyIsSaid(t *testing.T) {
 // exit runs the command to its end.
 func exit(t *testing.T, env map[string]string, args ...string) (status int, said string) {
 	t.Helper()
-	var written log
+	var written output.Buffer
 	cmd := newCommand(func(name string) string { return env[name] }, &written, nil)
 	return cli.Run(t.Context(), cmd, args, &written, &written), written.String()
 }

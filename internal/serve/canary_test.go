@@ -26,6 +26,7 @@ import (
 	"checkout/internal/rpc"
 	"checkout/internal/telemetry"
 	"checkout/internal/test/cardtest"
+	"checkout/internal/test/output"
 )
 
 // Canaries are card numbers that are looked for afterwards, in all that the service has written anywhere.
@@ -237,7 +238,7 @@ func TestAPanicTellsNoCard(t *testing.T) {
 	for name, value := range shop.Environ() {
 		t.Setenv(name, value)
 	}
-	stdout := &syncBuffer{}
+	stdout := &output.Buffer{}
 	tel := telemetry.Start(t.Context(), telemetry.Options{Getenv: os.Getenv, Stdout: stdout, Names: "both"})
 	placer := order.NewPlacer(order.Dependencies{
 		Pricer: tel.Pricer(careless{}), Store: tel.Store(careless{}), Report: tel.Report,

@@ -1,7 +1,6 @@
 package serve_test
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
+	"checkout/internal/test/output"
 )
 
 // TestMain lets package net be that is still looking for a name nobody has, such as that of the payment service which the
@@ -35,26 +35,8 @@ type service struct {
 
 	shop *demo.Shop
 	addr string
-	log  *syncBuffer
+	log  *output.Buffer
 	stop func() error // ends it and waits; may be called twice
-}
-
-// syncBuffer is a bytes.Buffer for many writers.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // openShop opens a shop that closes with the test.
@@ -93,7 +75,7 @@ func openIn(t *testing.T, shop *demo.Shop, set map[string]string) *service {
 	for name, value := range environ {
 		t.Setenv(name, value)
 	}
-	s := &service{shop: shop, log: &syncBuffer{}}
+	s := &service{shop: shop, log: &output.Buffer{}}
 	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 	if err != nil {
 		t.Fatal(err)

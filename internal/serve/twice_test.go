@@ -17,6 +17,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
+	"checkout/internal/test/output"
 	"checkout/internal/test/pgtest"
 )
 
@@ -257,7 +258,7 @@ func TestADatabasesPasswordIsNotPrinted(t *testing.T) {
 			"CHECKOUT_PORT": "0", "CART_ADDR": "a:1", "PRODUCT_CATALOG_ADDR": "a:1", "CURRENCY_ADDR": "a:1", "PAYMENT_ADDR": "a:1",
 			"SHIPPING_ADDR": "a:1", "EMAIL_ADDR": "a:1", "CHECKOUT_DB": db, "OTEL_SDK_DISABLED": "true",
 		}
-		var log syncBuffer
+		var log output.Buffer
 		config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
 		if err == nil {
 			err = serve.Run(t.Context(), config, &log, nil)

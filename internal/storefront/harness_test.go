@@ -2,7 +2,6 @@ package storefront
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"html"
@@ -18,7 +17,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +29,7 @@ import (
 	"checkout/internal/serve"
 	"checkout/internal/storefront/child"
 	"checkout/internal/test/nettest"
+	"checkout/internal/test/output"
 )
 
 // patience is how long a test waits for what must happen. Nothing is measured by it.
@@ -63,25 +62,8 @@ type testShop struct {
 	site  *Storefront
 	child *child.Child
 	url   string
-	log   *safeBuffer // what checkout and the site have logged
+	log   *output.Buffer // what checkout and the site have logged
 	http  *http.Client
-}
-
-type safeBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // openShop opens a shop whose payment and shipping are stock. change, unless nil, changes what its site is made of.
@@ -102,7 +84,7 @@ func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &testShop{Shop: shop, log: new(safeBuffer)}
+	s := &testShop{Shop: shop, log: new(output.Buffer)}
 	t.Cleanup(func() { closeWell(t, shop.Close) })
 	customers, operators := nettest.Reserve(t), nettest.Reserve(t)
 	o := Options{

@@ -1,7 +1,6 @@
 package documents
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"checkout/internal/demo"
 	"checkout/internal/storefront"
 	"checkout/internal/test/nettest"
+	"checkout/internal/test/output"
 )
 
 // patience is how long a command may take. Nothing is measured by it.
@@ -101,26 +100,8 @@ func (u *user) session(t *testing.T) *session {
 type process struct {
 	text  string
 	cmd   *exec.Cmd
-	out   *output
+	out   *output.Buffer // what it has printed so far
 	ended chan struct{}
-}
-
-// output is what a process has printed so far.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 func (s *session) bash(ctx context.Context, text string) *exec.Cmd {
@@ -165,7 +146,7 @@ func (s *session) run(t *testing.T, c command) {
 // start runs a command until the session ends, and waits until it does what it is for.
 func (s *session) start(t *testing.T, text string) {
 	t.Helper()
-	p := &process{text, s.bash(context.Background(), text), &output{}, make(chan struct{})} // it ends by SIGINT
+	p := &process{text, s.bash(context.Background(), text), new(output.Buffer), make(chan struct{})} // it ends by SIGINT
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
