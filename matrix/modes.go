@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -40,18 +41,23 @@ func both(name string, call func(x *exchange)) []mode {
 // connModes misbehave below any protocol.
 func connModes() []mode {
 	greeting := []byte(http2.ClientPreface)
+	repeat := func(f *front, c net.Conn, text []byte) {
+		for err := error(nil); err == nil && f.life.Err() == nil; {
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a connection has deadlines
+			_, err = c.Write(text)
+		}
+	}
 	write := func(text []byte, forever bool) func(*front, net.Conn) {
 		return func(f *front, c net.Conn) {
-			for {
-				_ = c.SetDeadline(time.Now().Add(time.Second)) // a connection has deadlines
-				if _, err := c.Write(text); err != nil || !forever || f.life.Err() != nil {
-					break
-				}
+			if forever {
+				repeat(f, c, text)
+			} else {
+				_, _ = c.Write(text) // the other side may have left
 			}
 			drain(f, c)
 		}
 	}
-	return []mode{
+	modes := []mode{
 		{name: "connection closed at once", conn: func(*front, net.Conn) {}},
 		{name: "connection reset", conn: func(_ *front, c net.Conn) {
 			if tcp, ok := c.(*net.TCPConn); ok {
@@ -72,9 +78,32 @@ func connModes() []mode {
 		{name: "its own greeting back", conn: write(greeting, false)},
 		{name: "settings, and then silence", conn: write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}, false)},
 		{name: "endless settings", conn: write(bytes.Repeat([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}, 64), true)},
-		{name: "endless pings", conn: write(bytes.Repeat(append([]byte{0, 0, 8, 6, 0, 0, 0, 0, 0}, make([]byte, 8)...), 64), true)},
 		{name: "goes away at once", conn: write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, false)},
 	}
+	for name, frame := range map[string][]byte{
+		"empty data":                  {0, 0, 0, 0, 0, 0, 0, 0, 1},
+		"priorities":                  {0, 0, 5, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0},
+		"resets of no call":           {0, 0, 4, 3, 0, 0, 0, 0, 99, 0, 0, 0, 8},
+		"new settings":                {0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 99},
+		"acknowledgements":            {0, 0, 0, 4, 1, 0, 0, 0, 0},
+		"pings":                       {0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8},
+		"farewells":                   {0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0},
+		"window updates":              {0, 0, 4, 8, 0, 0, 0, 0, 99, 0, 0, 0, 1},
+		"continuations":               {0, 0, 0, 9, 0, 0, 0, 0, 1},
+		"frames of an unknown type":   {0, 0, 0, 0x77, 0, 0, 0, 0, 0},
+		"early hints":                 {0, 0, 5, 1, 4, 0, 0, 0, 1, 0x08, 3, '1', '0', '3'},
+		"frames of 16 KiB, no call's": append([]byte{0, 0x40, 0, 0, 0, 0, 0, 0, 99}, make([]byte, 16<<10)...),
+	} {
+		modes = append(modes, mode{name: "endless " + name, conn: func(f *front, c net.Conn) {
+			var reading sync.WaitGroup
+			reading.Go(func() { drain(f, c) })
+			_, _ = c.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) // the other side may have left
+			repeat(f, c, bytes.Repeat(frame, max(1, 1024/len(frame))))
+			_ = c.Close() // it was misused
+			reading.Wait()
+		}})
+	}
+	return modes
 }
 
 // drain reads until the other side leaves.

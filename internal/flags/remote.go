@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"checkout/gen/flagd/evaluationv1"
+	"checkout/internal/frames"
 	"checkout/internal/redact"
 	"checkout/internal/wait"
 )
@@ -46,7 +47,7 @@ func newRemote(address string, options []grpc.DialOption, log *slog.Logger) (*re
 	// grpc's, and unlike HTTP/2 pings no server takes offence at it.
 	dialer := &net.Dialer{}
 	options = append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(frames.Limit(insecure.NewCredentials())),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address)
 		}),

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"checkout/internal/frames"
 	"checkout/internal/redact"
 )
 
@@ -57,7 +58,7 @@ func connect(target string, mask grpc.UnaryClientInterceptor, opts ...grpc.DialO
 
 func dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(frames.Limit(insecure.NewCredentials())),
 		grpc.WithNoProxy(), // card data goes to the payment service directly
 		grpc.WithDefaultServiceConfig(retriedReads),
 		grpc.WithDisableServiceConfig(), // of DNS, which must not decide what is repeated

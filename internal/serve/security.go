@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"checkout/internal/certs"
+	"checkout/internal/frames"
 	"checkout/internal/rpc"
 )
 
@@ -194,7 +195,7 @@ func listenerCredentials(s *certs.Source) credentials.TransportCredentials {
 // dialing is the gRPC target of an address, and the options to connect to it: https:// in front of it means TLS.
 func (i identities) dialing(address string, opts []grpc.DialOption) (string, []grpc.DialOption) {
 	if target, ok := strings.CutPrefix(address, "https://"); ok {
-		return target, append(opts[:len(opts):len(opts)], grpc.WithTransportCredentials(i.outgoing.Credentials()))
+		return target, append(opts[:len(opts):len(opts)], grpc.WithTransportCredentials(frames.Limit(i.outgoing.Credentials())))
 	}
 	return address, opts
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"checkout/internal/flags"
+	"checkout/internal/frames"
 	"checkout/internal/gateway"
 	"checkout/internal/telemetry"
 )
@@ -96,7 +97,7 @@ func (s *shop) post(c Config, t *telemetry.Telemetry, i identities, timeouts gat
 func (s *shop) flags(c Config, t *telemetry.Telemetry, i identities) (*flags.Flags, error) {
 	var options []grpc.DialOption
 	if c.Security.FlagdTLS {
-		options = append(options, grpc.WithTransportCredentials(i.outgoing.Credentials()))
+		options = append(options, grpc.WithTransportCredentials(frames.Limit(i.outgoing.Credentials())))
 	}
 	f, err := flags.New(flags.Config{
 		DialOptions: options,

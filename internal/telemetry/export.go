@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,11 +24,13 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	protobuf "google.golang.org/protobuf/proto"
 
+	"checkout/internal/frames"
 	"checkout/internal/otlp"
 )
 
@@ -104,7 +107,7 @@ func (e env) spanProcessor(ctx context.Context, p pipeline) (sdktrace.SpanProces
 	if e.overHTTP("TRACES") {
 		client = otlptracehttp.NewClient(otlptracehttp.WithHeaders(e.headers("TRACES")))
 	} else {
-		client = otlptracegrpc.NewClient(otlptracegrpc.WithDialOption(exportOptions()...), otlptracegrpc.WithHeaders(e.headers("TRACES")))
+		client = otlptracegrpc.NewClient(otlptracegrpc.WithDialOption(e.exportOptions("TRACES")...), otlptracegrpc.WithHeaders(e.headers("TRACES")))
 	}
 	return otlp.NewSpans(ctx, stoppableSpans{client, p.stop}, otlp.Options{
 		QueueSize: e.number("OTEL_BSP_MAX_QUEUE_SIZE", queueSize),
@@ -125,7 +128,7 @@ func (e env) metricExporter(ctx context.Context, p pipeline) (sdkmetric.Exporter
 	if e.overHTTP("METRICS") {
 		return otlpmetrichttp.New(ctx, otlpmetrichttp.WithHeaders(e.headers("METRICS")))
 	}
-	return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithDialOption(exportOptions()...), otlpmetricgrpc.WithHeaders(e.headers("METRICS")))
+	return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithDialOption(e.exportOptions("METRICS")...), otlpmetricgrpc.WithHeaders(e.headers("METRICS")))
 }
 
 func (e env) logExporter(ctx context.Context) (sdklog.Exporter, error) {
@@ -136,18 +139,29 @@ func (e env) logExporter(ctx context.Context) (sdklog.Exporter, error) {
 	if e.overHTTP("LOGS") {
 		return otlploghttp.New(ctx, otlploghttp.WithHeaders(e.headers("LOGS")))
 	}
-	return otlploggrpc.New(ctx, otlploggrpc.WithDialOption(exportOptions()...), otlploggrpc.WithHeaders(e.headers("LOGS")))
+	return otlploggrpc.New(ctx, otlploggrpc.WithDialOption(e.exportOptions("LOGS")...), otlploggrpc.WithHeaders(e.headers("LOGS")))
 }
 
-// exportOptions keep the export's buffers as small as its batches.
-func exportOptions() []grpc.DialOption {
+// exportOptions keep the export's buffers as small as its batches, and limit what the collector may send if the endpoint alone says
+// that it is plaintext.
+func (e env) exportOptions(signal string) []grpc.DialOption {
 	buffers := mem.NewTieredBufferPool(4<<10, 8<<10, 16<<10, 32<<10, 64<<10, 96<<10, 128<<10)
-	return []grpc.DialOption{
+	options := []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(exactCodec{encoding.GetCodecV2(proto.Name), buffers})),
 		grpc.WithWriteBufferSize(4 << 10),
 		grpc.WithReadBufferSize(4 << 10),
 		grpc.WithDisableServiceConfig(), // or every look-up of the name would also query a TXT record
 	}
+	_, endpoint := e.ofExporter(signal, "ENDPOINT")
+	plaintext := strings.HasPrefix(strings.ToLower(endpoint), "http://")
+	for _, what := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "INSECURE"} {
+		_, value := e.ofExporter(signal, what)
+		plaintext = plaintext && value == ""
+	}
+	if plaintext {
+		options = append(options, grpc.WithTransportCredentials(frames.Limit(insecure.NewCredentials())))
+	}
+	return options
 }
 
 // exactCodec marshals into a buffer little larger than the message. gRPC's own pool has no size between 32 KiB and 1 MiB: a
