@@ -1,7 +1,7 @@
-// Command attack attacks the service, each attack on a process of its own, while honest customers place orders and a
-// probe asks for its health. Attackers speak HTTP/2 frame by frame, from one connection up to hundreds: they begin and do
-// not finish, ask and do not read, and send what costs the server more than them. It ends with status 1 when customers or
-// the probe suffered, or the service took too much memory. Everything stays on the loopback interface.
+// Command attack attacks the service, each attack on a process of its own, while normal customers place orders and a probe
+// checks its health. Attackers speak HTTP/2 frame by frame, from one connection up to hundreds: they leave requests unfinished,
+// do not read answers, and send what costs the server more than it costs them. The exit status is 1 if customers or the probe
+// suffered, or the service took too much memory. Everything stays on the loopback interface.
 //
 //	go run ./attack                                      all attacks, from 1, 20 and 200 connections; some ten minutes
 //	go run ./attack -attacks 'reset|partial' -conns 20   some of them

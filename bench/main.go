@@ -1,17 +1,16 @@
-// Command bench measures the service as its users meet it: the real executable in a process of its own, with the memory
-// limit of its container, among other services in a second process, under a load that comes from a third. It prints a table:
-// orders a second, latencies, and what an order costs in processor time, memory and disk.
+// Command bench measures the released executable: in a process of its own, with the memory limit of its container, among other
+// services in a second process, under a load that comes from a third. It prints a table: orders a second, latencies, and what
+// an order costs in processor time, memory and disk.
 //
 //	make bench
 //	go run ./bench -lines 1,5,20 -concurrency 64 -latency 5ms
-//	go run ./bench -rate 200 -time 30s -orders 6000      orders come when they come
+//	go run ./bench -rate 200 -time 30s -orders 6000      an open loop: orders do not wait for each other
 //	go run ./bench -floor parallel,sequential            beside bare programs that make the same calls
 //	go run ./bench -against ~/stock-checkout             beside another executable
 //	go run ./bench -container 20 -concurrency 16,64      in a small, cold container
-//	go run ./bench -overload                             more is wanted than can be done; -h tells more
+//	go run ./bench -overload                             more load than capacity; see -overload -h
 //
-// Programs take turns, a little of each in every round, because a machine that others use too is never the same for
-// long: what to believe are the ratios.
+// Programs take turns, a little of each in every round, because the load of a shared machine changes: trust the ratios.
 package main
 
 import (

@@ -1,6 +1,7 @@
-// Command crash kills the service while customers buy, and then audits the shop. The service is the real program in processes of
-// its own; the other services run in this process and keep ledgers, which do not depend on what checkout has on record: nobody may
-// have been charged twice, and no paid order may be lost. It ends with status 1 and the names of the orders otherwise.
+// Command crash kills the service while customers buy, and then audits the shop. The service is the released executable in
+// processes of its own; the other services run in this process and keep ledgers, independent of the service's record. No
+// customer may have been charged twice, and no paid order may be lost. Otherwise the exit status is 1, and the orders are
+// printed.
 //
 //	go run ./crash -kills 50
 //	go run ./crash -kills 300 -db postgres -replicas 3 -payment keyed

@@ -1,5 +1,4 @@
-// Package e2e tests what leaves the service against the real parts that receive it: the executable as it is released, an
-// OpenTelemetry Collector, a Prometheus with the rules and queries that are deployed, and a Jaeger. It tests, too, that
-// orders go on when the collector does not. The other services are package demo's. It takes the build tag telemetry, and
-// what make test-telemetry builds.
+// Package e2e tests the released executable's telemetry with real receivers: an OpenTelemetry Collector, a Prometheus with the
+// deployed rules and queries, and a Jaeger. It also tests that orders go on without the collector. The other services are
+// package demo's. It needs the build tag telemetry, and what make test-telemetry builds.
 package e2e

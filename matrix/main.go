@@ -1,10 +1,10 @@
-// Command matrix runs checkout with faulty services: each cell is one call of an order, or one service, that fails in one way, on a
-// shop and a process of its own. Some customers buy meanwhile, once and again; then the service is healed, and its ledgers are
-// compared with the answers and the record. It ends with status 1 when an invariant was violated.
+// Command matrix runs checkout with faulty services. Each cell is one call of an order, or one service, that fails in one way,
+// in a shop and a process of its own. Customers buy meanwhile, once and again; then the service is healed, and its ledgers are
+// compared with the answers and the record. The exit status is 1 if an invariant was violated.
 //
 //	go run ./matrix                              all cells; some minutes
 //	go run ./matrix -cells '^shipping: status'   some of them
-//	go run ./matrix -list                        which there are
+//	go run ./matrix -list                        the names of all cells
 package main
 
 import (

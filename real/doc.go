@@ -1,3 +1,3 @@
-// Package real tests the released executable with servers that others wrote: Apache Kafka and PostgreSQL. `make test-real`
-// runs it. What cannot be had here is skipped, with the reason.
+// Package real tests the released executable with real servers: Apache Kafka and PostgreSQL. `make test-real` runs it. A test
+// whose server is not installed is skipped, with the reason.
 package real

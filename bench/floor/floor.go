@@ -1,6 +1,5 @@
-// Package floor provides a bare checkout: a gRPC server that makes the calls of an order and nothing else. It checks
-// nothing, records nothing and tells nobody what it does. No checkout that makes these calls can be faster than it by
-// much, so it is what the real one is held against.
+// Package floor provides a bare checkout: a gRPC server that makes the calls of an order and nothing else, without checks,
+// record and telemetry. No checkout that makes these calls can be much faster, so the real one is compared with it.
 package floor
 
 import (

@@ -1,4 +1,4 @@
-// Command checkout places orders, and is the tool of those who operate it. `checkout help` lists its commands.
+// Command checkout places orders, and is the tool of its operators. `checkout help` lists its commands.
 //
 // Without a command it serves. Called by the name grpc_health_probe it is `checkout health`.
 package main

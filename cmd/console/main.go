@@ -1,5 +1,5 @@
-// Command console serves the operators' console: how checkout does, each order and its history, and the orders that require
-// an operator. `console --help` lists its settings.
+// Command console serves the operators' console: the state of the service, each order with its history, and the orders that
+// require an operator. `console --help` lists its settings.
 package main
 
 import (

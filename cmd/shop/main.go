@@ -1,5 +1,5 @@
-// Command shop runs a whole shop and places orders in it: checkout itself, as a process of its own that is restarted when it
-// dies, and real servers on the loopback interface for everything that it calls. `shop --help` lists what can be tried.
+// Command shop runs a whole shop and places orders in it: checkout, as a process of its own that is restarted when it dies, and
+// real servers on the loopback interface for all services that it calls. `shop --help` lists the faults to try.
 package main
 
 import (

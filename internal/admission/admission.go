@@ -1,10 +1,9 @@
-// Package admission bounds how many orders are under way to what the shop and this process can finish in good time.
+// Package admission limits the orders in progress to what the shop and this process can finish in time.
 //
-// A neighbour that is asked for more than it can do makes its callers wait, and what it does for those who have given up
-// is lost. So the number of orders under way starts small and grows only while they are finished well within the time that
-// one should take; when most are late or fail, it falls to what was finished lately (Little's law: L = λ·W). The others
-// wait here, where they cost little, if their turn comes in time for their deadline. Whoever it does not come in time for
-// is refused at once.
+// A service that gets more calls than it can serve makes its callers wait, and its work for callers that have left is lost. So
+// the limit starts small and grows only while orders finish well within the target; when most are late or fail, it falls to
+// what was finished recently (Little's law: L = λ·W). Other orders wait in a queue, where they cost little, if their turn comes
+// before their deadline; otherwise they are refused at once.
 package admission
 
 import (

@@ -1,4 +1,4 @@
-// Package arrival tells when a request has arrived, which may be long before anybody looks at it.
+// Package arrival knows when a request has arrived, which may be long before it is processed.
 package arrival
 
 import (

@@ -1,7 +1,7 @@
-// Package console provides the site of the people who run the service: how it does, what became of each order, and what
-// needs a person. It asks the service over gRPC, on its listener for operators, and never opens the record itself.
+// Package console provides the site for operators: the state of the service, the history of each order, and the orders that
+// require manual action. It calls the service's operators' listener over gRPC, and never opens the record itself.
 //
-// Every page comes as HTML, or as JSON to who accepts application/json; openapi.yaml describes that.
+// Every page is HTML, or JSON for requests that accept application/json; openapi.yaml describes that.
 package console
 
 import (

@@ -1,5 +1,5 @@
-// Package container provides what a process has to know of the container that it runs in: how much memory there is, how
-// full it is, and how to get by with little.
+// Package container provides what a process has to know about its container: the memory limit, the memory in use, and how to
+// use less.
 package container
 
 import (

@@ -1,4 +1,4 @@
-// Package creditcard holds what must not be seen, and finds it in what others say: the number and the CVV of a card.
+// Package creditcard holds the number and the CVV of a card, which must not be shown, and finds card numbers in texts.
 package creditcard
 
 import (

@@ -1,6 +1,6 @@
-// Package fair shares a server between its clients, by weighted fair queueing: calls are served in the order of their ranks. A
-// client's ranks grow with each of its calls, so that the thousandth of one client waits longer than the first of another; they
-// grow faster if its calls are in vain, and more slowly if they succeed.
+// Package fair shares a server between its clients by weighted fair queueing: calls are served in the order of their ranks. A
+// client's ranks grow with each of its calls, so that the thousandth call of one client waits longer than the first of another.
+// They grow faster if its calls fail, and more slowly if they succeed.
 package fair
 
 import (

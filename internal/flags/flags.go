@@ -1,9 +1,8 @@
-// Package flags provides the shop's feature flags that checkout obeys. They are OpenFeature flags, and come from flagd
-// or from a flag file.
+// Package flags provides the shop's feature flags that checkout obeys: OpenFeature flags, from flagd or from a flag file.
 //
-// Flags are there to break the shop on purpose, so they must never break it by accident: whenever their source is
-// away, slow or wrong, the defaults hold, and an order does not wait for it. What can be known beforehand is kept in
-// memory and replaced when the source tells of a change; an evaluation is then a look into a map.
+// Flags break the shop on purpose and must never break it by accident: while their source is absent, slow or wrong, the
+// defaults apply, and an order does not wait. Values that do not depend on the order are kept in memory until the source
+// reports a change, so an evaluation is a look into a map.
 package flags
 
 import (

@@ -1,4 +1,4 @@
-// Package lookup is what people ask the record of orders for.
+// Package lookup has the queries of the record of orders.
 package lookup
 
 import (

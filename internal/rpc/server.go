@@ -1,6 +1,6 @@
-// Package rpc is the service's gRPC face: oteldemo.CheckoutService, checkout.v1.OrderService and grpc.health.v1.Health for
-// the shop, and checkout.v1.OrderAdmin and checkout.v1.StatsService for the people who run it. It turns messages into requests
-// and orders and failures into answers; answers.go is the one table of PlaceOrder's.
+// Package rpc serves gRPC: oteldemo.CheckoutService, checkout.v1.OrderService and grpc.health.v1.Health for the shop, and
+// checkout.v1.OrderAdmin and checkout.v1.StatsService for operators. It converts messages to requests, and orders and failures
+// to answers; answers.go is the table of PlaceOrder's.
 package rpc
 
 import (

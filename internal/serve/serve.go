@@ -1,4 +1,4 @@
-// Package serve is the service as a whole: its configuration, its wiring, its life. Both commands start it.
+// Package serve is the service as a whole: its configuration, wiring, start and shutdown.
 package serve
 
 import (

@@ -1,11 +1,11 @@
-// Package store keeps the record of orders in SQL: one table, one row an order, every transition one compare-and-set on
-// the row's state and epoch. The row is the order's journal, the outbox of what it owes, the lease of who works on it and
-// what its idempotency key leads to. SQLite does it, in a file that one process has to itself, and PostgreSQL, for any
-// number of replicas; the statements are the same.
+// Package store keeps the record of orders in SQL: one table, one row per order, and every transition is one compare-and-set on
+// the row's state and epoch. The row is the order's journal, its outbox, the lease of its process, and the target of its
+// idempotency key. It is SQLite, in a file that one process owns, or PostgreSQL, for any number of replicas; the statements are
+// the same.
 //
-// What a method has returned nil for is on the disk. An error that is none of those named here says that the outcome is
-// not known: a disk may fail after it has taken the write. Asking again is safe, because a write that turns out to be
-// made already is done, and not somebody else's.
+// When a method returns nil, its write is on the disk. An error that is not among those named here means that the outcome is
+// not known: a disk may fail after it has taken the write. Repeating a call is safe, because a write that was made already is
+// recognized.
 package store
 
 import (

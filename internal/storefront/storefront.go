@@ -1,8 +1,8 @@
-// Package storefront provides the demo shop's web site: what its customers see (products, cart, their order), and behind the
-// scenes all orders, e-mails, events, traces and ledgers, and fault injection, where every service can be made to fail, load
-// be applied, and the serving process be killed, to watch that no order is lost.
+// Package storefront provides the demo shop's web site: products, cart and orders for customers; and all orders, e-mails,
+// events, traces and ledgers, with fault injection: every service can be made to fail, load can be applied, and the serving
+// process can be killed, to see that no order is lost.
 //
-// It talks to the shop as its other frontends do: over gRPC, with the same calls.
+// It calls the shop over gRPC, as other frontends do.
 package storefront
 
 import (

@@ -1,4 +1,4 @@
-// Package version knows which build this executable is.
+// Package version provides the build's version.
 package version
 
 import (

@@ -1,4 +1,4 @@
-// Package cardtest provides card numbers, the ways in which somebody may write them, and a search for them.
+// Package cardtest provides card numbers, the ways in which they may be written, and a search for them.
 package cardtest
 
 import (

@@ -1,7 +1,7 @@
-// Package nettest provides addresses at which nobody listens, for tests of servers that start later, stop, or never start.
+// Package nettest provides addresses without a listener, for tests of servers that start later, stop, or never start.
 //
-// The system may give a port that was free a moment ago to another process. It gives a port with an open connection to
-// nobody, but a server that names the port may listen on it (SO_REUSEADDR, which package net sets): so it can be restarted.
+// The system may give a port that was free a moment ago to another process, but not one with an open connection. A server that
+// names the port may still listen on it (SO_REUSEADDR, which package net sets), so it can be restarted.
 package nettest
 
 import (
