@@ -84,7 +84,7 @@ func (c *checker) entry(id string, a *entry) {
 	c.check(name, a.net() > 1, "charged %d times", a.net())
 	c.check(name, len(a.parcels) > 0 && a.net() == 0, "shipped and not paid")
 	c.check(name, a.net() > 0 && len(a.parcels) == 0 && !requiresOperator(o.GetState()), "paid and lost: neither shipped nor refunded, and it is %s", word(o.GetState()))
-	parked := o.GetState() == checkoutv1.OrderState_PARKED // nobody knows whether it was shipped
+	parked := o.GetState() == checkoutv1.OrderState_PARKED // it is unknown whether it was shipped
 	c.check(name, !parked && len(a.parcels) > 0 && a.emails == 0, "shipped, and its e-mail was lost")
 	c.check(name, !parked && len(a.parcels) > 0 && a.events == 0, "shipped, and its event was lost")
 	c.check(name, len(a.parcels) == 0 && a.emails+a.events > 0, "confirmed, and not shipped")

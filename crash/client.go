@@ -62,7 +62,7 @@ func (a answer) retryable(retryUnknown bool) bool {
 	}
 }
 
-// inDoubt tells whether the answer is that nobody knows whether money has moved.
+// inDoubt tells whether the answer is that it is unknown whether money has moved.
 func (a answer) inDoubt() bool { return a.reason == "PAYMENT_UNKNOWN" }
 
 // request is what the checkout is asked for. The parcel's address tells whose it is.

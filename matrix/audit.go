@@ -80,7 +80,7 @@ func (e *observed) violations(l limits) []string {
 	return found
 }
 
-// orders are the ids of all orders that anybody knows.
+// orders are the ids of all orders that the ledgers, the answers or the record have.
 func (e *observed) orders() map[string]bool {
 	all := make(map[string]bool)
 	for _, c := range e.charges {

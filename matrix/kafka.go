@@ -259,7 +259,7 @@ func badFrames() []mode {
 		"never comes":               func(f *front, c net.Conn, _ []byte) bool { drain(f, c); return false },
 		"never comes: it is closed": func(*front, net.Conn, []byte) bool { return false },
 		"is slow": func(_ *front, c net.Conn, framed []byte) bool {
-			time.Sleep(400 * time.Millisecond) //nolint:forbidigo // a slow broker does not look whether anybody waits
+			time.Sleep(400 * time.Millisecond) //nolint:forbidigo // a slow broker does not know whether a client waits
 			return sent(c, framed)
 		},
 		"comes twice": func(_ *front, c net.Conn, framed []byte) bool { return sent(c, framed, framed) },

@@ -80,7 +80,7 @@ func (s *shop) startCheckout(ctx context.Context, environ []string) error {
 	return err
 }
 
-// probe asks checkout whether it serves customers and operators. Nobody else can be on the operators' port: it was chosen
+// probe asks checkout whether it serves customers and operators. No other process can be on the operators' port: it was chosen
 // just now.
 func (s *shop) probe(ctx context.Context) error {
 	for _, conn := range s.conns {

@@ -33,8 +33,8 @@ type site struct {
 // hasSite reports whether there is to be a site: not when the shop closes by itself.
 func (o options) hasSite() bool { return o.http != "" && (o.orders == 0 || o.keep) }
 
-// openSite serves the site. On the loopback interface it has the operators' console below it: elsewhere that would need a
-// token, and decisions about money are nobody's business there.
+// openSite serves the site. On the loopback interface it has the operators' console below it; elsewhere
+// that would need a token.
 func (s *shop) openSite(ctx context.Context) error {
 	listener, err := listenNear(ctx, s.options.http)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *shop) newSite(ctx context.Context, local bool, log *slog.Logger) (http.
 		return nil, err
 	}
 	if !local {
-		return web.Local(s.site.front.Handler()), nil // it asks nobody who they are, wherever it is
+		return web.Local(s.site.front.Handler()), nil // it has no sign-in, whatever its address
 	}
 	desk, err := console.New(console.Options{
 		Services: []console.Service{{Name: "checkout", Conn: s.conns[1]}},
@@ -83,7 +83,7 @@ func (s *shop) newSite(ctx context.Context, local bool, log *slog.Logger) (http.
 	return web.Local(mux), nil
 }
 
-// listenNear listens on an address or, when somebody else does, on any port of its host.
+// listenNear listens on an address or, if the port is in use, on any port of its host.
 func listenNear(ctx context.Context, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err == nil {

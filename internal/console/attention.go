@@ -38,7 +38,7 @@ type finding struct {
 }
 
 // resting are the orders that need a person, of all records, oldest first. It fails only when none could be asked: what is missing
-// otherwise is said, because nobody shall take a part for the whole.
+// otherwise is said, so that a part is not taken for the whole.
 func (c *Console) resting(ctx context.Context) (orderList, error) {
 	ctx, cancel := context.WithTimeout(ctx, attentionTime)
 	defer cancel()

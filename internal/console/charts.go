@@ -149,7 +149,7 @@ func (o overview) Plots() (plots []web.Plot) {
 					continue
 				}
 				if n > 0 && at.Sub(o.Times[n-1]) > 2*pollEvery {
-					s.Points = append(s.Points, web.Point{At: at, Value: math.NaN()}) // nobody looked
+					s.Points = append(s.Points, web.Point{At: at, Value: math.NaN()}) // no sample
 				}
 				s.Points = append(s.Points, web.Point{At: at, Value: float64(l.Values[n])})
 			}

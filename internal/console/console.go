@@ -76,7 +76,7 @@ type Console struct {
 	streams  *web.Streams
 	exports  chan struct{} // a place for each
 	history  *history
-	gate     *gate // nil: everybody may look
+	gate     *gate // nil: no sign-in
 
 	// What open pages ask for again and again: they ask together.
 	lists     web.Shared[*checkoutv1.ListOrdersResponse]

@@ -36,7 +36,7 @@ type form struct {
 	Failure     *failure
 }
 
-// withoutCards is f without what looks like the number of a card: that is shown to nobody, not even to who has typed it.
+// withoutCards is f without what looks like the number of a card: that is never shown, not even to the person who typed it.
 func (f form) withoutCards() form {
 	for _, text := range []*string{&f.By, &f.Why, &f.Transaction, &f.Tracking} {
 		if creditcard.HasNumber(*text) {
@@ -195,7 +195,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 		}
 		confirmed = is.GetChanged()
 	}
-	// What is decided is done, whether or not somebody waits for the answer.
+	// What is decided is done, even if the browser does not wait for the answer.
 	o, err := c.act(context.WithoutCancel(r.Context()), id, f, confirmed, false)
 	switch {
 	case err == nil && wantsJSON(r):
@@ -296,7 +296,7 @@ func (f form) text(p orderPage) string {
 	return "Skip: " + strings.Join(f.Skip, ", ")
 }
 
-// undecided answers that a decision was not made, or that nobody knows: with the order and what was typed, for people.
+// undecided answers that a decision was not made, or may have been made: with the order and what was typed, for people.
 func (c *Console) undecided(w http.ResponseWriter, r *http.Request, id string, f form, why *failure) {
 	if !wantsJSON(r) {
 		if o, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: id}); err == nil {

@@ -50,7 +50,7 @@ func (g *gate) knows(token string) bool {
 	return hmac.Equal(g.token[:], sum[:])
 }
 
-// lets tells whether the request comes from somebody who knows the token: it says so, or has the pass.
+// lets tells whether the request has the token or the cookie.
 func (g *gate) lets(r *http.Request) bool {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return g.knows(token)
@@ -114,7 +114,7 @@ func (c *Console) setPass(w http.ResponseWriter, r *http.Request, pass string, s
 	})
 }
 
-// within is next if that is a path of this site, and otherwise the first page: nobody shall lead people elsewhere from here.
+// within is next if that is a path of this site, and otherwise the first page: a link to the sign-in must not lead to another site.
 func within(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, `\`) {

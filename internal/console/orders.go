@@ -98,7 +98,7 @@ type filter struct {
 	From        *time.Time `json:"from,omitempty"`
 	Until       *time.Time `json:"until,omitempty"`
 	Order       string     `json:"order,omitempty"` // how the id begins
-	User        string     `json:"-"`               // nobody is named
+	User        string     `json:"-"`               // users are not named
 	Transaction string     `json:"transaction,omitempty"`
 	Tracking    string     `json:"tracking,omitempty"`
 	Email       string     `json:"-"` // never part of an address: browsers and proxies keep those

@@ -165,7 +165,7 @@ func (s *sample) read(stats *checkoutv1.Stats, records map[string]bool) (counts 
 }
 
 // count adds what a service has counted since it was asked before. When that failed, or another process answered that is not
-// younger, nobody knows when its counts were made: they are left out.
+// younger, the time of its counts is unknown: they are left out.
 func (s *sample) count(was, is answered) {
 	if was.stats == nil {
 		return
@@ -201,7 +201,7 @@ func (h *history) byRecord() (groups [][]int) {
 	return groups
 }
 
-// read returns what is remembered, which nobody may change, and what is closed when there is more.
+// read returns what is remembered, which must not be changed, and what is closed when there is more.
 func (h *history) read() (samples window, services []answered, more <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -19,7 +19,7 @@ type secret struct {
 	year, month int32
 }
 
-// New makes a card of what the customer typed. Whoever takes it checks it.
+// New makes a card of what the customer typed, unchecked.
 func New(number string, cvv, year, month int32) Card {
 	return Card{&secret{[]byte(number), cvv, year, month}}
 }
@@ -59,7 +59,7 @@ func (c Card) Clear() {
 
 const hidden = "card(***)"
 
-// String hides the card from whoever prints it.
+// String hides the card when it is printed.
 func (Card) String() string { return hidden }
 
 // Format hides the card from every verb of package fmt.

@@ -13,7 +13,7 @@ const Topic = "orders"
 // Broker is a Kafka broker. It can Leave and Return: its records outlast that, as if they were on disk.
 type Broker struct{ *listener }
 
-// newBroker starts a broker on the listener. Topics are made when somebody asks for them; Topic is there from the
+// newBroker starts a broker on the listener. Topics are made when they are asked for; Topic is there from the
 // start, with one partition, so that events are read in the order in which they were written.
 func newBroker(l *listener) (*Broker, func() error, error) {
 	cluster, err := kfake.NewCluster(

@@ -99,7 +99,7 @@ func (f Fault) status() int { return cmp.Or(f.Status, http.StatusServiceUnavaila
 // queue lets calls through one after the other.
 type queue struct {
 	turn chan struct{} // taken by the call that is being done; Go serves those who wait first come, first served
-	free time.Time     // when the last of those that had their turn is done; whoever has the turn may look
+	free time.Time     // when the last of those that had their turn is done; the call that has the turn may look
 }
 
 func newQueue() *queue { return &queue{turn: make(chan struct{}, 1)} }

@@ -112,7 +112,7 @@ func value[T any](f *Flags, flag string) (T, error) {
 	return v, nil
 }
 
-// reason says that a flag has the same value for everybody.
+// reason says that a flag has the same value for all users.
 const reason = "STATIC"
 
 // ResolveBoolean implements evaluationv1.ServiceServer.
@@ -142,7 +142,7 @@ func (f *Flags) ResolveFloat(_ context.Context, req *evaluationv1.ResolveFloatRe
 	return &evaluationv1.ResolveFloatResponse{Value: v, Reason: reason, Variant: "set"}, nil
 }
 
-// EventStream implements evaluationv1.ServiceServer: it reports every change, as long as somebody listens.
+// EventStream implements evaluationv1.ServiceServer: it reports every change until the client leaves.
 func (f *Flags) EventStream(_ *evaluationv1.EventStreamRequest, stream grpc.ServerStreamingServer[evaluationv1.EventStreamResponse]) error {
 	for event := "provider_ready"; ; event = "configuration_change" {
 		f.mu.Lock()

@@ -12,7 +12,7 @@ import (
 // refuses connections, as it does when a process has died; the server behind it keeps its state and only gets no calls.
 type listener struct {
 	addr string
-	held []net.Conn // both ends of a connection: while it is open, the system gives the port to nobody else
+	held []net.Conn // both ends of a connection: while it is open, the system gives the port to no other process
 
 	mu      sync.Mutex
 	current net.Listener  // nil while offline
@@ -54,7 +54,7 @@ func hold(ctx context.Context, listener net.Listener) ([]net.Conn, error) {
 		if theirs.RemoteAddr().String() == ours.LocalAddr().String() {
 			return []net.Conn{ours, theirs}, nil
 		}
-		_ = theirs.Close() // a stranger's, and nobody serves yet
+		_ = theirs.Close() // of another process, before the server listens
 	}
 }
 
@@ -121,7 +121,7 @@ func (l *listener) Close() error {
 		l.closed = true
 		l.stop()
 		for _, conn := range l.held {
-			_ = conn.Close() // nobody reads or writes it
+			_ = conn.Close() // it is not used
 		}
 		l.notify()
 	}
@@ -158,7 +158,7 @@ func (l *listener) track(from net.Listener, conn net.Conn) net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.current != from {
-		_ = conn.Close() // nobody has used it yet
+		_ = conn.Close() // it has not been used yet
 		return nil
 	}
 	l.conns[conn] = struct{}{}

@@ -131,7 +131,7 @@ func (f *file) parse(content []byte) (answers, error) {
 	return flags, nil
 }
 
-// answer is what the definition says of flag to everybody.
+// answer is the flag's value for all users, by its definition.
 func (d definition) answer(flag string) (answer, error) {
 	switch d.State {
 	case "ENABLED":

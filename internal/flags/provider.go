@@ -16,7 +16,7 @@ type answer struct {
 	ask func(ctx context.Context) answer
 }
 
-// unknown is the answer when nobody answers. It is not an error: an order has nothing to do with flagd's troubles.
+// unknown is the answer when flagd does not answer. It is not an error, because an order does not depend on flagd.
 func unknown() answer {
 	return answer{detail: openfeature.ProviderResolutionDetail{Reason: openfeature.DefaultReason}}
 }

@@ -25,7 +25,7 @@ import (
 
 const (
 	askTimeout     = 100 * time.Millisecond // of an evaluation that an order waits for
-	refreshTimeout = 2 * time.Second        // of one that nobody waits for
+	refreshTimeout = 2 * time.Second        // of one that no order waits for
 	maxMessage     = 1 << 20                // bytes: a change lists every flag of the shop
 
 	// Between the end of one event stream and the next; doubled while they end early.
@@ -154,7 +154,7 @@ func (r *remote) refresh(ctx context.Context) (answers, error) {
 	return flags, nil
 }
 
-// settled tells whether an answer is the same for everybody until flagd tells of a change: of the flags that have a
+// settled tells whether an answer is the same for all users until flagd tells of a change: of the flags that have a
 // value, those that flagd calls static.
 func settled(a answer) bool {
 	return a.value == nil || a.detail.Reason == openfeature.StaticReason

@@ -25,7 +25,7 @@ func NewCart(conn grpc.ClientConnInterface, t Timeouts) *Cart {
 }
 
 // Lines are the lines of the user's cart as they lie there, quantities unchecked. It returns order.ErrImplausible for
-// somebody else's cart and for a line without a product.
+// another user's cart and for a line without a product.
 func (c *Cart) Lines(ctx context.Context, userID string) ([]order.Line, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -33,7 +33,7 @@ func (c *Cart) Lines(ctx context.Context, userID string) ([]order.Line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cart: get the cart of user %q: %w", userID, err)
 	}
-	if other := cart.GetUserId(); other != "" && other != userID { // stock names nobody in the cart of an unknown user
+	if other := cart.GetUserId(); other != "" && other != userID { // the demo's service names no user in the cart of an unknown user
 		return nil, fmt.Errorf("cart: get the cart of user %q: %w: the cart of user %q", userID, order.ErrImplausible, other)
 	}
 	lines := make([]order.Line, len(cart.GetItems()))

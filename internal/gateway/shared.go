@@ -10,11 +10,11 @@ import (
 )
 
 // A shop sells few products to many people. Orders that read the same at the same time share one call and its answer, which
-// is as fresh as a call is short: only reads that are the same for everybody, and only success. Without it an order takes
+// is as fresh as a call is short: only reads that are the same for all users, and only success. Without it an order takes
 // 13 to 16 % more CPU. (golang.org/x/sync/singleflight shares failures, too, and the time of a slow call with all waiters.)
 
 // shareTime is how long a call may be joined, and how long its answer is waited for: more than a healthy service takes, and
-// little beside the time that a call may take. After it, everybody calls for themselves.
+// little beside the time that a call may take. After it, each order makes its own call.
 const shareTime = 50 * time.Millisecond
 
 // Shared is called when the order of ctx gets the answer to a call that the order of leader made.
@@ -107,7 +107,7 @@ func (cs *calls[K, V]) do(ctx context.Context, key K, f func() (V, error)) (valu
 	return f()
 }
 
-// lead makes the call for everybody who joins it.
+// lead makes the call for all orders that join it.
 func (cs *calls[K, V]) lead(key K, own *call[V], f func() (V, error)) (value V, err error) {
 	defer func() {
 		cs.mu.Lock()

@@ -31,7 +31,7 @@ func (e *paymentError) GRPCStatus() *status.Status { return e.status }
 func (e *paymentError) Unwrap() error              { return e.certainty }
 
 // withholdCard is the innermost grpc.UnaryClientInterceptor: it removes texts that may hold card data and all details from the
-// payment service's errors before anybody else sees them.
+// payment service's errors before any other code sees them.
 func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	var left atomic.Bool
 	err := next(context.WithValue(ctx, departed{}, &left), method, req, reply, conn, opts...)

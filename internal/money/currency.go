@@ -3,7 +3,7 @@ package money
 // Currency is an ISO 4217 alphabetic code, such as "USD".
 type Currency string
 
-// MinorUnits is the number of decimals that c is paid in: 0 for JPY, 2 for USD, 3 for KWD. ok is false when nobody can pay
+// MinorUnits is the number of decimals that c is paid in: 0 for JPY, 2 for USD, 3 for KWD. ok is false when none can pay
 // in c: it is unknown, historic (but for two), or has no minor units, such as gold (XAU) and the code for tests (XTS).
 //
 // The source is list one of ISO 4217, funds included, as published on 2026-01-01 with amendment 180.

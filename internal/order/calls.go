@@ -34,11 +34,11 @@ type call struct {
 	run     atomic.Pointer[run] // once the order is on record
 	ended   chan struct{}       // closed when the rest is known
 
-	declined func()              // to be called when its card is; nil: nobody counts
+	declined func()              // to be called when its card is; nil: declines are not counted
 	admitted func(failure error) // to be called when it is under way no longer; nil: it is not, or its run is
 	placed   *Order
 	failure  error
-	left     bool // its caller has gone: the outcome is nobody else's
+	left     bool // its caller has left: other callers do not share the outcome
 }
 
 const (
@@ -122,7 +122,7 @@ func (c *call) end(ctx context.Context, placed *Order, failure error) {
 	close(c.ended)
 }
 
-// outcome is the failure of a call as the admission counts it: that its caller has hung up is nobody else's failure.
+// outcome is the failure of a call as the admission counts it: that its caller has hung up is not the failure of others.
 func outcome(ctx context.Context, failure error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()

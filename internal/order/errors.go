@@ -58,7 +58,7 @@ var (
 	ErrUnsent = errors.New("not done")
 	// ErrGivenUp: the step is not tried again by itself. The order requires an operator.
 	ErrGivenUp = errors.New("given up")
-	// ErrFenced: the order has been taken over by somebody else.
+	// ErrFenced: the order has been taken over by another run.
 	ErrFenced = errors.New("taken over")
 	// ErrNotFound: there is no such order. It never was, or its retention is over.
 	ErrNotFound = errors.New("no such order")

@@ -44,7 +44,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 	return c, nil, nil
 }
 
-// admit waits until the order may be placed. Whoever releases the call with the order's failure counts a declined card as well.
+// admit waits until the order may be placed. Releasing the call with the order's failure counts a declined card as well.
 func (p *Placer) admit(ctx context.Context, c *call) error {
 	admitted, err := p.Admission.Admit(ctx)
 	if err != nil {
@@ -160,7 +160,7 @@ func (p *Placer) answered(o *Order) bool {
 	return true
 }
 
-// await follows an order that somebody else works on, perhaps in another process, until done or ctx ends. It returns the
+// await follows an order of another run, perhaps in another process, until done or ctx ends. It returns the
 // order as it was last seen.
 func (p *Placer) await(ctx context.Context, o *Order, done func(*Order) bool) *Order {
 	const first, last = 5 * time.Millisecond, 250 * time.Millisecond

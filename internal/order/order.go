@@ -50,7 +50,7 @@ type Address struct {
 // EmailAddress is a customer's address. It goes into the record and to the e-mail service, never into a log or a trace.
 type EmailAddress string
 
-// String hides the address from whoever prints it.
+// String hides the address when it is printed.
 func (EmailAddress) String() string { return "***" }
 
 // Format hides the address from every verb of package fmt.
@@ -62,7 +62,7 @@ func (EmailAddress) LogValue() slog.Value { return slog.StringValue("***") }
 // Order is an order as it is recorded. It has no field for a card, on purpose.
 type Order struct {
 	ID    ID
-	Epoch int64 // the fencing token: whoever takes an order over raises it
+	Epoch int64 // the fencing token: a takeover raises it
 	State State
 
 	UserID   string

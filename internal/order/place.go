@@ -40,7 +40,7 @@ type Dependencies struct {
 	// Report gets the failures that no caller waits for. It must not be nil.
 	Report func(ctx context.Context, id ID, err error)
 	// Resumed is called with every order that recovery takes up. It returns the context of the attempt, and what is called with
-	// its outcome. Nil: nobody wants to know.
+	// its outcome. Nil: it is not observed.
 	Resumed func(ctx context.Context, o *Order) (context.Context, func(error))
 	// Random returns a number of at least 0 and less than n, so that what failed together does not return together. Nil
 	// is math/rand.

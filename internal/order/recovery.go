@@ -17,7 +17,7 @@ const (
 	sweepPause = time.Second // between sweeps that found little
 )
 
-// Recover takes up orders that nobody works on any more, until ctx ends: left by a crash, by a service that was away,
+// Recover takes up abandoned orders until ctx ends: left by a crash, by a service that was away,
 // or by a replica that is gone. It runs the steps that Place runs, from the recorded state on.
 func (p *Placer) Recover(ctx context.Context) {
 	var queues sync.WaitGroup

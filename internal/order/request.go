@@ -69,7 +69,7 @@ func oneLine(text string) string {
 	}, strings.ReplaceAll(text, "\r\n", "\n"))
 }
 
-// Validate checks all that can be checked without asking anybody. It returns an ErrInvalid with every violation, or nil.
+// Validate checks what can be checked without a call. It returns an ErrInvalid with every violation, or nil.
 func (r *Request) Validate(now time.Time) error {
 	bad := r.unpriceable()
 	if len(r.Key) > maxKey || strings.ContainsFunc(r.Key, func(c rune) bool { return c < ' ' || c > '~' }) {

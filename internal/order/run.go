@@ -15,7 +15,7 @@ type run struct {
 	order    *Order                // its goroutine's own; others look at recorded
 	recorded atomic.Pointer[Order] // a copy of the order as the store knows it
 
-	card     creditcard.Card // of Place alone: it is never stored, so nobody else can charge it
+	card     creditcard.Card // of Place alone: it is never stored, so no other run can charge it
 	caller   *caller         // of Place alone
 	held     time.Time       // when the order's lease began: it is this run's until the lease is over
 	reserved bool            // the latest of order.ShipAttempts is on record and was not made: it is this run's to make

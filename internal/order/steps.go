@@ -29,7 +29,7 @@ const (
 	slow = 200 * time.Millisecond
 )
 
-// charge takes the money, once. Without a card (the order was found in Charging) nobody here can know whether it was.
+// charge takes the money, once. Without a card (the order was found in Charging) its outcome is unknown.
 func (r *run) charge(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
@@ -77,7 +77,7 @@ func (r *run) refuse(ctx context.Context, to State, kind Kind, cause error) erro
 	return &Error{Kind: kind, Step: StepCharge, OrderID: r.order.ID, Err: cause}
 }
 
-// doubt records that nobody here knows whether the card was charged. The ledger may, if there is one.
+// doubt records that it is unknown whether the card was charged. The ledger may, if there is one.
 func (r *run) doubt(ctx context.Context, cause error) error {
 	unrecorded := r.record(ctx, InDoubt, brief(cause))
 	r.report(ctx, unrecorded)

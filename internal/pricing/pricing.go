@@ -291,7 +291,7 @@ func unsupported(cause error) error {
 	return &order.Error{Kind: order.ErrInvalid, Step: order.StepConvert, Err: cause, Violations: violation("user_currency", "is not supported")}
 }
 
-// withinLimits refuses prices that nobody can have meant, before anything is done with them. A product may be free; an
+// withinLimits refuses prices that must be a mistake, before anything is done with them. A product may be free; an
 // order may not, for then there is nothing to charge.
 func (p *Pricer) withinLimits(lines []order.Line, listed prices) error {
 	for i, price := range listed.units {

@@ -21,7 +21,7 @@ func (p *Pricer) start(ctx context.Context) *reads {
 	return &reads{p, ctx, group}
 }
 
-// bulkhead bounds the calls that a service gets at once, so that one that is slow holds up nobody who asks another.
+// bulkhead bounds the calls that a service gets at once, so that a slow one does not block calls of the others.
 type bulkhead struct {
 	step   order.Step // what the service is asked for
 	places *semaphore.Weighted

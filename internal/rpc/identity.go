@@ -16,7 +16,7 @@ import (
 	"checkout/internal/certs"
 )
 
-// Callers says who may call a server. The zero value is everybody. Health checks are answered in any case: whether the
+// Callers says who may call a server. The zero value is all callers. Health checks are answered in any case: whether the
 // service serves is no secret, and the probe has no identity.
 type Callers struct {
 	// Certificates: a verified certificate is needed. Names, unless it is empty, are those that are accepted.

@@ -40,7 +40,7 @@ func (s *orders) WatchOrders(req *checkoutv1.WatchOrdersRequest, stream grpc.Ser
 		return overwatched()
 	}
 	defer s.watchers.Release(1)
-	if err := stream.SendHeader(nil); err != nil { // so that the caller knows that somebody watches
+	if err := stream.SendHeader(nil); err != nil { // so that the caller knows that the watch has begun
 		return err
 	}
 	ctx := stream.Context()

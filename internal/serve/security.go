@@ -145,7 +145,7 @@ func (s *Security) load(log *slog.Logger) (i identities, err error) {
 	return i, err
 }
 
-// synthetic tells whether a caller may send the baggage synthetic_request. While callers have no identity everybody may.
+// synthetic tells whether a caller may send the baggage synthetic_request. While callers have no identity, all may.
 func (s *Security) synthetic() func(context.Context) bool {
 	if s.ClientCA == "" {
 		return nil

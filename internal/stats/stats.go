@@ -16,7 +16,7 @@ import (
 	"checkout/internal/order"
 )
 
-// Server is a checkoutv1.StatsServiceServer. It costs nothing while nobody calls it.
+// Server is a checkoutv1.StatsServiceServer. It costs nothing while it is not called.
 type Server struct {
 	checkoutv1.UnimplementedStatsServiceServer
 

@@ -52,7 +52,7 @@ type request struct {
 	ctx  context.Context
 	kind kind
 	work func(context.Context, session) error // by the owner's goroutine; once more when the transaction failed for another's fault
-	done chan error                           // holds one, so that nobody waits for a caller who has left
+	done chan error                           // holds one, so that the writer does not wait for a caller that has left
 }
 
 func own(c *conn) *owner {

@@ -37,7 +37,7 @@ func (p place) close() {
 }
 
 // check is nil while the files that were opened are the files at their paths. A process goes on writing to a file that was
-// deleted, and nobody finds there what it writes.
+// deleted, and what it writes there is lost.
 func (p place) check() error {
 	for name, opened := range p {
 		then, err := opened.Stat()

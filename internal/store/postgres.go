@@ -26,7 +26,7 @@ const (
 	// startPatience bounds the look at the schema, and stepPatience its making, which may read all orders.
 	startPatience = 30 * time.Second
 	stepPatience  = time.Hour
-	// idleTime is how long a connection is kept that nobody needs, and lifeTime how long any is: then a new one follows the
+	// idleTime is how long an idle connection is kept, and lifeTime how long any is: then a new one follows the
 	// database's name to where it lives now.
 	idleTime = 5 * time.Minute
 	lifeTime = 30 * time.Minute

@@ -225,7 +225,7 @@ func (s orders) index(ctx context.Context, t session) (int, error) {
 	for i := range part {
 		o, err := part[i].decode()
 		if err != nil {
-			continue // whoever reads it reports that
+			continue // reading it reports that
 		}
 		is := s.termsOf(o)
 		if _, err := t.exec(ctx, indexOrder, is.user, is.email, is.transaction, is.tracking, o.ID); err != nil {

@@ -17,7 +17,7 @@ const (
 	// columns are those of a record, in the order of its fields.
 	columns = `id, state, epoch, user_id, COALESCE(key, ''), COALESCE(settled, 0), delivered, attempts, created, changed, body, @now`
 
-	// atRest is the due of an order that nobody takes up by themselves: math.MaxInt64.
+	// atRest is the due of an order that recovery does not take up: math.MaxInt64.
 	atRest = `9223372036854775807`
 
 	// shipping and delivery are the states in the queues of order.State.Queue, attention those that require an operator in
@@ -94,7 +94,7 @@ const (
 	// eraseOrder deletes an order that is final, however long it was to be kept.
 	eraseOrder = `DELETE FROM orders WHERE id = $1 AND ` + final
 
-	// A release makes due what an owner that is gone has held. What rests is not held by anybody.
+	// A release makes due what an owner that is gone has held. What rests has no owner.
 	releaseShipping = `UPDATE orders SET due = @now WHERE ` + shipping + ` AND due > @now AND due < ` + atRest
 	releaseDelivery = `UPDATE orders SET due = @now WHERE ` + delivery + ` AND due > @now`
 )

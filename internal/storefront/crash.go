@@ -151,7 +151,7 @@ func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error)
 	s.mu.Lock()
 	s.crash = c
 	s.mu.Unlock()
-	s.begin(func() { s.follow(c, pid) }) // or nobody looks any more
+	s.begin(func() { s.follow(c, pid) }) // or the site is being closed
 	return c, nil
 }
 
@@ -195,7 +195,7 @@ func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
 		}
 		c.mu.Unlock()
 		if status.Code(err) == codes.Unavailable {
-			return max(open, 1) // nobody serves: the others need not be asked now
+			return max(open, 1) // no process serves: the others need not be asked now
 		}
 	}
 	return open

@@ -19,7 +19,7 @@ const (
 	// maxRate is how many orders a second can be asked for, and maxSold how many a load places before it ends by itself: the
 	// shop remembers them all.
 	maxRate, maxSold = 200, 20_000
-	// maxCustomers is how many wait for an answer at once. When they are so many, nobody new comes.
+	// maxCustomers is how many wait for an answer at once. At that number, no new customer comes.
 	maxCustomers = 256
 	// loadTick is how often customers arrive, and window how long a plot goes back.
 	loadTick = 10 * time.Millisecond
@@ -107,7 +107,7 @@ func (l *load) run() {
 	}
 }
 
-// pace is the rate now, and whether the load has ended: nobody comes any more, and all have been answered.
+// pace is the rate now, and whether the load has ended: no customer comes any more, and all have been answered.
 func (l *load) pace() (rate int, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"checkout/internal/demo"
 )
 
-// presetRate is how many customers a second come during a preset, if nobody comes otherwise.
+// presetRate is how many customers a second come during a preset, if there is no other load.
 const presetRate = 10
 
 // preset is a scripted incident, which ends by itself.
@@ -74,7 +74,7 @@ func (s *Storefront) presets() []preset {
 	}
 }
 
-// inject injects a fault, and returns what ends it, unless somebody has injected another one.
+// inject injects a fault, and returns what ends it, unless another one has been injected since.
 func inject(at Injector, f demo.Fault, method string) (end func()) {
 	usual := at.Injected(method)
 	at.Inject(f, method)

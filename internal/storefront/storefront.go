@@ -33,7 +33,7 @@ import (
 const (
 	// maxStreams is how many pages are kept fresh at once.
 	maxStreams = 32
-	// refresh is how often a page that somebody looks at is made again.
+	// refresh is how often an open page is made again.
 	refresh = 500 * time.Millisecond
 	// shareTime is how long what one page shows is good for all others that show the same.
 	shareTime = time.Second

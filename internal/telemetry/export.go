@@ -54,7 +54,7 @@ func (e env) traces(ctx context.Context, p pipeline) *sdktrace.TracerProvider {
 	)
 }
 
-// metrics is nil when metrics go nowhere, and nobody collects them here.
+// metrics is nil when metrics are neither exported nor collected here.
 func (e env) metrics(ctx context.Context, p pipeline) (*sdkmetric.MeterProvider, sdkmetric.Reader) {
 	exporter, err := e.metricExporter(ctx, p)
 	switch {

@@ -28,7 +28,7 @@ const syntheticKey = "synthetic_request"
 type inbound struct {
 	propagation.TextMapPropagator
 	allowed   []string                       // keys of baggage; none: all
-	synthetic func(ctx context.Context) bool // whether the caller may send syntheticKey; nil: everybody may
+	synthetic func(ctx context.Context) bool // whether the caller may send syntheticKey; nil: all may
 }
 
 func (i inbound) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {

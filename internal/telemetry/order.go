@@ -223,7 +223,7 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 		return
 	}
 	level := slog.LevelError
-	if errors.Is(err, order.ErrFenced) || errors.Is(err, context.Canceled) { // taken over; or nobody waits for it
+	if errors.Is(err, order.ErrFenced) || errors.Is(err, context.Canceled) { // taken over; or its caller has left
 		level = slog.LevelWarn
 	}
 	s.logger.LogAttrs(ctx, level, "order not recorded", fields(

@@ -57,7 +57,7 @@ type Options struct {
 	Names string
 	// Baggage is the keys of callers' baggage that are propagated; none: all.
 	Baggage []string
-	// Synthetic reports whether the caller may send the baggage synthetic_request; nil: everybody may.
+	// Synthetic reports whether the caller may send the baggage synthetic_request; nil: all may.
 	Synthetic func(ctx context.Context) bool
 	// Version is service.version unless the environment sets it; empty: none.
 	Version string

@@ -55,7 +55,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, send func(ctx co
 	beat.Go(func() { out.beat(ctx, cancel) })
 	defer beat.Wait()
 	defer cancel()
-	_ = send(ctx, out.emit) // whoever is to be told of its error has gone
+	_ = send(ctx, out.emit) // the reader of its error has left
 }
 
 // stream is one of them.
@@ -98,7 +98,7 @@ func (s *stream) write(text string) error {
 	return s.w.Flush()
 }
 
-// beat keeps the stream from falling silent until ctx ends, and ends it when nobody listens.
+// beat sends something at intervals until ctx ends, and ends the stream when its reader has left.
 func (s *stream) beat(ctx context.Context, gone context.CancelFunc) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()

@@ -14,7 +14,7 @@ func terminate(p *os.Process) error { return signal(p, syscall.SIGTERM) }
 // kill ends the child's process group at once.
 func kill(p *os.Process) error { return signal(p, syscall.SIGKILL) }
 
-// signal signals the process group that p leads, or led. Its error is os.ErrProcessDone when nobody is left in it.
+// signal signals the process group that p leads, or led. Its error is os.ErrProcessDone when no process is left in it.
 func signal(p *os.Process, s syscall.Signal) error {
 	err := syscall.Kill(-p.Pid, s)
 	if errors.Is(err, syscall.ESRCH) {

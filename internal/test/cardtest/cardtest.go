@@ -47,7 +47,7 @@ func Typed(number string) []string {
 // A Spelling is a way to write digits, and its name.
 type Spelling struct{ Name, Text string }
 
-// Spellings returns the ways in which somebody who knows the digits of a number or of a CVV may write them.
+// Spellings returns the ways in which the digits of a number or of a CVV may be written.
 func Spellings(digits string) []Spelling {
 	single := strings.Split(digits, "")
 	halves := digits[:len(digits)/2] + "-" + digits[len(digits)/2:]

@@ -13,7 +13,7 @@ import (
 )
 
 // Reserve returns an address of the loopback interface, 127.0.0.1:port, that refuses connections. Until the test ends the system
-// gives its port to nobody, but a server may listen on the address, any number of times.
+// gives its port to no other process, but a server may listen on the address, any number of times.
 func Reserve(t testing.TB) string {
 	t.Helper()
 	address, release, err := Hold(t.Context())

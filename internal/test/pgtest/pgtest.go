@@ -183,7 +183,7 @@ func runTemporary() (*Server, error) {
 }
 
 func (s *Server) remove() error {
-	if err := s.Kill(); err != nil { // nobody needs what it holds
+	if err := s.Kill(); err != nil { // its data is not needed
 		return err
 	}
 	return errors.Join(s.release(), os.RemoveAll(s.folder))

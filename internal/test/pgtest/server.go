@@ -38,7 +38,7 @@ type Server struct {
 	folder    string       // holds data, the log and the socket
 	programs  string       // the folder of initdb and postgres
 	addr      string       // of the loopback interface
-	release   func() error // gives the port back, which is nobody else's while the server is down
+	release   func() error // gives the port back, which is reserved while the server is down
 	password  string
 	account   *syscall.Credential // who runs the server; nil: we do
 	process   *exec.Cmd           // nil: it does not run

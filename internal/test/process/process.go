@@ -137,7 +137,7 @@ func (p *Process) Kill() {
 	<-p.gone
 }
 
-// Connect prepares a plaintext connection to addr that tries again within milliseconds when nobody listens yet.
+// Connect prepares a plaintext connection to addr that tries again within milliseconds while there is no listener.
 func Connect(addr string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return grpc.NewClient(addr, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

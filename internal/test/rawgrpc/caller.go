@@ -124,7 +124,7 @@ func (c *Caller) Call(tag int, due time.Time) {
 	c.waiting, c.order = append(c.waiting, one), append(c.order, one)
 }
 
-// Tick ends calls whose time is over and sends those that may be sent. Whoever drives the load calls it every millisecond
+// Tick ends calls whose time is over and sends those that may be sent. The load generator calls it every millisecond
 // or so.
 func (c *Caller) Tick(now time.Time) {
 	c.mu.Lock()
