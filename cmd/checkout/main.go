@@ -30,7 +30,7 @@ func main() {
 			_ = os.Setenv(name, env.Clean(value)) // it was set before
 		}
 	}
-	p := process{getenv: getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	p := process{getenv: getenv, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	status := p.run(ctx, os.Args)
 	stop()
 	os.Exit(status)
@@ -39,6 +39,7 @@ func main() {
 // process is what a command may use of the process that it runs in.
 type process struct {
 	getenv         func(string) string
+	environ        []string // NAME=value
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }

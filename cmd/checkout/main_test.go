@@ -56,6 +56,14 @@ func TestWithoutConfigurationNothingStarts(t *testing.T) {
 	}
 }
 
+func TestAMisspeltVariableIsNamed(t *testing.T) {
+	t.Parallel()
+	cmd := command(t, map[string]string{"CHECKOUT_PROT": "5050"}, "serve")
+	if said, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(said), "CHECKOUT_PROT is no setting; is it CHECKOUT_PORT?") {
+		t.Errorf("%v, %s; want the setting that was meant", err, said)
+	}
+}
+
 func TestAWrongCommandLineIsExplained(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -24,6 +24,7 @@ On the first signal, orders in progress are completed. A second signal skips the
 process at once.`,
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings.CheckNames(p.environ)
 			config, err := settings.Config(p.getenv, cmd.Flags().Changed)
 			if err != nil {
 				return err

@@ -178,6 +178,7 @@ func ParseConfig(args []string, getenv func(string) string) (Config, error) {
 func (s *Settings) Config(getenv func(string) string, given func(flag string) bool) (Config, error) {
 	c := &s.config
 	c.getenv = getenv
+	misspelt := len(c.warnings)
 	var problems []error
 	for _, row := range s.rows {
 		if given(row.flagName()) {
@@ -203,6 +204,9 @@ func (s *Settings) Config(getenv func(string) string, given func(flag string) bo
 			problems = append(problems, fmt.Errorf("%s is not set: %s", row.env, strings.ReplaceAll(row.usage, "`", "")))
 		}
 	}
+	if problems != nil {
+		problems = append(problems, c.warnings[:misspelt]...)
+	}
 	problems = append(problems, c.Security.check(c.Admin)...)
 	db, err := locate(c.DB)
 	if err != nil {
@@ -219,6 +223,50 @@ func (s *Settings) Config(getenv func(string) string, given func(flag string) bo
 		c.warnings[i] = redact.Error(warning)
 	}
 	return *c, redact.Error(errors.Join(problems...))
+}
+
+// CheckNames has the start warn of variables, as NAME=value, that are no settings, but nearly one that is not set.
+func (s *Settings) CheckNames(environ []string) {
+	set := map[string]bool{}
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		set[name] = true
+	}
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		near, distance := "", 2 // one letter, and more in a name that can only be ours
+		if ours, ok := strings.CutPrefix(name, "CHECKOUT_"); ok {
+			distance = max(3, len(ours)/4+1)
+		}
+		for _, row := range s.rows {
+			if edits := edits(name, row.env); edits < distance {
+				near, distance = row.env, edits
+			}
+		}
+		if near != "" && !set[near] {
+			s.config.warnings = append(s.config.warnings, fmt.Errorf("%s is no setting; is it %s?", name, near))
+		}
+	}
+}
+
+// edits is how many letters are to be changed, added or left out to make b of a (Levenshtein).
+func edits(a, b string) int {
+	row := make([]int, len(b)+1) // from the beginning of a to each beginning of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0]++
+		for j := range len(b) {
+			change := before
+			if a[i] != b[j] {
+				change++
+			}
+			before, row[j+1] = row[j+1], min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // shipAttempts is how many attempts to ship an order may each have sent a parcel; 0 when the service honours keys.

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
 	"runtime"
@@ -136,10 +137,30 @@ func (e env) resource(ctx context.Context) *resource.Resource {
 		resource.WithProcessRuntimeDescription(),
 		resource.WithService(), // a random service.instance.id
 		resource.WithAttributes(service...),
-		resource.WithFromEnv(), // has precedence
 	)
-	if err != nil {
+	r, conflict := resource.Merge(r, resource.Environment()) // the latter has precedence
+	if err = errors.Join(err, conflict); err != nil {
 		e.log.WarnContext(ctx, "some resource attributes are unknown", "error", err)
 	}
 	return r
+}
+
+// checkAttributes warns of what is no attribute in OTEL_RESOURCE_ATTRIBUTES, and reports whether there is any.
+func (e env) checkAttributes() (wrong bool) {
+	const key = "OTEL_RESOURCE_ATTRIBUTES"
+	attributes := e.get(key)
+	if attributes == "" {
+		return false
+	}
+	for pair := range strings.SplitSeq(attributes, ",") {
+		_, value, ok := strings.Cut(pair, "=")
+		if _, err := url.PathUnescape(value); ok && err == nil {
+			continue
+		}
+		wrong = true
+		if pair != "" { // after a comma at the end
+			e.unknown(key, pair)
+		}
+	}
+	return wrong
 }

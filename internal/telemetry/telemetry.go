@@ -95,7 +95,7 @@ func Start(ctx context.Context, o Options) *Telemetry {
 	handleErrors(stdout, e)
 
 	exports, abort := context.WithCancel(context.Background())
-	p := e.providers(ctx, pipeline{exports, out, e.resource(ctx)})
+	p := e.providers(ctx, pipeline{stop: exports, stdout: out})
 	t := assemble(p, e.propagator(), toBoth(stdout, p.logs, level), newDialect(o.Names), e.conventions())
 	t.abort = abort
 	t.observeProcess()
@@ -123,13 +123,15 @@ func silent() providers {
 // providers starts the configured signals.
 func (e env) providers(ctx context.Context, p pipeline) providers {
 	ps := silent()
+	wrong := e.checkAttributes()
 	if e.disabled() {
 		e.Getenv = func(string) string { return none } // every OTEL_…_EXPORTER
 	}
-	if e.checkExporters() {
+	if e.checkExporters() || wrong {
 		hush() // warned already
 		defer handleErrors(e.log, e)
 	}
+	p.resource = e.resource(ctx)
 	if tp := e.traces(ctx, p); tp != nil {
 		ps.traces = tp
 	}

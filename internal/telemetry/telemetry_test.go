@@ -92,6 +92,27 @@ func TestAllSignalsReachTheCollectorWithOneResource(t *testing.T) {
 	}
 }
 
+func TestAWrongResourceAttributeIsNamedWithItsVariableAndTheOthersAreUsed(t *testing.T) {
+	c := newCollector()
+	stdout := new(syncBuffer)
+	tel := startWith(t, stdout, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register), "OTEL_RESOURCE_ATTRIBUTES", "no value,a=100%,service.namespace=shop,")
+	emit(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := attributesOf(c.resources["traces"])["service.namespace"]; got != "shop" {
+		t.Errorf("service.namespace=%q, want shop", got)
+	}
+	for _, wrong := range []string{"no value", "a=100%"} {
+		if want := `"msg":"setting ignored: unknown value","variable":"OTEL_RESOURCE_ATTRIBUTES","value":"` + wrong + `"`; strings.Count(stdout.String(), want) != 1 {
+			t.Errorf("the log is\n%s\nwant once %s", stdout, want)
+		}
+	}
+	if strings.Count(stdout.String(), `"level":"WARN"`) != 2 {
+		t.Errorf("the log is\n%s\nwant a warning for each wrong attribute alone", stdout)
+	}
+}
+
 func TestTheNameOfTheServiceIsTheOperators(t *testing.T) {
 	c := newCollector()
 	tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register), "OTEL_SERVICE_NAME", "till")
