@@ -9,17 +9,12 @@ import (
 	"checkout/internal/order"
 )
 
-// Query selects orders to look at.
+// Query selects orders to look at. An empty field selects all; all fields that are not must match.
 type Query struct {
-	States      []order.State // none: any
-	From, Until time.Time     // created at From or later, and before Until; zero: unbounded
+	States      []order.State // one of them
+	From, Until time.Time     // created at From or later, and before Until
 	Before      order.ID      // only those that come after this one in the result: a page's last
 	Limit       int           // at most so many
-}
-
-// Search is a query for what people know of an order. An empty field selects all; all fields that are not must match.
-type Search struct {
-	Query
 
 	Prefix        string // of the id
 	UserID        string
@@ -28,14 +23,14 @@ type Search struct {
 	TrackingID    string
 }
 
-// Selects tells whether the search selects an order, wherever its page begins.
-func (s Search) Selects(o *order.Order) bool {
+// Selects tells whether the query selects an order, wherever its page begins.
+func (q Query) Selects(o *order.Order) bool {
 	matches := func(wanted, has string) bool { return wanted == "" || wanted == has }
-	return (len(s.States) == 0 || slices.Contains(s.States, o.State)) &&
-		!o.Created.Before(s.From) && (s.Until.IsZero() || o.Created.Before(s.Until)) &&
-		strings.HasPrefix(string(o.ID), s.Prefix) &&
-		matches(s.UserID, o.UserID) && matches(s.TransactionID, o.TransactionID) && matches(s.TrackingID, o.TrackingID) &&
-		(s.Email == "" || strings.EqualFold(string(s.Email), string(o.Email)))
+	return (len(q.States) == 0 || slices.Contains(q.States, o.State)) &&
+		!o.Created.Before(q.From) && (q.Until.IsZero() || o.Created.Before(q.Until)) &&
+		strings.HasPrefix(string(o.ID), q.Prefix) &&
+		matches(q.UserID, o.UserID) && matches(q.TransactionID, o.TransactionID) && matches(q.TrackingID, o.TrackingID) &&
+		(q.Email == "" || strings.EqualFold(string(q.Email), string(o.Email)))
 }
 
 // AuditQuery selects entries of the audit log.

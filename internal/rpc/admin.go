@@ -181,7 +181,7 @@ func (a *admin) unique(ctx context.Context, id order.ID, transactionID string) e
 	if transactionID == "" {
 		return nil
 	}
-	found, _, err := a.record.Search(ctx, lookup.Search{TransactionID: transactionID, Query: lookup.Query{Limit: 2}})
+	found, _, err := a.record.List(ctx, lookup.Query{TransactionID: transactionID, Limit: 2})
 	for _, o := range found {
 		if o.ID != id {
 			problem := fmt.Sprintf("belongs to order %s already", o.ID)

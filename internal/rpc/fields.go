@@ -152,12 +152,12 @@ func (v *violations) pageSize(size int32) int {
 
 // pageToken names the page of q that follows the order last. It is good for the same filters only, and says nothing to
 // who does not know how it is made.
-func pageToken(q lookup.Search, last order.ID) string {
+func pageToken(q lookup.Query, last order.ID) string {
 	return base64.RawURLEncoding.EncodeToString(append(fingerprint(q), last...))
 }
 
 // afterPage is the order after which the page of that token begins. Its error says what is wrong with the token.
-func afterPage(q lookup.Search, token string) (order.ID, error) {
+func afterPage(q lookup.Query, token string) (order.ID, error) {
 	data, err := base64.RawURLEncoding.DecodeString(token)
 	mark := fingerprint(q)
 	if err != nil || len(data) < len(mark) || uuid.Validate(string(data[len(mark):])) != nil {
@@ -170,7 +170,7 @@ func afterPage(q lookup.Search, token string) (order.ID, error) {
 }
 
 // fingerprint is of the filters of q.
-func fingerprint(q lookup.Search) []byte {
+func fingerprint(q lookup.Query) []byte {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%v %v %v %q %q %q %q %q", q.States, q.From, q.Until, // a hash takes everything
 		q.Prefix, q.UserID, strings.ToLower(string(q.Email)), q.TransactionID, q.TrackingID)

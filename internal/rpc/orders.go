@@ -28,12 +28,9 @@ type Record interface {
 	Get(ctx context.Context, id order.ID) (*order.Order, error)
 	// Find returns the user's order of that key, or order.ErrNotFound.
 	Find(ctx context.Context, userID, key string) (*order.Order, error)
-	// List returns the orders that q selects, the largest id first, which is the newest. It may return orders and an error:
-	// the error is then of others, that cannot be read.
-	List(ctx context.Context, q lookup.Query) ([]*order.Order, error)
-	// Search returns the orders that q selects, newest first, and where the next page begins; "" after the last. A page may
+	// List returns the orders that q selects, newest first, and where the next page begins; "" after the last. A page may
 	// have fewer orders than q.Limit, or none. The error may be of others, that cannot be read.
-	Search(ctx context.Context, q lookup.Search) (found []*order.Order, next order.ID, err error)
+	List(ctx context.Context, q lookup.Query) (found []*order.Order, next order.ID, err error)
 }
 
 const (
@@ -103,8 +100,8 @@ func (s *orders) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersReque
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	found, next, err := s.search(ctx, q)
-	if err != nil && len(found) == 0 {
+	found, next, err := s.list(ctx, q)
+	if err != nil {
 		return nil, s.unread(ctx, err, "")
 	}
 	resp := &checkoutv1.ListOrdersResponse{}
@@ -125,37 +122,26 @@ func (s *orders) ListOrders(ctx context.Context, req *checkoutv1.ListOrdersReque
 	return resp, nil
 }
 
-// search searches when it is its turn.
-func (s *orders) search(ctx context.Context, q lookup.Search) ([]*order.Order, order.ID, error) {
+// list reads a page when it is its turn. Orders that cannot be read are left out, unless all are.
+func (s *orders) list(ctx context.Context, q lookup.Query) (found []*order.Order, next order.ID, err error) {
 	if err := s.lists.Acquire(ctx, 1); err != nil {
 		return nil, "", err
 	}
 	defer s.lists.Release(1)
-	return s.record.Search(ctx, q)
-}
-
-// list reads a list when it is its turn. Orders that cannot be read are left out, unless all are.
-func (s *orders) list(ctx context.Context, q lookup.Query) ([]*order.Order, error) {
-	if err := s.lists.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer s.lists.Release(1)
-	found, err := s.record.List(ctx, q)
+	found, next, err = s.record.List(ctx, q)
 	if len(found) > 0 {
-		return found, nil
+		err = nil
 	}
-	return nil, err
+	return found, next, err
 }
 
 // query is what the request selects. Its error is an answer.
-func query(req *checkoutv1.ListOrdersRequest) (q lookup.Search, err error) {
+func query(req *checkoutv1.ListOrdersRequest) (q lookup.Query, err error) {
 	var bad violations
-	q = lookup.Search{
-		Query: lookup.Query{
-			States: bad.states("states", req.GetStates()),
-			From:   bad.time("created_after", req.GetCreatedAfter()),
-			Until:  bad.time("created_before", req.GetCreatedBefore()),
-		},
+	q = lookup.Query{
+		States:        bad.states("states", req.GetStates()),
+		From:          bad.time("created_after", req.GetCreatedAfter()),
+		Until:         bad.time("created_before", req.GetCreatedBefore()),
 		Prefix:        bad.prefix(req.GetOrderIdPrefix()),
 		UserID:        req.GetUserId(),
 		Email:         order.EmailAddress(strings.TrimSpace(req.GetEmail())),
@@ -176,7 +162,7 @@ func query(req *checkoutv1.ListOrdersRequest) (q lookup.Search, err error) {
 		}
 	}
 	if bad != nil {
-		return lookup.Search{}, bad.refuse()
+		return lookup.Query{}, bad.refuse()
 	}
 	return q, nil
 }

@@ -68,7 +68,7 @@ func (s *shelf) first(is func(order.Order) bool) (*order.Order, error) {
 	return nil, fmt.Errorf("looking: %w", order.ErrNotFound)
 }
 
-func (s *shelf) Search(_ context.Context, q lookup.Search) (found []*order.Order, next order.ID, err error) {
+func (s *shelf) List(_ context.Context, q lookup.Query) (found []*order.Order, next order.ID, err error) {
 	limit := q.Limit
 	q.Limit++ // one more tells whether there is another page
 	found, err = s.pick(q)
@@ -82,15 +82,7 @@ func (s *shelf) Search(_ context.Context, q lookup.Search) (found []*order.Order
 	return found, next, err
 }
 
-func (s *shelf) List(_ context.Context, q lookup.Query) ([]*order.Order, error) {
-	found, err := s.pick(lookup.Search{Query: q})
-	if err != nil {
-		return nil, err
-	}
-	return s.whole(found)
-}
-
-func (s *shelf) pick(q lookup.Search) (found []*order.Order, _ error) {
+func (s *shelf) pick(q lookup.Query) (found []*order.Order, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away != nil {

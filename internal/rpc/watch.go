@@ -200,7 +200,7 @@ func (w *watch) windows(ctx context.Context) (map[order.ID]*order.Order, error) 
 	seen := map[order.ID]*order.Order{}
 	for _, q := range queries {
 		q.Limit = watchWindow
-		found, err := w.list(ctx, q)
+		found, _, err := w.list(ctx, q)
 		if err != nil {
 			return nil, err
 		}

@@ -291,7 +291,7 @@ func TestThereAreOnlySoManyWatchesAndTheirPlacesComeFree(t *testing.T) {
 // buggy is a Record with a bug.
 type buggy struct{ *shelf }
 
-func (buggy) List(context.Context, lookup.Query) ([]*order.Order, error) { panic("a bug") }
+func (buggy) List(context.Context, lookup.Query) ([]*order.Order, order.ID, error) { panic("a bug") }
 
 func TestAPanicInAWatchEndsItAlone(t *testing.T) {
 	t.Parallel()

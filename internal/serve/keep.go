@@ -64,7 +64,7 @@ func wake(ctx context.Context, placer *order.Placer, record record, log *slog.Lo
 		return
 	}
 	for q := (lookup.Query{States: []order.State{order.InDoubt, order.Refunding}, Limit: purgeSize}); ; {
-		found, err := record.List(ctx, q)
+		found, next, err := record.List(ctx, q)
 		if err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "orders to resume were not read", "error", err)
 		}
@@ -74,10 +74,10 @@ func wake(ctx context.Context, placer *order.Placer, record record, log *slog.Lo
 				log.WarnContext(ctx, "order not resumed", "error", err, "order", string(o.ID))
 			}
 		}
-		if len(found) < purgeSize {
+		if next == "" {
 			return
 		}
-		q.Before = found[len(found)-1].ID
+		q.Before = next
 	}
 }
 

@@ -252,22 +252,23 @@ func (s *records) Find(ctx context.Context, user, key string) (*order.Order, err
 	})
 }
 
-// List returns the orders that q selects, the largest id first.
-func (s *records) List(ctx context.Context, q lookup.Query) (found []*order.Order, err error) {
+// List returns the orders that q selects, the largest id first, and where the next page begins.
+func (s *records) List(ctx context.Context, q lookup.Query) (found []*order.Order, next order.ID, err error) {
 	err = s.do(ctx, func() error {
 		rows := slices.Clone(s.rows)
 		slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(b.order.ID, a.order.ID) })
 		for _, r := range rows {
-			o := &r.order
-			in := (len(q.States) == 0 || slices.Contains(q.States, o.State)) && (q.Before == "" || o.ID < q.Before) &&
-				!o.Created.Before(q.From) && (q.Until.IsZero() || o.Created.Before(q.Until))
-			if in && len(found) < q.Limit {
+			switch {
+			case !q.Selects(&r.order) || q.Before != "" && r.order.ID >= q.Before:
+			case len(found) < q.Limit:
 				found = append(found, r.copy())
+			case len(found) > 0:
+				next = found[len(found)-1].ID
 			}
 		}
 		return nil
 	})
-	return found, err
+	return found, next, err
 }
 
 // Purge deletes at most limit orders that are final and no longer held, and returns how many.

@@ -15,7 +15,7 @@ import (
 // recordStore is the record of orders, as the checks see it.
 type recordStore interface {
 	order.Store
-	List(ctx context.Context, q lookup.Query) ([]*order.Order, error)
+	List(ctx context.Context, q lookup.Query) ([]*order.Order, order.ID, error)
 }
 
 // world is what survives a crash: the other services with their ledgers, the record, and what customers and operators know.
@@ -97,7 +97,7 @@ func (w *world) register(o *order.Order) {
 
 // orders are all that are on record, oldest first.
 func (w *world) orders() []*order.Order {
-	all, err := w.record.List(context.Background(), lookup.Query{Limit: 1000})
+	all, _, err := w.record.List(context.Background(), lookup.Query{Limit: 1000})
 	if err != nil {
 		w.violated("I8", "the record", "cannot be listed: %v", err)
 	}

@@ -116,7 +116,7 @@ func TestABackupIsMadeWhileOrdersGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := restored(t, b)
-	found, err := r.List(t.Context(), lookup.Query{Limit: 1_000_000})
+	found, _, err := r.List(t.Context(), lookup.Query{Limit: 1_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func holds(t *testing.T, s holder) {
 	}
 	nothingIsDue(t, s)
 	got := map[order.ID]order.State{}
-	found, err := s.List(t.Context(), lookup.Query{Limit: 100})
+	found, _, err := s.List(t.Context(), lookup.Query{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestARecordMovesToPostgreSQLAndBack(t *testing.T) {
 		addOrder(t, first, fmt.Sprintf("%02x", uint8(state)), state, nil)
 	}
 	everything := lookup.Query{Limit: 100}
-	want, err := first.List(t.Context(), everything)
+	want, _, err := first.List(t.Context(), everything)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestARecordMovesToPostgreSQLAndBack(t *testing.T) {
 		}
 	}
 	for _, s := range []storetest.Store{middle, last} {
-		got, err := s.List(t.Context(), everything)
+		got, _, err := s.List(t.Context(), everything)
 		if err != nil {
 			t.Fatal(err)
 		}

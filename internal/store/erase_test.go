@@ -53,7 +53,7 @@ func erases(t *testing.T, s eraser) {
 			t.Errorf("Erase no. %d = %d, %v, %v, want %d, %v", round+1, erased, kept, err, want, open)
 		}
 	}
-	left, err := s.List(t.Context(), lookup.Query{Limit: 10_000})
+	left, _, err := s.List(t.Context(), lookup.Query{Limit: 10_000})
 	if want := 60*len(order.States()) + len(open); len(left) != want || err != nil {
 		t.Errorf("%d orders are left, %v, want %d", len(left), err, want)
 	}

@@ -30,7 +30,7 @@ func (s orders) Hold(ctx context.Context) (held int, err error) {
 		States: []order.State{order.Charging, order.Charged, order.Placed, order.InDoubt, order.Refunding}, Limit: holdPart,
 	}
 	for {
-		found, unread := s.List(ctx, q)
+		found, next, unread := s.List(ctx, q)
 		err = errors.Join(err, unread)
 		for _, o := range found {
 			from := o.State
@@ -46,10 +46,10 @@ func (s orders) Hold(ctx context.Context) (held int, err error) {
 				held++
 			}
 		}
-		if len(found) == 0 {
+		if next == "" {
 			return held, err
 		}
-		q.Before = found[len(found)-1].ID
+		q.Before = next
 	}
 }
 

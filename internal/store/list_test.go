@@ -46,7 +46,7 @@ func BenchmarkList(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := s.List(b.Context(), q); err != nil {
+				if _, _, err := s.List(b.Context(), q); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -120,7 +120,7 @@ func TestOrdersOfTheReleaseBeforeAreFound(t *testing.T) {
 	t.Parallel()
 	s := open(t, fileOfVersion1(t, past("1", "ada", order.Completed, 7), past("2", "bob", order.Completed, 7), past("3", "ada", order.Placed, 0)))
 	for range 3 { // before they are indexed, afterwards, and when there is nothing to do
-		if got := fmt.Sprint(pages(t, s, lookup.Search{UserID: "ada", Query: lookup.Query{Limit: 10}})); got != "[3 1]" {
+		if got := fmt.Sprint(pages(t, s, lookup.Query{UserID: "ada", Limit: 10})); got != "[3 1]" {
 			t.Errorf("found %s, want [3 1]", got)
 		}
 		if err := s.Index(t.Context()); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -90,17 +91,17 @@ const (
 	searchParts = 8
 )
 
-// Search returns the orders that q selects, newest first, and where the next page begins; "" after the last. A page may have
-// fewer orders than q.Limit, or none, and not be the last. Orders that cannot be read are reported in the error; the others
-// and next count all the same.
-func (s orders) Search(ctx context.Context, q lookup.Search) (found []*order.Order, next order.ID, err error) {
+// List returns the orders that q selects, newest first (the largest id), and where the next page begins; "" after the last. A
+// page may have fewer orders than q.Limit, or none, and not be the last. Orders that cannot be read are reported in the error;
+// the others and next count all the same.
+func (s orders) List(ctx context.Context, q lookup.Query) (found []*order.Order, next order.ID, err error) {
 	t := rarest(q)
 	if t.value == "" {
 		return s.page(ctx, q)
 	}
 	mark, err := s.indexed(ctx)
 	if err != nil {
-		return nil, "", fmt.Errorf("search orders: %w", err)
+		return nil, "", fmt.Errorf("list orders: %w", err)
 	}
 	first, end, _, _ := bounds(q)
 	hash := s.hash(t)
@@ -114,7 +115,7 @@ func (s orders) Search(ctx context.Context, q lookup.Search) (found []*order.Ord
 			part, err = s.find(ctx, searchOrders(t.column), hash, first, end, searchPart)
 		}
 		if err != nil {
-			return nil, "", fmt.Errorf("search orders: %w", err)
+			return nil, "", fmt.Errorf("list orders: %w", err)
 		}
 		for i := range part {
 			switch o, err := part[i].decode(); {
@@ -139,12 +140,17 @@ func (s orders) Search(ctx context.Context, q lookup.Search) (found []*order.Ord
 	return found, order.ID(end), errors.Join(unreadable...)
 }
 
-// page is a search that names nothing but ids, times and states.
-func (s orders) page(ctx context.Context, q lookup.Search) (found []*order.Order, next order.ID, err error) {
+// page is a list by ids, times and states alone.
+func (s orders) page(ctx context.Context, q lookup.Query) (found []*order.Order, next order.ID, err error) {
 	limit := max(q.Limit, 0)
-	rows, err := s.list(ctx, q, limit+1)
+	states := bits(q.States...)
+	if len(q.States) == 0 {
+		states = bits(order.States()...)
+	}
+	first, end, from, until := bounds(q)
+	rows, err := s.find(ctx, listOrders(states), first, end, states, from, until, limit+1)
 	if err != nil {
-		return nil, "", fmt.Errorf("search orders: %w", err)
+		return nil, "", fmt.Errorf("list orders: %w", err)
 	}
 	if len(rows) > limit {
 		rows = rows[:limit]
@@ -156,8 +162,36 @@ func (s orders) page(ctx context.Context, q lookup.Search) (found []*order.Order
 	return found, next, err
 }
 
+// bounds are the ids, and the times of creation, that q selects: those from the first of each to before the second.
+func bounds(q lookup.Query) (first, end string, from, until int64) {
+	first, end = q.Prefix, q.Prefix+beyond
+	from, until = math.MinInt64, math.MaxInt64
+	if !q.From.IsZero() {
+		from, first = q.From.UnixMilli(), max(first, idAt(q.From.Add(-slack)))
+	}
+	if !q.Until.IsZero() {
+		until, end = q.Until.UnixMilli(), min(end, idAt(q.Until.Add(slack)))
+	}
+	if q.Before != "" {
+		end = min(end, string(q.Before))
+	}
+	return first, end, from, until
+}
+
+// beyond, after an id, comes after that id and before the next: ids are hexadecimal.
+const beyond = "g"
+
+// slack is how far the time in an order's id and that of its creation may be apart.
+const slack = time.Minute
+
+// idAt is the beginning of the ids of version 7 that are made at a time: none that is made before comes after it.
+func idAt(t time.Time) string {
+	ms := max(t.UnixMilli(), 0)
+	return fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff)
+}
+
 // rarest is what the fewest orders share of what q names.
-func rarest(q lookup.Search) term {
+func rarest(q lookup.Query) term {
 	for _, t := range []term{{byTransaction, q.TransactionID}, {byTracking, q.TrackingID}, {byEmail, folded(q.Email)}, {byUser, q.UserID}} {
 		if t.value != "" {
 			return t

@@ -52,27 +52,27 @@ func BenchmarkSearch(b *testing.B) {
 		b.Fatal(err)
 	}
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
-	for name, q := range map[string]lookup.Search{
+	for name, q := range map[string]lookup.Query{
 		"user":              {UserID: "user 7"},
 		"user and e-mail":   {UserID: "user 7", Email: "Ada@example.com"},
-		"user and state":    {UserID: "user 7", Query: lookup.Query{States: []order.State{order.Refunded}}},
+		"user and state":    {UserID: "user 7", States: []order.State{order.Refunded}},
 		"transaction":       {TransactionID: "tx"},
 		"tracking":          {TrackingID: "parcel"},
 		"id":                {Prefix: "00001d"},
 		"nobody":            {UserID: "nobody"},
-		"attention":         {Query: lookup.Query{States: []order.State{order.InDoubt, order.Parked, order.Undelivered}}},
-		"declined":          {Query: lookup.Query{States: []order.State{order.Declined}}},
-		"refunded":          {Query: lookup.Query{States: []order.State{order.Refunded}}},
-		"not placed":        {Query: lookup.Query{States: []order.State{order.Declined, order.Refunded, order.Cancelled}}},
-		"declined, parked":  {Query: lookup.Query{States: []order.State{order.Declined, order.Parked}}},
-		"an hour":           {Query: lookup.Query{From: at(500_000), Until: at(503_600)}},
-		"a page in between": {Query: lookup.Query{Before: "00001d"}},
+		"attention":         {States: []order.State{order.InDoubt, order.Parked, order.Undelivered}},
+		"declined":          {States: []order.State{order.Declined}},
+		"refunded":          {States: []order.State{order.Refunded}},
+		"not placed":        {States: []order.State{order.Declined, order.Refunded, order.Cancelled}},
+		"declined, parked":  {States: []order.State{order.Declined, order.Parked}},
+		"an hour":           {From: at(500_000), Until: at(503_600)},
+		"a page in between": {Before: "00001d"},
 		"the newest page":   {},
 	} {
 		b.Run(name, func(b *testing.B) {
 			q.Limit = 50
 			for b.Loop() {
-				if _, _, err := s.Search(b.Context(), q); err != nil {
+				if _, _, err := s.List(b.Context(), q); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -16,7 +16,6 @@ import (
 // searcher is a store that finds orders by what people know of them.
 type searcher interface {
 	storetest.Store
-	Search(ctx context.Context, q lookup.Search) ([]*order.Order, order.ID, error)
 	Erase(ctx context.Context, userID string) (int, []order.ID, error)
 	Index(ctx context.Context) error
 }
@@ -57,7 +56,7 @@ func searches(t *testing.T, s searcher) {
 	}
 	slices.SortFunc(all, func(a, b *order.Order) int { return -cmpID(a.ID, b.ID) })
 	minute := func(n int) time.Time { return storetest.Order("1").Created.Add(time.Duration(n) * time.Minute) }
-	for name, q := range map[string]lookup.Search{
+	for name, q := range map[string]lookup.Query{
 		"all":                    {},
 		"a user":                 {UserID: "user 1"},
 		"an address":             {Email: "person2@EXAMPLE.com"},
@@ -65,14 +64,14 @@ func searches(t *testing.T, s searcher) {
 		"a parcel":               {TrackingID: "parcel 9"},
 		"a prefix":               {Prefix: string(all[20].ID[:9])},
 		"a prefix of nothing":    {Prefix: "ff"},
-		"a user's parked orders": {UserID: "user 1", Query: lookup.Query{States: []order.State{order.Parked}}},
-		"a user's hour":          {UserID: "user 1", Query: lookup.Query{From: minute(15), Until: minute(45)}},
+		"a user's parked orders": {UserID: "user 1", States: []order.State{order.Parked}},
+		"a user's hour":          {UserID: "user 1", From: minute(15), Until: minute(45)},
 		"everything known":       {UserID: "user 2", Email: "person0@example.com", TransactionID: "transaction 5", TrackingID: "parcel 3", Prefix: "01"},
 		"contradictions":         {UserID: "user 1", Email: "person0@example.com", TransactionID: "transaction 5"},
 		"nobody":                 {UserID: "nobody"},
-		"a state":                {Query: lookup.Query{States: []order.State{order.Declined}}},
-		"two states of an index": {Query: lookup.Query{States: []order.State{order.Refunded, order.Declined}}},
-		"states of two indexes":  {Query: lookup.Query{States: []order.State{order.Cancelled, order.InDoubt, order.Parked}, Until: minute(45)}},
+		"a state":                {States: []order.State{order.Declined}},
+		"two states of an index": {States: []order.State{order.Refunded, order.Declined}},
+		"states of two indexes":  {States: []order.State{order.Cancelled, order.InDoubt, order.Parked}, Until: minute(45)},
 	} {
 		var want []order.ID
 		for _, o := range all {
@@ -88,7 +87,7 @@ func searches(t *testing.T, s searcher) {
 	if _, _, err := s.Erase(t.Context(), "user 1"); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range pages(t, s, lookup.Search{UserID: "user 1", Query: lookup.Query{Limit: 100}}) {
+	for _, id := range pages(t, s, lookup.Query{UserID: "user 1", Limit: 100}) {
 		if o, err := s.Get(t.Context(), id); err != nil || o.State.Final() {
 			t.Errorf("%v, %v is found, and was erased", o, err)
 		}
@@ -96,10 +95,10 @@ func searches(t *testing.T, s searcher) {
 }
 
 // pages are the orders of all pages of a search.
-func pages(t *testing.T, s searcher, q lookup.Search) (ids []order.ID) {
+func pages(t *testing.T, s searcher, q lookup.Query) (ids []order.ID) {
 	t.Helper()
 	for {
-		found, next, err := s.Search(t.Context(), q)
+		found, next, err := s.List(t.Context(), q)
 		if err != nil || len(found) > q.Limit {
 			t.Fatalf("%d orders, %v", len(found), err)
 		}
@@ -167,13 +166,13 @@ func TestASearchLooksAtSoManyOrdersAtMost(t *testing.T) {
 		}
 		put(t, s, o)
 	}
-	q := lookup.Search{UserID: "ada", Query: lookup.Query{States: []order.State{order.Parked}, Limit: 50}}
-	found, next, err := s.Search(t.Context(), q)
+	q := lookup.Query{UserID: "ada", States: []order.State{order.Parked}, Limit: 50}
+	found, next, err := s.List(t.Context(), q)
 	if len(found) > 0 || next == "" || err != nil {
 		t.Fatalf("the first page has %d orders, next %q, %v; want none, and a next page", len(found), next, err)
 	}
 	q.Before = next
-	if found, next, err = s.Search(t.Context(), q); len(found) != 1 || next != "" || err != nil {
+	if found, next, err = s.List(t.Context(), q); len(found) != 1 || next != "" || err != nil {
 		t.Errorf("the next page has %d orders, next %q, %v; want the one, and no more", len(found), next, err)
 	}
 }
@@ -194,7 +193,7 @@ func TestANewOrderIsFoundBeforeItIsIndexed(t *testing.T) {
 	if err := s.Index(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := pages(t, s, lookup.Search{TransactionID: "a transaction", Query: lookup.Query{Limit: 5}}); !slices.Equal(got, []order.ID{o.ID}) {
+	if got := pages(t, s, lookup.Query{TransactionID: "a transaction", Limit: 5}); !slices.Equal(got, []order.ID{o.ID}) {
 		t.Errorf("found %v, want %v", got, o.ID)
 	}
 }

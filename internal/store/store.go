@@ -14,11 +14,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
-	"checkout/internal/lookup"
 	"checkout/internal/order"
 )
 
@@ -205,54 +203,6 @@ func (s orders) Find(ctx context.Context, userID, key string) (*order.Order, err
 		return nil, fmt.Errorf("find the order of a user: %w", err)
 	}
 	return found.decode()
-}
-
-// List are the orders that q selects, newest first: the largest id. Orders that cannot be read are reported in the error,
-// and do not keep back the others: both results count.
-func (s orders) List(ctx context.Context, q lookup.Query) ([]*order.Order, error) {
-	found, err := s.list(ctx, lookup.Search{Query: q}, max(q.Limit, 0))
-	if err != nil {
-		return nil, fmt.Errorf("list orders: %w", err)
-	}
-	return decodeAll(found)
-}
-
-// list are the rows of the orders that q selects by id, time and state.
-func (s orders) list(ctx context.Context, q lookup.Search, limit int) ([]record, error) {
-	states := bits(q.States...)
-	if len(q.States) == 0 {
-		states = bits(order.States()...)
-	}
-	first, end, from, until := bounds(q)
-	return s.find(ctx, listOrders(states), first, end, states, from, until, limit)
-}
-
-// bounds are the ids, and the times of creation, that q selects: those from the first of each to before the second.
-func bounds(q lookup.Search) (first, end string, from, until int64) {
-	first, end = q.Prefix, q.Prefix+beyond
-	from, until = math.MinInt64, math.MaxInt64
-	if !q.From.IsZero() {
-		from, first = q.From.UnixMilli(), max(first, idAt(q.From.Add(-slack)))
-	}
-	if !q.Until.IsZero() {
-		until, end = q.Until.UnixMilli(), min(end, idAt(q.Until.Add(slack)))
-	}
-	if q.Before != "" {
-		end = min(end, string(q.Before))
-	}
-	return first, end, from, until
-}
-
-// beyond, after an id, comes after that id and before the next: ids are hexadecimal.
-const beyond = "g"
-
-// slack is how far the time in an order's id and that of its creation may be apart.
-const slack = time.Minute
-
-// idAt is the beginning of the ids of version 7 that are made at a time: none that is made before comes after it.
-func idAt(t time.Time) string {
-	ms := max(t.UnixMilli(), 0)
-	return fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff)
 }
 
 // Purge deletes at most limit orders that are final and have been kept for as long as their last Save said. It returns

@@ -41,12 +41,13 @@ func lists(t *testing.T, s Store) {
 		"each state":             {Limit: 1000, States: states},
 		"all conditions at once": {Limit: 3, States: []order.State{order.Placed, order.Parked}, From: minute(10), Until: minute(90), Before: all[30].ID},
 	} {
-		got, err := s.List(t.Context(), q)
+		got, next, err := s.List(t.Context(), q)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if diff := difference(selected(all, q), got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
+		want, after := selected(all, q)
+		if diff := difference(want, got); diff != "" || next != after {
+			t.Errorf("%s: the next page begins after %q, want %q (-want +got):\n%s", name, next, after, diff)
 		}
 	}
 }
@@ -57,21 +58,16 @@ func id(at time.Time) order.ID {
 	return order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff))
 }
 
-// selected are those of all, which are in the order of a list, that a query selects.
-func selected(all []*order.Order, q lookup.Query) (list []*order.Order) {
+// selected are those of all, which are in the order of a list, that a query selects, and where the next page begins.
+func selected(all []*order.Order, q lookup.Query) (list []*order.Order, next order.ID) {
 	for _, o := range all {
-		if len(list) < q.Limit && selects(q, o) {
+		switch {
+		case !q.Selects(o) || q.Before != "" && o.ID >= q.Before:
+		case len(list) < q.Limit:
 			list = append(list, o)
+		case len(list) > 0:
+			return list, list[len(list)-1].ID
 		}
 	}
-	return list
-}
-
-func selects(q lookup.Query, o *order.Order) bool {
-	state := len(q.States) == 0
-	for _, s := range q.States {
-		state = state || o.State == s
-	}
-	return state && !o.Created.Before(q.From) && (q.Until.IsZero() || o.Created.Before(q.Until)) &&
-		(q.Before == "" || o.ID < q.Before)
+	return list, ""
 }

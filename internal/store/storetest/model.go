@@ -253,10 +253,11 @@ func (m *model) list(t *rapid.T) {
 		all = append(all, known.order)
 	}
 	slices.SortFunc(all, func(a, b *order.Order) int { return strings.Compare(string(b.ID), string(a.ID)) })
-	got, err := m.store.List(m.ctx, q)
+	got, next, err := m.store.List(m.ctx, q)
 	expect(t, "List", err, nil)
-	if diff := difference(selected(all, q), got); diff != "" {
-		t.Fatalf("the list of %+v differs (-want +got):\n%s", q, diff)
+	want, after := selected(all, q)
+	if diff := difference(want, got); diff != "" || next != after {
+		t.Fatalf("the list of %+v differs, the next page begins after %q, want %q (-want +got):\n%s", q, next, after, diff)
 	}
 }
 

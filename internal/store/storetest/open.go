@@ -129,7 +129,7 @@ func OneOrder(t *testing.T, stores ...Store) {
 			}
 			wg.Wait()
 
-			all, err := stores[0].List(t.Context(), lookup.Query{Limit: users * contenders})
+			all, _, err := stores[0].List(t.Context(), lookup.Query{Limit: users * contenders})
 			if err != nil {
 				t.Fatal(err)
 			}

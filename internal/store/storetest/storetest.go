@@ -18,8 +18,8 @@ import (
 // Store is what the tests ask for.
 type Store interface {
 	order.Store
-	// List are the orders that q selects, newest first: the largest id.
-	List(ctx context.Context, q lookup.Query) ([]*order.Order, error)
+	// List are the orders that q selects, newest first (the largest id), and where the next page begins.
+	List(ctx context.Context, q lookup.Query) (found []*order.Order, next order.ID, err error)
 	// Purge deletes at most limit orders that are final and have been held for as long as their last Save said. It returns
 	// how many there were.
 	Purge(ctx context.Context, limit int) (int, error)
