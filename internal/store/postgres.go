@@ -45,6 +45,7 @@ var errSilent = fmt.Errorf("%w: no new orders since the database does not answer
 // safe for concurrent use.
 type Postgres struct {
 	orders
+	statements
 	db       *sql.DB
 	patience time.Duration
 	silent   atomic.Pointer[time.Time] // since when the database has not answered; nil: it has
@@ -74,7 +75,7 @@ func OpenPostgres(ctx context.Context, url string, failed ...func(error)) (*Post
 	db.SetMaxIdleConns(poolSize)
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
-	p := &Postgres{db: db, patience: patience}
+	p := &Postgres{statements: statements{db}, db: db, patience: patience}
 	err = p.migrate(ctx)
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
@@ -152,46 +153,42 @@ func again(err error) bool {
 		pqerror.TooManyConnections, pqerror.CannotConnectNow) != nil
 }
 
+// statements is a session: a database and a transaction carry statements out alike.
+type statements struct {
+	on interface {
+		ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	}
+}
+
 // exec implements session.
-func (p *Postgres) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	return affected(p.db.ExecContext(ctx, query, args...))
-}
-
-// rows implements session.
-func (p *Postgres) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return p.db.QueryContext(ctx, query, args...)
-}
-
-// atomically implements session.
-func (p *Postgres) atomically(ctx context.Context, work func(session) error) error {
-	tx, err := p.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := work(transaction{tx}); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
-}
-
-// transaction is a session of several statements that are carried out entirely or not at all.
-type transaction struct{ tx *sql.Tx }
-
-func (t transaction) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	return affected(t.tx.ExecContext(ctx, query, args...))
-}
-
-func (t transaction) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return t.tx.QueryContext(ctx, query, args...)
-}
-
-func (t transaction) atomically(_ context.Context, work func(session) error) error { return work(t) }
-
-func affected(result sql.Result, err error) (int64, error) {
+func (s statements) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	result, err := s.on.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// rows implements session.
+func (s statements) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return s.on.QueryContext(ctx, query, args...)
+}
+
+// atomically implements session.
+func (s statements) atomically(ctx context.Context, work func(session) error) error {
+	db, ok := s.on.(*sql.DB)
+	if !ok { // it is a transaction
+		return work(s)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := work(statements{tx}); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
 }
 
 // migrate takes the schema to the version that this program knows. Replicas that do so at the same time wait for each

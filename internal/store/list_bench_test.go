@@ -14,8 +14,8 @@ import (
 	"checkout/internal/order"
 )
 
-// BenchmarkSearch looks for orders among 1,000,000: a minute to make, so it is no test.
-func BenchmarkSearch(b *testing.B) {
+// BenchmarkList looks for orders among 1,000,000: a minute to make, so it is no test.
+func BenchmarkList(b *testing.B) {
 	s, err := Open(filepath.Join(b.TempDir(), "orders.db"))
 	if err != nil {
 		b.Fatal(err)
