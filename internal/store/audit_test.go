@@ -11,7 +11,6 @@ import (
 
 	"checkout/internal/lookup"
 	"checkout/internal/order"
-	"checkout/internal/store"
 )
 
 // auditor is a store with an audit log.
@@ -71,10 +70,6 @@ func audits(t *testing.T, s auditor) {
 
 func TestTheAuditLogIsKept(t *testing.T) {
 	t.Parallel()
-	s, err := store.OpenMemory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := memory(t)
 	audits(t, s)
 }

@@ -28,17 +28,6 @@ type holder interface {
 	Hold(ctx context.Context) (int, error)
 }
 
-// file is a record in a file of its own.
-func file(t *testing.T, path string) *store.SQLite {
-	t.Helper()
-	s, err := store.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
 // addOrder records an order of a user of its own.
 func addOrder(t *testing.T, s storetest.Store, id string, state order.State, change func(*order.Order)) {
 	t.Helper()
@@ -174,11 +163,7 @@ func TestABackupThatAKilledProcessLeftIsRemovedAtTheStart(t *testing.T) {
 
 func TestARecordInMemoryHasNoBackup(t *testing.T) {
 	t.Parallel()
-	s, err := store.OpenMemory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := memory(t)
 	if _, _, err := s.Backup(t.Context()); !errors.Is(err, order.ErrRefused) {
 		t.Errorf("Backup: %v, want %v", err, order.ErrRefused)
 	}

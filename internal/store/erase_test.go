@@ -10,7 +10,6 @@ import (
 
 	"checkout/internal/lookup"
 	"checkout/internal/order"
-	"checkout/internal/store"
 	"checkout/internal/store/storetest"
 )
 
@@ -72,10 +71,6 @@ func erases(t *testing.T, s eraser) {
 
 func TestAUserIsErased(t *testing.T) {
 	t.Parallel()
-	s, err := store.OpenMemory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := memory(t)
 	erases(t, s)
 }

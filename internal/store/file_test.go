@@ -16,26 +16,11 @@ import (
 	"checkout/internal/store/storetest"
 )
 
-// open opens a store that is closed at the end of the test.
-func open(t *testing.T, path string) *store.SQLite {
-	t.Helper()
-	s, err := store.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 func TestAFileIsForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "var", "a folder? of #100%")
 	path := filepath.Join(folder, "orders.db")
-	open(t, path)
+	file(t, path)
 	for path, want := range map[string]os.FileMode{
 		folder:        0o700,
 		path:          0o600,
@@ -130,7 +115,7 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s = open(t, path)
+	s = file(t, path)
 	for _, lane := range []order.Queue{order.ShippingQueue, order.DeliveryQueue} {
 		if claimed, err := s.Claim(t.Context(), lane, 100, time.Hour); len(claimed) != lanes[lane] || err != nil {
 			t.Errorf("claimed %v, %v of lane %d after a restart, want %d", claimed, err, lane, lanes[lane])
@@ -144,7 +129,7 @@ func TestOrdersThatAnEarlierProcessHeldAreDueAtOnce(t *testing.T) {
 func TestAFileHasOneUserAtATime(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "orders.db")
-	first := open(t, path)
+	first := file(t, path)
 	if sqlite.OFDLockingEnabled() { // or reading would take the lock away
 		if _, err := os.ReadFile(path); err != nil {
 			t.Fatal(err)
@@ -191,7 +176,7 @@ func snapshot(t *testing.T, path string) string {
 func TestATornLastWriteIsDroppedAndNothingElse(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "orders.db")
-	s := open(t, path)
+	s := file(t, path)
 	if err := enter(t.Context(), s, storetest.Order("1")); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +196,7 @@ func TestATornLastWriteIsDroppedAndNothingElse(t *testing.T) {
 		if err := os.Truncate(crashed+"-wal", size); err != nil {
 			t.Fatal(err)
 		}
-		s := open(t, crashed)
+		s := file(t, crashed)
 		if _, err := s.Get(t.Context(), "1"); err != nil {
 			t.Errorf("the log cut to %d of %d bytes: %v", size, after.Size(), err)
 		}

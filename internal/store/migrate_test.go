@@ -75,7 +75,7 @@ func TestAFileOfTheReleaseBeforeIsTakenOver(t *testing.T) {
 		past("8", "nobody", order.Cancelled, 0),
 	)
 	for range 2 { // the second time, there is nothing to do
-		s := open(t, path)
+		s := file(t, path)
 		for user, latest := range map[string]order.ID{
 			"repeater": "2", "shipped": "4", "full cart": "5", "doubter": "6", "creditor": "7", "nobody": "8",
 		} {
@@ -88,7 +88,7 @@ func TestAFileOfTheReleaseBeforeIsTakenOver(t *testing.T) {
 		}
 	}
 
-	s := open(t, path)
+	s := file(t, path)
 	for user, conflict := range map[string]order.ID{
 		"repeater": "2", "shipped": "", "full cart": "5", "doubter": "6", "creditor": "7", "nobody": "",
 	} {
@@ -118,7 +118,7 @@ func TestAFileOfTheReleaseBeforeIsTakenOver(t *testing.T) {
 
 func TestOrdersOfTheReleaseBeforeAreFound(t *testing.T) {
 	t.Parallel()
-	s := open(t, fileOfVersion1(t, past("1", "ada", order.Completed, 7), past("2", "bob", order.Completed, 7), past("3", "ada", order.Placed, 0)))
+	s := file(t, fileOfVersion1(t, past("1", "ada", order.Completed, 7), past("2", "bob", order.Completed, 7), past("3", "ada", order.Placed, 0)))
 	for range 3 { // before they are indexed, afterwards, and when there is nothing to do
 		if got := fmt.Sprint(pages(t, s, lookup.Query{UserID: "ada", Limit: 10})); got != "[3 1]" {
 			t.Errorf("found %s, want [3 1]", got)
@@ -131,11 +131,7 @@ func TestOrdersOfTheReleaseBeforeAreFound(t *testing.T) {
 
 func TestAnIDIsTakenOnce(t *testing.T) {
 	t.Parallel()
-	s, err := store.OpenMemory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := memory(t)
 	first, second := storetest.Order("1"), storetest.Order("1")
 	second.UserID = "somebody else"
 	if err := enter(t.Context(), s, first); err != nil {

@@ -39,7 +39,7 @@ func TestARecordThatWasDeletedOrReplacedTakesNoNewOrders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "var", "orders.db")
-			s := open(t, path)
+			s := file(t, path)
 			before := storetest.Order("before")
 			must(enter(t.Context(), s, before))
 			must(s.Ready(t.Context()))
@@ -70,13 +70,13 @@ func TestARecordBehindALinkIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	link := filepath.Join(folder, "orders.db")
-	if s := open(t, filepath.Join(folder, "data", "real.db")); s.Close() != nil {
+	if s := file(t, filepath.Join(folder, "data", "real.db")); s.Close() != nil {
 		t.Fatal("cannot be closed")
 	}
 	if err := os.Symlink(filepath.Join("data", "real.db"), link); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, link).Ready(t.Context()); err != nil {
+	if err := file(t, link).Ready(t.Context()); err != nil {
 		t.Errorf("Ready = %v", err)
 	}
 }

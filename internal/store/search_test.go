@@ -9,7 +9,6 @@ import (
 
 	"checkout/internal/lookup"
 	"checkout/internal/order"
-	"checkout/internal/store"
 	"checkout/internal/store/storetest"
 )
 
@@ -140,11 +139,7 @@ func save(t *testing.T, s storetest.Store, o *order.Order, from order.State) {
 
 func TestOrdersAreFoundByWhatOperatorsKnow(t *testing.T) {
 	t.Parallel()
-	s, err := store.OpenMemory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := memory(t)
 	searches(t, s)
 }
 
@@ -152,11 +147,7 @@ func TestOrdersAreFoundByWhatOperatorsKnow(t *testing.T) {
 // it page by page, and no page keeps other orders waiting.
 func TestASearchLooksAtSoManyOrdersAtMost(t *testing.T) {
 	t.Parallel()
-	s, err := store.OpenMemory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := memory(t)
 	const orders = 2100
 	for i := range orders {
 		o := storetest.Order(order.ID(fmt.Sprintf("01890a5d-ac96-774b-bcce-%012x", i)))
@@ -179,11 +170,7 @@ func TestASearchLooksAtSoManyOrdersAtMost(t *testing.T) {
 
 func TestANewOrderIsFoundBeforeItIsIndexed(t *testing.T) {
 	t.Parallel()
-	s, err := store.OpenMemory()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := memory(t)
 	ms := time.Now().UnixMilli()
 	o := storetest.Order(order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff)))
 	o.Created = time.Now()

@@ -23,3 +23,30 @@ func TestSQLiteInAFileIsAStore(t *testing.T) {
 		return store.Open(filepath.Join(folder, fmt.Sprint(files.Add(1))))
 	})
 }
+
+// memory is a store in memory that is closed at the end of the test.
+func memory(t *testing.T) *store.SQLite {
+	t.Helper()
+	s, err := store.OpenMemory()
+	return closing(t, s, err)
+}
+
+// file is a store in a file that is closed at the end of the test.
+func file(t *testing.T, path string) *store.SQLite {
+	t.Helper()
+	s, err := store.Open(path)
+	return closing(t, s, err)
+}
+
+func closing(t *testing.T, s *store.SQLite, err error) *store.SQLite {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
