@@ -19,9 +19,7 @@ type observed struct {
 	keyed     bool
 	answers   []reply
 	charges   []demo.Charge
-	parcels   []demo.Parcel
-	emails    []demo.Confirmation
-	events    map[string]int // by order
+	books     map[string]demo.Tally // by order
 	record    map[string]checkoutv1.OrderState
 	leaks     []string // where a card's number or CVV was found
 	rejected  int      // events that accounting could not book
@@ -71,8 +69,13 @@ func (e *observed) violations(l limits) []string {
 	for _, r := range e.answers {
 		found = append(found, e.answered(r, l)...)
 	}
-	for id := range e.orders() {
+	for id := range e.books {
 		found = append(found, e.order(id, l)...)
+	}
+	for id := range e.record {
+		if _, known := e.books[id]; !known {
+			found = append(found, e.order(id, l)...)
+		}
 	}
 	for customer := range customers {
 		found = append(found, e.customer(customer)...)
@@ -80,63 +83,12 @@ func (e *observed) violations(l limits) []string {
 	return found
 }
 
-// orders are the ids of all orders that the ledgers, the answers or the record have.
-func (e *observed) orders() map[string]bool {
-	all := make(map[string]bool)
-	for _, c := range e.charges {
-		all[c.Key] = true
-	}
-	for _, p := range e.parcels {
-		all[p.Key] = true
-	}
-	for _, l := range e.emails {
-		all[l.OrderID] = true
-	}
-	for id := range e.events {
-		all[id] = true
-	}
-	for id := range e.record {
-		all[id] = true
-	}
-	return all
-}
-
-func (e *observed) chargesOf(id string) (net int, amount *oteldemo.Money) {
-	for _, c := range e.charges {
-		if c.Key == id {
-			amount = c.Amount
-			if c.Reversed.IsZero() {
-				net++
-			}
-		}
-	}
-	return net, amount
-}
-
-func (e *observed) parcelsOf(id string) (n int) {
-	for _, p := range e.parcels {
-		if p.Key == id {
-			n++
-		}
-	}
-	return n
-}
-
-func (e *observed) emailsOf(id string) (n int) {
-	for _, l := range e.emails {
-		if l.OrderID == id {
-			n++
-		}
-	}
-	return n
-}
-
 // order checks one order, in the ledgers and on record.
 func (e *observed) order(id string, l limits) []string {
 	var found []string
 	state, recorded := e.record[id]
-	net, _ := e.chargesOf(id)
-	parcels, emails, events := e.parcelsOf(id), e.emailsOf(id), e.events[id]
+	books := e.books[id]
+	net, parcels, emails, events := books.Net(), books.Parcels, books.Emails, books.Events
 	check := func(wrong bool, format string, args ...any) {
 		if wrong {
 			found = append(found, fmt.Sprintf("order …%s (%v): ", id[max(0, len(id)-4):], state)+fmt.Sprintf(format, args...))
@@ -169,7 +121,7 @@ func (e *observed) order(id string, l limits) []string {
 	return found
 }
 
-// heard looks at one answer.
+// answered looks at one answer.
 func (e *observed) answered(r reply, l limits) []string {
 	var found []string
 	check := func(wrong bool, format string, args ...any) {
@@ -184,10 +136,12 @@ func (e *observed) answered(r reply, l limits) []string {
 	if r.code != codes.OK {
 		return found
 	}
-	net, amount := e.chargesOf(r.orderID)
-	check(net != 1, "answered with an order that was charged %d times", net)
-	check(amount != nil && !same(amount, r.total), "charged %v, answered %v", amount, r.total)
-	check(r.tracking != "" && e.parcelsOf(r.orderID) == 0, "answered with a tracking id of no parcel")
+	books := e.books[r.orderID]
+	check(books.Net() != 1, "answered with an order that was charged %d times", books.Net())
+	for _, c := range e.charges {
+		check(c.Key == r.orderID && !same(c.Amount, r.total), "charged %v, answered %v", c.Amount, r.total)
+	}
+	check(r.tracking != "" && books.Parcels == 0, "answered with a tracking id of no parcel")
 	return found
 }
 

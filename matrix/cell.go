@@ -140,14 +140,8 @@ func (o options) observe(ctx context.Context, c cell, r *result) (_ *observed, e
 	e.ended = service.Stop()
 	e.leaks = leaks(e, service, shop)
 	f.close()
-	e.charges, e.parcels, e.emails = shop.Payment.Charges(), shop.Shipping.Parcels(), shop.Email.Sent()
 	o.await(ctx, shop, e)
-	e.events = make(map[string]int)
-	for id, tally := range shop.Ledgers().Orders {
-		if tally.Events > 0 {
-			e.events[id] = tally.Events
-		}
-	}
+	e.charges, e.books = shop.Payment.Charges(), shop.Ledgers().Orders
 	e.rejected = shop.Accounting.Rejects()
 	_ = service.Close() // it has been stopped
 	return e, ctx.Err()

@@ -48,9 +48,7 @@ func correct() *observed {
 		step:    step{name: "shipping"},
 		answers: []reply{{customer: 0, first: true, code: codes.OK, orderID: "1", total: usd(5), tracking: "T", took: time.Second}},
 		charges: []demo.Charge{{Key: "1", Amount: usd(5), LastFour: lastFour(0)}},
-		parcels: []demo.Parcel{{Key: "1", TrackingID: "T"}},
-		emails:  []demo.Confirmation{{OrderID: "1"}},
-		events:  map[string]int{"1": 1},
+		books:   map[string]demo.Tally{"1": {Charges: 1, Parcels: 1, Emails: 1, Events: 1}},
 		record:  map[string]checkoutv1.OrderState{"1": checkoutv1.OrderState_COMPLETED},
 		rss:     30 << 20,
 	}
@@ -62,29 +60,27 @@ func TestTheAuditFindsEveryBrokenPromise(t *testing.T) {
 	if found := correct().violations(l); len(found) > 0 {
 		t.Fatalf("a correct run: %q", found)
 	}
-	parcel, charge := demo.Parcel{Key: "1"}, demo.Charge{Key: "1", Amount: usd(5), LastFour: lastFour(0)}
+	books := func(is demo.Tally) func(*observed) { return func(e *observed) { e.books["1"] = is } }
 	for want, spoil := range map[string]func(e *observed){
-		"charged 2 times":           func(e *observed) { e.charges = append(e.charges, charge) },
-		"4 parcels":                 func(e *observed) { e.parcels = append(e.parcels, parcel, parcel, parcel) },
-		"2 parcels":                 func(e *observed) { e.keyed = true; e.parcels = append(e.parcels, parcel) },
-		"shipped and not charged":   func(e *observed) { e.charges[0].Reversed = time.Now() },
+		"charged 2 times":           books(demo.Tally{Charges: 2, Parcels: 1, Emails: 1, Events: 1}),
+		"4 parcels":                 books(demo.Tally{Charges: 1, Parcels: 4, Emails: 1, Events: 1}),
+		"2 parcels":                 func(e *observed) { e.keyed, e.books["1"] = true, demo.Tally{Charges: 1, Parcels: 2} },
+		"shipped and not charged":   books(demo.Tally{Charges: 1, Refunds: 1, Parcels: 1}),
 		"is on no record":           func(e *observed) { e.record = nil },
-		"0 e-mails":                 func(e *observed) { e.emails = nil },
-		"0 events":                  func(e *observed) { e.events = nil },
-		"confirmed and not shipped": func(e *observed) { e.parcels = nil },
+		"0 e-mails":                 books(demo.Tally{Charges: 1, Parcels: 1, Events: 1}),
+		"0 events":                  books(demo.Tally{Charges: 1, Parcels: 1, Emails: 1}),
+		"confirmed and not shipped": books(demo.Tally{Charges: 1, Emails: 1, Events: 1}),
 		"(CANCELLED): 1 charges":    func(e *observed) { e.record["1"] = checkoutv1.OrderState_CANCELLED },
 		"still charging":            func(e *observed) { e.record["1"] = checkoutv1.OrderState_CHARGING },
 		"charged currency_code":     func(e *observed) { e.answers[0].total = usd(6) },
-		"tracking id of no parcel":  func(e *observed) { e.parcels[0].Key = "2" },
+		"tracking id of no parcel":  books(demo.Tally{Charges: 1}),
 		"answered after 7s":         func(e *observed) { e.answers[0].took = 7 * time.Second },
 		"no answer within":          func(e *observed) { e.answers[0].code = codes.DeadlineExceeded },
 		"a bug":                     func(e *observed) { e.answers[0].code, e.answers[0].text = codes.Internal, "a bug" },
 		"the order does not need":   func(e *observed) { e.step.optional, e.answers[0].code = true, codes.Unavailable },
 		"no money moved":            func(e *observed) { e.answers[0].code, e.answers[0].moved = codes.Unavailable, "no" },
 		"for one purchase": func(e *observed) {
-			second := charge
-			second.Key = "2"
-			e.charges = append(e.charges, second)
+			e.charges = append(e.charges, demo.Charge{Key: "2", Amount: usd(5), LastFour: lastFour(0)})
 		},
 		"33.0 MiB":          func(e *observed) { e.rss = 33 << 20 },
 		"the process died":  func(e *observed) { e.died = true },
@@ -105,10 +101,8 @@ func TestACartThatIsStillFullMayBeBoughtAgain(t *testing.T) {
 	t.Parallel()
 	e := correct()
 	e.step.name = "emptying"
-	second := e.charges[0]
-	second.Key = "2"
-	e.charges, e.parcels = append(e.charges, second), append(e.parcels, demo.Parcel{Key: "2"})
-	e.emails, e.events["2"], e.record["2"] = append(e.emails, demo.Confirmation{OrderID: "2"}), 1, checkoutv1.OrderState_COMPLETED
+	e.charges = append(e.charges, demo.Charge{Key: "2", Amount: usd(5), LastFour: lastFour(0)})
+	e.books["2"], e.record["2"] = e.books["1"], checkoutv1.OrderState_COMPLETED
 	if found := e.violations(limits{deadline: time.Minute, rss: -1, attempts: 3}); len(found) > 0 {
 		t.Errorf("violations %q", found)
 	}
