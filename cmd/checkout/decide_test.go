@@ -51,7 +51,7 @@ func TestAnOperatorDecides(t *testing.T) {
 		{order.Parked, paid, []string{"retry"}, 0, "is charged", order.Charged},
 		{order.Parked, paid, []string{"retry", "-json"}, 0, `"CHARGED"`, order.Charged},
 		{order.Parked, paid, []string{"resolve", "-shipped", "-tracking", "parcel 1"}, 0, "is placed", order.Placed},
-		{order.Parked, nil, []string{"resolve", "-shipped", "-tracking", "parcel 1"}, 1, "nobody knows whether it was paid", order.Parked},
+		{order.Parked, nil, []string{"resolve", "-shipped", "-tracking", "parcel 1"}, 1, "it is not known whether it was paid", order.Parked},
 		{order.Parked, paid, []string{"resolve", "-skip", "email"}, 1, "it is parked", order.Parked},
 		{order.Undelivered, neither, []string{"retry"}, 0, "is placed", order.Placed},
 		{order.Undelivered, neither, []string{"resolve", "-skip", "email"}, 0, "is undelivered", order.Undelivered},

@@ -27,7 +27,7 @@ func (p process) backupCommand() *cobra.Command {
 		Long: `Copy the SQLite record of the running service, as it is at one moment, to a new file, or with - to standard output.
 Orders go on meanwhile.
 
-In the copy, orders that are not finished require an operator: whoever restores it cannot know whether they were charged,
+In the copy, orders that are not finished require an operator: after a restore it is not known whether they were charged,
 shipped or delivered since. To restore, stop the service, put the file in the place of the record, without an old
 orders.db-wal beside it, and start the service.`,
 		Example: `  checkout record backup orders-monday.db

@@ -106,7 +106,7 @@ func (o *options) flags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.port, "port", 5050, "`port` of checkout; 0: any. If the default is in use: any")
 	flags.StringVar(&o.db, "db", "", "checkout's record of orders: a `path`, or memory without a site; default: a file that is removed at the end")
 	flags.BoolVar(&o.keep, "keep", false, "after --orders, continue to serve until Ctrl-C")
-	flags.StringVar(&o.http, "http", site8088, "`address` of the site; if the port is in use: any; empty: no site. Whoever can reach it can see and do everything")
+	flags.StringVar(&o.http, "http", site8088, "`address` of the site; if the port is in use: any; empty: no site. It has no sign-in")
 	flags.StringVar(&o.program, "checkout", "", "`path` of another executable of checkout, such as bin/checkout; default: this one")
 }
 

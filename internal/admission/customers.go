@@ -87,7 +87,7 @@ type window struct {
 	recent, older *table
 }
 
-// table is what is counted for as long as a window, each text by what nobody can tell it from: its HMAC under a random key.
+// table has the counts of one window. A text is counted by its HMAC under a random key, from which it cannot be recovered.
 type table struct {
 	mac    hash.Hash
 	counts map[fingerprint]int

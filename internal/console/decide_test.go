@@ -202,7 +202,7 @@ func TestAContradictionIsRefusedBeforeItIsConfirmed(t *testing.T) {
 		"paid, without a transaction":      {doubtful, url.Values{"resolution": {"paid"}}, "the transaction is missing"},
 		"paid by that of another order":    {doubtful, url.Values{"resolution": {"paid"}, "transaction_id": {"tx-of-3"}}, "belongs to order " + string(id(3))},
 		"not paid, though it was":          {unshipped, url.Values{"resolution": {"not_paid"}}, "it was paid, by transaction"},
-		"shipped, though perhaps unpaid":   {doubtful, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}}, "nobody knows whether it was paid"},
+		"shipped, though perhaps unpaid":   {doubtful, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}}, "it is not known whether it was paid"},
 		"shipped, without a tracking id":   {unshipped, url.Values{"resolution": {"shipped"}}, "tracking id: is missing"},
 		"shipped, and paid again":          {unshipped, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}, "transaction_id": {"t"}}, "transaction id: is for PAID only"},
 		"skipped, and it is not delivered": {doubtful, url.Values{"resolution": {"skip"}, "skip": {"email"}}, "it is in doubt"},

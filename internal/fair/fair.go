@@ -18,12 +18,12 @@ const (
 	mostStuck = 4
 )
 
-// Clients are those of a server. The zero value has none. Whoever serves them guards them and each Client.
+// Clients are those of a server. The zero value has none. Neither they nor a Client may be used concurrently.
 type Clients struct {
 	now float64 // the rank of the latest call that was begun
 }
 
-// Client is one of them: a connection. A nil Client is nobody in particular.
+// Client is one of them: a connection. A nil Client is an unknown one.
 type Client struct {
 	all    *Clients
 	hangUp func()

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// calls are those in this process that place an order or price a cart: of a user one of each. Who asks for the same order
-// meanwhile gets the same answer, and who asks for something else waits: without a place in the admission, and without a
-// question to anybody. What happens in other processes is seen on record.
+// calls are those in this process that place an order or price a cart: one of each per user. Meanwhile, the same request of that
+// user gets the same answer, and another one waits, without a place in the admission and without calls to services. What
+// happens in other processes is seen on record.
 type calls struct {
 	mu     sync.Mutex
 	byTurn map[turn]*call
@@ -137,7 +137,7 @@ func (c *call) release(failure error) {
 	}
 }
 
-// handOver returns how to give the call's place back, which is now up to somebody else.
+// handOver returns the function that gives the call's place back; from now on its receiver has to call it.
 func (c *call) handOver() func(failure error) {
 	admitted := c.admitted
 	c.admitted = nil

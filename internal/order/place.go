@@ -207,9 +207,8 @@ func (p *Placer) inTime(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// cancel records that an order will never be charged, which may be on record or may still get there, so that it does not look
-// as if it had been charged: nobody else knows, so it is tried until it is done. Until then the call is under way, so that
-// orders that cannot be recorded are not more than may be.
+// cancel records that an order was not and will not be charged, whether or not its intent has reached the record. Only this
+// process knows, so it tries until it is done. Until then the call keeps its place, which limits how many such orders there are.
 func (p *Placer) cancel(ctx context.Context, c *call, o *Order, failure error) {
 	release, failure := c.handOver(), outcome(ctx, failure)
 	p.runs.Go(func() {

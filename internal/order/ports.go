@@ -68,26 +68,25 @@ type Store interface {
 	// nothing is recorded: the one that has the same key, or else the latest, unless that was settled (Order.Settled) before
 	// the cart was asked for, or is superseded. ErrUnsent says for certain that nothing was recorded.
 	Open(ctx context.Context, opening Opening) (conflict *Order, err error)
-	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: somebody
-	// else has taken the order over, and the caller must not touch the world on its behalf any more. hold is how long the
-	// record is left alone from now on: by Claim while something is pending, by the clean-up once the state is final.
+	// Save records o, which was in state from. It returns ErrFenced when the record is of another state or epoch: another
+	// process has taken the order over, and the caller must not act for it any more. hold is for how long the record is
+	// left alone from now on: by Claim while something is pending, by the clean-up once the state is final.
 	//
 	// An earlier Save may have been made although its answer was lost. So a record that has the epoch and the state of o
 	// already is the caller's own, and Save returns nil, if it states the same facts. When they were recorded, with which
 	// reason, history and number of attempts, does not count: the record keeps those of the first Save.
 	Save(ctx context.Context, o *Order, from State, hold time.Duration) error
 	// Cancel records o, which is Cancelled and certainly was never charged, whether or not its Open has reached the record
-	// or ever will: an Open that comes later records nothing. It does so whoever holds the order. It returns ErrFenced when
-	// the record is of a state other than Charging, InDoubt and Cancelled: somebody else has decided. An order that is
-	// Cancelled already stays as it is. hold is how long the record is kept.
+	// or ever will: an Open that comes later records nothing. It does so even if another process holds the order. It returns
+	// ErrFenced when the record is of a state other than Charging, InDoubt and Cancelled: its outcome was decided. An order that
+	// is Cancelled already stays as it is. hold is how long the record is kept.
 	Cancel(ctx context.Context, o *Order, hold time.Duration) error
-	// Claim takes over at most limit orders of the queue that nobody holds any more, and raises their epoch: those that
-	// have been due longest.
-	// It may return orders and an error: the error is then of others, that could not be read.
+	// Claim takes over at most limit orders of the queue whose hold is over, those that have been due longest, and raises their
+	// epoch. It may return orders and an error: the error is then of others, that could not be read.
 	Claim(ctx context.Context, queue Queue, limit int, hold time.Duration) ([]*Order, error)
-	// Take takes over one order that requires an operator (that was last saved with hold UntilResolved) or is completed, which
-	// nobody works on, and raises its epoch. It goes on requiring one, so that nothing is lost when its taker is. It returns ErrFenced when the order does not, and
-	// ErrNotFound when there is none.
+	// Take takes over one order that requires an operator (that was last saved with hold UntilResolved) or is completed, and
+	// raises its epoch. The order goes on requiring an operator until it is saved, in case this process dies. Take returns
+	// ErrFenced when the order is in another state, and ErrNotFound when there is none.
 	Take(ctx context.Context, id ID) (*Order, error)
 	// Get returns the order as it is on record, or ErrNotFound.
 	Get(ctx context.Context, id ID) (*Order, error)

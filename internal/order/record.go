@@ -60,7 +60,7 @@ func (r *run) park(ctx context.Context, step Step, cause error) error {
 	return failure
 }
 
-// recordOutcome is record for what nobody else knows. If it cannot be recorded in time it is left to retryRecord.
+// recordOutcome is record for an outcome that only this run knows. If it cannot be recorded in time it is left to retryRecord.
 func (r *run) recordOutcome(ctx context.Context, to State, reason string) error {
 	err := r.record(ctx, to, reason)
 	if err != nil {
@@ -144,9 +144,9 @@ func (r *run) snapshot() {
 	r.recorded.Store(&o)
 }
 
-// retryRecord goes on trying to record the pending outcome: nobody else knows of it. It lasts until that is recorded, or the
-// service ends. It tells whether the order is this run's to go on with. Whoever has taken it over meanwhile could only put it
-// in doubt, unless an earlier try had been recorded.
+// retryRecord tries to record the pending outcome, which only this run knows, until it is recorded or the service ends. It
+// tells whether this run goes on with the order. A process that has taken the order over meanwhile could only put it in
+// doubt, unless an earlier try had been recorded.
 func (r *run) retryRecord(ctx context.Context) bool {
 	for tries := 1; r.pending != nil; tries++ {
 		if !wait.For(r.life, r.backoff(min(tries, 3))) {
@@ -180,8 +180,8 @@ func (r *run) recordPending(ctx context.Context) error {
 	return r.recordFor(ctx, to, r.pending.Problem, hold)
 }
 
-// wasRecorded tells whether the pending outcome was recorded all the same, by a try whose answer was lost. Then somebody else
-// has gone on with the order.
+// wasRecorded tells whether the pending outcome was recorded all the same, by a try whose answer was lost. Then another
+// process has gone on with the order.
 func (r *run) wasRecorded(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()

@@ -23,7 +23,7 @@ const (
 	NotPaid ResolutionKind = "not paid"
 	// PaidBack: the money was taken, and given back. The order is over.
 	PaidBack ResolutionKind = "paid back"
-	// Shipped: a paid order, of which nobody knew whether it was shipped, was. The e-mail and the event follow.
+	// Shipped: a paid order that was possibly shipped was shipped. The e-mail and the event follow.
 	Shipped ResolutionKind = "shipped"
 	// SkipDeliveries: deliveries that could not be made are not made. The order is complete without them.
 	SkipDeliveries ResolutionKind = "skip"
@@ -265,7 +265,7 @@ func (o *Order) shipped(trackingID string) (State, error) {
 	case o.undone():
 		return 0, contradicts("resolution", "it is to be paid back, and perhaps was")
 	case o.State != Parked || o.TransactionID == "":
-		return 0, contradicts("resolution", "nobody knows whether it was paid")
+		return 0, contradicts("resolution", "it is not known whether it was paid")
 	case trackingID == "":
 		return 0, contradicts("tracking_id", "the tracking id is missing")
 	}

@@ -87,9 +87,9 @@ func (r *run) doubt(ctx context.Context, cause error) error {
 	return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: r.order.ID, Err: cause}
 }
 
-// lookUp asks the ledger whether an order in doubt was charged. If not so far, it must never be: a charge that is still
-// on its way would find nobody who wants it. That intent is recorded first. A reversal may be on its way for long, too, and
-// whoever comes after this process must not find the charge, believe it, and ship what is then paid back.
+// lookUp asks the ledger whether an order in doubt was charged. If it was not, it must never be: a charge may still be on its
+// way. So the order goes to Refunding before the charge is reversed. The reversal, too, may take long; without that record,
+// another process could find the charge meanwhile, and ship what is then paid back.
 func (r *run) lookUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
@@ -112,10 +112,9 @@ func (r *run) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// ship sends the parcel, which is an act in the world like the charge. An attempt was certainly not made (ErrRefused,
-// ErrUnsent), or it was made, or nobody knows: then there may be a parcel. A shipping service that honours keys is asked
-// until the order is shipped. Any other one gets a limited number of attempts that may each have made a parcel. Their number
-// is on record before each is sent, so that a crash cannot make it forgotten.
+// ship sends the parcel, which cannot be undone. After ErrRefused and ErrUnsent no parcel was sent; after any other error one may
+// have been. A shipping service that honours keys is asked until the order is shipped. Any other one gets a limited number of
+// attempts that may each have sent a parcel. Their number is recorded before each is sent, so that it survives a crash.
 func (r *run) ship(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()

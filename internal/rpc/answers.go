@@ -158,8 +158,8 @@ func text(failure *order.Error) string {
 }
 
 // chargeText is what became of the charge, in stock's words: "could not charge the card: rpc error: code = X desc = Y".
-// The gateway says so itself; for a charge that nobody waited out, gRPC's words for a deadline stand in. A decline says no more
-// than that, but for stock's own: those who try cards must not learn what is wrong with one.
+// It comes from the gateway; for a charge whose time was over, it is gRPC's text for a deadline. A decline has no other text than
+// that or one of stock's: a card tester must not learn what is wrong with a card.
 func chargeText(kind order.Kind, cause error) string {
 	const stock = "could not charge the card: "
 	words := context.DeadlineExceeded

@@ -22,7 +22,7 @@ func (c *call) tooLate(deadline time.Time) bool {
 	return c.queue.TooLate(ahead, deadline)
 }
 
-// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if somebody else has got the
+// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if another call has got the
 // call's place.
 func (c *call) start(ctx context.Context) bool {
 	c.await()
@@ -40,7 +40,7 @@ func (c *call) toLobby() (waits, dismissed bool) {
 	if c.inside == nil || !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
 		return false, c.dismissed
 	}
-	c.arrived() // nobody reads the message of who waits
+	c.arrived() // the message of a call that waits is not read
 	c.called = make(chan struct{})
 	after := c.lobby.Back()
 	for after != nil && after.Value.(*call).rank > c.rank {

@@ -91,7 +91,7 @@ type room struct {
 	watches int         // health checks that watch
 	resting int         // declined charges whose answers wait
 	lobby   list.List   // of *call: orders that will not begin soon, by their ranks
-	looking bool        // somebody will look at the lobby
+	looking bool        // a goroutine will look at the lobby
 	inside  list.List   // of *call: those that have places
 	timer   *time.Timer // ends those whose messages do not arrive
 	sweeps  time.Time   // when it does; zero when there are none
@@ -445,7 +445,7 @@ func (r *room) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Conte
 	case c == nil:
 	case c.refusal != nil:
 		over, cancel := context.WithCancel(ctx)
-		cancel() // so that nobody observes it
+		cancel() // so that it is not observed
 		return over
 	default:
 		if !c.start(ctx) {

@@ -118,8 +118,7 @@ func NewServer(p Placer, h grpc_health_v1.HealthServer, opts Options) *grpc.Serv
 	return server.Server
 }
 
-// NewAdminServer makes a server for the people who run the shop: what they decide about orders is done by r. Everybody
-// who reaches it is one of them.
+// NewAdminServer makes a server for operators: r carries out what they decide about orders. It takes every caller for an operator.
 func NewAdminServer(r Resolver, h grpc_health_v1.HealthServer, opts Options) *grpc.Server {
 	room := newRoom(adminRoom, nil, nil, refuse(nil, opts))
 	server := newServer(h, opts, room, maxAdminRequest)

@@ -58,7 +58,7 @@ func keep(ctx context.Context, placer *order.Placer, record record, auditRetenti
 	return func() { cancel(); all.Wait() }
 }
 
-// wake sends orders on their way that rest because nobody could be asked about them when they were left, and now can be.
+// wake resumes orders that require an operator because there was no ledger to ask when they were left, and now there is one.
 func wake(ctx context.Context, placer *order.Placer, record record, log *slog.Logger) {
 	if placer.Ledger == nil {
 		return

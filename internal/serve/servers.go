@@ -79,7 +79,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 }
 
 // room is how many calls may be in the server for the shop: one for each 64 KiB that Go may use, and as many as orders at most.
-// Whoever waits for a place takes some of those. 256 callers find room, and who asks again before its last call has quite ended.
+// Calls that wait for a place take some of those. There is room for 256 callers that repeat a call before the last one has ended.
 func room(memory int64, orders int) int {
 	const least, each = 320, 64 << 10
 	return int(min(max(memory/each, least), int64(max(orders, least))))

@@ -20,9 +20,9 @@ const (
 	busyEvery = 200 * time.Microsecond
 )
 
-// turns let a few connections at a time be read, and no more of them while the server is busy. So whoever sends much over many
-// connections cannot keep the processors from the calls that are in the server already, nor from other connections. Those of
-// which the least was read in vain go first.
+// turns let a few connections at a time be read, and no more of them while the server is busy. So a client that sends much over
+// many connections cannot keep the processors from calls that are in the server already, nor from other connections. Connections
+// of which the least was read without use go first.
 type turns struct {
 	busy func() bool // nil: it never is
 

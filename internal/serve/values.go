@@ -117,7 +117,7 @@ func (v listen) String() string { return deref(v.p) }
 func (v listen) Set(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || host == "" {
-		return errors.New("must be host:port: localhost:5051 for this machine alone, 0.0.0.0:5051 for everybody")
+		return errors.New("must be host:port: localhost:5051 for this machine alone, 0.0.0.0:5051 for all interfaces")
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return errors.New("must have a port between 0 and 65535")

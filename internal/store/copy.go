@@ -41,8 +41,8 @@ func (p *Postgres) connection(ctx context.Context, use func(*sql.Conn) error) er
 	return errors.Join(use(c), c.Close())
 }
 
-// Copy copies all that is in one record to another one, which has to be empty, entirely or not at all, and returns how many
-// orders there are. Nobody may work on them meanwhile; then they have to be opened anew.
+// Copy copies one record to another, which has to be empty, entirely or not at all, and returns how many orders there are. The
+// records must not be in use meanwhile, and have to be opened anew afterwards.
 func Copy(ctx context.Context, from, to Database) (orders int64, err error) {
 	err = from.connection(ctx, func(source *sql.Conn) error {
 		return to.connection(ctx, func(target *sql.Conn) error {

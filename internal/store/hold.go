@@ -22,9 +22,9 @@ const (
 	heldWhy = "restored from a backup; it may have been charged, shipped, refunded or delivered since"
 )
 
-// Hold makes the orders that are not finished require an operator, and returns how many there are: in a backup that was
-// restored, none knows what became of them, and to go on would charge, ship or mail again. Nobody may work on the record
-// meanwhile. What has been held is left alone when it is called again.
+// Hold makes the orders that are not finished require an operator, and returns how many there are: in a restored
+// backup, their outcome is unknown, and to go on could charge, ship or mail again. The record must not be in use meanwhile. Orders
+// that are held already stay as they are.
 func (s orders) Hold(ctx context.Context) (held int, err error) {
 	q := lookup.Query{
 		States: []order.State{order.Charging, order.Charged, order.Placed, order.InDoubt, order.Refunding}, Limit: holdPart,

@@ -31,7 +31,7 @@ type SQLite struct {
 }
 
 // Open opens the database in the file path, which it creates if need be, with its folder, readable by its owner alone:
-// it holds addresses. Nobody else can open the file until Close; so orders that were held by an earlier process are due.
+// it holds addresses. No other process can open the file until Close, so orders that were held by an earlier process are due.
 func Open(path string) (*SQLite, error) {
 	s, err := openFile(path)
 	if err != nil {

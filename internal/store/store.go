@@ -106,8 +106,8 @@ func (s orders) Save(ctx context.Context, o *order.Order, from order.State, hold
 		if n > 0 || err != nil {
 			return err
 		}
-		// Whoever takes an order over raises its epoch, so a row of this epoch that states what r states was written by the
-		// caller, and the answer was lost.
+		// A takeover raises the epoch, so a row of this epoch that states what r states was written by the caller, and the
+		// answer was lost.
 		found, err := records(ctx, t, selectOrder, r.id)
 		if err == nil && (len(found) == 0 || !found[0].same(r)) {
 			err = order.ErrFenced
@@ -140,10 +140,9 @@ func (s orders) Cancel(ctx context.Context, o *order.Order, hold time.Duration) 
 	return describe("cancel", r.id, err)
 }
 
-// Claim takes over at most limit orders of the queue that nobody holds any more, those that have waited longest, and raises
-// their epoch. They come in the order in which they were created. Orders that cannot be read are reported in the error,
-// and do not keep back the others: both results count. When ctx ends first, orders may be held that nobody works on;
-// they are due again after hold.
+// Claim takes over at most limit orders of the queue whose hold is over, those that have waited longest, and raises their
+// epoch. They are returned in the order in which they were created. Orders that cannot be read are reported in the error,
+// together with the others. When ctx ends first, orders may be held that are not returned; they are due again after hold.
 func (s orders) Claim(ctx context.Context, queue order.Queue, limit int, hold time.Duration) ([]*order.Order, error) {
 	claim := claimShipping
 	if queue == order.DeliveryQueue {

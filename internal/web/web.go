@@ -35,9 +35,9 @@ func Secure(h http.Handler) http.Handler {
 	})
 }
 
-// Local refuses requests for hosts that are neither localhost nor an address, with 421 (Misdirected Request). A site that
-// asks nobody who they are needs it, also on the loopback interface: a name that somebody else owns can be made to lead
-// here, and then the browser takes their pages and ours for one site (DNS rebinding).
+// Local refuses requests for hosts that are neither localhost nor an address, with 421 (Misdirected Request). A site
+// without sign-in needs it, also on the loopback interface: another site's name can be made to resolve to this address, and then
+// the browser takes its pages and ours for one site (DNS rebinding).
 func Local(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !local(r.Host) {
