@@ -4,19 +4,33 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"sync/atomic"
 )
 
-// maxMessage is how many bytes a message of the database has at most: a row is one.
-const maxMessage = 4 << 20
+const (
+	// maxMessage is how many bytes a message of the database has at most: a row is one.
+	maxMessage = 4 << 20
+	// maxAnswer is how many bytes a statement's answer has at most, each message counting as messageCost more: a page of orders
+	// has 500.
+	maxAnswer   = 16 << 20
+	messageCost = 1 << 10
+)
 
-// messages is a connection whose other end sends messages of PostgreSQL's protocol: a byte for the type, and four for the length,
-// which the driver believes whatever it is.
+// messages is a connection whose other end sends messages of PostgreSQL's protocol: a byte for the type, and four for the length.
+// The driver believes any length, and reads notices without an end.
 type messages struct {
 	net.Conn
 
 	header [5]byte
-	known  int // bytes of the header
-	left   int // bytes of the message
+	known  int          // bytes of the header
+	left   int          // bytes of the message
+	answer atomic.Int64 // bytes of the answer
+}
+
+// Write implements net.Conn.
+func (m *messages) Write(p []byte) (int, error) {
+	m.answer.Store(0)
+	return m.Conn.Write(p)
 }
 
 // Read implements net.Conn.
@@ -40,6 +54,9 @@ func (m *messages) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("the database sent a message of %d bytes, which is none of PostgreSQL's", length)
 		}
 		m.left = int(length) - 4
+		if m.answer.Add(int64(length)+messageCost) > maxAnswer {
+			return 0, fmt.Errorf("the database's answer to a statement is larger than %d bytes, of which each message counts as %d", maxAnswer, messageCost)
+		}
 	}
 	return n, err
 }
