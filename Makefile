@@ -27,8 +27,8 @@ test-browser: ## test the sites in Chromium, and leave screenshots of every page
 	.ci/browser
 
 .PHONY: pictures
-pictures: ## take the pictures of the README anew; ten minutes
-	.ci/browser -run Pictures -timeout 20m -pictures 8m -screenshots "$(CURDIR)/docs/images"
+pictures: ## take the pictures of the README anew; minutes
+	.ci/browser -run Pictures -timeout 20m -pictures 100s -screenshots "$(CURDIR)/docs/images"
 
 .PHONY: lint
 lint: tools ## check the rules of .golangci.yml

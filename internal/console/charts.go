@@ -2,12 +2,13 @@ package console
 
 import (
 	"math"
+	"time"
 
 	"checkout/internal/order"
 	"checkout/internal/web"
 )
 
-// chart shows values over ten minutes.
+// chart shows values over ten minutes at most.
 type chart struct {
 	ID    string `json:"id"`
 	Title string `json:"title"`
@@ -136,12 +137,17 @@ func (o overview) Minute(chart, line string) figure {
 
 // Plots are the charts as they are drawn.
 func (o overview) Plots() (plots []web.Plot) {
-	until := o.At
+	until, span := o.At, remembered*pollEvery
 	if n := len(o.Times); n > 0 {
 		until = o.Times[n-1]
+		for _, less := range []time.Duration{5 * time.Minute, 100 * time.Second} { // until there are more samples
+			if until.Sub(o.Times[0]) <= less {
+				span = less
+			}
+		}
 	}
 	for _, c := range o.Charts {
-		p := web.Plot{ID: "plot-" + c.ID, Title: c.Title, Unit: c.Unit, Whole: c.whole, From: until.Add(-remembered * pollEvery), Until: until}
+		p := web.Plot{ID: "plot-" + c.ID, Title: c.Title, Unit: c.Unit, Whole: c.whole, From: until.Add(-span), Until: until}
 		for i, l := range c.Lines {
 			s := web.Series{Name: words(l.Name), Area: i == 0}
 			for n, at := range o.Times {

@@ -293,7 +293,7 @@ func (f form) text(p orderPage) string {
 			return choices.Legend + " " + v.Text
 		}
 	}
-	return "Skip: " + strings.Join(f.Skip, ", ")
+	return "Skip: " + words(strings.Join(f.Skip, ", "))
 }
 
 // undecided answers that a decision was not made, or may have been made: with the order and what was typed, for people.

@@ -19,7 +19,9 @@ import (
 func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String()) }
 
 // words are a name as people read it.
-func words(name string) string { return strings.ReplaceAll(name, "_", " ") }
+func words(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "email", "e-mail"), "_", " ")
+}
 
 // age is how long ago then is.
 func age(then, now time.Time) string { return coarse(now.Sub(then)) }

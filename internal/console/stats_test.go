@@ -215,3 +215,16 @@ func TestTheMetricsThatAreShownAreExported(t *testing.T) {
 		}
 	}
 }
+
+func TestChartsBeginWithTheFirstSampleAndShowTenMinutesAtMost(t *testing.T) {
+	t.Parallel()
+	for minutes, want := range map[int]time.Duration{0: 100 * time.Second, 1: 100 * time.Second, 2: 5 * time.Minute, 5: 5 * time.Minute, 6: 10 * time.Minute, 10: 10 * time.Minute} {
+		o := overview{Charts: []chart{{ID: "one"}}}
+		for at := time.Duration(0); at <= time.Duration(minutes)*time.Minute; at += pollEvery {
+			o.Times = append(o.Times, then().Add(at))
+		}
+		if p := o.Plots()[0]; !p.Until.Equal(o.Times[len(o.Times)-1]) || p.Until.Sub(p.From) != want {
+			t.Errorf("after %d min: from %v until %v, want %v", minutes, p.From, p.Until, want)
+		}
+	}
+}
