@@ -59,7 +59,7 @@ func TestWithoutConfigurationNothingStarts(t *testing.T) {
 func TestAMisspeltVariableIsNamed(t *testing.T) {
 	t.Parallel()
 	cmd := command(t, map[string]string{"CHECKOUT_PROT": "5050"}, "serve")
-	if said, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(said), "CHECKOUT_PROT is no setting; is it CHECKOUT_PORT?") {
+	if said, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(said), "unknown setting CHECKOUT_PROT; did you mean CHECKOUT_PORT?") {
 		t.Errorf("%v, %s; want the setting that was meant", err, said)
 	}
 }

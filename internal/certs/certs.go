@@ -117,7 +117,7 @@ func (s *Source) current() content {
 	}
 	read, err := s.files.read()
 	if err != nil {
-		s.failed(fmt.Errorf("the certificates before are still in use: %w", err))
+		s.failed(fmt.Errorf("the previous certificates stay in use: %w", err))
 		return s.content
 	}
 	s.content, s.versions = read, versions

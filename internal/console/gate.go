@@ -69,7 +69,7 @@ func (c *Console) behindGate(h http.Handler) http.Handler {
 			http.Redirect(w, r, c.site.URL("/login")+"?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
 		default:
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "the token is missing, or is another one", http.StatusUnauthorized)
+			http.Error(w, "the token is missing or wrong", http.StatusUnauthorized)
 		}
 	})
 }

@@ -73,7 +73,7 @@ func newSource(cfg Config) (openfeature.FeatureProvider, error) {
 	switch cfg.Resolver {
 	case "file":
 		if cfg.Path == "" {
-			return nil, fmt.Errorf("flag resolver %q: no path of a flag file", cfg.Resolver)
+			return nil, fmt.Errorf("flag resolver %q: the path of the flag file is missing", cfg.Resolver)
 		}
 		f := &file{path: cfg.Path, log: cfg.Logger}
 		p := newProvider("flagd-file", f.follow)

@@ -325,7 +325,7 @@ func (r *run) settleCart(ctx context.Context, o *Order) error {
 		return err
 	}
 	if time.Since(looked) > cartHaste { // we may have slept, while the customer went on shopping
-		return errors.New("it was looked at too long ago")
+		return errors.New("the cart was read too long ago")
 	}
 	return r.Cart.Empty(ctx, o.UserID)
 }

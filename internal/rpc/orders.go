@@ -70,8 +70,8 @@ func (s *orders) GetOrder(ctx context.Context, req *checkoutv1.GetOrderRequest) 
 	var id order.ID
 	if req.GetOrderId() != "" {
 		id = bad.id(req.GetOrderId())
-		bad.absent("user_id", req.GetUserId(), "goes without order_id")
-		bad.absent("idempotency_key", req.GetIdempotencyKey(), "goes without order_id")
+		bad.absent("user_id", req.GetUserId(), "cannot be used with order_id")
+		bad.absent("idempotency_key", req.GetIdempotencyKey(), "cannot be used with order_id")
 	} else {
 		bad.text("user_id", req.GetUserId(), required)
 		bad.text("idempotency_key", req.GetIdempotencyKey(), required)

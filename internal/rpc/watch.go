@@ -93,7 +93,7 @@ func (s *orders) lookout(req *checkoutv1.WatchOrdersRequest) (look, error) {
 	}
 	id := bad.id(req.GetOrderId())
 	if len(req.GetStates()) > 0 {
-		bad.add("states", "goes without order_id")
+		bad.add("states", "cannot be used with order_id")
 	}
 	if bad != nil {
 		return nil, bad.refuse()

@@ -244,7 +244,7 @@ func (s *Settings) CheckNames(environ []string) {
 			}
 		}
 		if near != "" && !set[near] {
-			s.config.warnings = append(s.config.warnings, fmt.Errorf("%s is no setting; is it %s?", name, near))
+			s.config.warnings = append(s.config.warnings, fmt.Errorf("unknown setting %s; did you mean %s?", name, near))
 		}
 	}
 }

@@ -9,10 +9,10 @@ import (
 func TestAMisspeltVariableIsNamedWithTheSettingThatWasMeant(t *testing.T) {
 	t.Parallel()
 	for environ, want := range map[string]string{
-		"CHECKOUT_RETENTON=30d":                             "[CHECKOUT_RETENTON is no setting; is it CHECKOUT_RETENTION?]",
-		"CHECKOUT_SHIPPING_TIMEOUT=12s":                     "[CHECKOUT_SHIPPING_TIMEOUT is no setting; is it CHECKOUT_SHIP_TIMEOUT?]",
-		"CHECKOUT_MAX_ORDER=9 CHECKOUT_ADMIN_ADDRESS=:5051": "[CHECKOUT_MAX_ORDER is no setting; is it CHECKOUT_MAX_ORDERS? CHECKOUT_ADMIN_ADDRESS is no setting; is it CHECKOUT_ADMIN_ADDR?]",
-		"KAFKA_ADRR=kafka:9092":                             "[KAFKA_ADRR is no setting; is it KAFKA_ADDR?]",
+		"CHECKOUT_RETENTON=30d":                             "[unknown setting CHECKOUT_RETENTON; did you mean CHECKOUT_RETENTION?]",
+		"CHECKOUT_SHIPPING_TIMEOUT=12s":                     "[unknown setting CHECKOUT_SHIPPING_TIMEOUT; did you mean CHECKOUT_SHIP_TIMEOUT?]",
+		"CHECKOUT_MAX_ORDER=9 CHECKOUT_ADMIN_ADDRESS=:5051": "[unknown setting CHECKOUT_MAX_ORDER; did you mean CHECKOUT_MAX_ORDERS? unknown setting CHECKOUT_ADMIN_ADDRESS; did you mean CHECKOUT_ADMIN_ADDR?]",
+		"KAFKA_ADRR=kafka:9092":                             "[unknown setting KAFKA_ADRR; did you mean KAFKA_ADDR?]",
 		"KAFKA_ADRR=kafka:9092 KAFKA_ADDR=kafka:9092":       "[]",
 		"CHECKOUT_RETENTION=30d PATH=/bin HOME=/root TERM=": "[]",
 		// Of the console, of commands and of builds.

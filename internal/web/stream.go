@@ -38,7 +38,7 @@ func NewStreams(most int) *Streams {
 func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, send func(ctx context.Context, emit Emit) error) {
 	if !s.places.TryAcquire(1) {
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "too many pages are kept fresh already", http.StatusServiceUnavailable)
+		http.Error(w, "too many pages update live already", http.StatusServiceUnavailable)
 		return
 	}
 	defer s.places.Release(1)

@@ -41,7 +41,7 @@ func Secure(h http.Handler) http.Handler {
 func Local(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !local(r.Host) {
-			http.Error(w, "ask for this site by its address, or as localhost", http.StatusMisdirectedRequest)
+			http.Error(w, "use the IP address of this site, or localhost", http.StatusMisdirectedRequest)
 			return
 		}
 		h.ServeHTTP(w, r)
