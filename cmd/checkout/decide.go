@@ -71,7 +71,7 @@ func (p process) cancelCommand() *cobra.Command {
 	return p.decisionCommand(&cobra.Command{
 		Use:   "cancel ID",
 		Short: "Give up a parked order that was not shipped",
-		Long: `Give up a parked order. Make sure that no parcel was sent: you vouch for that. The payment service reverses the charge; it must be an idempotent
+		Long: `Give up a parked order. Make sure that no parcel was sent. The payment service reverses the charge; it must be an idempotent
 one. An order that may have been shipped is refunded instead.`,
 		Example: `  checkout order cancel 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the customer does not want it any more'`,
 	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {

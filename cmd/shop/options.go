@@ -55,7 +55,7 @@ func newCommand(environ []string, stdout io.Writer) *cobra.Command {
 		Long: `Run a whole shop on 127.0.0.1: checkout in a process of its own, and in this one the six services that it calls, a Kafka
 broker, accounting, feature flags, an OpenTelemetry collector and a web site.
 
-It places one order, shows what became of it, and serves until Ctrl-C. With --orders it places that many, reports response times
+It places one order, shows its outcome, and serves until Ctrl-C. With --orders it places that many, reports response times
 and whether the ledgers match, and ends. Its exit status is then 0 only if every order that was charged was shipped, confirmed
 by e-mail and published exactly once, or refunded, or waits for an operator. With --fail, --lose or --unshippable it places 200,
 unless --orders says otherwise.

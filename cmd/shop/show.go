@@ -28,7 +28,7 @@ const (
 	deliveryTime = 30 * time.Second
 )
 
-// show places one order and prints what came of it: the answer, the trace, the event, the mail, the ledgers.
+// show places one order and prints its outcome: the answer, the trace, the event, the mail, the ledgers.
 func (s *shop) show(ctx context.Context) error {
 	request := s.fill(0)
 	s.page.title("A customer orders")

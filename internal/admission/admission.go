@@ -63,7 +63,7 @@ type Limiter struct {
 	steps      [steps]tally  // the last ones, each at its number modulo steps
 	ended      int           // in all of them
 	done       int           // in all of them
-	turned     int           // away, in all of them
+	turned     int           // rejected, in all of them
 }
 
 // steps make up the target, and the memory of a Limiter.
@@ -74,7 +74,7 @@ type tally struct {
 	open   int // orders let in then, and under way since
 	ended  int // orders that are not under way any more
 	done   int // those of them that were served
-	turned int // orders turned away
+	turned int // orders rejected
 	peak   int // orders under way, at most
 }
 
@@ -133,7 +133,7 @@ func positive[T int | time.Duration](x, otherwise T) T {
 	return otherwise
 }
 
-// Admit lets an order in, until done is called for the first time, with what came of it. It waits for the order's turn if
+// Admit admits an order, until done is called for the first time, with its outcome. It waits for the order's turn if
 // that comes in time for the deadline of ctx, and otherwise fails at once with an order.ErrOverloaded that says when to ask
 // again.
 func (l *Limiter) Admit(ctx context.Context) (done func(error), err error) {
@@ -524,7 +524,7 @@ func (l *Limiter) lookAgain() {
 	})
 }
 
-// retryAfter is how long the shop takes to serve all that were turned away lately, should they come back; with some chance
+// retryAfter is how long the shop takes to serve all that were rejected lately, should they come back; with some chance
 // in it, so that they do not come back together.
 func (l *Limiter) retryAfter() time.Duration {
 	wait := l.target

@@ -34,7 +34,7 @@ func wantsJSON(r *http.Request) bool {
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
 }
 
-// trouble is what is told when something cannot be shown.
+// trouble is the answer when something cannot be shown.
 type trouble struct {
 	Error *failure `json:"error"`
 }

@@ -54,7 +54,7 @@ type Options struct {
 	Token string
 	// Proven says that who reaches the console has shown a certificate to be let in.
 	Proven bool
-	// TraceURL leads to a trace: a URL with {trace} in the place of its id. None: ids are told without a link.
+	// TraceURL is the URL of a trace, with {trace} in the place of its id. None: ids have no link.
 	TraceURL string
 	// ProductName is what a product is called; empty if that is not known. None: no name is.
 	ProductName func(id string) string
@@ -72,7 +72,7 @@ type Console struct {
 	handler  http.Handler
 	site     web.Site
 	pages    *web.Pages
-	bare     *web.Pages // without links, for who may not see where they lead
+	bare     *web.Pages // without links, before the sign-in
 	streams  *web.Streams
 	exports  chan struct{} // a place for each
 	history  *history

@@ -13,7 +13,7 @@ import (
 	"checkout/internal/wire"
 )
 
-// How things are told.
+// How values are shown.
 
 // stateName is the name of a state in telemetry, on the command line and here.
 func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String()) }

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// passName is the cookie of who has told the token, and passTime how long it is good for.
+	// passName is the cookie of a signed-in user, and passTime how long it is valid.
 	passName = "checkout_console"
 	passTime = 12 * time.Hour
 )
@@ -88,7 +88,7 @@ func (c *Console) askForToken(w http.ResponseWriter, r *http.Request, status int
 	c.bare.Show(w, r, status, "login", web.Page{Title: "Sign in", Data: data})
 }
 
-// login gives a pass to who tells the token.
+// login sets the cookie if the token is right.
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	next := r.PostFormValue("next")
 	switch {
@@ -98,7 +98,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	case c.gate != nil:
 		c.setPass(w, r, c.gate.pass(time.Now().Add(passTime)), int(passTime.Seconds()))
 	}
-	http.Redirect(w, r, c.site.URL(within(next)), http.StatusSeeOther) //nolint:gosec // within sees to it that it stays here
+	http.Redirect(w, r, c.site.URL(within(next)), http.StatusSeeOther) //nolint:gosec // within returns paths of this site only
 }
 
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {

@@ -46,7 +46,7 @@ type service struct {
 	Problem   string `json:"problem,omitempty"`
 }
 
-// check is something that holds while all is well.
+// check is a health check: a condition that holds while all is well.
 type check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
@@ -171,7 +171,7 @@ func (w window) worst() (name string, share figure) {
 // isFailure tells whether a call of that error.type failed. To be refused, such as for a declined card, is an answer.
 func isFailure(err string) bool { return err != "" && err != "refused" && err != "product_unknown" }
 
-// check tells of each thing that should hold whether it does.
+// check makes the health checks.
 func (o *overview) check(recent window) []check {
 	answering := 0
 	for _, s := range o.Services {

@@ -111,7 +111,7 @@ func unanswered(code codes.Code) bool {
 	return code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled
 }
 
-// failure is why a service did not do what it was asked for, as it is told in JSON and on a page.
+// failure is why a service did not do what it was asked for, in JSON and on a page.
 type failure struct {
 	Status  int     `json:"-"`
 	Reason  string  `json:"reason"` // as google.rpc.ErrorInfo tells it, or the name of the code

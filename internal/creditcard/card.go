@@ -71,7 +71,7 @@ func (Card) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalText hides the card from encoders.
 func (Card) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// Digits returns the card's number without blanks and dashes, for who must recognize a card. Clear it after use.
+// Digits returns the card's number without blanks and dashes, to compare cards. Clear it after use.
 func (c Card) Digits() []byte {
 	if c.secret == nil {
 		return nil

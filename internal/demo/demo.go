@@ -1,4 +1,4 @@
-// Package demo provides a whole shop in one process, for newcomers and for tests: everything that checkout talks to, as
+// Package demo provides a whole shop in one process, for newcomers and for tests: all services that checkout calls, as
 // real servers on the loopback interface, with no other program needed.
 //
 //	Cart        gRPC   what users want to buy

@@ -87,7 +87,7 @@ type Ledgers struct {
 	Orders map[string]Tally
 }
 
-// Ledgers reads all ledgers. Charges and parcels are told apart by their idempotency key, e-mails and events by
+// Ledgers reads all ledgers. Charges and parcels are distinguished by their idempotency key, e-mails and events by
 // their order.
 func (s *Shop) Ledgers() Ledgers {
 	orders := make(map[string]Tally)

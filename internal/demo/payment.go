@@ -120,7 +120,7 @@ func (p *Payment) Charge(ctx context.Context, req *oteldemo.ChargeRequest) (*ote
 }
 
 // book writes a charge down and returns its transaction, or the one that stands for its key. refusal is why the card
-// cannot be charged; what became of the key goes before it. All this is decided in one moment, the same that Reverse
+// cannot be charged; the outcome of the key goes before it. All this is decided in one moment, the same that Reverse
 // waits for: a charge that was on its way meets the reversal that has overtaken it.
 func (p *Payment) book(charge *Charge, refusal string) (string, error) {
 	defer p.changes.notify()

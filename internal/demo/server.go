@@ -39,7 +39,7 @@ type Call struct {
 }
 
 // Server is what all servers of the shop have in common: an address, faults that can be switched on and off at
-// any time, and a memory of who called. Its methods may be called from any goroutine.
+// any time, and remembers its calls. Its methods may be called from any goroutine.
 type Server struct {
 	*listener
 	changes *notifier

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// extreme is how many times more a call weighs than one of an unknown client if all calls of its client are in vain, and how
+	// extreme is how many times more a call weighs than one of an unknown client if all calls of its client fail, and how
 	// many times less if all succeed.
 	extreme = 32
 	// memory is how many calls are remembered of a client, about.
@@ -141,7 +141,7 @@ func (c *Client) Unstuck() {
 	}
 }
 
-// Proven tells whether more of the client's calls succeeded than were in vain. It needs no guard.
+// Proven tells whether more of the client's calls succeeded than failed. It needs no guard.
 func (c *Client) Proven() bool { return c != nil && c.proven.Load() }
 
 // weight is that of a call.

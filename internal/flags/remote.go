@@ -65,7 +65,7 @@ func newRemote(address string, options []grpc.DialOption, log *slog.Logger) (*re
 	return &remote{conn: conn, service: evaluationv1.NewServiceClient(conn), log: log.With("flagd.address", redact.URL(address))}, nil
 }
 
-// follow keeps an event stream open and publishes all flags whenever it tells of a change, and nil while there is none.
+// follow keeps an event stream open and publishes all flags at each change, and nil while there is no stream.
 func (r *remote) follow(ctx context.Context, publish func(answers)) {
 	defer func() { _ = r.conn.Close() }() // nothing is left to be lost
 	pause := minPause
@@ -154,7 +154,7 @@ func (r *remote) refresh(ctx context.Context) (answers, error) {
 	return flags, nil
 }
 
-// settled tells whether an answer is the same for all users until flagd tells of a change: of the flags that have a
+// settled tells whether an answer is the same for all users until flagd reports a change: of the flags that have a
 // value, those that flagd calls static.
 func settled(a answer) bool {
 	return a.value == nil || a.detail.Reason == openfeature.StaticReason

@@ -52,7 +52,7 @@ func (p *Payment) Reverse(ctx context.Context, id order.ID) error {
 }
 
 // Refund asks checkout.v1.PaymentLedger to have refunded so much of the order's charge in all. It is sent once, like Reverse.
-// order.ErrRefused says that this has refunded nothing, and that asking again is vain.
+// order.ErrRefused says that this has refunded nothing, and that a retry is useless.
 func (p *Payment) Refund(ctx context.Context, id order.ID, total money.Amount) error {
 	ctx, cancel := context.WithTimeout(ctx, p.charge)
 	defer cancel()

@@ -69,7 +69,7 @@ func (p *Placer) joinInFlight(ctx context.Context, req Request, quote bool) (*ca
 	}
 }
 
-// wait waits for the end of another call, or of ctx. It is for who got that call from begin.
+// wait waits for the end of another call, which begin returned, or of ctx.
 func (c *call) wait(ctx context.Context) (ended bool) {
 	defer c.joined.Add(-1)
 	select {

@@ -34,7 +34,7 @@ const (
 	ErrDeclined Kind = "card declined"
 	// ErrPaymentUnreachable: the charge could not be sent, or is undone for ever. No money moved.
 	ErrPaymentUnreachable Kind = "payment unreachable"
-	// ErrInDoubt: the charge was sent and not answered in time. Do not pay again; ask what became of the order.
+	// ErrInDoubt: the charge was sent and not answered in time. Do not pay again; look the order up.
 	ErrInDoubt Kind = "payment outcome unknown"
 	// ErrUnshippable: the order was paid, and the shipping service refuses it for good. The money is to be paid back.
 	ErrUnshippable Kind = "shipping refused"

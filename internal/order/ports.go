@@ -12,11 +12,11 @@ import (
 // What an order needs of the world. Every method takes as long as its context allows, and no longer; an error that is
 // not one of those named here is a failure that may pass.
 
-// Cart is the basket of a user.
+// Cart is the cart of a user.
 type Cart interface {
 	// Lines are what the user wants to buy. An unknown user has none.
 	Lines(ctx context.Context, userID string) ([]Line, error)
-	// Empty throws the basket's contents away. Doing it twice does no harm.
+	// Empty empties the cart. It may be repeated.
 	Empty(ctx context.Context, userID string) error
 }
 
@@ -36,13 +36,13 @@ type Payment interface {
 
 // Email writes to customers.
 type Email interface {
-	// Confirm tells the customer that the order is on its way. It returns ErrRefused when asking again is vain.
+	// Confirm tells the customer that the order is on its way. It returns ErrRefused when a retry is useless.
 	Confirm(ctx context.Context, o *Order) error
 }
 
 // Events publishes what has been ordered.
 type Events interface {
-	// Publish returns nil when the broker holds the event durably. It returns ErrRefused when asking again is vain.
+	// Publish returns nil when the broker holds the event durably. It returns ErrRefused when a retry is useless.
 	Publish(ctx context.Context, o *Order) error
 }
 
@@ -51,11 +51,10 @@ type Ledger interface {
 	// Lookup returns the transaction of the order's charge, or "" when there is none so far, and its amount, zero if the
 	// ledger does not say.
 	Lookup(ctx context.Context, id ID) (transactionID string, charged money.Amount, err error)
-	// Reverse sees to it that the order's net charge is zero for ever, also when a delayed charge arrives later. Doing it
-	// twice does no harm.
+	// Reverse makes the order's net charge zero for ever, even if a delayed charge arrives later. It may be repeated.
 	Reverse(ctx context.Context, id ID) error
-	// Refund sees to it that so much of the order's charge has been refunded in all. Doing it twice does no harm. It returns
-	// ErrRefused when this has refunded nothing, and asking again is vain.
+	// Refund makes total the sum that has been refunded of the order's charge. It may be repeated. It returns ErrRefused when
+	// this has refunded nothing, and a retry is useless.
 	Refund(ctx context.Context, id ID, total money.Amount) error
 }
 

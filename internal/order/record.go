@@ -114,8 +114,8 @@ func (o *Order) enter(to State, why HistoryEntry) {
 	}
 }
 
-// save tries to record the order as it is for a while, also for a while after the service has begun to end: it is the one thing that
-// must not be left undone. What retryRecord repeats is tried once.
+// save tries to record the order as it is for a while, also for a while after the service has begun to end.
+// What retryRecord repeats is tried once.
 func (r *run) save(ctx context.Context, from State, hold time.Duration) (err error) {
 	began := time.Now().Round(0) // a machine that sleeps stops the monotonic clock
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)

@@ -14,7 +14,7 @@ import (
 type ResolutionKind string
 
 const (
-	// Retry: the order goes on from where it stopped. A paid order is shipped again: the operator vouches that it was not
+	// Retry: the order goes on from where it stopped. A paid order is shipped again: the operator has made sure that it was not
 	// shipped before.
 	Retry ResolutionKind = "retry"
 	// Paid: the money was taken, and is kept. The order is shipped.
@@ -27,7 +27,7 @@ const (
 	Shipped ResolutionKind = "shipped"
 	// SkipDeliveries: deliveries that could not be made are not made. The order is complete without them.
 	SkipDeliveries ResolutionKind = "skip"
-	// Cancel: a parked order is given up; the operator vouches that it was not shipped. An idempotent payment service reverses the charge.
+	// Cancel: a parked order is given up; the operator has made sure that it was not shipped. An idempotent payment service reverses the charge.
 	Cancel ResolutionKind = "cancel"
 	// Refund: a paid order, shipped or perhaps shipped, is refunded by an idempotent payment service; a completed one perhaps in part.
 	Refund ResolutionKind = "refund"

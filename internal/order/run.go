@@ -124,7 +124,7 @@ func (r *run) answer(ctx context.Context, err error) {
 	}
 }
 
-// report tells of what no caller hears.
+// report reports a failure that no caller gets.
 func (r *run) report(ctx context.Context, err error) {
 	if err != nil {
 		r.Report(ctx, r.order.ID, err)

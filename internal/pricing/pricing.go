@@ -24,7 +24,7 @@ type Product struct {
 	Price money.Amount
 }
 
-// Cart is the basket of a user.
+// Cart is the cart of a user.
 type Cart interface {
 	// Lines are what the user wants to buy. An unknown user has none.
 	Lines(ctx context.Context, userID string) ([]order.Line, error)

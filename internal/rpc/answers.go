@@ -25,7 +25,7 @@ const (
 	unknown = "unknown"
 )
 
-// answerTo is how a kind of failure is told: its status code, its ErrorInfo reason, and whether money has moved.
+// answerTo is the answer to a kind of failure: its status code, its ErrorInfo reason, and whether money has moved.
 // UNAVAILABLE and RESOURCE_EXHAUSTED invite a retry by themselves, so they stand only where nothing has moved.
 func answerTo(kind order.Kind) (code codes.Code, reason, moved string) {
 	switch kind {
@@ -157,7 +157,7 @@ func text(failure *order.Error) string {
 	return plain.Error()
 }
 
-// chargeText is what became of the charge, in stock's words: "could not charge the card: rpc error: code = X desc = Y".
+// chargeText is the outcome of the charge, in the words of the demo's service: "could not charge the card: rpc error: code = X desc = Y".
 // It comes from the gateway; for a charge whose time was over, it is gRPC's text for a deadline. A decline has no other text than
 // that or one of stock's: a card tester must not learn what is wrong with a card.
 func chargeText(kind order.Kind, cause error) string {

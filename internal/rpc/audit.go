@@ -44,7 +44,7 @@ func (a *admin) begin(ctx context.Context, entry *checkoutv1.AuditEntry) error {
 	return nil
 }
 
-// end records what came of the act. If that fails, the log says that it is not known.
+// end records the outcome of the act. If that fails, the log says that it is not known.
 func (a *admin) end(ctx context.Context, entry *checkoutv1.AuditEntry) {
 	if a.audit == nil {
 		return

@@ -182,12 +182,12 @@ func notFound(id order.ID) error {
 	return refusal(codes.NotFound, "ORDER_NOT_FOUND", "there is no such order on record", id)
 }
 
-// view is how orders are told.
+// view converts orders to messages.
 type view struct {
 	keyed bool // Options.Keyed
 }
 
-// message is an order as it is told: without its address, its e-mail and its baggage.
+// message converts an order, without its address, its e-mail address and its baggage.
 func (v view) message(o *order.Order) *checkoutv1.Order {
 	result := wire.OrderResult(o)
 	m := &checkoutv1.Order{

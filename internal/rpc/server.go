@@ -58,9 +58,9 @@ type Options struct {
 	Callers Callers
 	// Drained ends what would never end by itself, such as a watch of the server's health; nil for never.
 	Drained context.Context
-	// Log is told of panics, and why the record could not be read.
+	// Log gets panics and failed reads of the record.
 	Log *slog.Logger
-	// Orders is the record that checkout.v1.OrderService tells of; nil for no such service.
+	// Orders is the record that checkout.v1.OrderService shows; nil for no such service.
 	Orders Record
 	// Audit is the log of what operators do; nil: there is none.
 	Audit AuditLog
@@ -72,7 +72,7 @@ type Options struct {
 	Stats checkoutv1.StatsServiceServer
 	// Quoter prices carts for checkout.v1.QuoteService; nil for no such service.
 	Quoter Quoter
-	// Keyed: the payment service can be asked what became of a charge, so that no order in doubt needs a person.
+	// Keyed: the payment service can look charges up, so that no order in doubt requires an operator.
 	Keyed bool
 }
 

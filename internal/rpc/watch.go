@@ -30,7 +30,7 @@ const (
 	watchOverlap = time.Minute
 )
 
-// WatchOrders tells of orders until the caller hangs up or, of one order, until its state is final.
+// WatchOrders sends changes of orders until the caller hangs up or, of one order, until its state is final.
 func (s *orders) WatchOrders(req *checkoutv1.WatchOrdersRequest, stream grpc.ServerStreamingServer[checkoutv1.Order]) error {
 	look, err := s.lookout(req)
 	if err != nil {
@@ -148,7 +148,7 @@ type sighting struct {
 	look int
 }
 
-// look tells of an order when it comes into the states, changes in them, and leaves them.
+// look sends an order when it comes into the states, changes in them, and leaves them.
 func (w *watch) look(ctx context.Context) (fresh []*order.Order, over bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"checkout/internal/redact"
 )
 
-// Config is everything that can be set. Each field is a flag of `checkout serve` and an environment variable; the
+// Config has all settings. Each field is a flag of `checkout serve` and an environment variable; the
 // variables of the OpenTelemetry specification are read beside it, by telemetry.
 type Config struct {
 	Host string // empty: all interfaces
@@ -309,7 +309,7 @@ func (c Config) file() (path string, stopgap bool) {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("checkout-%d", os.Getuid()), "orders.db"), true
 }
 
-// record names the record of orders, for who looks at several replicas: those that share it name it alike.
+// record names the record of orders. Replicas that share it have the same name for it.
 func (c Config) record() string {
 	if isURL(c.DB) {
 		return database{&c.DB}.String()

@@ -93,7 +93,7 @@ func (s *servers) listen(ctx context.Context, whom, address string, l *connectio
 	return nil
 }
 
-// serve serves until drain. What it returns tells of listeners that broke, and takes all that they may tell.
+// serve serves until drain. The channel that it returns gets the errors of listeners, and has room for all of them.
 func (s *servers) serve() <-chan error {
 	broken := make(chan error, len(s.all))
 	for _, one := range s.all {

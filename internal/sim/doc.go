@@ -15,7 +15,7 @@
 //
 // # Repeatable
 //
-// What the network decides depends on the seed, the process, and the how-many-th call of that kind about that order it is,
+// What the network decides depends on the seed, the process, and the number of the call among those of its kind and order,
 // but on no other call. Latencies differ by nanoseconds, so that one goroutine wakes at a time. Hence a seed repeats exactly,
 // and this prints what happens, line by line:
 //

@@ -188,7 +188,7 @@ func (o *owner) transact(batch []*request) error {
 }
 
 // fit is nil when new orders can be taken. After a failure it tries the disk, now and then. That is enough, because
-// nothing rests on a write that has failed: SQLite forgets it and writes anew where it stood, which a kernel needs that
+// nothing depends on a write that has failed: SQLite forgets it and writes anew where it stood, which a kernel needs that
 // takes pages for clean after a failed fsync. So the connection must outlive the failure: a new one would find the failed
 // write in the kernel's memory and believe it.
 func (o *owner) fit() error {

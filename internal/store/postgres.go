@@ -133,8 +133,8 @@ func (p *Postgres) do(ctx context.Context, k kind, work func(context.Context, se
 	return err
 }
 
-// connected sees to it that there is a connection for a new order: without one it is certain that nothing is recorded, and there
-// is nothing to cancel later.
+// connected ensures that there is a connection for a new order: without one, certainly nothing is recorded, and there is nothing
+// to cancel later.
 func (p *Postgres) connected(ctx context.Context, k kind) error {
 	if k != opening {
 		return nil

@@ -18,7 +18,7 @@ import (
 )
 
 // What an order is found by, beside its id and its time, are hashes in columns of its row, under a key that the record
-// keeps: short, so that the indexes stay small, and of no use to who sees an index without the key.
+// keeps: short, so that the indexes stay small, and of no use without the key.
 //
 // An order gets them when it is some seconds old, with others: with each order, four indexes would double what is written.
 // Among those that are younger, a search looks at each.

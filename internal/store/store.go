@@ -158,8 +158,8 @@ func (s orders) Claim(ctx context.Context, queue order.Queue, limit int, hold ti
 	return decodeAll(claimed)
 }
 
-// Take takes over one order that rests, which it goes on doing, or is completed, and raises its epoch. It returns order.ErrFenced when the
-// order does not rest, and order.ErrNotFound when there is none.
+// Take takes over one order that requires an operator, which it goes on doing, or is completed, and raises its epoch. It returns
+// order.ErrFenced when the order is in another state, and order.ErrNotFound when there is none.
 func (s orders) Take(ctx context.Context, id order.ID) (*order.Order, error) {
 	var taken []record
 	err := s.do(ctx, other, func(ctx context.Context, t session) (err error) {

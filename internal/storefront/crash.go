@@ -33,7 +33,7 @@ const (
 	chargedEvery = 10 * time.Millisecond
 )
 
-// crash is a kill of the process that was asked for, and what became of the orders in progress.
+// crash is a requested kill of the process, and the outcome of the orders in progress.
 type crash struct {
 	mu      sync.Mutex
 	at      time.Time

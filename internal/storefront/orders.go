@@ -107,7 +107,7 @@ func (p orderPage) News() news {
 	return news{"warn", "Your order is being processed", "Its progress cannot be shown right now. Please do not order again.", true}
 }
 
-// step is a thing that is to happen to an order.
+// step is a step of an order.
 type step struct {
 	Name, Tone, Note string
 }

@@ -18,7 +18,7 @@ const (
 	metricPending       = "checkout.delivery.pending"
 	metricOldestPending = "checkout.delivery.oldest"
 	metricLimit         = "checkout.admission.limit"
-	metricTurnedAway    = "checkout.admission.refused"
+	metricRefused       = "checkout.admission.refused"
 	metricEvicted       = "checkout.connections.evicted"
 
 	metricMemoryLimit = "checkout.container.memory.limit"
@@ -64,7 +64,7 @@ func instruments() map[string]instrument {
 		metricPending:       {"{delivery}", "Pending deliveries of placed orders: carts to empty, e-mails and events to send.", nil},
 		metricOldestPending: {"s", "Age of the oldest order with a pending delivery; 0 if there is none.", nil},
 		metricLimit:         {"{order}", "Current limit of orders in progress.", nil},
-		metricTurnedAway:    {"{order}", "Orders rejected because of overload.", nil},
+		metricRefused:       {"{order}", "Orders rejected because of overload.", nil},
 		metricEvicted:       {"{connection}", "Connections closed to make room for new ones.", nil},
 
 		metricMemoryLimit: {"By", "Memory limit of the container, if it has one.", nil},

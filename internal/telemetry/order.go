@@ -212,7 +212,7 @@ func (s store) Cancel(ctx context.Context, o *order.Order, hold time.Duration) (
 
 // check logs failed writes, because their orders are not in the recorded state. While the record is away all orders have the
 // same failure at every try, so each kind is logged once a minute. An operator's decision that another one has overtaken is no
-// failure: its operator is told.
+// failure: its operator gets the answer.
 func (s store) check(ctx context.Context, o *order.Order, err error) {
 	if err == nil || errors.Is(err, order.ErrFenced) && decided(o) {
 		return

@@ -85,7 +85,7 @@ func (t *Telemetry) Watch(backlog Backlog, load Load) (stop func()) {
 	w.observeBacklog()
 	gauge := t.meter.Int64ObservableGauge
 	limit, active := described(gauge, metricLimit), described(gauge, metricActive)
-	refused := described(t.meter.Int64ObservableCounter, metricTurnedAway)
+	refused := described(t.meter.Int64ObservableCounter, metricRefused)
 	made(t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		most, now, rejected := load()
 		o.ObserveInt64(limit, int64(most))

@@ -80,9 +80,9 @@ func TestUnfinishedOrdersAreReported(t *testing.T) {
 60
   string checkout.delivery=email
 `,
-		metricLimit:      "{order}\n100\n",
-		metricActive:     "{order}\n7\n",
-		metricTurnedAway: "{order}\n12\n",
+		metricLimit:   "{order}\n100\n",
+		metricActive:  "{order}\n7\n",
+		metricRefused: "{order}\n12\n",
 	} {
 		if diff := cmp.Diff(want, got[name]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

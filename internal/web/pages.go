@@ -21,7 +21,7 @@ type Site struct {
 	Name string // as it stands in the header, and in every title
 	Base string // the path that the site is mounted at, such as "/console"; empty for the root
 	Nav  []Link
-	Log  *slog.Logger // is told of pages that could not be made
+	Log  *slog.Logger // of pages that could not be rendered
 
 	// Funcs are more functions for the templates, which have already: url, the address of a path of the site; asset, the
 	// address of an asset; took, a duration in words; clock, a time as people read it; stamp, one as machines do. There are

@@ -24,7 +24,7 @@ type shutdownKey struct{}
 
 // Serve serves h on l until ctx ends; then it ends the streams and lets the other requests finish, for 5 seconds at most.
 // It bounds the time, the size and the number of what clients can hold open. With secure the connections are TLS, by that.
-// log is told what goes wrong with connections.
+// log gets errors of connections.
 func Serve(ctx context.Context, l net.Listener, secure *tls.Config, h http.Handler, log *slog.Logger) error {
 	l = netutil.LimitListener(l, maxConns)
 	if secure != nil {

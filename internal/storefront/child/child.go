@@ -39,7 +39,7 @@ type Options struct {
 
 	// Probe returns nil when the child serves. It is asked again and again after each start.
 	Probe func(ctx context.Context) error
-	// Grace is how long the child may take to end when it is told to; then it is killed.
+	// Grace is how long the child may take to end after a signal; then it is killed.
 	Grace time.Duration
 }
 
@@ -162,7 +162,7 @@ func (c *Child) keep(ctx context.Context) {
 }
 
 // live is one life of the child, from its start to its death, and whether it ever served. When ctx has ended before, the
-// error tells of a death that was not in order.
+// error describes an unexpected end.
 func (c *Child) live(ctx context.Context) (served bool, err error) {
 	cmd := exec.CommandContext(ctx, c.options.Path, c.options.Args...) //nolint:gosec // it is what the caller wants to run
 	cmd.Env = c.options.Env

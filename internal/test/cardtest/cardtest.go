@@ -121,7 +121,7 @@ func Find(text, number string) (found []string) {
 }
 
 // FindCVV returns where one of some CVVs stands in text as a number of its own. Times, addresses and ids have such digits, too; they
-// are told by what stands beside them.
+// are recognized by the text beside them.
 func FindCVV(text string, cvvs ...string) (found []string) {
 	alone := regexp.MustCompile(`(?:^|":|[^0-9A-Za-z.:-])0*(?:` + strings.Join(cvvs, "|") + `)(?:$|[^0-9A-Za-z.:-])`)
 	for _, at := range alone.FindAllStringIndex(text, -1) {

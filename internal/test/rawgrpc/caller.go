@@ -26,7 +26,7 @@ const (
 	redial = 20 * time.Millisecond
 )
 
-// Answer is what came of a call.
+// Answer is the outcome of a call.
 type Answer struct {
 	Tag     int // the call's
 	Code    codes.Code
