@@ -228,7 +228,7 @@ func TestAnOrderIsRefundedFromTheTerminalInPartAndThenTheRest(t *testing.T) {
 	if status, said := refund(total); status != 1 || !strings.Contains(said, "left of the charge") {
 		t.Errorf("exit status %d, %s; want no more refunded than is left", status, said)
 	}
-	if _, stdout, _ := call(t, environ, "", "order", "show", id); !strings.Contains(stdout, "refunded  USD 0.20") {
+	if _, stdout, _ := call(t, environ, "", "order", "show", id); !strings.Contains(stdout, "refunded     USD 0.20") {
 		t.Errorf("what was refunded is not shown: %s", stdout)
 	}
 	left, err := wire.Amount(charge.Amount)

@@ -139,7 +139,7 @@ func TestAnOrderIsShown(t *testing.T) {
 		{"-user", "user 1", "-key", "a key"},
 	} {
 		status, stdout, stderr := call(t, off.environ, "", append([]string{"order", "show"}, args...)...)
-		if status != 0 || !strings.Contains(stdout, "order    "+id(1)) {
+		if status != 0 || !strings.Contains(stdout, "state      parked for ") {
 			t.Errorf("show %v: exit status %d, stdout %q, stderr %q; want the order", args, status, stdout, stderr)
 		}
 	}
@@ -164,7 +164,7 @@ func TestAHistoryIsATimeline(t *testing.T) {
 		"items": [{"item": {"productId": "LENS", "quantity": 2}, "cost": {"currencyCode": "USD", "units": "19", "nanos": 990000000}}],
 		"shipping": {"currencyCode": "USD", "units": "8"}, "total": {"currencyCode": "USD", "units": "47", "nanos": 980000000},
 		"pending": ["event"], "undeliverable": ["email"], "skipped": ["event"], "shipAttempts": 2, "attempts": 4, "created": "`+at(0)+`", "changed": "`+at(2*time.Hour)+`",
-		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "requiresOperator": true,
+		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "requiresOperator": true, "decisions": ["not_paid", "retry"],
 		"history": [
 			{"at": "`+at(2*time.Millisecond)+`", "state": "CHARGING"},
 			{"at": "`+at(8100*time.Millisecond)+`", "state": "IN_DOUBT", "problem": "no answer\nin time"},
@@ -178,6 +178,7 @@ func TestAHistoryIsATimeline(t *testing.T) {
 	process{stdout: &page}.history(&o, start.Add(50*time.Hour))
 	const want = `order        01890a5d-ac96-774b-bcce-000000000001
 state        placed for 2d; it requires an operator
+decisions    resolve --not-paid, retry
 pending      event
 undelivered  email
 skipped      event
@@ -185,9 +186,9 @@ tries        4 failed
 user         ada
 key          a key
 created      2026-11-22 13:00:00 UTC, 2d ago
-receipt      tx 1
+transaction  tx 1
 shipping     2 attempts
-parcel       parcel 1
+tracking     parcel 1
 trace        4bf92f3577b34da6a3ce929d0e0e4736
 
   2 ×      LENS  USD 19.99  USD 39.98

@@ -46,6 +46,7 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 		{"order", o.GetOrderId()},
 		{"state", state},
 		{"reason", o.GetReason()},
+		{"decisions", decisions(o)},
 		{"pending", strings.Join(o.GetPending(), ", ")},
 		{"undelivered", strings.Join(o.GetUndeliverable(), ", ")},
 		{"skipped", strings.Join(o.GetSkipped(), ", ")},
@@ -53,11 +54,11 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 		{"user", o.GetUserId()},
 		{"key", o.GetIdempotencyKey()},
 		{"created", fmt.Sprintf("%s, %s ago", o.GetCreated().AsTime().Format(time.DateTime+" MST"), age(now.Sub(o.GetCreated().AsTime())))},
-		{"receipt", o.GetTransactionId()},
+		{"transaction", o.GetTransactionId()},
 		{"refunded", some(o.GetRefunded())},
 		{"refunding", some(o.GetRefundTo())},
 		{"shipping", shipping(o)},
-		{"parcel", o.GetTrackingId()},
+		{"tracking", o.GetTrackingId()},
 		{"trace", o.GetTraceId()},
 	})
 	p.bill(o.GetItems(), o.GetShipping(), wire.Price(o.GetTotal()))
@@ -65,6 +66,20 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 	for _, e := range o.GetHistory() {
 		_, _ = fmt.Fprintln(p.stdout, eventLine(o, e))
 	}
+}
+
+// decisions are the commands by which an operator can decide about an order, as far as its record goes.
+func decisions(o *checkoutv1.Order) string {
+	var commands []string
+	for _, name := range o.GetDecisions() {
+		switch name {
+		case "retry", "cancel", "refund":
+			commands = append(commands, name)
+		default:
+			commands = append(commands, "resolve --"+strings.ReplaceAll(name, "_", "-"))
+		}
+	}
+	return strings.Join(commands, ", ")
 }
 
 // facts prints what is known of an order, with its names in front.

@@ -186,6 +186,8 @@ func (r *remote) hint(answer *status.Status) string {
 		return "is the service running? It listens for operators if CHECKOUT_ADMIN_ADDR is set; --admin-addr or CHECKOUT_ADMIN_ADDR says where"
 	case answer.Code() == codes.Unavailable && len(answer.Details()) == 0:
 		return "is the service running? --addr or CHECKOUT_PORT says where it listens"
+	case answer.Code() == codes.DeadlineExceeded:
+		return fmt.Sprintf("no answer within %v; --timeout allows more", r.timeout)
 	}
 	return ""
 }

@@ -56,8 +56,8 @@ func newCommand(environ []string, stdout io.Writer) *cobra.Command {
 broker, accounting, feature flags, an OpenTelemetry collector and a web site.
 
 It places one order, shows its outcome, and serves until Ctrl-C. With --orders it places that many, reports response times
-and whether the ledgers match, and ends. Its exit status is then 0 only if every order that was charged was shipped, confirmed
-by e-mail and published exactly once, or refunded, or waits for an operator. With --fail, --lose or --unshippable it places 200,
+and whether the ledgers match, and ends. Its exit status is then 0 only if every order that was charged was charged and
+shipped once, confirmed by e-mail and published, or refunded, or waits for an operator. With --fail, --lose or --unshippable it places 200,
 unless --orders says otherwise.
 
 Services are cart, catalog, currency, payment, shipping and email; with --offline also kafka, flagd and collector.`,

@@ -169,14 +169,20 @@ func (o *Order) retried(keyed bool) (State, error) {
 	return 0, contradicts("resolution", "the payment service cannot be asked whether it was paid; find out from the payment provider")
 }
 
-// basic is why nothing is refunded with a payment service that is not idempotent.
-const basic = "the payment service is a basic one, which cannot refund: refund it by hand, then record that"
+// basic is why nothing is refunded with a payment service that is not idempotent, and what to do instead.
+func (o *Order) basic() error {
+	then := ", then record that"
+	if o.State == Completed {
+		then = ""
+	}
+	return contradicts("resolution", "the payment service is a basic one, which cannot refund: refund it at the payment provider%s", then)
+}
 
 // cancelled makes o one whose charge is reversed because it is not wanted any more.
 func (o *Order) cancelled(keyed bool) (State, error) {
 	switch {
 	case !keyed:
-		return 0, contradicts("resolution", basic)
+		return 0, o.basic()
 	case o.State != Parked:
 		return 0, contradicts("resolution", "it is %s; only a parked order can be cancelled", o.State)
 	case o.undone():
@@ -210,7 +216,7 @@ func (o *Order) paidBack() State {
 func (o *Order) refunded(amount money.Amount, keyed bool) (State, error) {
 	switch {
 	case !keyed:
-		return 0, contradicts("resolution", basic)
+		return 0, o.basic()
 	case o.TransactionID == "":
 		return 0, contradicts("resolution", "it is not known to be paid")
 	case o.State == Refunding:

@@ -166,3 +166,13 @@ func TestARefundDuringARefundIsToldThatOneIsUnderWay(t *testing.T) {
 		t.Errorf("refused with %v", err)
 	}
 }
+
+func TestAnOperatorIsNotAskedToRecordARefundThatCannotBeRecorded(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[State]bool{Completed: false, Undelivered: true, Parked: true} {
+		o := &Order{State: state, TransactionID: "tx 1"}
+		if _, err := o.resolved(Resolution{Kind: Refund}, false); !errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "then record that") != want {
+			t.Errorf("%v: %v, asked to record it: want %t", state, err, want)
+		}
+	}
+}
