@@ -1319,7 +1319,7 @@ type AuditEntry struct {
 	OrderId string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// "retry", "cancel", "refund", a resolution in lower case, or "erase".
 	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
-	// The name that was given. Without an identity, nobody has verified it.
+	// The name that was given. It is verified only if there is an identity.
 	By string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
 	// The names in the caller's verified certificate. Empty: it had none.
 	Identity string             `protobuf:"bytes,6,opt,name=identity,proto3" json:"identity,omitempty"`

@@ -239,7 +239,7 @@ type OrderAdminClient interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(ctx context.Context, in *ResolveOrderRequest, opts ...grpc.CallOption) (*Order, error)
-	// CancelOrder cancels a parked order that, by the operator's word, was not shipped: an idempotent payment service reverses the
+	// CancelOrder cancels a parked order that, according to the operator, was not shipped: an idempotent payment service reverses the
 	// charge. Errors: as ResolveOrder.
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*Order, error)
 	// RefundOrder has an idempotent payment service refund a paid order that was shipped, or may have been; a completed one
@@ -335,7 +335,7 @@ type OrderAdminServer interface {
 	// ResolveOrder records what an operator has found out, or decided, about an order. Errors: INVALID_ARGUMENT; NOT_FOUND;
 	// FAILED_PRECONDITION when the order does not wait for an operator, or the resolution contradicts its record.
 	ResolveOrder(context.Context, *ResolveOrderRequest) (*Order, error)
-	// CancelOrder cancels a parked order that, by the operator's word, was not shipped: an idempotent payment service reverses the
+	// CancelOrder cancels a parked order that, according to the operator, was not shipped: an idempotent payment service reverses the
 	// charge. Errors: as ResolveOrder.
 	CancelOrder(context.Context, *CancelOrderRequest) (*Order, error)
 	// RefundOrder has an idempotent payment service refund a paid order that was shipped, or may have been; a completed one
