@@ -145,7 +145,7 @@ func (v *violations) text(field, s string, min, max int) {
 // card wants a card that may be charged now.
 func (v *violations) card(c creditcard.Card, now time.Time) {
 	number, cvv, year, month := c.Reveal()
-	if !creditcard.ValidNumber(strings.NewReplacer(" ", "", "-", "").Replace(number)) {
+	if !creditcard.ValidNumber(strings.ReplaceAll(strings.ReplaceAll(number, " ", ""), "-", "")) {
 		v.add("credit_card.credit_card_number", "is not a card number")
 	}
 	if cvv < 0 || cvv > 9999 {
