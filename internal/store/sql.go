@@ -142,11 +142,9 @@ func listOrders(states int64) string {
 // of another state or epoch. Each index of a column that it sets would cost a page a time, so it sets a key only to give it
 // up, and hashes only when the order may have been indexed without them.
 func updateOrder(r *record, found terms) (statement string, args []any) {
-	statement = `
-		UPDATE orders SET state = $1, attempts = $2, delivered = $3, due = ` + dueIn4 + `, changed = $5, body = $6,
-			settled = CASE WHEN $7 THEN COALESCE(settled, @late) ELSE settled END`
+	more := ""
 	if r.key == "" {
-		statement += `, key = NULL`
+		more = `, key = NULL`
 	}
 	for _, t := range []struct {
 		column string
@@ -154,10 +152,12 @@ func updateOrder(r *record, found terms) (statement string, args []any) {
 	}{{byTransaction, found.transaction}, {byTracking, found.tracking}} {
 		if t.hash != nil {
 			args = append(args, t.hash)
-			statement += fmt.Sprintf(`, %s = $%d`, t.column, 10+len(args))
+			more += fmt.Sprintf(`, %s = $%d`, t.column, 10+len(args))
 		}
 	}
-	return statement + `
+	return `
+		UPDATE orders SET state = $1, attempts = $2, delivered = $3, due = ` + dueIn4 + `, changed = $5, body = $6,
+			settled = CASE WHEN $7 THEN COALESCE(settled, @late) ELSE settled END` + more + `
 		WHERE id = $8 AND epoch = $9 AND state = $10`, args
 }
 

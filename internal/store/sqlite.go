@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -375,7 +376,7 @@ func (c *conn) rows(_ context.Context, query string, args ...any) (*sql.Rows, er
 // clocked are args, and the time as @now and @late.
 func clocked(args []any) []any {
 	now := time.Now()
-	return append(args, now.UnixMilli(), now.Add(time.Millisecond-1).UnixMilli())
+	return slices.Concat(args, []any{now.UnixMilli(), now.Add(time.Millisecond - 1).UnixMilli()})
 }
 
 // statement is that of query, which has so many parameters, and after them the time.
