@@ -1,6 +1,7 @@
 package order
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -23,20 +24,20 @@ const historyLength = 48
 
 // append adds an entry to the order's history. A failure just like the last one is counted with it.
 func (o *Order) append(e HistoryEntry) {
-	history := o.History[:len(o.History):len(o.History)] // copies of the order share its entries
+	history := o.History // copies of the order share it
 	if n := len(history); n > 0 {
 		last := history[n-1]
 		if e.Step != "" && last.State == e.State && last.Step == e.Step && last.Problem == e.Problem && last.By == e.By {
 			last.Times, last.Last = max(last.Times, 1)+1, e.At
-			o.History = append(history[:n-1:n-1], last)
+			o.History = slices.Concat(history[:n-1], []HistoryEntry{last})
 			return
 		}
 	}
 	if len(history) >= historyLength {
 		const half = historyLength / 2
-		history = append(history[:half:half], history[half+1:]...)
+		history = slices.Concat(history[:half], history[half+1:])
 	}
-	o.History = append(history, e)
+	o.History = slices.Concat(history, []HistoryEntry{e})
 }
 
 // failed adds a try that failed to the history.

@@ -276,13 +276,13 @@ func (r *run) deliver(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	o := r.order
-	seen := *o // by the deliveries, while the record of o changes
+	seen := r.recorded.Load() // by the deliveries, while o changes
 	made := make(chan delivery, 3)
 	pending := 0
 	for _, d := range []Delivery{CartSettled, EmailSent, EventPublished} {
 		if o.pending().Has(d) {
 			pending++
-			go func() { made <- delivery{d, Guard(func() error { return r.deliverOne(ctx, d, &seen) })} }()
+			go func() { made <- delivery{d, Guard(func() error { return r.deliverOne(ctx, d, seen) })} }()
 		}
 	}
 	failed := r.collect(ctx, made, pending)
