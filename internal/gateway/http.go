@@ -66,6 +66,10 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	if err != nil {
 		return fmt.Errorf("encode the request: %w", err)
 	}
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -77,10 +81,6 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	} else {
 		req.Header["Idempotency-Key"] = nil // not sent, but permits net/http to retry
 	}
-	var connected atomic.Bool
-	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}))
 	resp, err := h.calls.RoundTrip(req)
 	switch {
 	case err != nil && !connected.Load(): // it was not sent
