@@ -44,8 +44,7 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := &exchange{transport: t, began: time.Now(), sent: max(req.ContentLength, 0)}
 	method := cmp.Or(req.Method, http.MethodGet)
-	x.attrs = append(make([]attribute.KeyValue, 0, 8), httpRequestMethod.String(method))
-	x.attrs = append(x.attrs, server(req.URL)...)
+	x.attrs = server(append(make([]attribute.KeyValue, 0, 6), httpRequestMethod.String(method)), req.URL)
 	//nolint:spancheck // finish ends it
 	x.ctx, x.span = t.tracer.Start(req.Context(), t.conventions.http+method, t.start...)
 	if x.span.IsRecording() {
@@ -112,19 +111,19 @@ func (x *exchange) finish(err error) {
 	}
 	x.span.SetAttributes(x.attrs...)
 	x.span.End()
-	record := recordOptions(x.attrs)
+	record := []metric.RecordOption{measurement(x.attrs...)}
 	x.duration.Record(x.ctx, time.Since(x.began).Seconds(), record...)
 	x.requests.Record(x.ctx, x.sent, record...)
 	x.responses.Record(x.ctx, x.received, record...)
 }
 
-// server is the server of a URL.
-func server(u *url.URL) []attribute.KeyValue {
+// server adds the server of a URL.
+func server(attrs []attribute.KeyValue, u *url.URL) []attribute.KeyValue {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return serverAt(u.Hostname(), port)
+	return serverAt(attrs, u.Hostname(), port)
 }
 
 // withoutUser is a URL without the user's name and password.

@@ -233,7 +233,7 @@ func (c *rpcClient) call(ctx context.Context, method string, req, reply any, con
 	server := c.servers.get(conn.Target(), func(target string) *rpc { return c.newRPC(trace.SpanKindClient, hostPort(target)) })
 	began := time.Now()
 	call := server.methods.get(method, server.newMethod).begin(ctx)
-	out := make(outgoing, 0, 6)
+	out := make(outgoing, 0, 4)
 	c.propagator.Inject(call, &out)
 	var at peer.Peer
 	err := next(metadata.AppendToOutgoingContext(call, out...), method, req, reply, conn, append(opts, grpc.Peer(&at))...)
@@ -350,12 +350,12 @@ func hostPort(target string) []attribute.KeyValue {
 	if err != nil {
 		return []attribute.KeyValue{serverAddress.String(target)}
 	}
-	return serverAt(host, port)
+	return serverAt(nil, host, port)
 }
 
-// serverAt is a server, and its port if that is a number.
-func serverAt(host, port string) []attribute.KeyValue {
-	attrs := []attribute.KeyValue{serverAddress.String(host)}
+// serverAt adds a server, and its port if that is a number.
+func serverAt(attrs []attribute.KeyValue, host, port string) []attribute.KeyValue {
+	attrs = append(attrs, serverAddress.String(host))
 	if n, err := strconv.Atoi(port); err == nil {
 		attrs = append(attrs, serverPort.Int(n))
 	}
