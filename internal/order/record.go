@@ -118,9 +118,8 @@ func (o *Order) enter(to State, why HistoryEntry) {
 // What retryRecord repeats is tried once.
 func (r *run) save(ctx context.Context, from State, hold time.Duration) (err error) {
 	began := time.Now().Round(0) // a machine that sleeps stops the monotonic clock
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	ctx, cancel := context.WithTimeout(wait.Within(r.recording, ctx), recordTime)
 	defer cancel()
-	defer context.AfterFunc(r.recording, cancel)()
 	for try := 0; ; try++ {
 		if from == Charging && r.order.State == Cancelled {
 			err = r.Store.Cancel(ctx, r.order, hold)
@@ -201,9 +200,8 @@ func (r *run) wasRecorded(ctx context.Context) bool {
 
 // reclaim takes the order back that was put in doubt because this process alone knows better.
 func (r *run) reclaim(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	ctx, cancel := context.WithTimeout(wait.Within(r.life, ctx), recordTime)
 	defer cancel()
-	defer context.AfterFunc(r.life, cancel)()
 	o, err := r.Store.Take(ctx, r.order.ID)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"checkout/internal/creditcard"
+	"checkout/internal/wait"
 )
 
 // run is one execution of an order's steps: by Place right after the order was opened, or by recovery.
@@ -44,9 +45,7 @@ func (p *Placer) start(c *call, o *Order) *run {
 // their time is over, what is on record.
 func (r *run) finish(ctx context.Context) (*Order, error) {
 	r.runs.Go(func() {
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		defer context.AfterFunc(r.life, cancel)() // it outlives the caller, but not the service
+		ctx := wait.Within(r.life, ctx) // it outlives the caller, but not the service
 		r.answer(ctx, r.execute(ctx))
 		r.retryRecord(ctx)
 	})

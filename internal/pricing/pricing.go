@@ -16,6 +16,7 @@ import (
 
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/wait"
 )
 
 // Product is what the catalogue says of a product: a name and a unit price, in US dollars.
@@ -265,9 +266,8 @@ func (p *Pricer) touchExchange(ctx context.Context) {
 	}
 	go func() {
 		defer p.edges.Release(1)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.ReadTimeout)
+		ctx, cancel := context.WithTimeout(wait.Within(p.life, ctx), p.ReadTimeout)
 		defer cancel()
-		defer context.AfterFunc(p.life, cancel)()
 		_ = order.Guard(func() error {
 			_, err := p.currency.Supported(ctx)
 			return err

@@ -17,3 +17,19 @@ func For(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// Within is a context that ends with life and has the values of ctx, which may end before.
+func Within(life, ctx context.Context) context.Context { return within{life, ctx} }
+
+type within struct {
+	context.Context
+
+	values context.Context
+}
+
+func (w within) Value(key any) any {
+	if value := w.Context.Value(key); value != nil { // first: context looks up here how to end with its parent
+		return value
+	}
+	return w.values.Value(key)
+}

@@ -21,3 +21,21 @@ func TestAWaitEndsWithItsTimeOrItsContext(t *testing.T) {
 		}
 	})
 }
+
+type key struct{}
+
+func TestAContextWithinALifeEndsWithItAndKeepsTheValuesOfAnother(t *testing.T) {
+	t.Parallel()
+	life, end := context.WithCancel(t.Context())
+	caller, leave := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
+	child, cancel := context.WithCancel(Within(life, caller))
+	defer cancel()
+	leave()
+	if child.Err() != nil || child.Value(key{}) != "value" {
+		t.Errorf("without its caller it has ended (%v), or lost its value: %v", child.Err(), child.Value(key{}))
+	}
+	end()
+	if child.Err() == nil { // at once: no goroutine has to tell it
+		t.Error("it goes on after the end of its life")
+	}
+}
