@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"checkout/gen/checkout/recordv1"
 	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/wait"
@@ -207,7 +210,7 @@ func searchOrders(column string) string {
 
 const (
 	selectYoung     = `SELECT ` + columns + ` FROM orders WHERE id >= $1 AND id < $2 ORDER BY id DESC LIMIT $3`
-	selectUnindexed = `SELECT ` + columns + ` FROM orders WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3`
+	selectUnindexed = `SELECT id, user_id, body FROM orders WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3`
 
 	// indexOrder leaves alone what a Save has set meanwhile.
 	indexOrder = `
@@ -252,17 +255,21 @@ func (s orders) index(ctx context.Context, t session) (int, error) {
 	if len(mark) == 0 || err != nil {
 		return 0, err
 	}
-	part, err := records(ctx, t, selectUnindexed, mark[0], idAt(time.Now().Add(-indexAge)), indexPart)
+	hashed := func(r *record) []any { return []any{&r.id, &r.userID, &r.body} }
+	part, err := read(ctx, t, hashed, selectUnindexed, mark[0], idAt(time.Now().Add(-indexAge)), indexPart)
 	if len(part) == 0 || err != nil {
 		return 0, err
 	}
 	for i := range part {
-		o, err := part[i].decode()
-		if err != nil {
+		var body recordv1.Order
+		if proto.Unmarshal(part[i].body, &body) != nil {
 			continue // reading it reports that
 		}
-		is := s.termsOf(o)
-		if _, err := t.exec(ctx, indexOrder, is.user, is.email, is.transaction, is.tracking, o.ID); err != nil {
+		is := s.termsOf(&order.Order{
+			UserID: part[i].userID, Email: order.EmailAddress(body.GetEmail()),
+			TransactionID: body.GetTransactionId(), TrackingID: body.GetTrackingId(),
+		})
+		if _, err := t.exec(ctx, indexOrder, is.user, is.email, is.transaction, is.tracking, part[i].id); err != nil {
 			return 0, err
 		}
 	}
