@@ -9,11 +9,11 @@ import (
 	"checkout/internal/wait"
 )
 
-// Asking twice. A request asks for the same order as another when it has the same idempotency key or, without one, when it
-// comes while the user's order is under way, or when the cart is empty because that order was placed.
+// Duplicate requests. A request is for the same order as another if it has the same idempotency key or, without one, if it
+// comes while the user's order is in progress, or when the cart is empty because that order was placed.
 
-// terms are what a request asks for. The card does not count: it is not on record. Neither do the contents of the cart: they
-// may be gone.
+// terms are what duplicates have in common. The card is not compared, because it is not on record, nor is the cart, because it
+// may be empty by now.
 type terms struct {
 	userID, key string
 	currency    money.Currency
@@ -24,9 +24,8 @@ type terms struct {
 func (r Request) terms() terms { return terms{r.UserID, r.Key, r.Currency, r.Email, r.Address} }
 func (o *Order) terms() terms  { return terms{o.UserID, o.Key, o.Currency, o.Email, o.Address} }
 
-// existing answers a request that asks for the same order as another one: as one that is being placed in this process, or as
-// one on record that has the same key. Otherwise it returns the call that is to place the order: the user's only one in this
-// process, and admitted.
+// existing answers a request for an order that is being placed in this process, or that is on record with the same key.
+// Otherwise it returns the call that is to place the order: the user's only one in this process, and admitted.
 func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, error) {
 	c, answer, err := p.joinInFlight(ctx, req, false)
 	if c == nil {
@@ -70,7 +69,7 @@ func (p *Placer) replay(ctx context.Context, c *call) (*Order, error) {
 	return p.replayAnswer(ctx, o, c.request.terms())
 }
 
-// emptyCartTime is for how long an empty cart is taken for a lost answer, when there is no key to tell.
+// emptyCartTime is how long after an order an empty cart means that its answer was lost, if there is no key.
 const emptyCartTime = 24 * time.Hour
 
 // replayIfEmptied answers a call that could not be priced. If its cart is empty the answer may be that of the order that has
@@ -121,9 +120,8 @@ func (p *Placer) replayAnswer(ctx context.Context, o *Order, asked terms) (*Orde
 	return p.await(ctx, o, p.answered).repeated()
 }
 
-// waitFor waits until an order is out of the way of the next one. If that is the same purchase the answer is that of the
-// order, unless that was placed and its cart has been dealt with: then only the cart can tell whether this is the same once
-// more.
+// waitFor waits until an order no longer blocks the user's next one. If the next one is the same purchase, the answer is that of
+// the order, unless that was placed and its cart is settled: then the cart decides whether it is the same or a new one.
 func (p *Placer) waitFor(ctx context.Context, conflict, next *Order) (*Order, error) {
 	if next.Key != "" && conflict.Key == next.Key {
 		return p.replayAnswer(ctx, conflict, next.terms())

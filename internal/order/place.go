@@ -19,8 +19,8 @@ type Dependencies struct {
 	Payment  Payment
 	Ledger   Ledger // nil when the payment service cannot be asked, and does not honour keys
 	Shipping Shipping
-	// ShipAttempts is how many attempts to ship an order may each have made a parcel, at most. 0: the service honours keys, so
-	// that an order is one parcel however often it is sent.
+	// ShipAttempts is how many attempts to ship an order may each have sent a parcel, at most. 0: no limit, because the service
+	// honours keys.
 	ShipAttempts int
 	Cart         Cart
 	Email        Email
@@ -42,12 +42,11 @@ type Dependencies struct {
 	// Resumed is called with every order that recovery takes up. It returns the context of the attempt, and what is called with
 	// its outcome. Nil: it is not observed.
 	Resumed func(ctx context.Context, o *Order) (context.Context, func(error))
-	// Random returns a number of at least 0 and less than n, so that what failed together does not return together. Nil
-	// is math/rand.
+	// Random returns a number of at least 0 and less than n, which spreads retries. Nil is math/rand.
 	Random func(n int64) int64
 }
 
-// Placer places orders, and sees them through.
+// Placer places and completes orders.
 type Placer struct {
 	Dependencies
 
@@ -194,11 +193,10 @@ func (p *Placer) insert(ctx context.Context, o *Order) (conflict *Order, err err
 	return conflict, nil
 }
 
-// leastTime is what must be left to a caller beside the time that a charge takes lately, so that it is started: with less they
-// would never hear of it.
+// leastTime is what must be left to a caller beside the recent duration of charges; with less it would not get the answer.
 const leastTime = 100 * time.Millisecond
 
-// inTime tells whether the caller is there, and will be for as long as it takes to hear of a charge.
+// inTime fails if the caller has left, or has too little time left for a charge and its answer.
 func (p *Placer) inTime(ctx context.Context) error {
 	needed := leastTime + p.charges.expected()
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < needed {
@@ -222,8 +220,8 @@ func (p *Placer) cancel(ctx context.Context, c *call, o *Order, failure error) {
 	})
 }
 
-// CutOff lets go of the orders under way: they are recorded as they are, and their callers are answered. What a slow record
-// has not taken after closeTime is as after a crash.
+// CutOff ends the runs of the orders in progress: they are recorded as they are, and their callers are answered. Orders that a
+// slow record has not taken after closeTime are as after a crash.
 func (p *Placer) CutOff() {
 	p.end()
 	time.AfterFunc(closeTime, p.stopRecording)

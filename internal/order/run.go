@@ -70,11 +70,11 @@ func (r *run) finish(ctx context.Context) (*Order, error) {
 }
 
 // execute carries out the steps that the order still needs, from its recorded state on: Place enters at the top, recovery
-// wherever the order is. Each step ends with a record; until that is made, nothing may be done on the strength of it.
+// wherever the order is. Each step ends with a record, and the next one begins only when that is durable.
 func (r *run) execute(ctx context.Context) (err error) {
 	defer caught(&err)
 	for err == nil {
-		if r.requiresOperator(r.order.State) { // since it was left, nothing here can take it further any more
+		if r.requiresOperator(r.order.State) { // recovery can no longer continue it
 			return r.save(ctx, r.order.State, UntilResolved)
 		}
 		switch r.order.State {
@@ -97,8 +97,8 @@ func (r *run) execute(ctx context.Context) (err error) {
 	return err
 }
 
-// answer tells the caller the outcome, unless they know it. An order that is paid and recorded is an answer, whatever has
-// gone wrong since. What no caller hears is reported.
+// answer gives the caller the outcome, unless it has one. An order that is paid and recorded is an answer, whatever has failed
+// since. A failure that no caller gets is reported.
 func (r *run) answer(ctx context.Context, err error) {
 	c := r.caller
 	if c == nil || c.placed != nil || c.failure != nil {

@@ -58,7 +58,7 @@ func (r *run) charge(ctx context.Context) error {
 		return nil
 	}
 	r.pending.Problem = "its receipt could not be recorded before"
-	switch { // nothing may follow that a crash would forget
+	switch { // the outcome is recorded before anything else happens
 	case r.retryRecord(ctx):
 	case r.recorded.Load().State != Charging:
 		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: ErrFenced}
@@ -262,8 +262,8 @@ type delivery struct {
 }
 
 // deliver makes the pending deliveries, side by side, and records how far it came. Each may be made more than once. One that
-// is refused for good, or has failed for a day, becomes undeliverable; the others go on. Right after the answer it is bounded
-// how many orders do so at once; the others are left to recovery, soon.
+// is refused for good, or has failed for a day, becomes undeliverable; the others go on. Right after the answer only so many
+// orders do so at once; recovery soon takes up the others.
 func (r *run) deliver(ctx context.Context) error {
 	if r.caller != nil {
 		select {
