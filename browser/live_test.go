@@ -81,10 +81,10 @@ func TestWhatIsHalfDoneStaysThroughAnUpdate(t *testing.T) {
 			shop := startShop(t)
 			p, other := open(t, shop.url), open(t, shop.url)
 			id := other.doubtful()
-			p.decides(id, "in doubt")
+			p.decides(id, "payment unknown")
 			half.do(p)
 			p.click("h1") // the focus is elsewhere
-			other.decides(id, "in doubt")
+			other.decides(id, "payment unknown")
 			other.click("input[value=refunded]")
 			other.write("#resolve-why", "it was given back")
 			other.write("#resolve-by", "Ada")

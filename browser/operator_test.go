@@ -62,7 +62,7 @@ func TestAnOperatorResolvesAnOrderThatWasPaid(t *testing.T) {
 	p.unfold("#to-console")
 	p.follow("#to-console")
 	p.sees("#badge", "1")
-	p.decides(id, "in doubt")
+	p.decides(id, "payment unknown")
 
 	p.click("input[value=paid]")
 	p.write("#resolve-why", "the bank's statement of today")
@@ -101,7 +101,7 @@ func TestAnOperatorResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
 	id := p.doubtful()
-	p.decides(id, "in doubt")
+	p.decides(id, "payment unknown")
 	p.tabTo("input[name=resolution]") // by the keyboard
 	p.press(kb.ArrowDown)
 	p.tabTo("#resolve-why")

@@ -20,7 +20,7 @@ func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String
 
 // words are a name as people read it.
 func words(name string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(name, "email", "e-mail"), "_", " ")
+	return strings.NewReplacer("in_doubt", "payment unknown", "email", "e-mail", "_", " ").Replace(name)
 }
 
 // age is how long ago then is.

@@ -61,7 +61,7 @@ func TestAnOpenPageShowsWhatBecomesOfAnOrder(t *testing.T) {
 	o := doubtful()
 	w.put(t, o)
 	page, list, attention := w.listen(t, "/live/orders/"+string(o.ID)), w.listen(t, "/live/orders?state=in_doubt"), w.listen(t, "/live/attention")
-	page("state-of", "in doubt")
+	page("state-of", "payment unknown")
 	list("rows", string(o.ID))
 	attention("rows", string(o.ID))
 	done := *o

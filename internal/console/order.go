@@ -9,6 +9,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 // traceMark stands for the id in Options.TraceURL.
@@ -39,6 +40,7 @@ type item struct {
 	Name     string `json:"name,omitempty"` // if it is known
 	Quantity int32  `json:"quantity"`
 	Cost     sumOf  `json:"cost"` // of one
+	Sum      string `json:"-"`    // of all
 }
 
 // event is a line of an order's history.
@@ -74,7 +76,7 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 		if name == product {
 			name = ""
 		}
-		p.Items = append(p.Items, item{product, name, i.GetItem().GetQuantity(), moneyOf(i.GetCost())})
+		p.Items = append(p.Items, item{product, name, i.GetItem().GetQuantity(), moneyOf(i.GetCost()), wire.Times(i.GetCost(), i.GetItem().GetQuantity())})
 	}
 	for _, e := range o.GetHistory() {
 		line := event{At: e.GetAt().AsTime(), State: stateName(e.GetState()), Step: e.GetStep(), Problem: e.GetProblem(), By: e.GetBy()}

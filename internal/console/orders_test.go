@@ -183,7 +183,7 @@ func TestWhatOperatorsDidIsShown(t *testing.T) {
 	w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/resolve", url.Values{"resolution": {"paid"}, "transaction_id": {"tx-1"}, "by": {"<grace>"}, "why": {"seen in the books"}}, "Accept", "application/json")
 	w.do(t, http.MethodPost, "/orders/"+string(id(2))+"/retry", url.Values{"by": {"ada"}}, "Accept", "application/json")
 	shown := w.get(t, "/audit").body
-	for _, want := range []string{"<b>paid</b> <span>done</span>", "<b>retry</b> <span>refused</span>", "&lt;grace&gt;", "(name as given)", "seen in the books", "in doubt → charged, transaction <span class=\"mono\">tx-1</span>"} {
+	for _, want := range []string{"<b>paid</b> <span>done</span>", "<b>retry</b> <span>refused</span>", "&lt;grace&gt;", "(name as given)", "seen in the books", "payment unknown → charged, transaction <span class=\"mono\">tx-1</span>"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the page lacks %q:\n%s", want, shown)
 		}
