@@ -37,17 +37,17 @@ func (d *decision) flags(cmd *cobra.Command, getenv func(string) string) {
 	d.adminFlags(cmd, getenv)
 }
 
-// send has a decision about the order as it was seen made, or only checked, and returns the order as it is then, or would be.
-type send func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error)
+// request is for a decision about the order as it was seen, to be made or only checked.
+type request func(is *checkoutv1.Order, validateOnly bool) operator.Request
 
 // decisionCommand makes cmd a command for a decision that needs these flags.
-func (p process) decisionCommand(cmd *cobra.Command, d *decision, send send, needs ...string) *cobra.Command {
+func (p process) decisionCommand(cmd *cobra.Command, d *decision, request request, needs ...string) *cobra.Command {
 	cmd.Args = cli.Args("ID")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := required(cmd.Flags(), needs...); err != nil {
 			return err
 		}
-		return p.decide(cmd.Context(), d, args[0], send)
+		return p.decide(cmd.Context(), d, args[0], request)
 	}
 	d.flags(cmd, p.getenv)
 	return cmd
@@ -61,8 +61,8 @@ func (p process) retryCommand() *cobra.Command {
 		Long: `Resume an order that requires an operator. A paid order is shipped again; of an undelivered order the confirmation
 e-mail and the event are sent again. If a parcel was sent before, the customer receives another one.`,
 		Example: `  checkout order retry 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the carrier has no parcel for this order'`,
-	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
-		return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}, opts...)
+	}, &d, func(is *checkoutv1.Order, validateOnly bool) operator.Request {
+		return &checkoutv1.RetryOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}
 	}, "by")
 }
 
@@ -74,20 +74,20 @@ func (p process) cancelCommand() *cobra.Command {
 		Long: `Give up a parked order. Make sure that no parcel was sent. The payment service reverses the charge; it must be an idempotent
 one. An order that may have been shipped is refunded instead.`,
 		Example: `  checkout order cancel 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the customer does not want it any more'`,
-	}, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
-		return admin.CancelOrder(ctx, &checkoutv1.CancelOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}, opts...)
+	}, &d, func(is *checkoutv1.Order, validateOnly bool) operator.Request {
+		return &checkoutv1.CancelOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}
 	}, "by", "why")
 }
 
 // decide has a decision about an order confirmed and made, and prints the order's new state.
-func (p process) decide(ctx context.Context, d *decision, id string, send send) error {
-	is, err := p.confirm(ctx, d, id, send)
+func (p process) decide(ctx context.Context, d *decision, id string, request request) error {
+	is, err := p.confirm(ctx, d, id, request)
 	if err != nil {
 		return err
 	}
 	return p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
 		var server peer.Peer
-		o, err := send(ctx, checkoutv1.NewOrderAdminClient(conn), is, false, grpc.Peer(&server))
+		o, err := operator.Send(ctx, checkoutv1.NewOrderAdminClient(conn), request(is, false), grpc.Peer(&server))
 		if err != nil {
 			return p.undecided(d, id, err, server.Addr != nil)
 		}
@@ -119,12 +119,12 @@ func certain(detail any) bool {
 }
 
 // confirm asks whether to make a decision, unless it would be refused. It returns the order that the decision is about.
-func (p process) confirm(ctx context.Context, d *decision, id string, send send) (is *checkoutv1.Order, err error) {
+func (p process) confirm(ctx context.Context, d *decision, id string, request request) (is *checkoutv1.Order, err error) {
 	var would *checkoutv1.Order
 	err = p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
 		is, err = checkoutv1.NewOrderServiceClient(conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
 		if err == nil && !d.yes {
-			would, err = send(ctx, checkoutv1.NewOrderAdminClient(conn), is, true)
+			would, err = operator.Send(ctx, checkoutv1.NewOrderAdminClient(conn), request(is, true))
 		}
 		return err
 	})

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -22,8 +19,8 @@ idempotent one. A completed order is refunded in part, too, if the payment servi
 		Example: `  checkout order refund 01890a5d-ac96-774b-bcce-b302099a8057 --amount 'CHF 212.96' --by grace --why 'sent back'`,
 	}
 	cmd.Flags().Var(&amount, "amount", "`amount` to refund, such as 'CHF 212.96'; required")
-	return p.decisionCommand(cmd, &d, func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
-		return admin.RefundOrder(ctx, &checkoutv1.RefundOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), Amount: amount.Money, By: d.by, Why: d.why, ValidateOnly: validateOnly}, opts...)
+	return p.decisionCommand(cmd, &d, func(is *checkoutv1.Order, validateOnly bool) operator.Request {
+		return &checkoutv1.RefundOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), Amount: amount.Money, By: d.by, Why: d.why, ValidateOnly: validateOnly}
 	}, "amount", "by", "why")
 }
 

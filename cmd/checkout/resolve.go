@@ -1,16 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
+	operator "checkout/internal/decision"
 )
 
 // resolution is what the flags of `checkout order resolve` say.
@@ -43,11 +42,11 @@ what is known of the order, and what happens next, before you confirm the decisi
 			if err != nil {
 				return err
 			}
-			return p.decide(cmd.Context(), &r.decision, args[0], func(ctx context.Context, admin checkoutv1.OrderAdminClient, is *checkoutv1.Order, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
-				return admin.ResolveOrder(ctx, &checkoutv1.ResolveOrderRequest{
+			return p.decide(cmd.Context(), &r.decision, args[0], func(is *checkoutv1.Order, validateOnly bool) operator.Request {
+				return &checkoutv1.ResolveOrderRequest{
 					OrderId: is.GetOrderId(), Seen: is.GetChanged(), Resolution: chosen, TransactionId: r.transaction, TrackingId: r.tracking, Skip: r.skip, By: r.by, Why: r.why,
 					ValidateOnly: validateOnly,
-				}, opts...)
+				}
 			})
 		},
 	}

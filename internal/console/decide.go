@@ -153,20 +153,20 @@ func (p orderPage) Can(what string) bool { return slices.Contains(p.Decisions, w
 // resolve records what an operator has found out, or decided, about an order.
 func (c *Console) resolve(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "resolve") }
 
-// act has the decision of a form made, or only checked. What contradicts it is for the service to refuse.
-func (c *Console) act(ctx context.Context, id string, f form, seen *timestamppb.Timestamp, validateOnly bool) (*checkoutv1.Order, error) {
+// request is the decision of a form. What contradicts it is for the service to refuse.
+func (f form) request(id string, seen *timestamppb.Timestamp, validateOnly bool) decision.Request {
 	switch f.Action {
 	case "cancel":
-		return c.services.cancel(ctx, &checkoutv1.CancelOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+		return &checkoutv1.CancelOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly}
 	case "refund":
-		return c.services.refund(ctx, &checkoutv1.RefundOrderRequest{OrderId: id, Seen: seen, Amount: f.amount(), By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+		return &checkoutv1.RefundOrderRequest{OrderId: id, Seen: seen, Amount: f.amount(), By: f.By, Why: f.Why, ValidateOnly: validateOnly}
 	case "retry":
-		return c.services.retry(ctx, &checkoutv1.RetryOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly})
+		return &checkoutv1.RetryOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly}
 	}
-	return c.services.resolve(ctx, &checkoutv1.ResolveOrderRequest{
+	return &checkoutv1.ResolveOrderRequest{
 		OrderId: id, Seen: seen, Resolution: resolutions()[f.Resolution], By: f.By, Why: f.Why,
 		TransactionId: f.Transaction, TrackingId: f.Tracking, Skip: f.Skip, ValidateOnly: validateOnly,
-	})
+	}
 }
 
 // decide has a decision made. A browser is asked to confirm it first, then led to the order, and back to the form when it was
@@ -196,7 +196,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 		confirmed = is.GetChanged()
 	}
 	// What is decided is done, even if the browser does not wait for the answer.
-	o, err := c.act(context.WithoutCancel(r.Context()), id, f, confirmed, false)
+	o, err := c.services.decide(context.WithoutCancel(r.Context()), f.request(id, confirmed, false))
 	switch {
 	case err == nil && wantsJSON(r):
 		c.answerOrder(w, r, http.StatusOK, c.pageOf(o))
@@ -243,7 +243,7 @@ type confirmation struct {
 
 // confirm asks to confirm a decision, unless it would be refused.
 func (c *Console) confirm(w http.ResponseWriter, r *http.Request, is *checkoutv1.Order, f form, seen string) {
-	would, err := c.act(r.Context(), is.GetOrderId(), f, nil, true)
+	would, err := c.services.decide(r.Context(), f.request(is.GetOrderId(), nil, true))
 	if err == nil {
 		err = complete(f)
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/decision"
 )
 
 // How long a service may take: to tell something, and to record a decision.
@@ -35,35 +36,11 @@ func (s services) list(ctx context.Context, req *checkoutv1.ListOrdersRequest) (
 	})
 }
 
-func (s services) retry(ctx context.Context, req *checkoutv1.RetryOrderRequest) (*checkoutv1.Order, error) {
-	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
-		return admin.RetryOrder(ctx, req)
-	})
-}
-
-func (s services) resolve(ctx context.Context, req *checkoutv1.ResolveOrderRequest) (*checkoutv1.Order, error) {
-	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
-		return admin.ResolveOrder(ctx, req)
-	})
-}
-
-func (s services) cancel(ctx context.Context, req *checkoutv1.CancelOrderRequest) (*checkoutv1.Order, error) {
-	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
-		return admin.CancelOrder(ctx, req)
-	})
-}
-
-func (s services) refund(ctx context.Context, req *checkoutv1.RefundOrderRequest) (*checkoutv1.Order, error) {
-	return s.decide(ctx, req.GetOrderId(), func(ctx context.Context, admin checkoutv1.OrderAdminClient) (*checkoutv1.Order, error) {
-		return admin.RefundOrder(ctx, req)
-	})
-}
-
 // decide has a decision recorded by a service that has the order, and by no other: a decision that is not answered may
 // have been recorded, and another service with the same record would only tell that the order does not wait any more.
-func (s services) decide(ctx context.Context, id string, how func(context.Context, checkoutv1.OrderAdminClient) (*checkoutv1.Order, error)) (*checkoutv1.Order, error) {
+func (s services) decide(ctx context.Context, req decision.Request) (*checkoutv1.Order, error) {
 	holder, err := first(ctx, s, func(ctx context.Context, one Service) (Service, error) {
-		_, err := checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
+		_, err := checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: req.GetOrderId()})
 		return one, err
 	})
 	if err != nil {
@@ -71,7 +48,7 @@ func (s services) decide(ctx context.Context, id string, how func(context.Contex
 	}
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
-	o, err := how(ctx, checkoutv1.NewOrderAdminClient(holder.Conn))
+	o, err := decision.Send(ctx, checkoutv1.NewOrderAdminClient(holder.Conn), req)
 	if unanswered(status.Code(err)) && failureOf(err).Reason != "NOT_RECORDED" {
 		return nil, lostAnswer{err}
 	}

@@ -77,7 +77,7 @@ func TestADecisionIsAskedForOnce(t *testing.T) {
 			}
 			all = append(all, d.service(t, "one"))
 		}
-		_, err := all.resolve(t.Context(), &checkoutv1.ResolveOrderRequest{OrderId: "one"})
+		_, err := all.decide(t.Context(), &checkoutv1.ResolveOrderRequest{OrderId: "one"})
 		_, unsure := errors.AsType[lostAnswer](err)
 		if got := status.Code(err); got != test.want || unsure != test.unknown || !slices.Equal(asked, test.asked) {
 			t.Errorf("%s: %v, known %t, asked %v; want %v, %t, %v", name, got, !unsure, asked, test.want, !test.unknown, test.asked)

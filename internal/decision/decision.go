@@ -3,16 +3,40 @@
 package decision
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/wire"
 )
+
+// Request is a RetryOrderRequest, ResolveOrderRequest, CancelOrderRequest or RefundOrderRequest.
+type Request interface {
+	GetOrderId() string
+	GetValidateOnly() bool
+}
+
+// Send has a decision made, or only checked.
+func Send(ctx context.Context, admin checkoutv1.OrderAdminClient, req Request, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
+	switch req := req.(type) {
+	case *checkoutv1.RetryOrderRequest:
+		return admin.RetryOrder(ctx, req, opts...)
+	case *checkoutv1.ResolveOrderRequest:
+		return admin.ResolveOrder(ctx, req, opts...)
+	case *checkoutv1.CancelOrderRequest:
+		return admin.CancelOrder(ctx, req, opts...)
+	case *checkoutv1.RefundOrderRequest:
+		return admin.RefundOrder(ctx, req, opts...)
+	}
+	return nil, fmt.Errorf("%T is no decision", req)
+}
 
 // Charge says what is known of the order's charge.
 func Charge(o *checkoutv1.Order) string {

@@ -13,6 +13,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 const (
@@ -145,7 +146,11 @@ func (p orderPage) Steps() []step {
 		return []step{paid, mark("Refunded", p.State() == checkoutv1.OrderState_REFUNDED, "")}
 	default:
 	}
-	return []step{paid, shipped, p.delivery("Confirmed by e-mail", "email")}
+	steps := []step{paid, shipped, p.delivery("Confirmed by e-mail", "email")}
+	if part := o.GetRefunded(); part != nil {
+		steps = append(steps, step{"Refunded", "good", wire.Price(part)})
+	}
+	return steps
 }
 
 // Deliveries are the steps that customers do not see.

@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/test/nettest"
 	"checkout/internal/wire"
@@ -442,6 +444,15 @@ func TestPagesLookAsTheyDid(t *testing.T) {
 		if diff := cmp.Diff(string(want), got); diff != "" {
 			t.Errorf("%s (-update takes it):\n%s", path, diff)
 		}
+	}
+}
+
+func TestACustomerSeesWhatWasRefunded(t *testing.T) {
+	t.Parallel()
+	o := &checkoutv1.Order{State: checkoutv1.OrderState_COMPLETED, TransactionId: "tx", TrackingId: "parcel", Refunded: &oteldemo.Money{CurrencyCode: "USD", Units: 5}}
+	steps := orderPage{Order: o}.Steps()
+	if last := steps[len(steps)-1]; len(steps) != 4 || last != (step{"Refunded", "good", "USD 5.00"}) {
+		t.Errorf("the steps are %v, want the refund at the end", steps)
 	}
 }
 
