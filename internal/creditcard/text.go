@@ -2,6 +2,7 @@ package creditcard
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"slices"
@@ -21,20 +22,26 @@ const (
 	idPartApart = 12
 )
 
-// IsIn reports whether id, a short text that a machine has made, repeats the card: 8 digits of its number in sequence, or
-// 12 with letters between them; or no other digits than some of the number, or than the CVV. Codes of characters and
-// base64 count if they stand for nothing but plain text. It is true of one random UUID in 10 million.
+// depth is how many codes are looked for, one inside the other.
+const depth = 2
+
+// IsIn reports whether id, a short text that a machine has made, repeats the card: 8 digits of its number in sequence, from
+// either end, or 12 with letters between them; or no other digits than some of the number, or than the CVV. Digits may be
+// written as codes of characters, in hexadecimal, base64 or base32, also twice, if that stands for nothing but plain text. It
+// is true of two random UUIDs in 10 million. No list of codes is complete.
 func (c Card) IsIn(id string) bool {
 	number, cvv := c.digits()
 	if number == nil {
 		return false
 	}
-	return strings.ContainsFunc(id, isForeignDigit) || inHex(id, number) || repeats([]byte(id), number, cvv) || anyReading(id, func(reading []byte) bool {
-		return isPrintable(reading) && repeats(reading, number, cvv)
+	backwards := slices.Clone(number)
+	slices.Reverse(backwards)
+	return strings.ContainsFunc(id, isForeignDigit) || inHex(id, number) || inReading([]byte(id), depth, func(reading []byte) bool {
+		return repeats(reading, number, cvv) || repeats(reading, backwards, cvv)
 	})
 }
 
-// digits is the number and the CVV of the card, both without zeros before them for the latter; nil without a card.
+// digits is the number and the CVV of the card, the latter without zeros before it; nil without a card.
 func (c Card) digits() (number, cvv []byte) {
 	if c.secret == nil || len(c.number) == 0 {
 		return nil, nil
@@ -95,32 +102,28 @@ func inHex(text string, number []byte) bool {
 	return bytes.Contains(found, strconv.AppendUint(nil, n, 16))
 }
 
-// anyReading reports whether test is true of text, or of what it says to one who takes it, or a word of it, for the codes
-// of characters or for base64; or of what it says without blanks and escapes. What test is given is overwritten afterwards.
-func anyReading(text string, test func(reading []byte) bool) bool {
-	if readAs(text, test) {
+// inReading reports whether test is true of text, or of what it says to one who takes it, or a word of it, for one of so many
+// codes, one inside the other.
+func inReading(text []byte, codesLeft int, test func(reading []byte) bool) bool {
+	if test(text) {
 		return true
 	}
-	if !strings.ContainsFunc(text, func(r rune) bool { return r == '\\' || unicode.IsSpace(r) }) {
+	if codesLeft == 0 {
 		return false
 	}
-	return readAs(strings.Join(strings.Fields(withoutEscapes(text)), ""), test)
-}
-
-// readAs is anyReading of the text as it stands.
-func readAs(text string, test func(reading []byte) bool) bool {
 	buffer := make([]byte, len(text))
-	return test(append(buffer[:0], text...)) || test(codes(buffer[:0], text, 10)) || test(codes(buffer[:0], text, 8)) ||
-		anyHex(text, buffer, test) || anyBase64(text, buffer, test)
+	plain := func(reading []byte) bool { return isPrintable(reading) && inReading(reading, codesLeft-1, test) }
+	return plain(codes(buffer[:0], text, 10)) || plain(codes(buffer[:0], text, 8)) || anyHex(text, buffer, plain) ||
+		anyWord(text, buffer, hex.Decode, plain) || anyWord(text, buffer, base64.RawStdEncoding.Decode, plain) ||
+		anyWord(bytes.ToUpper(text), buffer, base32.StdEncoding.WithPadding(base32.NoPadding).Decode, plain)
 }
 
-// anyHex takes text for bytes in hexadecimal, from the first digit or from the second.
-func anyHex(text string, buffer []byte, test func(reading []byte) bool) bool {
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "0x", ""), "0X", "")
+// anyHex takes the words of text that are numbers in hexadecimal for bytes, from the first digit or from the second.
+func anyHex(text, buffer []byte, test func(reading []byte) bool) bool {
 	digits := make([]byte, 0, len(text))
-	for i := range len(text) {
-		if b := text[i]; isDecimal(b) || 'a' <= b|0x20 && b|0x20 <= 'f' {
-			digits = append(digits, b)
+	for word := range bytes.FieldsFuncSeq(text, isSeparator) {
+		if word = bytes.TrimLeft(bytes.TrimPrefix(word, []byte("0x")), "xu"); len(bytes.Trim(word, "0123456789abcdefABCDEF")) == 0 {
+			digits = append(digits, word...)
 		}
 	}
 	for start := range min(2, len(digits)) {
@@ -133,22 +136,11 @@ func anyHex(text string, buffer []byte, test func(reading []byte) bool) bool {
 	return false
 }
 
-// anyBase64 takes each word of text for base64, in either alphabet, from any of its first four letters.
-func anyBase64(text string, buffer []byte, test func(reading []byte) bool) bool {
-	rest := bytes.Map(func(r rune) rune {
-		switch {
-		case r == '-':
-			return '+'
-		case r == '_':
-			return '/'
-		case r == '+' || r == '/' || isAlphanumeric(r):
-			return r
-		}
-		return ' '
-	}, []byte(text))
-	for word := range bytes.FieldsSeq(rest) {
-		for start := range min(4, len(word)) {
-			if n, _ := base64.RawStdEncoding.Decode(buffer, word[start:]); test(buffer[:n]) { // as far as it goes
+// anyWord decodes each word of text, from any of its first eight letters and as far as it goes.
+func anyWord(text, buffer []byte, decode func(into, text []byte) (int, error), test func(reading []byte) bool) bool {
+	for word := range bytes.FieldsFuncSeq(text, isSeparator) {
+		for start := range min(8, len(word)) {
+			if n, _ := decode(buffer, word[start:]); test(buffer[:n]) {
 				return true
 			}
 		}
@@ -156,40 +148,22 @@ func anyBase64(text string, buffer []byte, test func(reading []byte) bool) bool 
 	return false
 }
 
-// withoutEscapes is text less what JSON or Go write for a character that cannot be seen: \n, \u00a0.
-func withoutEscapes(text string) string {
-	before, after, found := strings.Cut(text, `\`)
-	for found {
-		size := 1
-		if strings.HasPrefix(after, "u") {
-			size = 5
-		}
-		var rest string
-		rest, after, found = strings.Cut(after[min(size, len(after)):], `\`)
-		before += rest
-	}
-	return before
-}
-
 // codes appends the text that the numbers in text are the ASCII codes of; of two digits each, when run together.
-func codes(into []byte, text string, base int) []byte {
-	for i := 0; i < len(text); {
-		if !isDecimal(text[i]) {
-			i++
-			continue
-		}
-		end := i
-		for end < len(text) && isDecimal(text[end]) {
-			end++
-		}
-		for size := end - i; size > 0; size = end - i {
+func codes(into, text []byte, base int) []byte {
+	for number := range bytes.FieldsFuncSeq(text, func(r rune) bool { return !isDecimal(r) }) {
+		for len(number) > 0 {
+			size := len(number)
 			if size > 3 {
 				size = 2
 			}
-			if n, err := strconv.ParseUint(text[i:i+size], base, 8); err == nil && n < unicode.MaxASCII {
-				into = append(into, byte(n))
+			code, valid := 0, true
+			for _, digit := range number[:size] {
+				code, valid = code*base+int(digit-'0'), valid && int(digit-'0') < base
 			}
-			i += size
+			if valid && code < unicode.MaxASCII {
+				into = append(into, byte(code))
+			}
+			number = number[size:]
 		}
 	}
 	return into
@@ -239,6 +213,8 @@ func ASCIIDigits(text string) string {
 		return r
 	}, text)
 }
+
+func isSeparator(r rune) bool { return !isAlphanumeric(r) }
 
 func isDecimal[C byte | rune](c C) bool { return '0' <= c && c <= '9' }
 

@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"checkout/internal/order"
-	"checkout/internal/redact"
 )
 
 // Timeouts is how long a service may take to answer, including name look-up, connecting and retries. A caller's earlier
@@ -36,17 +35,17 @@ type Flags interface {
 	ExtraEvents(ctx context.Context) int
 }
 
-// maxID is how many bytes a foreign id may have: a UUID has 36, and it goes into the record, the e-mail and every trace.
+// maxID is how many bytes an id may have: it goes into the record, the e-mail and every trace.
 const maxID = 256
 
-// receipt is the id of a charge or a parcel as it is kept: with e-mail addresses masked, as the rest still finds what was done.
-func receipt(what, id string) (string, error) { return redact.Emails(id), checkID(what, id) }
+// noID is the error of an answer without an id. what names it.
+func noID(what string) error { return fmt.Errorf("%w: no %s", order.ErrImplausible, what) }
 
-// checkID returns ErrImplausible for what cannot be an id. what names it.
+// checkID returns ErrImplausible for what cannot be an id.
 func checkID(what, id string) error {
 	switch {
 	case strings.TrimSpace(id) == "":
-		return fmt.Errorf("%w: no %s", order.ErrImplausible, what)
+		return noID(what)
 	case len(id) > maxID:
 		return fmt.Errorf("%w: a %s of %d bytes", order.ErrImplausible, what, len(id))
 	case !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl):

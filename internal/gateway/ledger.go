@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
 	"checkout/internal/wire"
@@ -16,11 +17,8 @@ import (
 var _ order.Ledger = (*Payment)(nil)
 
 // Lookup asks checkout.v1.PaymentLedger for the transaction of the order's charge: "" when there is none so far, or when
-// it was reversed, because then no money is with the shop; and what was charged, zero if the ledger does not say. A transaction
-// that is a card number, or that was refused as a
-// receipt because it repeats the card, is called by the order's id: the ledger knows the charge by that, too. Lookup returns
-// order.ErrImplausible for an answer that is none of these.
-// t.Read bounds it, and gRPC repeats it like any read.
+// it was reversed, because then no money is with the shop; and what was charged, zero if the ledger does not say. It returns
+// order.ErrImplausible for an answer that is none of these. t.Read bounds it, and gRPC repeats it like any read.
 func (p *Payment) Lookup(ctx context.Context, id order.ID) (string, money.Amount, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.read)
 	defer cancel()
@@ -29,12 +27,9 @@ func (p *Payment) Lookup(ctx context.Context, id order.ID) (string, money.Amount
 	if err != nil {
 		return "", money.Amount{}, fmt.Errorf("payment: look up the charge of order %s: %w", id, ledgerError(err))
 	}
-	transaction, charged, err := standing(reply)
+	transaction, charged, err := standing(id, reply)
 	if err != nil {
 		return "", money.Amount{}, fmt.Errorf("payment: look up the charge of order %s: %w", id, err)
-	}
-	if isCardNumber(transaction) || transaction != "" && p.refused.has(id) {
-		return string(id), charged, nil
 	}
 	return transaction, charged, nil
 }
@@ -69,12 +64,12 @@ func (p *Payment) Refund(ctx context.Context, id order.ID, total money.Amount) e
 }
 
 // standing is the transaction that a look-up has found and that was not given back, or "", and its amount.
-func standing(reply *checkoutv1.LookupResponse) (transaction string, charged money.Amount, err error) {
+func standing(id order.ID, reply *checkoutv1.LookupResponse) (transaction string, charged money.Amount, err error) {
 	switch reply.GetState() {
 	case checkoutv1.LookupResponse_NONE, checkoutv1.LookupResponse_REVERSED:
 		return "", money.Amount{}, nil
 	case checkoutv1.LookupResponse_CHARGED:
-		if transaction, err = receipt("transaction id", reply.GetTransactionId()); err != nil {
+		if transaction, err = transactionID(id, reply.GetTransactionId(), creditcard.Card{}); err != nil {
 			return "", money.Amount{}, err
 		}
 		if reply.GetAmount() == nil {

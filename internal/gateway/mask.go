@@ -80,11 +80,3 @@ func endsInCard(run []byte) bool {
 	}
 	return false
 }
-
-// isCardNumber reports whether id is the number of a VISA card or a MasterCard and nothing else, as is one in 70 numbers of 16
-// digits. It is for look-ups, when the card is not known.
-func isCardNumber(id string) bool {
-	number := digits(id)
-	return len(number) == 16 && strings.Trim(id, "0123456789 -") == "" && creditcard.ValidNumber(number) &&
-		(number[0] == '4' || "51" <= number[:2] && number[:2] <= "55" || "2221" <= number[:4] && number[:4] <= "2720")
-}

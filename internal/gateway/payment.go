@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -33,34 +35,6 @@ type Payment struct {
 	conn, nowhere *grpc.ClientConn
 	flags         Flags
 	charge, read  time.Duration
-	refused       receipts
-}
-
-// receipts are orders whose receipt was rejected because it repeated the card.
-type receipts struct {
-	mu     sync.Mutex
-	orders map[order.ID]bool
-}
-
-// maxReceipts bounds them. A service that returns one such receipt returns many.
-const maxReceipts = 1024
-
-func (r *receipts) add(id order.ID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.orders) == maxReceipts {
-		clear(r.orders)
-	}
-	if r.orders == nil {
-		r.orders = make(map[order.ID]bool)
-	}
-	r.orders[id] = true
-}
-
-func (r *receipts) has(id order.ID) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.orders[id]
 }
 
 var _ order.Payment = (*Payment)(nil)
@@ -106,16 +80,30 @@ func (p *Payment) Charge(ctx context.Context, id order.ID, amount money.Amount, 
 	if err != nil {
 		return "", fmt.Errorf("could not charge the card: %w", err)
 	}
-	transaction, unusable := receipt("transaction id", reply.GetTransactionId())
-	// OK without a receipt is no answer. A receipt that repeats the card cannot be stored.
-	repeats := card.IsIn(reply.GetTransactionId())
-	if repeats {
-		p.refused.add(id)
-	}
-	if repeats || unusable != nil {
-		return "", fmt.Errorf("could not charge the card: %w", status.Error(codes.Internal, "the payment service answered without a usable transaction id"))
+	transaction, err := transactionID(id, reply.GetTransactionId(), card)
+	if err != nil { // OK without a receipt is no answer
+		return "", fmt.Errorf("could not charge the card: %w", status.Error(codes.Internal, "the payment service answered without a transaction id"))
 	}
 	return transaction, nil
+}
+
+// maxTransaction is how many bytes a transaction id may have: a UUID has 36.
+const maxTransaction = 64
+
+// transactionID is the id of an order's charge as it is kept. An id that may hold the card is replaced by the order's, under which
+// the charge was made: one with other characters than ASCII letters, digits, dashes, dots and underscores, one that repeats the
+// card, and one with a card's number. Without an id it returns ErrImplausible.
+func transactionID(order order.ID, answered string, card creditcard.Card) (string, error) {
+	if strings.TrimSpace(answered) == "" {
+		return "", noID("transaction id")
+	}
+	odd := func(r rune) bool {
+		return r >= utf8.RuneSelf || r != '-' && r != '.' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}
+	if len(answered) > maxTransaction || strings.ContainsFunc(answered, odd) || card.IsIn(answered) || creditcard.HasNumber(answered) {
+		return string(order), nil
+	}
+	return answered, nil
 }
 
 // reach is the connection to call: the payment service's, or that to nowhere while the flag is on.

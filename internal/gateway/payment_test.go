@@ -147,9 +147,7 @@ func TestAnswerWithoutReceiptLeavesTheChargeInDoubt(t *testing.T) {
 	t.Parallel()
 	for name, transaction := range map[string]string{
 		"empty":    "",
-		"endless":  strings.Repeat("x", 257),
-		"control":  "T\x00",
-		"the card": "4432801561520454",
+		"blank":    " ",
 		"too much": strings.Repeat("x", 2<<20),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,7 +85,7 @@ func withoutCard(ctx context.Context, card creditcard.Card) context.Context {
 	repeats := func(member string) bool {
 		text := decoded(member)
 		_, value, _ := strings.Cut(text, "=")
-		return card.IsIn(text) || card.IsIn(value)
+		return card.IsIn(value) || card.NumberIn(text)
 	}
 	return withoutState(withoutBaggage(ctx, repeats), repeats)
 }

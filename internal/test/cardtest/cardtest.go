@@ -2,12 +2,16 @@
 package cardtest
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,7 +59,7 @@ func Spellings(digits string) []Spelling {
 	from := func(zero rune) string {
 		return strings.Map(func(r rune) rune { return r - '0' + zero }, digits)
 	}
-	return []Spelling{
+	all := []Spelling{
 		{"plain", digits},
 		{"leading zeros", "000" + digits},
 		{"dashes", halves},
@@ -84,15 +88,31 @@ func Spellings(digits string) []Spelling {
 		{"base64", base64.StdEncoding.EncodeToString([]byte(digits))},
 		{"base64 of halves", base64.RawURLEncoding.EncodeToString([]byte(halves))},
 		{"base64 of JSON", base64.StdEncoding.EncodeToString([]byte(`{"x":"` + digits + `"}`))},
+		{"base64 twice", base64.RawURLEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(digits))))},
+		{"base64 of bytes", base64.RawURLEncoding.EncodeToString([]byte(hex.EncodeToString([]byte(digits))))},
+		{"bytes of base64", hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(digits))))},
+		{"base32", base32.StdEncoding.EncodeToString([]byte(digits))},
+		{"base32 in lower case, without padding", strings.TrimRight(strings.ToLower(base32.StdEncoding.EncodeToString([]byte(digits))), "=")},
 	}
+	if len(digits) > 4 { // a CVV from its end is another CVV
+		backwards := []byte(digits)
+		slices.Reverse(backwards)
+		all = append(all, Spelling{"reversed", string(backwards)}, Spelling{"reversed, base64", base64.RawURLEncoding.EncodeToString(backwards)})
+	}
+	return all
 }
 
-// Obscure returns some of the endlessly many other ways, which nothing recognizes.
+// Obscure returns some of the endlessly many other ways, which are recognized in no text.
 func Obscure(digits string) []Spelling {
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	_, _ = io.WriteString(w, digits) // a buffer takes everything
+	_ = w.Close()                    // likewise
 	return []Spelling{
-		{"base64 twice", base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(digits))))},
-		{"base32", base32.StdEncoding.EncodeToString([]byte(digits))},
 		{"Han", strings.Map(func(r rune) rune { return []rune("〇一二三四五六七八九")[r-'0'] }, digits)},
+		{"gzip", zipped.String()},
+		{"gzip, base64", base64.RawURLEncoding.EncodeToString(zipped.Bytes())},
+		{"other letters", strings.Map(func(r rune) rune { return r - '0' + 'a' }, digits)},
 	}
 }
 
