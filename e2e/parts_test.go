@@ -48,7 +48,7 @@ func startAll(t *testing.T, names string) *parts {
 
 // collector is an OpenTelemetry Collector.
 type collector struct {
-	*process
+	*program
 
 	otlp    string // where it takes OTLP
 	metrics string // where it shows metrics to Prometheus
@@ -70,7 +70,7 @@ func startCollector(t *testing.T, spans string) *collector {
 // start starts it where it was before, and waits until it is there.
 func (c *collector) start(t *testing.T) {
 	t.Helper()
-	c.process = run(t, c.environ, built(t, "../bin/otelcol"), "--config", "collector/config.yaml")
+	c.program = run(t, c.environ, built(t, "../bin/otelcol"), "--config", "collector/config.yaml")
 	await(t, "the collector", func(ctx context.Context) error { return get(ctx, "http://"+c.environ["HEALTH_ADDR"], nil) })
 }
 
@@ -154,7 +154,7 @@ func (p *parts) startJaeger(t *testing.T) (otlp string) {
 // service is the service, in a shop.
 type service struct {
 	oteldemo.CheckoutServiceClient
-	*process
+	*program
 
 	shop *demo.Shop
 }
@@ -181,7 +181,7 @@ func startService(t *testing.T, otlp string, set map[string]string, before ...st
 	})
 	maps.Copy(environ, set)
 	command := append(before, built(t, *binary))
-	s := &service{shop: shop, process: run(t, environ, command[0], command[1:]...)}
+	s := &service{shop: shop, program: run(t, environ, command[0], command[1:]...)}
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -12,8 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"checkout/internal/test/output"
+	"checkout/internal/test/process"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,8 +30,8 @@ const (
 	often    = 100 * time.Millisecond
 )
 
-// process is a program that runs.
-type process struct {
+// program is a program that runs.
+type program struct {
 	cmd   *exec.Cmd
 	out   output.Buffer
 	ended chan struct{}
@@ -41,9 +40,9 @@ type process struct {
 }
 
 // run starts a program, in nothing but the given environment, and ends it with the test.
-func run(t *testing.T, environ map[string]string, executable string, args ...string) *process {
+func run(t *testing.T, environ map[string]string, executable string, args ...string) *program {
 	t.Helper()
-	p := &process{cmd: exec.Command(executable, args...), ended: make(chan struct{})}
+	p := &program{cmd: exec.Command(executable, args...), ended: make(chan struct{})}
 	p.cmd.Env = []string{"HOME=" + t.TempDir()}
 	for name, value := range environ {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
@@ -67,7 +66,7 @@ func run(t *testing.T, environ map[string]string, executable string, args ...str
 }
 
 // end sends a signal, and waits until the program has ended. Its error is the program's.
-func (p *process) end(with os.Signal) error {
+func (p *program) end(with os.Signal) error {
 	p.asked = true
 	_ = p.cmd.Process.Signal(with) // one that has ended by itself says so by its error
 	select {
@@ -103,27 +102,14 @@ func built(t *testing.T, path string) string {
 	return path
 }
 
-// The ports that tests listen on are below those that the system gives to clients.
-const (
-	firstPort = 20_000
-	ports     = 12_000
-)
-
-var lastPort atomic.Int64 // no two parts get the same, however long they take to listen
-
 // free is an address that nothing listens on.
 func free(t *testing.T) string {
 	t.Helper()
-	lastPort.CompareAndSwap(0, int64(os.Getpid())*37)
-	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.FormatInt(firstPort+lastPort.Add(1)%ports, 10))
-		if l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
+	port, err := process.FreePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // await tries until try succeeds, and fails the test with the last error if it never does.
