@@ -141,23 +141,7 @@ func dial(t *testing.T, target string, opts ...grpc.DialOption) *grpc.ClientConn
 // silent is the address of a server that accepts connections and never says a word.
 func silent(t *testing.T) string {
 	t.Helper()
-	listener := listen(t, "127.0.0.1:0")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			defer func() { _ = conn.Close() }()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = listener.Close()
-		<-done
-	})
-	return listener.Addr().String()
+	return nettest.Serve(t, func(client net.Conn) { _, _ = io.Copy(io.Discard, client) })
 }
 
 func amount(t *testing.T, currency money.Currency, units int64, nanos int32) money.Amount {

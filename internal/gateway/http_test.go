@@ -257,36 +257,23 @@ func faithless(t *testing.T, answer string) (addr string, count func(path string
 	t.Helper()
 	var mu sync.Mutex
 	counts := map[string]int{}
-	listener := listen(t, "127.0.0.1:0")
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			conn, err := listener.Accept()
+	addr = nettest.Serve(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		for nth := range 2 {
+			r, err := http.ReadRequest(in)
 			if err != nil {
 				return
 			}
-			conns.Go(func() {
-				defer func() { _ = conn.Close() }()
-				in := bufio.NewReader(conn)
-				for nth := range 2 {
-					r, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					_, _ = io.Copy(io.Discard, r.Body)
-					mu.Lock()
-					counts[r.URL.Path]++
-					mu.Unlock()
-					if nth == 0 {
-						_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: "+strconv.Itoa(len(answer))+"\r\n\r\n"+answer)
-					}
-				}
-			})
+			_, _ = io.Copy(io.Discard, r.Body)
+			mu.Lock()
+			counts[r.URL.Path]++
+			mu.Unlock()
+			if nth == 0 {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: "+strconv.Itoa(len(answer))+"\r\n\r\n"+answer)
+			}
 		}
 	})
-	t.Cleanup(conns.Wait)
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener.Addr().String(), func(path string) int {
+	return addr, func(path string) int {
 		mu.Lock()
 		defer mu.Unlock()
 		return counts[path]
@@ -310,22 +297,13 @@ func TestErrorsDoNotQuoteAMalformedAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			listener := listen(t, "127.0.0.1:0")
-			var conns sync.WaitGroup
-			conns.Go(func() {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				defer func() { _ = conn.Close() }()
+			addr := nettest.Serve(t, func(conn net.Conn) {
 				if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 					_, _ = io.Copy(io.Discard, r.Body)
 					_, _ = io.WriteString(conn, answer)
 				}
 			})
-			t.Cleanup(conns.Wait)
-			t.Cleanup(func() { _ = listener.Close() })
-			_, err := newShipping(t, listener.Addr().String(), patient).Ship(t.Context(), orderID, home, lines)
+			_, err := newShipping(t, addr, patient).Ship(t.Context(), orderID, home, lines)
 			wantPassing(t, err, "shipping: ship order "+string(orderID), "the answer is not HTTP")
 			if strings.Contains(err.Error(), "leak") {
 				t.Errorf("the answer is quoted: %q", err)

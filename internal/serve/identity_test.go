@@ -3,7 +3,6 @@ package serve_test
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"net/url"
 	"os"
@@ -241,34 +240,7 @@ func terminate(t *testing.T, k keyFolder, address string) (port string) {
 		}
 		return config, err
 	}
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-	pass := func(from net.Conn) {
-		defer func() { _ = from.Close() }()
-		to, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-		if err != nil {
-			return
-		}
-		defer context.AfterFunc(ctx, func() { _, _ = from.Close(), to.Close() })()
-		defer func() { _ = to.Close() }()
-		all.Go(func() { _, _ = io.Copy(from, to); _ = from.Close() })
-		_, _ = io.Copy(to, from)
-	}
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { pass(conn) })
-		}
-	})
-	t.Cleanup(func() { cancel(); _ = listener.Close(); all.Wait() })
-	_, port, _ = net.SplitHostPort(listener.Addr().String())
+	_, port, _ = net.SplitHostPort(nettest.Serve(t, func(client net.Conn) { nettest.Relay(tls.Server(client, config), address) }))
 	return port
 }
 

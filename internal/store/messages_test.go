@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"checkout/internal/store"
+	"checkout/internal/test/nettest"
 )
 
 // Not in parallel: it counts what is allocated.
@@ -23,31 +24,17 @@ func TestWhateverADatabaseSaysTakesLittleMemory(t *testing.T) {
 		"an empty row":      {'R', 0, 0, 0, 8, 0, 0, 0, 0, 'Z', 0, 0, 0, 5, 'I', 'T', 0, 0, 0, 4, 'D', 0, 0, 0, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan struct{})
-			t.Cleanup(func() { _ = listener.Close(); <-done })
-			go func() {
-				defer close(done)
-				for {
-					conn, err := listener.Accept()
-					if err != nil {
-						return
-					}
-					_, _ = conn.Read(make([]byte, 1<<10)) // who is there
-					_, _ = conn.Write(said)
-					_ = conn.SetReadDeadline(time.Now().Add(time.Second))
-					_, _ = conn.Read(make([]byte, 1<<10))
-					_ = conn.Close()
-				}
-			}()
+			addr := nettest.Serve(t, func(conn net.Conn) {
+				_, _ = conn.Read(make([]byte, 1<<10)) // who is there
+				_, _ = conn.Write(said)
+				_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+				_, _ = conn.Read(make([]byte, 1<<10))
+			})
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			s, err := store.OpenPostgres(ctx, "postgres://ada:secret@"+listener.Addr().String()+"/shop?sslmode=disable")
+			s, err := store.OpenPostgres(ctx, "postgres://ada:secret@"+addr+"/shop?sslmode=disable")
 			runtime.ReadMemStats(&after)
 			if err == nil {
 				_ = s.Close()

@@ -2,7 +2,6 @@ package nettest
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,32 +16,15 @@ import (
 // interface: let the client call 0.0.0.0, which leads there.
 func Proxy(t testing.TB, address string) (asked func() []string) {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(context.WithoutCancel(t.Context()), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var mu sync.Mutex
 	var targets []string
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			req, err := http.ReadRequest(bufio.NewReader(conn))
-			if err == nil {
-				mu.Lock()
-				targets = append(targets, req.Method+" "+req.Host)
-				mu.Unlock()
-			}
-			_, _ = fmt.Fprint(conn, "HTTP/1.1 403 Forbidden\r\n\r\n")
-			_ = conn.Close()
+	serveOn(t, address, func(conn net.Conn) {
+		if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			mu.Lock()
+			targets = append(targets, req.Method+" "+req.Host)
+			mu.Unlock()
 		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		all.Wait()
+		_, _ = fmt.Fprint(conn, "HTTP/1.1 403 Forbidden\r\n\r\n")
 	})
 	return func() []string {
 		mu.Lock()

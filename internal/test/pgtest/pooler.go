@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/lib/pq"
@@ -102,38 +101,18 @@ func (b *PgBouncer) kill() {
 
 // pooler is a pooler of transactions in miniature, and the worst there can be: each of its clients has two connections to
 // the server, and every transaction is carried out on the other one than the transaction before.
-type pooler struct {
-	server  string
-	clients sync.WaitGroup
-}
+type pooler struct{ server string }
 
 // Pooler runs a pooler before the server until the test ends. It returns the URL under which it serves the database.
 func (s *Server) Pooler(t testing.TB, database string) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &pooler{server: s.addr}
-	p.clients.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.clients.Go(func() { p.serve(t.Context(), client) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.clients.Wait()
-	})
 	s.trust(t)
 	u, err := url.Parse(database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Host, u.User = l.Addr().String(), url.User(trusted)
+	p := pooler{s.addr}
+	u.Host, u.User = nettest.Serve(t, func(client net.Conn) { p.serve(t.Context(), client) }), url.User(trusted)
 	return u.String()
 }
 
@@ -152,8 +131,7 @@ func (s *Server) trust(t testing.TB) {
 }
 
 // serve passes on what a client asks and the servers answer.
-func (p *pooler) serve(ctx context.Context, client net.Conn) {
-	defer client.Close()
+func (p pooler) serve(ctx context.Context, client net.Conn) {
 	hello := make([]byte, 4)
 	if _, err := io.ReadFull(client, hello); err != nil {
 		return
