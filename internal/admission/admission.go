@@ -63,7 +63,7 @@ type Limiter struct {
 	steps      [steps]tally  // the last ones, each at its number modulo steps
 	ended      int           // in all of them
 	done       int           // in all of them
-	turned     int           // rejected, in all of them
+	rejected   int           // in all of them
 }
 
 // steps make up the target, and the memory of a Limiter.
@@ -71,11 +71,11 @@ const steps = 40
 
 // tally is what happened in a step.
 type tally struct {
-	open   int // orders let in then, and under way since
-	ended  int // orders that are not under way any more
-	done   int // those of them that were served
-	turned int // orders rejected
-	peak   int // orders under way, at most
+	open     int // orders let in then, and under way since
+	ended    int // orders that are not under way any more
+	done     int // those of them that were served
+	rejected int // orders rejected
+	peak     int // orders under way, at most
 }
 
 // place is that of an order under way.
@@ -163,7 +163,7 @@ func (l *Limiter) arrive(ctx context.Context) (mine place, queued *list.Element,
 		behind, ahead = behind.Prev(), ahead-1
 	}
 	if l.queue.Len() >= l.longest || l.tooLate(ahead, w.whole, admissible) {
-		return place{}, nil, l.turnAway(nil)
+		return place{}, nil, l.reject(nil)
 	}
 	if behind == nil {
 		queued = l.queue.PushFront(w)
@@ -285,11 +285,11 @@ func (l *Limiter) wait(ctx context.Context, queued *list.Element) (place, error)
 	default:
 		l.queue.Remove(queued)
 	}
-	return place{}, l.turnAway(cause)
+	return place{}, l.reject(cause)
 }
 
-// TurnAway counts an order that was refused before it came here, and returns when to ask again.
-func (l *Limiter) TurnAway() time.Duration {
+// Reject counts an order that was refused before it came here, and returns when to ask again.
+func (l *Limiter) Reject() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
@@ -297,14 +297,14 @@ func (l *Limiter) TurnAway() time.Duration {
 	return l.retryAfter()
 }
 
-func (l *Limiter) turnAway(cause error) error {
+func (l *Limiter) reject(cause error) error {
 	l.countRefusal()
 	return &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.retryAfter(), Err: cause}
 }
 
 func (l *Limiter) countRefusal() {
-	l.steps[l.step%steps].turned++
-	l.turned++
+	l.steps[l.step%steps].rejected++
+	l.rejected++
 	l.refused++
 }
 
@@ -462,7 +462,7 @@ func (l *Limiter) advance() {
 		l.prompt *= math.Pow(1-weight, float64(forgotten.open))
 		l.ended -= forgotten.ended
 		l.done -= forgotten.done
-		l.turned -= forgotten.turned
+		l.rejected -= forgotten.rejected
 		*forgotten = tally{peak: l.underWay}
 	}
 	l.step = now
@@ -529,7 +529,7 @@ func (l *Limiter) lookAgain() {
 func (l *Limiter) retryAfter() time.Duration {
 	wait := l.target
 	if l.done > 0 {
-		wait = l.target * time.Duration(l.turned) / time.Duration(l.done)
+		wait = l.target * time.Duration(l.rejected) / time.Duration(l.done)
 	}
 	wait = min(max(wait, l.target/20), 5*l.target)
 	return wait + rand.N(wait/2+1) //nolint:gosec // it spreads customers, and hides nothing

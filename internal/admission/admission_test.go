@@ -191,7 +191,7 @@ func TestTheTimeToComeBackFollowsTheQueue(t *testing.T) {
 			for turned := range 10 * crowd {
 				want := 2 * time.Second * time.Duration(turned+1) / crowd // a crowd was finished in the last 2 s
 				want = min(max(want, 100*time.Millisecond), 10*time.Second)
-				if got := l.TurnAway(); got < want || got > want*3/2 {
+				if got := l.Reject(); got < want || got > want*3/2 {
 					t.Fatalf("round %d: number %d turned away is told %v, want %v and up to half more", round, turned+1, got, want)
 				}
 			}

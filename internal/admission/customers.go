@@ -12,11 +12,10 @@ import (
 	"checkout/internal/order"
 )
 
-// Customers bounds how often one user may place an order, and how often a user's or a card's charges may be declined: who
-// tries stolen cards, or many guesses of one, is refused before the payment service is asked. It is part of an
-// order.Admission, made by NewCustomers and safe for concurrent use.
-//
-// Of a user and a card it keeps an HMAC under a random key that lives for twenty minutes at most and never leaves the process.
+// Customers limits how often one user may place an order, and how often a user's or a card's charges may be declined: a user
+// who tries stolen cards, or many guesses of one, is refused before the payment service is called. It is part of an
+// order.Admission, made by NewCustomers and safe for concurrent use. Of a user and a card it keeps an HMAC under a random key
+// that lives for twenty minutes at most and never leaves the process.
 type Customers struct {
 	rate, declines int
 

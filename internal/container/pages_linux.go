@@ -17,15 +17,16 @@ const (
 	dontDump = 16
 )
 
-// SparePages has the kernel read of the executable only the pages that are needed. It does nothing where there is room.
+// SparePages makes the kernel read only those pages of the executable that are needed. It does nothing where there is enough
+// memory.
 //
-// A page of the executable that is missing is otherwise read with all that stands around it: 128 KiB on many machines,
-// some megabytes on others. In a small container each such read drives out pages that are needed next, which are read
-// with all that stands around them, for ever: nothing is done any more but reading.
+// Normally a missing page of the executable is read with its neighbours: 128 KiB on many machines, some megabytes on others. In
+// a small container each such read evicts pages that are needed next, which are again read with their neighbours, and the
+// process does nothing but read.
 //
-// Since Linux 6.16 advice against reading ahead is not heard for code, but no more is read than the mapping that the page
-// belongs to. So the code is divided into many mappings. Mappings that are alike would be one, so every other one is
-// advised to be left out of core dumps, where code never is.
+// Since Linux 6.16, MADV_RANDOM has no effect on code, but a read ends with the mapping of the page. So the code is split into
+// many mappings. The kernel merges equal neighbours, so every other one is marked to be left out of core dumps, which never
+// contain code.
 func SparePages() error {
 	if memory, ok := OwnMemory(); !ok || memory.Limit >= small {
 		return nil

@@ -35,7 +35,7 @@ type Client struct {
 	proven       atomic.Bool
 }
 
-// New makes a client of which nothing is known. hangUp closes its connection.
+// New makes an unknown client. hangUp closes its connection.
 func (all *Clients) New(hangUp func()) *Client { return &Client{all: all, hangUp: hangUp} }
 
 type clientKey struct{}
@@ -64,7 +64,7 @@ func Rank(ctx context.Context) float64 {
 	return rank
 }
 
-// Share is what the client holds of the server, with so many more places, weighted by what becomes of its calls.
+// Share is the client's part of the server, with so many more places, weighted by the success of its calls.
 func (c *Client) Share(more int) float64 {
 	if c == nil {
 		return 0

@@ -92,7 +92,7 @@ func refuse(p Placer, opts Options) func(ctx context.Context, method string) err
 		failure := &order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}
 		if method == oteldemo.CheckoutService_PlaceOrder_FullMethodName {
 			if opts.Queue != nil {
-				failure.RetryAfter = opts.Queue.TurnAway()
+				failure.RetryAfter = opts.Queue.Reject()
 			}
 			if orders != nil {
 				orders.Refused(ctx, failure)

@@ -139,8 +139,8 @@ type Queue interface {
 	TooLate(ahead int, deadline time.Time) bool
 	// GiveWay refuses the last of those who wait, if its rank is higher.
 	GiveWay(rank float64) bool
-	// TurnAway counts an order that is refused, and returns when to ask again.
-	TurnAway() time.Duration
+	// Reject counts an order that is refused, and returns when to ask again.
+	Reject() time.Duration
 }
 
 type callKey struct{}

@@ -137,7 +137,7 @@ type queue struct {
 	waiting    int
 	tooLate    bool
 	retryAfter time.Duration
-	turned     int
+	rejected   int
 }
 
 func (q *queue) UnderWay() int {
@@ -160,10 +160,10 @@ func (q *queue) TooLate(int, time.Time) bool {
 
 func (q *queue) GiveWay(float64) bool { return false }
 
-func (q *queue) TurnAway() time.Duration {
+func (q *queue) Reject() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.turned++
+	q.rejected++
 	return q.retryAfter
 }
 
@@ -234,8 +234,8 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 		if retry != 3*time.Second {
 			t.Errorf("it is told to come back after %v, want 3 s", retry)
 		}
-		if n := c.refused.Load(); n != 1 || queue.turned != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
-			t.Errorf("counted %d times as an order, %d times as turned away, %v as calls; want once each", n, queue.turned, seen.calls)
+		if n := c.refused.Load(); n != 1 || queue.rejected != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
+			t.Errorf("counted %d times as an order, %d times as rejected, %v as calls; want once each", n, queue.rejected, seen.calls)
 		}
 		if _, err := grpc_health_v1.NewHealthClient(outside).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
 			t.Errorf("a health check finds no place: %v", err)

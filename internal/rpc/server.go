@@ -40,7 +40,7 @@ type Quoter interface {
 
 // Options are what a server is made with.
 type Options struct {
-	// Deadline is what a caller gets who sets none, and at most 30 s is what a caller gets who does.
+	// Deadline is that of calls without one. A caller's own is at most 30 s.
 	Deadline time.Duration
 	// Room is how many calls may be in the server at once, beside those that have joined others; 0 is 256.
 	Room int
@@ -56,7 +56,7 @@ type Options struct {
 	Credentials credentials.TransportCredentials
 	// Callers says who may call.
 	Callers Callers
-	// Drained ends what would never end by itself, such as a watch of the server's health; nil for never.
+	// Drained ends streams, such as a watch of the server's health; nil for never.
 	Drained context.Context
 	// Log gets panics and failed reads of the record.
 	Log *slog.Logger
@@ -64,7 +64,7 @@ type Options struct {
 	Orders Record
 	// Audit is the log of what operators do; nil: there is none.
 	Audit AuditLog
-	// Eraser deletes what is on record of a user, for operators; nil: it cannot be done.
+	// Eraser deletes a user's orders, for operators; nil: not supported.
 	Eraser Eraser
 	// Backuper copies the record for checkout.v1.RecordAdmin; nil for no such service.
 	Backuper Backuper
@@ -99,7 +99,7 @@ const (
 	mostAnswerTime  = 250 * time.Millisecond
 	// StateTrailer tells the state of an order that was accepted and is not on its way yet.
 	StateTrailer = "checkout-order-state"
-	// KeyHeader is the metadata that makes the same order of what is asked for twice: up to 255 printable ASCII characters.
+	// KeyHeader is the metadata with the idempotency key: up to 255 printable ASCII characters.
 	KeyHeader = "idempotency-key"
 	// ExpectedTotalHeader is the metadata with the total that the customer has agreed to, such as "EUR 123.45". Another total is
 	// not charged.

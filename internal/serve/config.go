@@ -28,7 +28,7 @@ type Config struct {
 	ShippingMode                     string // stock, or keyed: the shipping service honours keys
 	ShipAttempts                     int    // of one order with a stock shipping service that may each have sent a parcel, at most
 
-	Kafka      []string // brokers, host:port; none: no event is owed
+	Kafka      []string // brokers, host:port; none: no events
 	KafkaTopic string
 
 	FlagdHost, FlagResolver, FlagsPath string
@@ -225,7 +225,7 @@ func (s *Settings) Config(getenv func(string) string, given func(flag string) bo
 	return *c, redact.Error(errors.Join(problems...))
 }
 
-// CheckNames has the start warn of variables, as NAME=value, that are no settings, but nearly one that is not set.
+// CheckNames makes the start warn of variables, as NAME=value, that are not settings but similar to one that is not set.
 func (s *Settings) CheckNames(environ []string) {
 	set := map[string]bool{}
 	for _, variable := range environ {

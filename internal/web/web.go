@@ -20,8 +20,8 @@ const maxBody = 64 << 10
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// Secure has browsers told what the pages of h may do, refuses what other sites have them send with 403 (Forbidden), and
-// bounds the body of a request to 64 KiB.
+// Secure sets the headers that restrict what browsers do with the pages of h, refuses requests that come from other sites with
+// 403 (Forbidden), and limits the body of a request to 64 KiB.
 func Secure(h http.Handler) http.Handler {
 	h = http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(h, maxBody))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
