@@ -47,13 +47,13 @@ func (e *Currency) Supported(ctx context.Context) ([]money.Currency, error) {
 	if err != nil {
 		return nil, fmt.Errorf("currency: list the supported currencies: %w", err)
 	}
-	var currencies []money.Currency
+	currencies := make([]money.Currency, 0, len(reply.GetCurrencyCodes()))
 	for _, code := range reply.GetCurrencyCodes() {
 		if len(code) == 3 && strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
 			currencies = append(currencies, money.Currency(code))
 		}
 	}
-	if currencies == nil {
+	if len(currencies) == 0 {
 		return nil, fmt.Errorf("currency: list the supported currencies: %w: none", order.ErrImplausible)
 	}
 	return currencies, nil

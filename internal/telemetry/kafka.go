@@ -96,7 +96,7 @@ func (k kafka) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	}
 	elapsed := time.Since(p.start)
 	k.duration.Record(r.Context, elapsed.Seconds(), took...)
-	attrs := append(make([]attribute.KeyValue, 0, 16), t.attrs...)
+	attrs := append(make([]attribute.KeyValue, 0, len(t.attrs)+6), t.attrs...)
 	attrs = append(attrs, kafkaSuccess.Bool(err == nil), kafkaDuration.Int64(elapsed.Milliseconds()))
 	if err != nil {
 		attrs = append(attrs, errorType.String(kafkaError(err)))

@@ -148,6 +148,8 @@ type rpcCall struct {
 	*rpcMethod
 
 	span trace.Span
+	out  outgoing             // of a client's call: the metadata that telemetry adds
+	at   peer.Peer            // of a client's call: its server's end, once there is a connection
 	peer []attribute.KeyValue // empty as long as there is no connection
 	// explained says that the span has its error already: PlaceOrder's, in the order's terms.
 	explained bool
@@ -233,12 +235,10 @@ func (c *rpcClient) call(ctx context.Context, method string, req, reply any, con
 	server := c.servers.get(conn.Target(), func(target string) *rpc { return c.newRPC(trace.SpanKindClient, hostPort(target)) })
 	began := time.Now()
 	call := server.methods.get(method, server.newMethod).begin(ctx)
-	out := make(outgoing, 0, 4)
-	c.propagator.Inject(call, &out)
-	var at peer.Peer
-	err := next(metadata.AppendToOutgoingContext(call, out...), method, req, reply, conn, append(opts, grpc.Peer(&at))...)
-	if at.Addr != nil { // there was a connection
-		call.peer = address(networkPeerAddress, networkPeerPort, at.Addr)
+	c.propagator.Inject(call, &call.out)
+	err := next(metadata.AppendToOutgoingContext(call, call.out...), method, req, reply, conn, append(opts, grpc.Peer(&call.at))...)
+	if call.at.Addr != nil {
+		call.peer = address(networkPeerAddress, networkPeerPort, call.at.Addr)
 		call.measure(call, false, size(req))
 	}
 	if err == nil {
