@@ -96,7 +96,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 		_, _ = io.CopyN(io.Discard, resp.Body, maxBody) // so that the connection can be reused
 		return nil
 	}
-	return decode(resp.Body, resp.ContentLength, answer)
+	return decode(resp.Body, answer)
 }
 
 // errNotHTTP replaces net/http's error about a malformed answer, which quotes it: it may repeat what the customer typed.
@@ -128,12 +128,9 @@ func refusal(code int) error {
 	return err
 }
 
-// decode reads one JSON value of at most maxBody. length is that of the body, or -1 if unknown.
-func decode(body io.Reader, length int64, answer any) error {
-	var buffer bytes.Buffer
-	buffer.Grow(int(min(max(length, 0), 4<<10)) + bytes.MinRead) // what the service says, within limits
-	_, err := buffer.ReadFrom(io.LimitReader(body, maxBody+1))
-	text := buffer.Bytes()
+// decode reads one JSON value of at most maxBody.
+func decode(body io.Reader, answer any) error {
+	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the answer: %w", answerError(err))
