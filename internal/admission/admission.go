@@ -7,7 +7,6 @@
 package admission
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"math"
@@ -51,9 +50,10 @@ type Limiter struct {
 
 	mu         sync.Mutex
 	processors *processors // nil: they do not matter
+	looks      *time.Timer // looks at them while orders wait
 	limit      float64     // by what the shop can do
 	underWay   int
-	queue      list.List // of *waiter, by their ranks
+	queue      fair.Queue[*waiter]
 	queueing   time.Time // since when orders have waited for their turn; zero: none does
 	refused    int64
 	service    time.Duration // mean time that an order is under way; 0: not known yet
@@ -87,7 +87,6 @@ type place struct {
 // waiter is an order that waits for its turn.
 type waiter struct {
 	whole budget
-	rank  float64
 	turn  chan place // holds one; closed when its turn would come too late, or is another's
 }
 
@@ -137,58 +136,60 @@ func positive[T int | time.Duration](x, otherwise T) T {
 // that comes in time for the deadline of ctx, and otherwise fails at once with an order.ErrOverloaded that says when to ask
 // again.
 func (l *Limiter) Admit(ctx context.Context) (done func(error), err error) {
-	mine, queued, err := l.arrive(ctx)
-	if queued != nil {
-		mine, err = l.wait(ctx, queued)
-	}
-	if err != nil {
-		return nil, err
+	mine, ok := l.arrive()
+	if !ok {
+		if mine, err = l.wait(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var once sync.Once
 	return func(outcome error) { once.Do(func() { l.finish(mine, outcome) }) }, nil
 }
 
-// arrive lets an order in, puts it into the queue, or refuses it.
-func (l *Limiter) arrive(ctx context.Context) (mine place, queued *list.Element, err error) {
+// arrive lets an order in if there is a place and no queue.
+func (l *Limiter) arrive() (mine place, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
-	if l.queue.Len() == 0 && l.underWay < l.places() {
-		return l.enter(), nil, nil
+	if l.queue.Len() > 0 || l.underWay >= l.places() {
+		return place{}, false
 	}
-	deadline, _ := ctx.Deadline()
-	w := &waiter{budget{arrival.Of(ctx, time.Now()), deadline}, fair.Rank(ctx), make(chan place, 1)}
-	behind, ahead := l.queue.Back(), l.queue.Len()
-	for behind != nil && behind.Value.(*waiter).rank > w.rank {
-		behind, ahead = behind.Prev(), ahead-1
+	return l.enter(), true
+}
+
+// enqueue has an order wait for its turn, unless that would come too late.
+func (l *Limiter) enqueue(w *waiter, rank float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.advance()
+	if l.queue.Len() >= l.longest || l.tooLate(l.queue.Ahead(rank), w.whole, admissible) {
+		return false
 	}
-	if l.queue.Len() >= l.longest || l.tooLate(ahead, w.whole, admissible) {
-		return place{}, nil, l.reject(nil)
-	}
-	if behind == nil {
-		queued = l.queue.PushFront(w)
-	} else {
-		queued = l.queue.InsertAfter(w, behind)
-	}
+	l.queue.Add(w, rank)
+	l.letIn()
 	l.someQueue()
-	return place{}, queued, nil
+	return true
 }
 
 // GiveWay refuses the last of those who wait, if its rank is much higher: by more than a call of an unknown client.
 func (l *Limiter) GiveWay(rank float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last := l.queue.Back()
-	if last == nil || last.Value.(*waiter).rank <= rank+1 {
+	if l.queue.Len() == 0 {
 		return false
 	}
-	close(l.queue.Remove(last).(*waiter).turn)
+	last, its := l.queue.Last()
+	if its <= rank+1 {
+		return false
+	}
+	l.queue.Remove(last)
+	close(last.turn)
 	return true
 }
 
 // someQueue notes that there is a queue.
 func (l *Limiter) someQueue() {
-	if l.queueing.IsZero() {
+	if l.queueing.IsZero() && l.queue.Len() > 0 {
 		l.queueing = time.Now()
 	}
 	l.lookAgain()
@@ -254,10 +255,13 @@ func (l *Limiter) interval() float64 {
 	return float64(queueing) / float64(ended)
 }
 
-// wait waits for the turn of an order in the queue. It leaves the queue when less than a quarter of the time is left that
-// ctx had.
-func (l *Limiter) wait(ctx context.Context, queued *list.Element) (place, error) {
-	w := queued.Value.(*waiter)
+// wait waits for the turn of an order. It leaves the queue when less than a quarter of the time is left that ctx had.
+func (l *Limiter) wait(ctx context.Context) (place, error) {
+	deadline, _ := ctx.Deadline()
+	w := &waiter{budget{arrival.Of(ctx, time.Now()), deadline}, make(chan place, 1)}
+	if !l.enqueue(w, fair.Rank(ctx)) {
+		return place{}, l.refusal(nil)
+	}
 	var patience <-chan time.Time
 	if !w.whole.deadline.IsZero() {
 		timer := time.NewTimer(time.Until(w.whole.deadline) * 3 / 4)
@@ -275,6 +279,12 @@ func (l *Limiter) wait(ctx context.Context, queued *list.Element) (place, error)
 	case <-ctx.Done():
 		cause = ctx.Err()
 	}
+	l.dequeue(w)
+	return place{}, l.refusal(cause)
+}
+
+// dequeue has an order wait no longer.
+func (l *Limiter) dequeue(w *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -283,29 +293,24 @@ func (l *Limiter) wait(ctx context.Context, queued *list.Element) (place, error)
 			l.leave(mine)
 		}
 	default:
-		l.queue.Remove(queued)
+		l.queue.Remove(w)
 	}
-	return place{}, l.reject(cause)
 }
 
-// Reject counts an order that was refused before it came here, and returns when to ask again.
+// Reject counts an order that is refused, here or before it came here, and returns when to ask again.
 func (l *Limiter) Reject() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
-	l.countRefusal()
-	return l.retryAfter()
-}
-
-func (l *Limiter) reject(cause error) error {
-	l.countRefusal()
-	return &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.retryAfter(), Err: cause}
-}
-
-func (l *Limiter) countRefusal() {
 	l.steps[l.step%steps].rejected++
 	l.rejected++
 	l.refused++
+	return l.retryAfter()
+}
+
+// refusal counts an order that is refused, and tells it so.
+func (l *Limiter) refusal(cause error) error {
+	return &order.Error{Kind: order.ErrOverloaded, RetryAfter: l.Reject(), Err: cause}
 }
 
 // enter counts an order as under way.
@@ -320,7 +325,8 @@ func (l *Limiter) enter() place {
 // letIn lets in whose turn it is, and has come in time.
 func (l *Limiter) letIn() {
 	for l.queue.Len() > 0 && l.underWay < l.places() {
-		w := l.queue.Remove(l.queue.Front()).(*waiter)
+		w := l.queue.First()
+		l.queue.Remove(w)
 		if l.tooLate(inService, w.whole, tolerable) {
 			close(w.turn)
 			continue
@@ -498,12 +504,12 @@ func (l *Limiter) adjust(passed float64) {
 
 // dismiss refuses those at the end of the queue whose turn would come too late by now, rather than have them wait for it.
 func (l *Limiter) dismiss() {
-	for last := l.queue.Back(); last != nil; last = l.queue.Back() {
-		w := last.Value.(*waiter)
+	for l.queue.Len() > 0 {
+		w, _ := l.queue.Last()
 		if !l.tooLate(l.queue.Len()-1, w.whole, tolerable) {
 			return
 		}
-		l.queue.Remove(last)
+		l.queue.Remove(w)
 		close(w.turn)
 	}
 	l.queueing = time.Time{}
@@ -515,13 +521,19 @@ func (l *Limiter) lookAgain() {
 		return
 	}
 	l.processors.looking = true
-	time.AfterFunc(lookEvery, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.processors.looking = false
-		l.advance()
-		l.lookAgain()
-	})
+	if l.looks == nil {
+		l.looks = time.AfterFunc(lookEvery, l.look)
+	} else {
+		l.looks.Reset(lookEvery)
+	}
+}
+
+func (l *Limiter) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.processors.looking = false
+	l.advance()
+	l.lookAgain()
 }
 
 // retryAfter is how long the shop takes to serve all that were rejected lately, should they come back; with some chance

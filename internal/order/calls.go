@@ -91,6 +91,7 @@ func (p *Placer) Joined() int {
 
 // begin begins a call, or returns the one to wait for. It fails when too many do, at most so many of all users.
 func (s *calls) begin(t turn, req Request, most int) (c, other *call, err error) {
+	c = &call{calls: s, turn: t, request: req, began: time.Now(), ended: make(chan struct{})} // not with the lock in hand
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other = s.byTurn[t]; other != nil {
@@ -104,7 +105,6 @@ func (s *calls) begin(t turn, req Request, most int) (c, other *call, err error)
 	if s.byTurn == nil {
 		s.byTurn = make(map[turn]*call)
 	}
-	c = &call{calls: s, turn: t, request: req, began: time.Now(), ended: make(chan struct{})}
 	s.byTurn[t] = c
 	return c, nil, nil
 }

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"container/list"
 	"context"
 	"io"
 	"net"
@@ -46,15 +45,15 @@ type connections struct {
 	clients fair.Clients
 
 	mu  sync.Mutex
-	all map[string]*connection // by both its addresses
+	all map[net.Addr]*connection // by the addresses of the clients, which are pointers
 }
 
 // connection is one of them. The fields below list are guarded by the list's mutex.
 type connection struct {
 	net.Conn
 	list    *connections
+	remote  net.Addr
 	turn    chan struct{} // holds one when it has waited for its turn
-	reading *list.Element // of the list of those whose turn it is; nil: it is not
 	writing chan struct{} // holds one while something is sent
 	given   time.Time     // when its turn was
 	greed   float64       // when it was read last
@@ -71,7 +70,7 @@ type connection struct {
 }
 
 func newConnections(evicted func(remote net.Addr, idle bool)) *connections {
-	return &connections{evicted: evicted, all: make(map[string]*connection)}
+	return &connections{evicted: evicted, all: make(map[net.Addr]*connection)}
 }
 
 // Gone implements rpc.Connections.
@@ -93,10 +92,12 @@ func (l *connections) Accept() (net.Conn, error) {
 		_ = tcp.SetReadBuffer(socketBuffer)  // the kernel's own size does too
 		_ = tcp.SetWriteBuffer(socketBuffer) // likewise
 	}
-	c := &connection{Conn: conn, list: l, since: time.Now(), turn: make(chan struct{}, 1), writing: make(chan struct{}, 1)}
+	c := &connection{
+		Conn: conn, list: l, remote: conn.RemoteAddr(), since: time.Now(), turn: make(chan struct{}, 1), writing: make(chan struct{}, 1),
+	}
 	c.client = l.clients.New(func() { _ = c.Close() })
 	if victim, idle := l.add(c); victim != nil {
-		_ = victim.Conn.Close()
+		_ = victim.Close()
 		l.evicted(victim.RemoteAddr(), idle)
 	}
 	return c, nil
@@ -115,9 +116,9 @@ func (l *connections) add(c *connection) (victim *connection, idle bool) {
 		victim = l.oldest(func(o *connection) bool { return o.reserved })
 	}
 	if victim != nil {
-		delete(l.all, victim.key())
+		delete(l.all, victim.remote)
 	}
-	l.all[c.key()] = c
+	l.all[c.remote] = c
 	return victim, idle
 }
 
@@ -205,30 +206,37 @@ func (c *connection) Write(p []byte) (int, error) {
 // Close implements net.Conn.
 func (c *connection) Close() error {
 	c.list.mu.Lock()
-	if c.list.all[c.key()] == c {
-		delete(c.list.all, c.key())
-	}
+	delete(c.list.all, c.remote)
 	c.list.mu.Unlock()
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	c.list.turns.leave(c)
+	return err
 }
 
-func (c *connection) key() string { return key(c.RemoteAddr(), c.LocalAddr()) }
-
-func key(remote, local net.Addr) string { return remote.String() + " " + local.String() }
+// RemoteAddr implements net.Conn. It always returns the same pointer, by which the connection is known.
+func (c *connection) RemoteAddr() net.Addr { return c.remote }
 
 // connectionKey is the key of a call's connection in its context.
 type connectionKey struct{}
 
 // TagConn implements stats.Handler.
 func (l *connections) TagConn(ctx context.Context, info *stats.ConnTagInfo) context.Context {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c := l.all[key(info.RemoteAddr, info.LocalAddr)]
+	c := l.begins(info.RemoteAddr)
 	if c == nil {
 		return ctx // it has been closed
 	}
-	c.ready = true
 	return fair.With(context.WithValue(ctx, connectionKey{}, c), c.client)
+}
+
+// begins notes that the handshakes of a connection are over.
+func (l *connections) begins(remote net.Addr) *connection {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.all[remote]
+	if c != nil {
+		c.ready = true
+	}
+	return c
 }
 
 // checkKey marks the contexts of health checks.

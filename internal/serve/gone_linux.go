@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gone tells whether the client has closed a connection, even if not all that it sent was read.
+// gone tells whether a connection has been closed, by us or by the client, even if not all that it sent was read.
 func gone(conn net.Conn) (closed bool) {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
@@ -17,10 +17,10 @@ func gone(conn net.Conn) (closed bool) {
 	if err != nil {
 		return false
 	}
-	_ = raw.Control(func(fd uintptr) { // it fails when we have closed the connection, and reading it tells
+	err = raw.Control(func(fd uintptr) {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} //nolint:gosec // it is a file descriptor
 		n, err := unix.Poll(fds, 0)
 		closed = err == nil && n > 0
 	})
-	return closed
+	return closed || err != nil
 }

@@ -1,9 +1,11 @@
 package serve
 
 import (
-	"container/list"
+	"slices"
 	"sync"
 	"time"
+
+	"checkout/internal/fair"
 )
 
 const (
@@ -27,20 +29,29 @@ type turns struct {
 	busy func() bool // nil: it never is
 
 	mu      sync.Mutex
-	reading list.List   // of *connection: those whose turn it is
-	waiting list.List   // of *connection: those that wait for their turn, by their greed
-	given   time.Time   // when the latest turn was
-	timer   *time.Timer // sees to those who wait
+	reading []*connection           // those whose turn it is, the first to get it first
+	waiting fair.Queue[*connection] // by their greed
+	given   time.Time               // when the latest turn was
+	timer   *time.Timer             // sees to those who wait
 }
 
 // begin waits for the connection's turn, and tells whether that took some time.
 func (t *turns) begin(c *connection) (waited bool) {
 	c.greed, c.begins = c.list.readAgain(c)
-	t.mu.Lock()
-	if t.waiting.Len() == 0 && t.reading.Len() < turnsAtOnce {
-		t.give(c)
-		t.mu.Unlock()
+	if t.atOnce(c) {
 		return false
+	}
+	<-c.turn
+	return true
+}
+
+// atOnce gives the connection its turn, or has it wait.
+func (t *turns) atOnce(c *connection) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waiting.Len() == 0 && len(t.reading) < turnsAtOnce {
+		t.give(c)
+		return true
 	}
 	if t.waiting.Len() == 0 {
 		if t.timer == nil {
@@ -49,27 +60,26 @@ func (t *turns) begin(c *connection) (waited bool) {
 			t.timer.Reset(turnTime)
 		}
 	}
-	after := t.waiting.Back()
-	for after != nil && after.Value.(*connection).greed > c.greed {
-		after = after.Prev()
-	}
-	if after == nil {
-		t.waiting.PushFront(c)
-	} else {
-		t.waiting.InsertAfter(c, after)
-	}
-	t.mu.Unlock()
-	<-c.turn
-	return true
+	t.waiting.Add(c, c.greed)
+	return false
 }
 
 // end ends the connection's turn, if it still is.
 func (t *turns) end(c *connection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.reading != nil {
-		t.take(c)
+	if i := slices.Index(t.reading, c); i >= 0 {
+		t.reading = slices.Delete(t.reading, i, i+1)
 		t.next()
+	}
+}
+
+// leave ends the wait of a connection that has been closed.
+func (t *turns) leave(c *connection) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waiting.Remove(c) {
+		c.turn <- struct{}{} // it has room for one
 	}
 }
 
@@ -77,29 +87,25 @@ func (t *turns) end(c *connection) {
 func (t *turns) over() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.reading.Len() > 0 && time.Since(t.reading.Front().Value.(*connection).given) >= turnTime {
-		t.take(t.reading.Front().Value.(*connection))
+	for len(t.reading) > 0 && time.Since(t.reading[0].given) >= turnTime {
+		t.reading = slices.Delete(t.reading, 0, 1)
 	}
 	t.next()
 }
 
 func (t *turns) give(c *connection) {
 	t.given = time.Now()
-	c.given, c.reading = t.given, t.reading.PushBack(c)
-}
-
-func (t *turns) take(c *connection) {
-	t.reading.Remove(c.reading)
-	c.reading = nil
+	c.given = t.given
+	t.reading = append(t.reading, c)
 }
 
 // next gives the next turns. Connections that the client has closed need none: nothing of theirs is read.
 func (t *turns) next() {
 	for t.waiting.Len() > 0 {
-		c := t.waiting.Front().Value.(*connection)
+		c := t.waiting.First()
 		if !gone(c.Conn) {
-			if t.reading.Len() >= turnsAtOnce {
-				t.timer.Reset(max(turnTime-time.Since(t.reading.Front().Value.(*connection).given), 0))
+			if len(t.reading) >= turnsAtOnce {
+				t.timer.Reset(max(turnTime-time.Since(t.reading[0].given), 0))
 				return
 			}
 			if t.mayWait() {
@@ -108,7 +114,7 @@ func (t *turns) next() {
 			}
 			t.give(c)
 		}
-		t.waiting.Remove(t.waiting.Front())
+		t.waiting.Remove(c)
 		c.turn <- struct{}{} // it has room for one
 	}
 }
@@ -116,7 +122,7 @@ func (t *turns) next() {
 // mayWait tells whether the next turn may wait, for what is in the server already.
 func (t *turns) mayWait() bool {
 	most := busyTime
-	switch next := t.waiting.Front().Value.(*connection); {
+	switch next := t.waiting.First(); {
 	case next.begins:
 		return false
 	case next.greed <= fewReads:

@@ -1,0 +1,47 @@
+package fair
+
+import (
+	"slices"
+	"sort"
+)
+
+// Queue is a queue in the order of ranks. The zero value is empty. It is guarded by its user, often with a lock that every call takes,
+// and so it does not allocate: who waits for memory in a full heap must not hold up all others.
+type Queue[T comparable] struct{ entries []entry[T] }
+
+type entry[T comparable] struct {
+	rank  float64
+	value T
+}
+
+// Len is how many are in the queue.
+func (q *Queue[T]) Len() int { return len(q.entries) }
+
+// Ahead is how many would go before one of that rank.
+func (q *Queue[T]) Ahead(rank float64) int {
+	return sort.Search(len(q.entries), func(i int) bool { return q.entries[i].rank > rank })
+}
+
+// Add puts one into the queue, behind those of the same rank.
+func (q *Queue[T]) Add(value T, rank float64) {
+	q.entries = slices.Insert(q.entries, q.Ahead(rank), entry[T]{rank, value})
+}
+
+// First is the first in the queue, which must not be empty.
+func (q *Queue[T]) First() T { return q.entries[0].value }
+
+// Last is the last in the queue, which must not be empty, with its rank.
+func (q *Queue[T]) Last() (T, float64) {
+	last := q.entries[len(q.entries)-1]
+	return last.value, last.rank
+}
+
+// Remove takes one out of the queue, if it is in it.
+func (q *Queue[T]) Remove(value T) bool {
+	i := slices.IndexFunc(q.entries, func(e entry[T]) bool { return e.value == value })
+	if i < 0 {
+		return false
+	}
+	q.entries = slices.Delete(q.entries, i, i+1)
+	return true
+}
