@@ -43,10 +43,27 @@ func (l *leaving) Put(*[]byte) {
 	switch {
 	case c.isStuck:
 		c.client.Unstuck()
-	case c.answered != 0:
-		if !c.check {
-			c.client.End(true)
-		}
+	case c.phase == answering:
+		c.served()
 		c.leave()
+	}
+}
+
+// answer is what a call is answered with.
+func (c *call) answer(message any) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sends = true
+	return &leaving{message, c}
+}
+
+// stuck counts an answer that the client has not taken.
+func (c *call) stuck() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.sent {
+		c.isStuck = true
+		c.client.End(false)
+		c.client.Stuck()
 	}
 }

@@ -15,48 +15,40 @@ func (c *call) tooLate(deadline time.Time) bool {
 	if c.lobby.Len() == 0 { // the admission will tell
 		return false
 	}
-	ahead, rank := c.queue.Waiting(), c.client.Rank()
-	for e := c.lobby.Front(); e != nil && e.Value.(*call).rank <= rank; e = e.Next() {
-		ahead++
-	}
-	return c.queue.TooLate(ahead, deadline)
+	return c.queue.TooLate(c.queue.Waiting()+c.lobby.Ahead(c.client.Rank()), deadline)
 }
 
-// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if another call has got the
-// call's place.
+// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if the call has no place,
+// or not any more.
 func (c *call) start(ctx context.Context) bool {
-	c.await()
-	waits, dismissed := c.toLobby()
-	if waits {
-		return c.waitInLobby(ctx)
+	if called := make(chan struct{}); c.toLobby(called) {
+		c.waitInLobby(ctx, called)
 	}
-	return !dismissed
-}
-
-// toLobby gives an order that has to wait its place in the lobby.
-func (c *call) toLobby() (waits, dismissed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inside == nil || !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
-		return false, c.dismissed
+	if c.phase == outside {
+		return false
 	}
-	c.arrived() // the message of a call that waits is not read
-	c.called = make(chan struct{})
-	after := c.lobby.Back()
-	for after != nil && after.Value.(*call).rank > c.rank {
-		after = after.Prev()
+	c.move(receiving)
+	return true
+}
+
+// toLobby has an order wait, if it has to, until called is closed.
+func (c *call) toLobby(called chan struct{}) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == outside || !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
+		return false
 	}
-	if after == nil {
-		c.turn = c.lobby.PushFront(c)
-	} else {
-		c.turn = c.lobby.InsertAfter(c, after)
-	}
+	c.move(waiting)
+	c.called = called
+	c.lobby.Add(c, c.rank)
 	c.lookLater()
-	return true, false
+	return true
 }
 
 // waitInLobby waits until most of the order's time is over, at most.
-func (c *call) waitInLobby(ctx context.Context) bool {
+func (c *call) waitInLobby(ctx context.Context, called <-chan struct{}) {
 	var patience <-chan time.Time
 	if deadline, ok := ctx.Deadline(); ok {
 		timer := time.NewTimer(time.Until(c.came.Add(deadline.Sub(c.came) * 3 / 4)))
@@ -64,21 +56,20 @@ func (c *call) waitInLobby(ctx context.Context) bool {
 		patience = timer.C
 	}
 	select {
-	case <-c.called:
+	case <-called:
 	case <-patience:
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.turn != nil {
-		c.lobby.Remove(c.turn)
-		c.turn = nil
+	c.call()
+}
+
+// call has the call leave the lobby.
+func (c *call) call() {
+	if c.lobby.Remove(c) {
+		close(c.called)
 	}
-	if c.dismissed {
-		return false
-	}
-	c.await()
-	return true
 }
 
 // lookLater sees to those in the lobby.
@@ -87,15 +78,20 @@ func (r *room) lookLater() {
 		return
 	}
 	r.looking = true
-	time.AfterFunc(lobbyEvery, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.looking = false
-		for n := r.queue.Waiting(); n < ready && r.lobby.Len() > 0; n++ {
-			c := r.lobby.Remove(r.lobby.Front()).(*call)
-			c.turn = nil
-			close(c.called)
-		}
-		r.lookLater()
-	})
+	if r.looks == nil {
+		r.looks = time.AfterFunc(lobbyEvery, r.look)
+	} else {
+		r.looks.Reset(lobbyEvery)
+	}
+}
+
+// look calls those whose turn is soon.
+func (r *room) look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looking = false
+	for n := r.queue.Waiting(); n < ready && r.lobby.Len() > 0; n++ {
+		r.lobby.First().call()
+	}
+	r.lookLater()
 }

@@ -53,25 +53,14 @@ func unimplemented(_ any, s grpc.ServerStream) error {
 }
 
 // refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the
-// deadline of the call, which may never come: a flood would fill the memory with it. So the connection waits until there is a
-// place for the refusal, and its client is slowed down. Only when there is none for long is a call refused here.
-func (r *room) refuse(ctx context.Context, err error) (context.Context, error) {
-	select {
-	case r.refusing <- struct{}{}:
-	default:
-		patience := time.NewTimer(refusalTime)
-		defer patience.Stop()
-		select {
-		case r.refusing <- struct{}{}:
-		case <-patience.C:
-			return nil, err
-		}
-	}
-	free := sync.OnceFunc(func() { <-r.refusing })
-	ctx, cancel := context.WithTimeout(ctx, refusalPatience) // gRPC waits for the message of the call
-	keep := context.AfterFunc(ctx, free)                     // and may give it up before it has a goroutine
-	over := func() { keep(); cancel(); free() }
-	return context.WithValue(ctx, callKey{}, &call{room: r, refusal: err, over: over}), nil
+// deadline of the call, which may never come: a flood would fill the memory with it. While too many are being refused the
+// connection waits, and its client is slowed down.
+func (c *call) refuse(ctx context.Context) context.Context {
+	c.refusing <- struct{}{}
+	free := sync.OnceFunc(func() { <-c.refusing })
+	stop := context.AfterFunc(ctx, free) // a call whose time is over gets no goroutine
+	c.over = func() { stop(); free() }
+	return context.WithValue(ctx, callKey{}, c)
 }
 
 // callObserver counts calls that find no room. An Options.Telemetry may be one.

@@ -1,28 +1,22 @@
 package rpc
 
 import (
-	"container/list"
 	"context"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/stats"
-	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/arrival"
 	"checkout/internal/fair"
-	"checkout/internal/wait"
 )
 
 const (
@@ -45,17 +39,16 @@ const (
 	// arriving is how many orders may be here in an overload that neither wait nor are in progress: they are being received or
 	// answered.
 	arriving = 3 * ready
-	// refusingAtOnce is how many calls are refused at once by goroutines of their own. One more waits for its turn, and so does
-	// all that follows on its connection, for refusalTime at most.
+	// refusingAtOnce is how many calls are refused at once, each by a goroutine. One more waits for its turn, and so does all that
+	// follows on its connection.
 	refusingAtOnce = 64
-	refusalTime    = 20 * time.Millisecond
 	// declineStep is what the time of a declined charge is rounded up to.
 	declineStep = 250 * time.Millisecond
-	// refusalPatience is how long the message of a call that is refused may take to arrive.
-	refusalPatience = time.Second
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
+	// lateShare is the part of the room for calls of unproven clients whose messages are late.
+	lateShare = 4
 	// calm is how long an overload lasts after the last order that found no place.
 	calm = time.Second
 )
@@ -85,48 +78,18 @@ type room struct {
 	refusing chan struct{} // a place for each call that is being refused
 
 	mu      sync.Mutex
-	refusal time.Time   // when an order found no place last
-	taken   int         // places, those of calls that have joined others included
-	orders  int         // that have places
-	watches int         // health checks that watch
-	resting int         // declined charges whose answers wait
-	lobby   list.List   // of *call: orders that will not begin soon, by their ranks
-	looking bool        // a goroutine will look at the lobby
-	inside  list.List   // of *call: those that have places
-	timer   *time.Timer // ends those whose messages do not arrive
-	sweeps  time.Time   // when it does; zero when there are none
-
-	silent atomic.Int64 // orders with a goroutine that waits for their message
-}
-
-// call is a call in a room.
-type call struct {
-	*room
-	places int
-	watch  bool // a health check that watches
-	check  bool // one that does not
-	order  bool
-	came   time.Time
-	client *fair.Client
-	rank   float64
-	// refusal is why it finds no room. It has no place then, and nothing of what follows.
-	refusal error
-	over    func() // ends the refusal
-
-	cancel context.CancelFunc
-
-	// Guarded by the room's mutex.
-	inside    *list.Element // nil when it has no places
-	turn      *list.Element // its place in the lobby; nil when it has none
-	called    chan struct{} // closed when it may leave the lobby
-	dismissed bool          // its place is another's
-	sends     bool          // it has an answer
-	sent      bool          // that has left
-	answered  int64         // since when its answer has waited to leave (UnixNano); 0: it does not
-	isStuck   bool          // and waited for too long without a place
-
-	awaited atomic.Int64 // since when its message is awaited (UnixNano); 0: it is not
-	silent  atomic.Bool  // it has a goroutine that waits for its message
+	refusal time.Time         // when an order found no place last
+	inside  []*call           // that have places
+	taken   int               // places, those of calls that have joined others included
+	orders  [phases]int       // inside
+	late    int               // calls of unproven clients whose messages were late when the room was swept
+	watches int               // health checks that watch
+	resting int               // declined charges whose answers wait
+	lobby   fair.Queue[*call] // orders that will not begin soon
+	looks   *time.Timer       // looks at the lobby
+	looking bool              // it will
+	sweeps  *time.Timer       // ends calls whose messages do not arrive, and answers that do not leave
+	sweeper bool              // it will
 }
 
 // Queue is the admission that orders wait for.
@@ -141,13 +104,6 @@ type Queue interface {
 	GiveWay(rank float64) bool
 	// Reject counts an order that is refused, and returns when to ask again.
 	Reject() time.Duration
-}
-
-type callKey struct{}
-
-func callOf(ctx context.Context) *call {
-	c, _ := ctx.Value(callKey{}).(*call)
-	return c
 }
 
 func newRoom(size int, queue Queue, joined func() int, refused func(ctx context.Context, method string) error) *room {
@@ -171,8 +127,8 @@ func (r *room) options() []grpc.ServerOption {
 		grpc.StatsHandler(r),
 		grpc.ForceServerCodecV2(&codec{encoding.GetCodecV2(proto.Name)}),
 		grpc.UnknownServiceHandler(unimplemented),
-		grpc.ChainUnaryInterceptor(r.received),
-		grpc.ChainStreamInterceptor(r.receivedStream),
+		grpc.ChainUnaryInterceptor(r.unary),
+		grpc.ChainStreamInterceptor(r.stream),
 	}
 }
 
@@ -181,19 +137,16 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 	if strings.Count(info.FullMethodName, "/") < 2 || info.FullMethodName[0] != '/' { // its goroutine ends at once
 		return ctx, nil
 	}
-	caller := ctx
-	ctx, cancel := context.WithCancel(ctx)
 	c := &call{
-		room: r, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), cancel: cancel,
+		room: r, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), client: fair.Of(ctx),
 		watch: info.FullMethodName == grpc_health_v1.Health_Watch_FullMethodName,
 		check: info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName,
 		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName || info.FullMethodName == checkoutv1.QuoteService_Quote_FullMethodName,
 	}
-	c.client = fair.Of(ctx)
 	if deadline, _ := ctx.Deadline(); c.order && c.tooLate(deadline) || !c.admit() {
-		cancel()
-		return r.refuse(caller, r.refused(caller, info.FullMethodName))
+		return c.refuse(ctx), nil
 	}
+	ctx, c.over = context.WithCancel(ctx)
 	return context.WithValue(fair.WithRank(arrival.With(ctx, c.came), c.rank), callKey{}, c), nil
 }
 
@@ -223,19 +176,24 @@ func (r *room) Busy() bool {
 	if working < r.size/2 {
 		return false
 	}
-	for e := r.inside.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*call); c.answered != 0 || c.silent.Load() && c.isSlow() {
+	for _, c := range r.inside {
+		if c.phase == answering || c.phase == receiving && time.Since(c.since) >= slowMessage {
 			working -= c.places
 		}
 	}
 	return working >= r.size/2
 }
 
+// mostLate is how many calls of unproven clients may wait for late messages. Each has a stack that is as large as all else of it.
+func (r *room) mostLate() int { return max(r.size/lateShare, 1) }
+
 // inUse is how many places are taken.
 func (r *room) inUse() int { return r.taken - r.joined() }
 
 // present is how many orders are here, or just arriving.
-func (r *room) present() int { return r.orders - int(r.silent.Load()) - r.joined() }
+func (r *room) present() int {
+	return r.orders[entered] + r.orders[waiting] + r.orders[working] - r.joined()
+}
 
 // overloaded tells whether an order was refused lately.
 func (r *room) overloaded() bool { return r.queue != nil && time.Since(r.refusal) < calm }
@@ -256,12 +214,12 @@ func (c *call) admit() bool {
 	if c.check {
 		size += probes
 	}
-	full := false
+	full := !c.check && !c.client.Proven() && c.late >= c.mostLate() && !c.displace((*call).isLate)
 	for !full && c.inUse()+c.places > size {
-		full = !c.displace(false)
+		full = !c.displace((*call).waits)
 	}
 	enough := c.order && c.client.Holds() && c.overloaded() && c.enoughWait()
-	if full || enough && !c.displace(true) && !c.queue.GiveWay(c.client.Rank()) {
+	if full || enough && !c.displace((*call).isWaitingOrder) && !c.queue.GiveWay(c.client.Rank()) {
 		if c.order {
 			c.room.refusal = time.Now()
 		}
@@ -271,16 +229,20 @@ func (c *call) admit() bool {
 	return true
 }
 
-// displace takes the places of the latest call that only waits of the client with the greatest share, unless that is this one's.
-func (c *call) displace(anOrder bool) bool {
+// displace takes the places of the latest call that may lose them of the client with the greatest share, if that is twice this
+// one's. A call whose message is late counts twice.
+func (c *call) displace(may func(*call) bool) bool {
 	var last *call
-	most := 2 * c.client.Share(c.places) // so that equals do not displace each other all the time
-	for e := c.room.inside.Back(); e != nil; e = e.Prev() {
-		o := e.Value.(*call)
-		if !o.waits() || anOrder && (!o.order || o.answered != 0) { // most do not, and it is cheap to tell
+	most := 2 * c.client.Share(c.places)
+	for _, o := range c.inside {
+		if !may(o) { // most may not, and it is cheap to tell
 			continue
 		}
-		if share := o.client.Share(0); share >= most && (last == nil || share > most) {
+		share := o.client.Share(0)
+		if o.isLate() {
+			share *= 2
+		}
+		if share > most || share == most && (last == nil || o.came.After(last.came)) {
 			last, most = o, share
 		}
 	}
@@ -294,278 +256,36 @@ func (c *call) displace(anOrder bool) bool {
 	return true
 }
 
-// waits tells whether the call may lose its place because nothing is done for it now: it waits for its turn. Or it waits for its
-// message, or for its caller to take the answer: but in an overload those of busy clients are late, too, and so only where calls
-// have mostly been in vain.
-func (c *call) waits() bool {
-	return c.turn != nil || !c.client.Proven() && (c.answered != 0 || c.awaited.Load() != 0)
-}
-
-// isSlow tells whether the call's message is late.
-func (c *call) isSlow() bool {
-	since := c.awaited.Load()
-	return since != 0 && time.Now().UnixNano()-since >= int64(slowMessage)
-}
-
-// dismiss takes the places of a call that waits.
-func (c *call) dismiss() {
-	switch {
-	case c.turn != nil:
-		c.dismissed = true
-		c.lobby.Remove(c.turn)
-		c.turn = nil
-		close(c.called)
-	case c.answered != 0: // a client that is only busy takes it soon, and must get the answers of its other orders
-		time.AfterFunc(lateAnswer, c.stuck)
-	case c.silent.Load():
-		c.cancel()
-	default:
-		c.dismissed = true
-	}
-	c.leave()
-}
-
-// stuck counts an answer that the client has not taken.
-func (c *call) stuck() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.sent {
-		c.isStuck = true
-		c.client.End(false)
-		c.client.Stuck()
-	}
-}
-
-// enter takes the call's places.
-func (c *call) enter() {
-	c.awaited.Store(time.Now().UnixNano())
-	c.inside = c.room.inside.PushBack(c)
-	c.rank = c.client.Enter(c.places)
-	c.taken += c.places
-	if c.watch {
-		c.watches++
-	}
-	if c.order {
-		c.orders++
-	}
-	c.sweepIn(messageTime / 5)
-}
-
-// leave gives them back.
-func (c *call) leave() {
-	if c.inside == nil {
+// sweepLater has the calls looked at in a while.
+func (r *room) sweepLater() {
+	if r.sweeper || len(r.inside) == 0 {
 		return
 	}
-	c.arrived()
-	c.room.inside.Remove(c.inside)
-	c.inside = nil
-	c.taken -= c.places
-	c.client.Leave(c.places)
-	if c.watch {
-		c.watches--
-	}
-	if c.order && c.answered == 0 {
-		c.orders--
+	r.sweeper = true
+	if r.sweeps == nil {
+		r.sweeps = time.AfterFunc(slowMessage, r.sweep)
+	} else {
+		r.sweeps.Reset(slowMessage)
 	}
 }
 
-// await notes that the call has a goroutine, which waits for its message from now on.
-func (c *call) await() {
-	c.awaited.Store(time.Now().UnixNano())
-	if !c.silent.Swap(true) && c.order {
-		c.room.silent.Add(1)
-	}
-}
-
-// arrived notes that the call's message is awaited no longer.
-func (c *call) arrived() {
-	c.awaited.Store(0)
-	if c.silent.Swap(false) && c.order {
-		c.room.silent.Add(-1)
-	}
-}
-
-// rest lets the answer of a declined charge wait, without a place, so that its time tells nothing of the card. When too many
-// calls have no place it does not.
-func (c *call) rest(ctx context.Context) {
-	c.mu.Lock()
-	waits := c.resting+c.joined() < c.size/2
-	if waits {
-		c.resting++
-		c.leave()
-	}
-	c.mu.Unlock()
-	if !waits {
-		return
-	}
-	wait.For(ctx, declineStep-time.Since(c.came)%declineStep)
-	c.mu.Lock()
-	c.resting--
-	c.mu.Unlock()
-}
-
-// sweepIn has the calls looked at after that time at the latest.
-func (r *room) sweepIn(d time.Duration) {
-	at := time.Now().Add(d)
-	switch {
-	case !r.sweeps.IsZero() && r.sweeps.Before(at):
-		return
-	case r.timer == nil:
-		r.timer = time.AfterFunc(d, r.sweep)
-	default:
-		r.timer.Reset(d)
-	}
-	r.sweeps = at
-}
-
-// sweep ends the calls whose messages should have arrived, or whose answers should have left. Their places are free at once:
-// their goroutines only wait, and end soon.
+// sweep ends the calls whose messages should have arrived, or whose answers should have left, and those of unproven clients with
+// late messages that are too many. Their places are free at once: their goroutines only wait, and end soon.
 func (r *room) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sweeps = time.Time{}
-	now := time.Now().UnixNano()
-	var next *list.Element
-	for e := r.inside.Front(); e != nil; e = next {
-		next = e.Next()
-		c := e.Value.(*call)
-		if since := max(c.awaited.Load(), c.answered); since != 0 && now-since >= int64(messageTime) {
+	r.sweeper = false
+	r.late = 0
+	for i := len(r.inside) - 1; i >= 0; i-- { // the last one takes the place in the list of who leaves
+		c := r.inside[i]
+		switch {
+		case c.phase != waiting && c.phase != working && time.Since(c.since) >= messageTime:
 			c.dismiss()
+		case c.isLate() && r.late == r.mostLate():
+			c.dismiss()
+		case c.isLate():
+			r.late++
 		}
 	}
-	if r.inside.Len() > 0 {
-		r.sweepIn(messageTime / 5)
-	}
-}
-
-// TagRPC implements stats.Handler: a goroutine takes the call up. It may have to wait for that in the lobby.
-func (r *room) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
-	c := callOf(ctx)
-	switch {
-	case c == nil:
-	case c.refusal != nil:
-		over, cancel := context.WithCancel(ctx)
-		cancel() // so that it is not observed
-		return over
-	default:
-		if !c.start(ctx) {
-			c.refusal, c.over = c.refused(ctx, info.FullMethodName), c.cancel
-			over, cancel := context.WithCancel(ctx)
-			cancel()
-			return over
-		}
-	}
-	return ctx
-}
-
-// HandleRPC implements stats.Handler.
-func (r *room) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	end, over := event.(*stats.End)
-	if !over {
-		return
-	}
-	c := callOf(ctx)
-	if c == nil {
-		return
-	}
-	if c.refusal != nil {
-		c.over()
-		return
-	}
-	c.arrived()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cancel()
-	switch {
-	case end.Error == nil && c.sends && !c.sent && c.inside != nil:
-		if c.order {
-			c.orders--
-		}
-		c.answered = time.Now().UnixNano()
-		return
-	case end.Error == nil && !c.check:
-		c.client.End(true)
-	case end.Error != nil && status.Code(end.Error) != codes.ResourceExhausted && status.Code(end.Error) != codes.FailedPrecondition:
-		c.client.End(false)
-	}
-	c.leave()
-}
-
-// TagConn implements stats.Handler.
-func (r *room) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-
-// HandleConn implements stats.Handler. Answers that could not be sent before the connection was closed need no places any more.
-func (r *room) HandleConn(ctx context.Context, event stats.ConnStats) {
-	client := fair.Of(ctx)
-	if _, over := event.(*stats.ConnEnd); !over || client == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var next *list.Element
-	for e := r.inside.Front(); e != nil; e = next {
-		next = e.Next()
-		if c := e.Value.(*call); c.client == client && c.answered != 0 {
-			c.leave()
-		}
-	}
-}
-
-// received is a grpc.UnaryServerInterceptor. Nothing is done for a caller who has gone.
-func (r *room) received(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	receivedBy(ctx)
-	if err := ctx.Err(); err != nil {
-		return nil, status.FromContextError(err).Err()
-	}
-	if r.gone(ctx) {
-		return nil, status.FromContextError(context.Canceled).Err()
-	}
-	c := callOf(ctx)
-	if c == nil {
-		return handle(ctx, req)
-	}
-	c.begin()
-	resp, err := handle(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sends = true
-	return &leaving{resp, c}, nil
-}
-
-func (c *call) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.client.Begin(c.rank)
-}
-
-func receivedBy(ctx context.Context) {
-	if c := callOf(ctx); c != nil {
-		c.arrived()
-	}
-}
-
-// receivedStream is received for calls that are answered with a stream. Health checks end some time.
-func (r *room) receivedStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	ctx := stream.Context()
-	if info.FullMethod == grpc_health_v1.Health_Watch_FullMethodName {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, watchTime)
-		defer cancel()
-	}
-	return handle(srv, receiving{bounded{stream, ctx}, r})
-}
-
-// receiving is a stream that tells the room when the caller's message is here.
-type receiving struct {
-	bounded
-	room *room
-}
-
-func (s receiving) RecvMsg(m any) error {
-	err := s.bounded.RecvMsg(m)
-	receivedBy(s.Context())
-	return err
+	r.sweepLater()
 }
