@@ -448,6 +448,37 @@ func TestInABusyRoomSlowMessagesEnd(t *testing.T) {
 	})
 }
 
+func TestLateMessagesOfStrangersTakeAQuarterOfTheRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 40
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		shop := c.connect(t)
+		close(c.letGo)
+		if err := placeOrder(t.Context(), shop); err != nil {
+			t.Fatal(err)
+		}
+		headersOnly(t, shop) // late, but of a client that is known for orders
+		var ended atomic.Int64
+		for range size - 1 {
+			stream := headersOnly(t, c.connect(t))
+			go func() {
+				_ = stream.RecvMsg(new(oteldemo.PlaceOrderResponse))
+				ended.Add(1)
+			}()
+		}
+		time.Sleep(3 * slowMessage)
+		synctest.Wait()
+		if n := size - 1 - ended.Load(); n != size/lateShare {
+			t.Errorf("%d strangers' calls are in the room, want %d", n, size/lateShare)
+		}
+		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+			t.Errorf("an order of another stranger: %v", err)
+		}
+	})
+}
+
 func TestARoomIsNotBusyWithOrdersInProgressOrWaiting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -285,3 +285,33 @@ func TestWhoWasReadForNothingWaitsForOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestAClosedConnectionDoesNotWaitForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newHall()
+		r.PauseWhile(func() bool { return true })
+		began := time.Now()
+		ended := make(chan time.Duration, 1)
+		for i := range turnsAtOnce + 1 {
+			c := r.accept(t, strconv.Itoa(i))
+			for range 2 * fewReads {
+				r.readAgain(c.Conn.(*connection))
+			}
+			go func() {
+				_, _ = c.Read(make([]byte, 1))
+				if i == turnsAtOnce {
+					ended <- time.Since(began)
+				}
+			}()
+			_, _ = c.there.Write([]byte("x"))
+			synctest.Wait()
+			if i == turnsAtOnce {
+				began = time.Now()
+				_ = c.Close()
+			}
+		}
+		if waited := <-ended; waited > 0 {
+			t.Errorf("it waited for %v more", waited)
+		}
+	})
+}
