@@ -45,11 +45,10 @@ func NewCustomers(rate, declines int) *Customers {
 
 // Allow implements order.Admission.
 func (c *Customers) Allow(req order.Request) (declined func(), err error) {
+	number, user := req.Card.Digits(), []byte(req.UserID)
+	defer clear(number)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	number := req.Card.Digits()
-	defer clear(number)
-	user := []byte(req.UserID)
 	if c.rate > 0 {
 		if wait := c.orders.wait(user, c.rate); wait > 0 {
 			return nil, tooMany(wait, "orders of one user")
@@ -89,6 +88,7 @@ type window struct {
 // table has the counts of one window. A text is counted by its HMAC under a random key, from which it cannot be recovered.
 type table struct {
 	mac    hash.Hash
+	sum    []byte // the latest
 	counts map[fingerprint]int
 }
 
@@ -97,13 +97,14 @@ type fingerprint [16]byte
 func newTable() *table {
 	random := make([]byte, sha256.Size)
 	_, _ = rand.Read(random) // never fails
-	return &table{hmac.New(sha256.New, random), make(map[fingerprint]int)}
+	return &table{mac: hmac.New(sha256.New, random), counts: make(map[fingerprint]int)}
 }
 
 func (t *table) fingerprint(text []byte) fingerprint {
 	t.mac.Reset()
 	_, _ = t.mac.Write(text)
-	return fingerprint(t.mac.Sum(make([]byte, 0, sha256.Size)))
+	t.sum = t.mac.Sum(t.sum[:0])
+	return fingerprint(t.sum)
 }
 
 // of is how often text was counted. An empty table tells without a fingerprint.

@@ -34,14 +34,17 @@ func newProcessors(runnable func() int, ceiling float64) *processors {
 	}
 }
 
-// WaitingForProcessor is how many goroutines could run if there was a processor. The runtime tells within 0.1 µs.
-func WaitingForProcessor() int {
-	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
+// WaitingForProcessor makes an Options.Runnable: how many goroutines could run if there was a processor. The runtime tells within
+// 0.1 µs.
+func WaitingForProcessor() func() int {
+	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}} // once: the Limiter's lock is held while it is read
+	return func() int {
+		metrics.Read(sample)
+		if sample[0].Value.Kind() != metrics.KindUint64 {
+			return 0
+		}
+		return int(sample[0].Value.Uint64()) //nolint:gosec // a count of goroutines
 	}
-	return int(sample[0].Value.Uint64()) //nolint:gosec // a count of goroutines
 }
 
 // adjust moves the limit by what the processors have to do now, at most once in a while, and tells whether it did.

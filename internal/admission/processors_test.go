@@ -144,7 +144,8 @@ func TestTheRuntimeTellsHowManyGoroutinesWait(t *testing.T) {
 			}
 		})
 	}
-	for late := time.Now().Add(time.Minute); WaitingForProcessor() < 40; runtime.Gosched() {
+	waiting := WaitingForProcessor()
+	for late := time.Now().Add(time.Minute); waiting() < 40; runtime.Gosched() {
 		if time.Now().After(late) {
 			t.Fatal("the runtime does not see goroutines that wait for a processor")
 		}

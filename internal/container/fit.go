@@ -1,9 +1,14 @@
 package container
 
 import (
+	"fmt"
+	"io/fs"
 	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"strings"
 )
 
 const (
@@ -20,9 +25,13 @@ const (
 )
 
 // Fit lowers Go's memory limit until what it does not count has room in the container too, and in a tiny container the
-// number of processors (runtime.GOMAXPROCS) to one. With an ample memory limit garbage is collected less often.
-// GOMEMLIMIT, where it is lower, GOMAXPROCS and GOGC, where they are set, stay. getenv reads the environment.
+// number of processors (runtime.GOMAXPROCS) to one. With an ample memory limit garbage is collected less often; a small one is
+// raised by the memory that Go counts and has never used, so that GOMEMLIMIT is how much may be used.
+// GOMAXPROCS and GOGC, where they are set, stay. getenv reads the environment.
 func Fit(getenv func(string) string) {
+	if ShortOfMemory() {
+		debug.SetMemoryLimit(MemoryLimit() + unused(os.DirFS("/")))
+	}
 	if memory, ok := OwnMemory(); ok {
 		debug.SetMemoryLimit(fitting(MemoryLimit(), memory.Limit))
 		if memory.Limit < tiny && getenv("GOMAXPROCS") == "" {
@@ -39,6 +48,22 @@ func MemoryLimit() int64 { return debug.SetMemoryLimit(-1) }
 
 // ShortOfMemory tells whether many orders at once would keep the garbage collector busy.
 func ShortOfMemory() bool { return MemoryLimit() < ample }
+
+// unused is how many bytes of Go's memory are never used, so that the kernel has no pages of them: mostly tables of the garbage
+// collector, some 1.5 MiB. It is 0 if the kernel does not tell.
+func unused(root fs.FS) int64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	counted := int64(samples[0].Value.Uint64() - samples[1].Value.Uint64()) //nolint:gosec // a process has less than 8 EiB
+	status, _ := fs.ReadFile(root, "proc/self/status")                      // proc_pid_status(5)
+	for line := range strings.Lines(string(status)) {
+		var resident int64
+		if n, _ := fmt.Sscanf(line, "RssAnon: %d kB", &resident); n == 1 {
+			return max(counted-resident<<10, 0) * 3 / 4 // some is used later
+		}
+	}
+	return 0
+}
 
 // gcPercent is the GOGC that suits a memory limit. Without a limit nothing is known of the memory, and Go's own stays.
 func gcPercent(limit int64) int {

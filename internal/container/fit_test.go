@@ -1,8 +1,10 @@
 package container
 
 import (
+	"io/fs"
 	"math"
 	"testing"
+	"testing/fstest"
 )
 
 func TestGoLeavesRoomInTheContainer(t *testing.T) {
@@ -34,6 +36,21 @@ func TestGarbageIsCollectedLessOftenWhereMemoryIsAmple(t *testing.T) {
 	} {
 		if got := gcPercent(test.limit); got != test.want {
 			t.Errorf("%s: GOGC=%d, want %d", name, got, test.want)
+		}
+	}
+}
+
+func TestUnusedMemoryIsWhatGoCountsAndTheKernelHasNoPagesOf(t *testing.T) {
+	t.Parallel()
+	status := func(text string) fs.FS { return fstest.MapFS{"proc/self/status": {Data: []byte(text)}} }
+	all := unused(status("Name:\tcheckout\nRssAnon:\t       0 kB\nRssFile:\t 123 kB\n"))
+	some := unused(status("Name:\tcheckout\nRssAnon:\t    1024 kB\nRssFile:\t 123 kB\n"))
+	if all < 1<<20 || some > all {
+		t.Errorf("%d bytes are unused of nothing resident, and %d with 1 MiB", all, some)
+	}
+	for _, text := range []string{"", "RssAnon:\tmuch\n", "RssAnon:\t 1000000000 kB\n"} {
+		if n := unused(status(text)); n != 0 {
+			t.Errorf("%d bytes are unused by %q", n, text)
 		}
 	}
 }

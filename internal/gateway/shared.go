@@ -81,17 +81,28 @@ func newCalls[K comparable, V any](shared Shared) *calls[K, V] {
 	return &calls[K, V]{shared: shared, latest: make(map[K]*call[V])}
 }
 
+// join returns the call in progress for key, if it may be joined, or else begins own unless that is nil.
+func (cs *calls[K, V]) join(key K, own *call[V]) *call[V] {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c := cs.latest[key]; c != nil && time.Since(c.began) < shareTime {
+		return c
+	}
+	if own != nil {
+		cs.latest[key] = own
+	}
+	return own
+}
+
 // do returns the answer to the call in progress for key or, if there is none to join or its answer is late, that of f.
 func (cs *calls[K, V]) do(ctx context.Context, key K, f func() (V, error)) (value V, err error) {
-	cs.mu.Lock()
-	joined := cs.latest[key]
-	if joined == nil || time.Since(joined.began) >= shareTime {
-		own := &call[V]{leader: ctx, began: time.Now(), done: make(chan struct{})}
-		cs.latest[key] = own
-		cs.mu.Unlock()
-		return cs.lead(key, own, f)
+	joined := cs.join(key, nil)
+	if joined == nil {
+		own := &call[V]{leader: ctx, began: time.Now(), done: make(chan struct{})} // others need not wait while it is allocated
+		if joined = cs.join(key, own); joined == own {
+			return cs.lead(key, own, f)
+		}
 	}
-	cs.mu.Unlock()
 	late := time.NewTimer(shareTime - time.Since(joined.began))
 	defer late.Stop()
 	select {

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -39,9 +40,9 @@ const (
 	// arriving is how many orders may be here in an overload that neither wait nor are in progress: they are being received or
 	// answered.
 	arriving = 3 * ready
-	// refusingAtOnce is how many calls are refused at once, each by a goroutine. One more waits for its turn, and so does all that
-	// follows on its connection.
-	refusingAtOnce = 64
+	// refusingAtOnce is how many calls each processor refuses at once, each by a goroutine. One more waits for its turn, and so does
+	// all that follows on its connection: more at once would only take memory.
+	refusingAtOnce = 4
 	// declineStep is what the time of a declined charge is rounded up to.
 	declineStep = 250 * time.Millisecond
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
@@ -114,7 +115,7 @@ func newRoom(size int, queue Queue, joined func() int, refused func(ctx context.
 		joined = func() int { return 0 }
 	}
 	return &room{
-		size: size, queue: queue, joined: joined, refused: refused, refusing: make(chan struct{}, refusingAtOnce),
+		size: size, queue: queue, joined: joined, refused: refused, refusing: make(chan struct{}, refusingAtOnce*runtime.GOMAXPROCS(0)),
 		gone: func(context.Context) bool { return false },
 	}
 }
@@ -169,7 +170,7 @@ func (r *room) Busy() bool {
 	if r.queue != nil {
 		orders += r.queue.UnderWay() + r.queue.Waiting()
 	}
-	if len(r.refusing) >= refusingAtOnce*3/4 || r.overloaded() && r.present()-orders >= arriving {
+	if len(r.refusing) >= cap(r.refusing)*3/4 || r.overloaded() && r.present()-orders >= arriving {
 		return true
 	}
 	working := r.inUse() - orders

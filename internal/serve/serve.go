@@ -86,7 +86,7 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	defer shop.close(log)
 	limits := admission.Options{Target: c.Target, Ceiling: places(container.MemoryLimit(), c.MaxOrders)}
 	if container.ShortOfMemory() {
-		limits.Runnable = admission.WaitingForProcessor
+		limits.Runnable = admission.WaitingForProcessor()
 	}
 	limiter := admission.New(limits)
 	defer t.Watch(record.Backlog, load(limiter))()
