@@ -49,7 +49,8 @@ const (
 	receiving              // for its message
 	working                // for nothing
 	answering              // for its answer to leave
-	phases
+
+	phases = iota
 )
 
 type callKey struct{}
@@ -165,11 +166,11 @@ func (c *call) end(failure error) {
 		c.move(answering)
 		return
 	}
-	switch status.Code(failure) { //nolint:exhaustive // all others are in vain
+	switch status.Code(failure) {
 	case codes.OK:
 		c.served()
 	case codes.ResourceExhausted, codes.FailedPrecondition:
-	default:
+	default: // it was in vain
 		c.client.End(false)
 	}
 	c.leave()
