@@ -176,7 +176,7 @@ func parse(args []string, self string, out io.Writer) (options, error) {
 	return o, nil
 }
 
-// anyOf tells whether one of the flags that make cells was given.
+// anyOf reports whether one of the flags that make cells was given.
 func anyOf(flags *flag.FlagSet, l *lists) bool {
 	cells := flag.NewFlagSet("", flag.ContinueOnError)
 	l.flags(cells)

@@ -66,7 +66,7 @@ const (
 	left, right, top, bottom = 64, 24, 44, 52
 )
 
-// drawable tells whether there is a line to draw.
+// drawable reports whether there is a line to draw.
 func (c chart) drawable() bool {
 	return slices.ContainsFunc(c.series, func(s series) bool { return len(s.points) > 1 })
 }

@@ -105,7 +105,7 @@ func (c *checker) parcels(name string, a *entry, o *checkoutv1.Order) {
 	c.check(name, c.attempts > 0 && o != nil && n > onRecord, "shipped %d times, and %d attempts are on record", n, onRecord)
 }
 
-// requiresOperator tells whether an order in this state waits for an operator.
+// requiresOperator reports whether an order in this state waits for an operator.
 func requiresOperator(s checkoutv1.OrderState) bool {
 	return s == checkoutv1.OrderState_IN_DOUBT || s == checkoutv1.OrderState_PARKED
 }
@@ -199,7 +199,7 @@ func (e *observed) killsIn(from, to time.Time) int {
 	return n
 }
 
-// inProgressAtKill tells whether the customer whose order it is was waiting for an answer when a process was killed.
+// inProgressAtKill reports whether the customer whose order it is was waiting for an answer when a process was killed.
 func (c *checker) inProgressAtKill(o *checkoutv1.Order) bool {
 	p := c.wanted[purchaseOf(o)]
 	return p != nil && c.killsIn(p.began, p.ended) > 0

@@ -52,7 +52,7 @@ func (c client) ask(ctx context.Context, p *purchase) answer {
 	return a
 }
 
-// retryable tells whether asking again is right: another answer may come, and nothing is bought twice by it.
+// retryable reports whether asking again is right: another answer may come, and nothing is bought twice by it.
 func (a answer) retryable(retryUnknown bool) bool {
 	switch a.code {
 	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded:
@@ -62,7 +62,7 @@ func (a answer) retryable(retryUnknown bool) bool {
 	}
 }
 
-// inDoubt tells whether the answer is that it is unknown whether money has moved.
+// inDoubt reports whether the answer is that it is unknown whether money has moved.
 func (a answer) inDoubt() bool { return a.reason == "PAYMENT_UNKNOWN" }
 
 // request is what the checkout is asked for. The parcel's address tells whose it is.

@@ -152,7 +152,7 @@ func (m *customers) ask(ctx context.Context, p *purchase, first int) answer {
 	}
 }
 
-// served tells whether an answer was an order.
+// served reports whether an answer was an order.
 func (p *purchase) served() bool {
 	for _, a := range p.answers {
 		if a.code == codes.OK {
@@ -162,7 +162,7 @@ func (p *purchase) served() bool {
 	return false
 }
 
-// emptied tells whether the customer's cart is empty, soon.
+// emptied reports whether the customer's cart is empty, soon.
 func (m *customers) emptied(ctx context.Context, user string) bool {
 	ctx, cancel := context.WithTimeout(ctx, emptyTime)
 	defer cancel()

@@ -187,7 +187,7 @@ func (s *harness) settle(ctx context.Context, atMost time.Duration) error {
 	}
 }
 
-// confirmed tells whether every parcel has its e-mail and its event, except those of orders that wait for an operator.
+// confirmed reports whether every parcel has its e-mail and its event, except those of orders that wait for an operator.
 func (s *harness) confirmed(parked []*checkoutv1.Order) bool {
 	for id, t := range s.shop.Ledgers().Orders {
 		waits := slices.ContainsFunc(parked, func(o *checkoutv1.Order) bool { return o.GetOrderId() == id })
@@ -198,7 +198,7 @@ func (s *harness) confirmed(parked []*checkoutv1.Order) bool {
 	return true
 }
 
-// sameAmount tells whether two amounts are the same money.
+// sameAmount reports whether two amounts are the same money.
 func sameAmount(a, b *oteldemo.Money) bool {
 	return a.GetCurrencyCode() == b.GetCurrencyCode() && a.GetUnits() == b.GetUnits() && a.GetNanos() == b.GetNanos()
 }

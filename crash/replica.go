@@ -119,7 +119,7 @@ func (r *replica) kill() error {
 	return nil
 }
 
-// alive tells whether the replica has a process.
+// alive reports whether the replica has a process.
 func (r *replica) alive() bool { return len(r.processes) > 0 && r.now().Alive() }
 
 // close ends the process as an operator would, and forgets the replica.

@@ -34,7 +34,7 @@ func (p *parts) hasTheNumbers(t *testing.T, names string) {
 	}
 }
 
-// answers tells whether there is an answer.
+// answers reports whether there is an answer.
 func (p *parts) answers(ctx context.Context, expr string) error {
 	got, err := p.query(ctx, expr)
 	if err == nil && len(got) == 0 {
@@ -242,7 +242,7 @@ func (p *parts) answersTheDashboard(t *testing.T, names string) {
 	}
 }
 
-// foreign tells whether an expression asks for RPCs by the names of the other dialect alone.
+// foreign reports whether an expression asks for RPCs by the names of the other dialect alone.
 func foreign(names, expr string) bool {
 	app, demo := strings.Contains(expr, "_duration_milliseconds_"), strings.Contains(expr, "_call_duration_seconds_")
 	return names == "app" && demo && !app || names == "demo" && app && !demo

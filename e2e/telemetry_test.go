@@ -177,7 +177,7 @@ func (p *parts) hasTheLogs(t *testing.T) {
 	}
 }
 
-// logged tells whether the collector has written a log record with some text in it.
+// logged reports whether the collector has written a log record with some text in it.
 func (c *collector) logged(want string) error {
 	text, err := os.ReadFile(filepath.Join(c.folder, "logs.jsonl"))
 	if err == nil && !bytes.Contains(text, []byte(want)) {

@@ -76,7 +76,7 @@ func asked(names string) []map[string]string {
 	}}
 }
 
-// has tells whether a map has all that another has.
+// has reports whether a map has all that another has.
 func has(all, some map[string]string) bool {
 	for key, value := range some {
 		if got, ok := all[key]; !ok || got != value {
@@ -249,7 +249,7 @@ func (p *parts) hasTheEdges(t *testing.T) {
 	}
 }
 
-// edge tells whether a span of one service is directly below one of another's.
+// edge reports whether a span of one service is directly below one of another's.
 func edge(spans []span, parent, child string) bool {
 	above := map[string]bool{}
 	for _, s := range spans {

@@ -208,7 +208,7 @@ func appendAnswer(resp kmsg.Response, id int32) []byte {
 	return framed
 }
 
-// tagged tells whether an answer's header may have tags: never that of ApiVersions.
+// tagged reports whether an answer's header may have tags: never that of ApiVersions.
 func tagged(resp kmsg.Response) bool { return resp.IsFlexible() && resp.Key() != versionsKey }
 
 // kafkaModes misbehave in Kafka's protocol.

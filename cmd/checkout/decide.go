@@ -112,7 +112,7 @@ func (p process) undecided(d *decision, id string, err error, sent bool) error {
 	}
 }
 
-// certain tells whether a detail of an error says that nothing was recorded.
+// certain reports whether a detail of an error says that nothing was recorded.
 func certain(detail any) bool {
 	info, ok := detail.(*errdetails.ErrorInfo)
 	return ok && info.GetReason() == "NOT_RECORDED"

@@ -210,7 +210,7 @@ func (l *Limiter) UnderWay() int {
 	return l.underWay
 }
 
-// TooLate tells whether an order that arrives now, and stands behind so many others who wait, would be finished too late.
+// TooLate reports whether an order that arrives now, and stands behind so many others, would be finished too late.
 func (l *Limiter) TooLate(ahead int, deadline time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,7 +225,7 @@ const (
 	tolerable  = 0.9
 )
 
-// tooLate tells whether an order that stands behind so many others would be finished too late, as far as is known.
+// tooLate reports whether an order that stands behind so many others would be finished too late, as far as is known.
 func (l *Limiter) tooLate(ahead int, whole budget, share float64) bool {
 	interval := l.interval()
 	service := max(float64(l.service), interval*float64(l.places())) // with so many under way it will take longer than it did
@@ -360,7 +360,7 @@ func (l *Limiter) leave(mine place) {
 	l.letIn()
 }
 
-// late tells whether an order has been under way for longer than the target. It was counted as late then.
+// late reports whether an order has been under way for longer than the target. It was counted as late then.
 func (l *Limiter) late(mine place) bool { return l.step-mine.step >= steps }
 
 // learn takes in how long an order was under way, and whether it was served.

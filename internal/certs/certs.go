@@ -37,7 +37,7 @@ type content struct {
 	ca   *x509.CertPool
 }
 
-// version tells whether a file has changed.
+// version reports whether a file has changed.
 type version struct {
 	modified time.Time
 	size     int64

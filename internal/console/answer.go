@@ -28,7 +28,7 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, status int, nam
 	_, _ = w.Write(append(text, '\n')) // the reader may have gone
 }
 
-// wantsJSON tells whether the caller is a program, rather than a browser.
+// wantsJSON reports whether the caller is a program, rather than a browser.
 func wantsJSON(r *http.Request) bool {
 	accept := strings.Join(r.Header.Values("Accept"), ",")
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")

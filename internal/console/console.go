@@ -44,15 +44,15 @@ type Service struct {
 	Conn grpc.ClientConnInterface // to its listener for operators
 }
 
-// Options say what a console looks at, and who may look.
+// Options configure a console.
 type Options struct {
 	Services []Service // at least one
 	// Base is the path that the console is mounted at, such as "/console"; empty for the root.
 	Base string
-	// Token is what people have to know; at least 16 bytes. None: who reaches the console may use it, but only by the name
+	// Token is for signing in; at least 16 bytes. None: no sign-in is needed, but only by the name
 	// localhost or by an address, unless Proven.
 	Token string
-	// Proven says that who reaches the console has shown a certificate to be let in.
+	// Proven: the server requires client certificates.
 	Proven bool
 	// TraceURL is the URL of a trace, with {trace} in the place of its id. None: ids have no link.
 	TraceURL string

@@ -46,7 +46,7 @@ func (f form) withoutCards() form {
 	return f
 }
 
-// Skips tells whether the delivery was chosen.
+// Skips reports whether the delivery was chosen.
 func (f form) Skips(delivery string) bool { return slices.Contains(f.Skip, delivery) }
 
 // choices are the decisions that make sense for an order.
@@ -105,7 +105,7 @@ func (p orderPage) Choices() choices {
 	return c
 }
 
-// Offers tells whether the form has that choice.
+// Offers reports whether the form has that choice.
 func (c choices) Offers(name string) bool {
 	return slices.ContainsFunc(c.Resolutions, func(v resolution) bool { return v.Name == name })
 }
@@ -147,7 +147,7 @@ func (f form) amount() *oteldemo.Money {
 	return amount
 }
 
-// Can tells whether an operator can do that with the order.
+// Can reports whether an operator can do that with the order.
 func (p orderPage) Can(what string) bool { return slices.Contains(p.Decisions, what) }
 
 // resolve records what an operator has found out, or decided, about an order.
@@ -214,7 +214,7 @@ func (c *Console) showDecided(w http.ResponseWriter, r *http.Request, o *checkou
 	http.Redirect(w, r, c.site.URL("/orders/"+o.GetOrderId()), http.StatusSeeOther) //nolint:gosec // to a page of this site
 }
 
-// recorded tells whether the decision that was confirmed is in the order's history, of after it was seen.
+// recorded reports whether the decision that was confirmed is in the order's history, of after it was seen.
 func (f form) recorded(o *checkoutv1.Order) bool {
 	var state, attempts string
 	var changed int64

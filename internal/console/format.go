@@ -64,7 +64,7 @@ func rate(f figure) string {
 	return strconv.FormatFloat(float64(f), 'f', 0, 64)
 }
 
-// some tells whether there are any, as far as is known.
+// some reports whether there are any, as far as is known.
 func some(f figure) bool { return f > 0 }
 
 // whole is a number without fractions, if known.

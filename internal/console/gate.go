@@ -19,7 +19,7 @@ const (
 	passTime = 12 * time.Hour
 )
 
-// gate lets in who knows the token.
+// gate is the sign-in by token.
 type gate struct {
 	token [sha256.Size]byte // its hash, so that comparing takes the same time for all
 	key   []byte            // what passes are signed with
@@ -37,20 +37,20 @@ func (g *gate) pass(until time.Time) string {
 	return expiry + "." + hex.EncodeToString(mac.Sum(nil))
 }
 
-// honours tells whether a pass is one of ours, and still good.
+// honours reports whether a pass is one of ours, and still good.
 func (g *gate) honours(pass string, now time.Time) bool {
 	expiry, _, _ := strings.Cut(pass, ".")
 	until, err := strconv.ParseInt(expiry, 10, 64)
 	return err == nil && now.Unix() < until && hmac.Equal([]byte(pass), []byte(g.pass(time.Unix(until, 0))))
 }
 
-// knows tells whether that is the token.
+// knows reports whether that is the token.
 func (g *gate) knows(token string) bool {
 	sum := sha256.Sum256([]byte(token))
 	return hmac.Equal(g.token[:], sum[:])
 }
 
-// lets tells whether the request has the token or the cookie.
+// lets reports whether the request has the token or the cookie.
 func (g *gate) lets(r *http.Request) bool {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return g.knows(token)

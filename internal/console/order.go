@@ -106,7 +106,7 @@ func (p orderPage) Unsaid() string {
 	return p.Reason
 }
 
-// Final tells whether nothing becomes of the order any more.
+// Final reports whether nothing becomes of the order any more.
 func (p orderPage) Final() bool {
 	switch p.State {
 	case "completed", "declined", "refunded", "cancelled":

@@ -155,7 +155,7 @@ func (filter) AllStates() (names []string) {
 	return names
 }
 
-// Has tells whether orders of that state are asked for by name.
+// Has reports whether orders of that state are asked for by name.
 func (f filter) Has(state string) bool { return slices.Contains(f.States, state) }
 
 // Input is a time as the form has it.

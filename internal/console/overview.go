@@ -78,7 +78,7 @@ func (f figure) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, math.Round(float64(f)*1e6)/1e6, 'f', -1, 64), nil
 }
 
-// Known tells whether it is a number.
+// Known reports whether it is a number.
 func (f figure) Known() bool { return !math.IsNaN(float64(f)) }
 
 func unknown() figure { return figure(math.NaN()) }
@@ -168,7 +168,7 @@ func (w window) worst() (name string, share figure) {
 	return name, share
 }
 
-// isFailure tells whether a call of that error.type failed. To be refused, such as for a declined card, is an answer.
+// isFailure reports whether a call of that error.type failed. To be refused, such as for a declined card, is an answer.
 func isFailure(err string) bool { return err != "" && err != "refused" && err != "product_unknown" }
 
 // check makes the health checks.

@@ -83,7 +83,7 @@ func first[T any](ctx context.Context, s services, ask func(context.Context, Ser
 	return none, failures[0]
 }
 
-// unanswered tells whether a call that ended with code may have been carried out or not.
+// unanswered reports whether a call that ended with code may have been carried out or not.
 func unanswered(code codes.Code) bool {
 	return code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled
 }

@@ -46,7 +46,7 @@ func Fit(getenv func(string) string) {
 // MemoryLimit is what Go may use, in bytes: math.MaxInt64 when there is no limit.
 func MemoryLimit() int64 { return debug.SetMemoryLimit(-1) }
 
-// ShortOfMemory tells whether many orders at once would keep the garbage collector busy.
+// ShortOfMemory reports whether many orders at once would keep the garbage collector busy.
 func ShortOfMemory() bool { return MemoryLimit() < ample }
 
 // unused is how many bytes of Go's memory are never used, so that the kernel has no pages of them: mostly tables of the garbage

@@ -27,7 +27,7 @@ const (
 	// HangAfter: it was done, and there is no answer for as long as the caller waits.
 	HangAfter
 	// Late: it is done after Delay, or when the fault is over if that is sooner, even if the caller has given up by then.
-	// One who still waits is answered.
+	// A caller that still waits is answered.
 	Late
 )
 

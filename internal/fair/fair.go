@@ -72,7 +72,7 @@ func (c *Client) Share(more int) float64 {
 	return float64(c.held+more) * c.weight()
 }
 
-// Holds tells whether the client has any places.
+// Holds reports whether the client has any places.
 func (c *Client) Holds() bool { return c == nil || c.held > 0 }
 
 // Rank is that of the client's next call.
@@ -114,7 +114,7 @@ func (c *Client) End(served bool) {
 	}
 	if served {
 		c.served++
-		c.stuck = 0 // who takes an answer is slow at most: its other orders must be answered
+		c.stuck = 0 // a client that takes an answer is only slow: its other orders must be answered
 	} else {
 		c.vain++
 	}
@@ -141,7 +141,7 @@ func (c *Client) Unstuck() {
 	}
 }
 
-// Proven tells whether more of the client's calls succeeded than failed. It needs no guard.
+// Proven reports whether more of the client's calls succeeded than failed. It needs no guard.
 func (c *Client) Proven() bool { return c != nil && c.proven.Load() }
 
 // weight is that of a call.

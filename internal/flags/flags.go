@@ -92,7 +92,7 @@ func newSource(cfg Config) (openfeature.FeatureProvider, error) {
 	return nil, fmt.Errorf("flag resolver %q: want rpc or file", cfg.Resolver)
 }
 
-// PaymentUnreachable tells whether charges shall go to an address that does not exist. The default is false.
+// PaymentUnreachable reports whether charges shall go to an address that does not exist. The default is false.
 func (f *Flags) PaymentUnreachable(ctx context.Context) bool {
 	return f.client.Boolean(ctx, paymentUnreachable, false, openfeature.EvaluationContext{})
 }

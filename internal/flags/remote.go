@@ -154,7 +154,7 @@ func (r *remote) refresh(ctx context.Context) (answers, error) {
 	return flags, nil
 }
 
-// settled tells whether an answer is the same for all users until flagd reports a change: of the flags that have a
+// settled reports whether an answer is the same for all users until flagd reports a change: of the flags that have a
 // value, those that flagd calls static.
 func settled(a answer) bool {
 	return a.value == nil || a.detail.Reason == openfeature.StaticReason

@@ -23,7 +23,7 @@ type Query struct {
 	TrackingID    string
 }
 
-// Selects tells whether the query selects an order, wherever its page begins.
+// Selects reports whether the query selects an order, wherever its page begins.
 func (q Query) Selects(o *order.Order) bool {
 	matches := func(wanted, has string) bool { return wanted == "" || wanted == has }
 	return (len(q.States) == 0 || slices.Contains(q.States, o.State)) &&

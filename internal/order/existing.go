@@ -90,7 +90,7 @@ func (p *Placer) replayIfEmptied(ctx context.Context, c *call, failure error) (*
 	return p.replayAnswer(ctx, o, req.terms())
 }
 
-// mayHaveEmptiedCart tells whether the order has emptied the cart lately, or was about to.
+// mayHaveEmptiedCart reports whether the order has emptied the cart lately, or was about to.
 func (o *Order) mayHaveEmptiedCart() bool {
 	switch o.State {
 	case Charging, Charged, Placed, Completed, Undelivered:
@@ -144,7 +144,7 @@ func (p *Placer) waitFor(ctx context.Context, conflict, next *Order) (*Order, er
 	return nil, &Error{Kind: ErrBusy, OrderID: o.ID}
 }
 
-// answered tells whether callers need not wait for the order any longer.
+// answered reports whether callers need not wait for the order any longer.
 func (p *Placer) answered(o *Order) bool {
 	switch o.State {
 	case Charging:
@@ -172,7 +172,7 @@ func (p *Placer) await(ctx context.Context, o *Order, done func(*Order) bool) *O
 	return o
 }
 
-// canBeSuperseded tells whether an order that requires an operator may be left behind as its user's latest by the next one.
+// canBeSuperseded reports whether an order that requires an operator may be left behind as its user's latest by the next one.
 // Where money may have moved for the very same things, it may not.
 func (o *Order) canBeSuperseded(next *Order) bool {
 	switch {
@@ -215,7 +215,7 @@ func (o *Order) failure() error {
 	if o.Reason != "" {
 		failure.Err = errors.New(o.Reason)
 	}
-	if o.TrackingID != "" { // it was placed; if it was refunded later, who asks again gets the answer of before
+	if o.TrackingID != "" { // it was placed; if it was refunded later, a repeated request still gets this answer
 		return nil
 	}
 	switch o.State {

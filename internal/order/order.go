@@ -93,7 +93,7 @@ type Order struct {
 	Repeated bool // it is the answer to another call than the one that placed it; not on record
 }
 
-// Settled tells whether the order lays no claim on the user's cart any more: the cart was dealt with, or never will be.
+// Settled reports whether the order lays no claim on the user's cart any more: the cart was dealt with, or never will be.
 func (o *Order) Settled() bool { return o.State.Final() || o.Delivered.Has(CartSettled) }
 
 // Lines are the order's items without their prices.
@@ -105,7 +105,7 @@ func (o *Order) Lines() []Line {
 	return lines
 }
 
-// sameLines tells whether a cart still holds what was ordered, in whatever order and however split.
+// sameLines reports whether a cart still holds what was ordered, in whatever order and however split.
 func sameLines(cart []Line, items []Item) bool {
 	left := make(map[string]int64, len(items))
 	for _, item := range items {
@@ -143,7 +143,7 @@ const (
 	EventPublished
 )
 
-// Has tells whether all of d are among the deliveries done.
+// Has reports whether all of d are among the deliveries done.
 func (done Delivery) Has(d Delivery) bool { return done&d == d }
 
 // step is the name of the delivery's step.

@@ -26,7 +26,7 @@ func (r *run) postpone(ctx context.Context, step Step, cause error) error {
 	return r.postponeFor(ctx, step, cause, r.backoff(o.Attempts+1))
 }
 
-// triedEnough tells whether the step that has just failed was tried for long enough.
+// triedEnough reports whether the step that has just failed was tried for long enough.
 func (o *Order) triedEnough() bool {
 	return time.Since(o.Changed) > patience && o.Attempts+1 >= patientTries
 }
@@ -179,7 +179,7 @@ func (r *run) recordPending(ctx context.Context) error {
 	return r.recordFor(ctx, to, r.pending.Problem, hold)
 }
 
-// wasRecorded tells whether the pending outcome was recorded all the same, by a try whose answer was lost. Then another
+// wasRecorded reports whether the pending outcome was recorded all the same, by a try whose answer was lost. Then another
 // process has gone on with the order.
 func (r *run) wasRecorded(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)

@@ -105,7 +105,7 @@ func (r *Request) unpriceable() (bad violations) {
 	return bad
 }
 
-// deliverable tells whether a mail library takes the address: one alone, without a name or a comment (RFC 5322, addr-spec;
+// deliverable reports whether a mail library takes the address: one alone, without a name or a comment (RFC 5322, addr-spec;
 // RFC 6532 for letters beyond ASCII). After the charge it would be too late to learn that it does not.
 func (e EmailAddress) deliverable() bool {
 	parsed, err := mail.ParseAddress(string(e))

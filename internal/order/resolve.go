@@ -292,7 +292,7 @@ func (o *Order) skip(deliveries Delivery) (State, error) {
 	return Completed, nil
 }
 
-// undone tells whether the charge's reversal was ever asked for: it may land at any time, so the order must not be shipped.
+// undone reports whether the charge's reversal was ever asked for: it may land at any time, so the order must not be shipped.
 func (o *Order) undone() bool {
 	for _, e := range slices.Backward(o.History) {
 		if o.State == Parked && e.State != Parked {

@@ -23,7 +23,7 @@ type run struct {
 	pending  *HistoryEntry   // an outcome that could not be recorded in time
 }
 
-// caller is who waits for a run of Place.
+// caller is the caller that waits for a run of Place.
 type caller struct {
 	release  func(failure error) // gives the call's place in the admission back
 	answered chan struct{}       // closed when the rest is known
@@ -106,7 +106,7 @@ func (r *run) answer(ctx context.Context, err error) {
 		return
 	}
 	r.card.Clear()
-	c.release(err) // before the answer: who has it may come again at once
+	c.release(err) // before the answer: the caller may send the next order at once
 	switch o := r.recorded.Load(); {
 	case o.failure() == nil:
 		c.placed = o

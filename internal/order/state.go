@@ -76,7 +76,7 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// Final tells whether the order stays here for ever, so that its record may be deleted after the retention.
+// Final reports whether the order stays here for ever, so that its record may be deleted after the retention.
 func (s State) Final() bool {
 	switch s {
 	case Completed, Declined, Refunded, Cancelled:
@@ -109,7 +109,7 @@ func (s State) Queue() Queue {
 	return 0
 }
 
-// RequiresOperator tells whether an order that comes into this state requires an operator, because nothing here can take it
+// RequiresOperator reports whether an order that comes into this state requires an operator, because nothing here can take it
 // further. keyed: the payment service is idempotent. One that came into it under another kind of payment service may require
 // one all the same: its record knows.
 func (s State) RequiresOperator(keyed bool) bool {

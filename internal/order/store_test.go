@@ -152,7 +152,7 @@ func (s *shop) look(ctx context.Context, is func(*row) bool) (found *Order, err 
 	return found, err
 }
 
-// recordSteps tells whether a step is one of the store's.
+// recordSteps reports whether a step is one of the store's.
 func recordSteps(s Step) bool {
 	return s == "open" || s == "claim" || s == "take" || s == "look" || s == "cancel" || strings.HasPrefix(string(s), "save ")
 }

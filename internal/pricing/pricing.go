@@ -315,7 +315,7 @@ func (p *Pricer) withinLimits(lines []order.Line, listed prices) error {
 	return nil
 }
 
-// above tells whether an amount is more than limit units.
+// above reports whether an amount is more than limit units.
 func above(a money.Amount, limit int64) bool {
 	return a.Units() > limit || a.Units() == limit && a.Nanos() > 0
 }

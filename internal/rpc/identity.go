@@ -91,7 +91,7 @@ func peerNames(ctx context.Context) []string {
 	return certs.Names(info.State)
 }
 
-// Named tells whether the caller's verified certificate has one of the names.
+// Named reports whether the caller's verified certificate has one of the names.
 func Named(ctx context.Context, names []string) bool {
 	return slices.ContainsFunc(peerNames(ctx), func(name string) bool { return slices.Contains(names, name) })
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// tooLate tells whether an order that arrives now would be finished too late because of those who wait.
+// tooLate reports whether an order that arrives now would be finished too late because of those who wait.
 func (c *call) tooLate(deadline time.Time) bool {
 	if c.queue == nil || deadline.IsZero() {
 		return false

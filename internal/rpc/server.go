@@ -81,7 +81,7 @@ type Connections interface {
 	stats.Handler
 	// PauseWhile has no connection read, for a while, when the server is busy.
 	PauseWhile(busy func() bool)
-	// Gone tells whether the caller has closed the connection of a call, which may be known before all that it sent is read.
+	// Gone reports whether the caller has closed the connection of a call, which may be known before all that it sent is read.
 	Gone(ctx context.Context) bool
 }
 

@@ -26,7 +26,7 @@ func (v database) String() string {
 	return s
 }
 
-// isURL tells whether the record lies in a database of PostgreSQL.
+// isURL reports whether the record lies in a database of PostgreSQL.
 func isURL(db string) bool { return strings.HasPrefix(db, "postgres://") }
 
 // locate is where the record lies according to db, written in one way: a path, "memory", or a URL that begins with
@@ -78,7 +78,7 @@ func cutScheme(db string) (scheme, rest string) {
 	return scheme, rest
 }
 
-// isDSN tells whether db is a connection string such as "host=db user=checkout".
+// isDSN reports whether db is a connection string such as "host=db user=checkout".
 func isDSN(db string) bool {
 	for word := range strings.FieldsSeq(db) {
 		if key, _, ok := strings.Cut(word, "="); ok && slices.Contains([]string{"host", "user", "password", "dbname"}, key) {

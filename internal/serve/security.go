@@ -23,7 +23,7 @@ import (
 	"checkout/internal/rpc"
 )
 
-// Security is who may call the service, and how it speaks to the others. All files are read again when they change.
+// Security configures who may call the service, and TLS to other services. All files are read again when they change.
 type Security struct {
 	TLSCert, TLSKey string   // of both listeners; none: plaintext
 	ClientCA        string   // for the callers of PlaceOrder
@@ -145,7 +145,7 @@ func (s *Security) load(log *slog.Logger) (i identities, err error) {
 	return i, err
 }
 
-// synthetic tells whether a caller may send the baggage synthetic_request. While callers have no identity, all may.
+// synthetic reports whether a caller may send the baggage synthetic_request. While callers have no identity, all may.
 func (s *Security) synthetic() func(context.Context) bool {
 	if s.ClientCA == "" {
 		return nil
@@ -189,7 +189,7 @@ func listenerCredentials(s *certs.Source) credentials.TransportCredentials {
 	if s == nil {
 		return nil
 	}
-	return credentials.NewTLS(s.Server(tls.VerifyClientCertIfGiven)) // who needs one is refused by the call: the probe has none
+	return credentials.NewTLS(s.Server(tls.VerifyClientCertIfGiven)) // the call requires it where needed: the health probe has none
 }
 
 // dialing is the gRPC target of an address, and the options to connect to it: https:// in front of it means TLS.

@@ -119,7 +119,7 @@ func (t *turns) next() {
 	}
 }
 
-// mayWait tells whether the next turn may wait, for what is in the server already.
+// mayWait reports whether the next turn may wait, for what is in the server already.
 func (t *turns) mayWait() bool {
 	most := busyTime
 	switch next := t.waiting.First(); {

@@ -114,7 +114,7 @@ func (w *world) checkRefusal(a *ask) {
 	}
 }
 
-// hadTime tells whether the customer waited long enough for the answer.
+// hadTime reports whether the customer waited long enough for the answer.
 func (a *ask) hadTime() bool { return a.heard && a.patience > 5*time.Second }
 
 // checkKeys wants one key to have one answer.

@@ -78,7 +78,7 @@ func (w *world) checkMoney(o *order.Order) {
 	}
 }
 
-// declines tells whether the order's customer has a bad card.
+// declines reports whether the order's customer has a bad card.
 func (w *world) declines(o *order.Order) bool {
 	i := slices.IndexFunc(w.asks, func(a *ask) bool { return a.name == o.Trace["ask"] })
 	number, _, _, _ := w.asks[i].request.Card.Reveal()

@@ -25,7 +25,7 @@ type ask struct {
 	patience time.Duration
 }
 
-// answered tells whether the service has answered.
+// answered reports whether the service has answered.
 func (a *ask) answered() bool { return a.answer != nil || a.err != nil }
 
 // customer buys things, with retries, double clicks and hang-ups.
@@ -149,7 +149,7 @@ func (c *customer) request(b *basket, key string) order.Request {
 	return r
 }
 
-// retryable tells whether the answer asks for another try.
+// retryable reports whether the answer asks for another try.
 func (a *ask) retryable() bool {
 	return slices.ContainsFunc([]order.Kind{
 		order.ErrUnavailable, order.ErrOverloaded, order.ErrPaymentUnreachable, order.ErrBusy, order.ErrInDoubt,

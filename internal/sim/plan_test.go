@@ -86,7 +86,7 @@ func newPlan(seed uint64, without set) plan {
 	return p
 }
 
-// calm tells whether nothing goes wrong at all.
+// calm reports whether nothing goes wrong at all.
 func (p *plan) calm() bool {
 	quiet := p.fault == 0 && p.crash == 0 && p.asleep == 0 && p.cut == 0 && p.blackout == 0 && p.kill == nil
 	for _, o := range p.outages {

@@ -142,7 +142,7 @@ func (p *process) Find(ctx context.Context, user, key string) (*order.Order, err
 	})
 }
 
-// alike tells whether two records of an order say the same of what was done.
+// alike reports whether two records of an order say the same of what was done.
 func alike(a, b *order.Order) bool {
 	return a.State == b.State && a.Epoch == b.Epoch && a.Attempts == b.Attempts && a.Delivered == b.Delivered &&
 		a.ShipAttempts == b.ShipAttempts &&

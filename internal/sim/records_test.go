@@ -103,7 +103,7 @@ func (r *row) copy() *order.Order {
 	return &o
 }
 
-// same tells whether o states what is on record, whenever and for whatever reason it came to be so.
+// same reports whether o states what is on record, whenever and for whatever reason it came to be so.
 func (r *row) same(o *order.Order) bool { return reflect.DeepEqual(facts(&r.order), facts(o)) }
 
 func facts(o *order.Order) order.Order {

@@ -6,7 +6,7 @@ import (
 	"checkout/internal/order"
 )
 
-// allowed tells whether an order may go from one state to another: the arrows in ARCHITECTURE.md.
+// allowed reports whether an order may go from one state to another: the arrows in ARCHITECTURE.md.
 func allowed(from, to order.State) bool {
 	var next []order.State
 	switch from {

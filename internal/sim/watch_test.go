@@ -122,7 +122,7 @@ func (w *world) checkPrivacy(name, text string) {
 	}
 }
 
-// waitsForOperator tells whether an order of this state waits for an operator.
+// waitsForOperator reports whether an order of this state waits for an operator.
 func (w *world) waitsForOperator(s order.State) bool {
 	return s == order.Parked || s == order.Undelivered || !w.plan.keyed && (s == order.InDoubt || s == order.Refunding)
 }
@@ -188,7 +188,7 @@ func (w *world) emptied(user string, sent time.Time) {
 	w.violated("I5", user, "%s was lost", b.name)
 }
 
-// ordered tells whether the order is of these lines.
+// ordered reports whether the order is of these lines.
 func (w *world) ordered(o *order.Order, lines []order.Line) bool {
 	want, got := pieces(lines), pieces(o.Lines())
 	if len(want) != len(got) {

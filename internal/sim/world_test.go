@@ -132,7 +132,7 @@ func (a *account) net() int {
 	return len(a.taken) - a.returned
 }
 
-// refunded tells whether an order was placed, and refunded later because an operator asked for it; or will be, if the time of
+// refunded reports whether an order was placed, and refunded later because an operator asked for it; or will be, if the time of
 // the schedule ended before.
 func (w *world) refunded(o *order.Order) bool {
 	return (o.State == order.Refunded || o.State == order.Refunding) && o.TrackingID != "" && w.refunds[o.ID]

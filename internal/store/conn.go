@@ -260,7 +260,7 @@ func code(err error) int {
 	return 0
 }
 
-// failed tells whether err is about the database rather than about the request that met it.
+// failed reports whether err is about the database rather than about the request that met it.
 func failed(err error) bool {
 	switch code(err) {
 	case 0, codes.SQLITE_CONSTRAINT, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH, codes.SQLITE_RANGE:
@@ -269,7 +269,7 @@ func failed(err error) bool {
 	return true
 }
 
-// damaged tells whether err says that the file is not what SQLite has written.
+// damaged reports whether err says that the file is not what SQLite has written.
 func damaged(err error) bool {
 	return code(err) == codes.SQLITE_CORRUPT || code(err) == codes.SQLITE_NOTADB
 }

@@ -74,7 +74,7 @@ func (i insertion) first(conflicts []record) *record {
 
 func (i insertion) sharesKey(o record) bool { return o.key != "" && o.key == i.record.key }
 
-// supersedes tells whether the new order may take the place of its user's latest.
+// supersedes reports whether the new order may take the place of its user's latest.
 func (i insertion) supersedes(latest *record) bool {
 	switch {
 	case i.sharesKey(*latest):

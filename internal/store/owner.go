@@ -23,7 +23,7 @@ var errClosed = errors.New("the store is closed")
 // carried out in one transaction, because the wait for the disk at its end is most of what a write costs.
 type owner struct {
 	conn     *conn
-	requests chan *request // without a buffer: who is received is answered
+	requests chan *request // without a buffer: a received request is answered
 	between  chan between
 	quit     chan struct{}
 	stopped  chan struct{}

@@ -71,7 +71,7 @@ func checkMount(path string) error {
 		filepath.Base(path), filepath.Dir(path))
 }
 
-// isMountPoint tells whether something is mounted at path itself, where the system is Linux (proc_pid_mountinfo(5)).
+// isMountPoint reports whether something is mounted at path itself, where the system is Linux (proc_pid_mountinfo(5)).
 func isMountPoint(path string) bool {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

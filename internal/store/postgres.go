@@ -146,7 +146,7 @@ func (p *Postgres) connected(ctx context.Context, k kind) error {
 	return conn.Close()
 }
 
-// again tells whether a statement may well succeed when it is repeated at once: its connection was lost, the database has
+// again reports whether a statement may well succeed when it is repeated at once: its connection was lost, the database has
 // undone it for the sake of another's, or had no connection to spare.
 func again(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected,
@@ -226,7 +226,7 @@ func (p *Postgres) makeVersion(ctx context.Context) (int, error) {
 		INSERT INTO orders_schema VALUES (1, 0) ON CONFLICT DO NOTHING`
 	version, err := p.version(ctx)
 	for tries := 5; pq.As(err, pqerror.UndefinedTable) != nil && tries > 0; tries-- {
-		// Of two who make the table at the same moment one may fail.
+		// Of two processes that create the table at the same moment one may fail.
 		if _, failure := p.exec(ctx, makeVersion); failure != nil && tries == 1 {
 			return 0, fmt.Errorf("make the schema: %w", failure)
 		}

@@ -147,7 +147,7 @@ func texts(m map[string]string) map[string]string {
 // must not go unrecorded for that.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// same tells whether r and other state the same facts of one order. Times, reasons and history
+// same reports whether r and other state the same facts of one order. Times, reasons and history
 // may differ from one try to the next.
 func (r *record) same(other *record) bool {
 	return r.id == other.id && r.state == other.state && r.epoch == other.epoch &&

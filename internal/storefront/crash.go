@@ -231,7 +231,7 @@ func (s *Storefront) killDuringCheckout(ctx context.Context) error {
 	return nil
 }
 
-// patience is what a customer hears in the end who goes on asking.
+// patience is the last message to a customer who repeats the question.
 func (s *Storefront) patience(ctx context.Context, user, key string) string {
 	ctx, cancel := context.WithTimeout(ctx, OrderTime)
 	defer cancel()

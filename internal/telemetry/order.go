@@ -232,7 +232,7 @@ func (s store) check(ctx context.Context, o *order.Order, err error) {
 	)...)
 }
 
-// decided tells whether an operator has brought the order into its state.
+// decided reports whether an operator has brought the order into its state.
 func decided(o *order.Order) bool {
 	if len(o.History) == 0 {
 		return false

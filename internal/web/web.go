@@ -48,7 +48,7 @@ func Local(h http.Handler) http.Handler {
 	})
 }
 
-// local tells whether host, with or without a port, can only be what it says.
+// local reports whether host, with or without a port, can only be what it says.
 func local(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -58,7 +58,7 @@ func local(host string) bool {
 	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// IsLoopback tells whether only this machine reaches what listens on address, a host:port.
+// IsLoopback reports whether only this machine reaches what listens on address, a host:port.
 func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -51,7 +51,7 @@ type entry struct {
 
 func (e entry) due() bool { return e.hold < 0 }
 
-// same tells whether o states the facts that are on record, whenever and for whatever reason it came to be so.
+// same reports whether o states the facts that are on record, whenever and for whatever reason it came to be so.
 func (e entry) same(o *order.Order) bool { return difference(facts(e.order), facts(o)) == "" }
 
 func facts(o *order.Order) *order.Order {

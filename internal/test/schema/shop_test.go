@@ -100,7 +100,7 @@ func TestTheShopEmitsWhatIsDeclaredAndNothingElse(t *testing.T) {
 	}
 }
 
-// onSomeMachines tells whether it is the machine's matter that something is emitted.
+// onSomeMachines reports whether it is the machine's matter that something is emitted.
 func onSomeMachines(id string) bool {
 	return id == "entity.container" || strings.HasPrefix(id, "metric.checkout.container.") || // where there is a limit
 		runtime.GOOS != "linux" && strings.HasPrefix(id, "metric.process.")
@@ -324,7 +324,7 @@ func (s *service) settled(t *testing.T, orders int) {
 	})
 }
 
-// failed tells whether a span of that name has come that is in error.
+// failed reports whether a span of that name has come that is in error.
 func (s *service) failed(name string) bool {
 	return slices.ContainsFunc(s.shop.Collector.Spans(), func(span demo.Span) bool {
 		return span.GetName() == name && strings.HasSuffix(span.GetStatus().GetCode().String(), "ERROR")
