@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 
 .PHONY: help
-help: ## list what can be made
+help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: shop
@@ -9,7 +9,7 @@ shop: ## run the whole shop in one process
 	go run ./cmd/shop
 
 .PHONY: test
-test: ## run all tests, watching for data races
+test: ## run all tests, with the race detector
 	go test -race -shuffle=on ./...
 
 .PHONY: test-telemetry
@@ -27,7 +27,7 @@ test-browser: ## test the sites in Chromium, and leave screenshots of every page
 	.ci/browser
 
 .PHONY: pictures
-pictures: ## take the pictures of the README anew; minutes
+pictures: ## take the pictures of the README again. Minutes
 	.ci/browser -run Pictures -timeout 20m -pictures 100s -screenshots "$(CURDIR)/docs/images"
 
 .PHONY: lint
@@ -35,7 +35,7 @@ lint: tools ## check the rules of .golangci.yml
 	bin/tools/golangci-lint run --build-tags telemetry,browser,image ./...
 
 .PHONY: format
-format: tools ## lay the code out as lint wants it
+format: tools ## format the code
 	bin/tools/golangci-lint fmt ./...
 
 .PHONY: gen
@@ -53,7 +53,7 @@ image: ## build the images with Podman and try them. Needs root
 	.ci/image
 
 .PHONY: crash
-crash: build ## kill the real program 1,300 times, with orders under way
+crash: build ## kill the released program 1,300 times, with orders in progress
 	go run ./crash -kills 1000 -binary bin/checkout
 	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; \
 	then go run ./crash -kills 300 -db postgres -replicas 3 -binary bin/checkout; \
@@ -65,32 +65,32 @@ bench: ## measure the released service beside a bare program; writes docs/perfor
 	go run ./bench -floor parallel -docs docs
 
 .PHONY: bench-20mb
-bench-20mb: ## measure it in small, cold containers, that of the shop first. Needs root; up to seven minutes
+bench-20mb: ## measure it in small, cold containers. Needs root; up to seven minutes
 	.ci/build bin/checkout
 	go run ./bench -container 20,24,28 -lines 5 -concurrency 16,64 -orders 12000 -time 16s -rounds 4 -docs docs
 
 .PHONY: overload
-overload: ## overload it, limit its neighbours, let one user be greedy: 16 and 512 MiB. Half an hour
+overload: ## overload it, slow its dependencies down, and let one user send 400 calls at once; 16 and 512 MiB. Half an hour
 	.ci/build bin/checkout
 	go run ./bench -overload -docs docs
 
 .PHONY: attack
-attack: ## attack it from 1, 20 and 200 connections, with honest customers beside. Fifteen minutes
+attack: ## attack it from 1, 20 and 200 connections, beside normal customers. Fifteen minutes
 	.ci/build bin/checkout
 	go run ./attack -binary bin/checkout
 
 .PHONY: matrix
-matrix: ## give it neighbours that misbehave, in more than a thousand ways, twice. Five minutes
+matrix: ## make its dependencies fail in more than a thousand ways, twice. Five minutes
 	.ci/build bin/checkout
 	go run ./matrix -binary bin/checkout -most-rss 35
 	go run ./matrix -binary bin/checkout -payment keyed -most-rss 35
 
 .PHONY: sim
-sim: ## simulate a million schedules; the tests do 20,000
+sim: ## simulate a million schedules; the tests run 20,000
 	go test -count=1 -timeout 3h -run TestSchedules ./internal/sim -schedules 1000000
 
 .PHONY: check
-check: ## do everything that is checked before a merge; installs nothing outside bin
+check: ## run all checks before a merge; installs nothing outside bin
 	.ci/run --no-install
 
 .PHONY: tools
