@@ -53,14 +53,16 @@ func unimplemented(_ any, s grpc.ServerStream) error {
 }
 
 // refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the
-// deadline of the call, which may never come: a flood would fill the memory with it. While too many are being refused the
-// connection waits, and its client is slowed down.
-func (c *call) refuse(ctx context.Context) context.Context {
-	c.refusing <- struct{}{}
-	free := sync.OnceFunc(func() { <-c.refusing })
+// deadline of the call, which may never come: a flood would fill the memory with it.
+func (c *call) refuse(ctx context.Context, method string) (context.Context, error) {
+	if c.refusing.Add(1) > mostRefusals {
+		c.refusing.Add(-1)
+		return nil, c.refused(ctx, method)
+	}
+	free := sync.OnceFunc(func() { c.refusing.Add(-1) })
 	stop := context.AfterFunc(ctx, free) // a call whose time is over gets no goroutine
 	c.over = func() { stop(); free() }
-	return context.WithValue(ctx, callKey{}, c)
+	return context.WithValue(ctx, callKey{}, c), nil
 }
 
 // callObserver counts calls that find no room. An Options.Telemetry may be one.

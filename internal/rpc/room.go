@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -40,9 +41,10 @@ const (
 	// arriving is how many orders may be here in an overload that neither wait nor are in progress: they are being received or
 	// answered.
 	arriving = 3 * ready
-	// refusingAtOnce is how many calls each processor refuses at once, each by a goroutine. One more waits for its turn, and so does
-	// all that follows on its connection: more at once would only take memory.
-	refusingAtOnce = 4
+	// refusingAtOnce is how many calls each processor refuses at once, each by a goroutine, before the server is busy: more would
+	// only take memory. mostRefusals is how many there are at most.
+	refusingAtOnce = 3
+	mostRefusals   = 64
 	// declineStep is what the time of a declined charge is rounded up to.
 	declineStep = 250 * time.Millisecond
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
@@ -76,7 +78,7 @@ type room struct {
 	refused func(ctx context.Context, method string) error
 	gone    func(ctx context.Context) bool // the caller has closed the connection
 
-	refusing chan struct{} // a place for each call that is being refused
+	refusing atomic.Int64 // calls that are being refused
 
 	mu      sync.Mutex
 	refusal time.Time         // when an order found no place last
@@ -115,7 +117,7 @@ func newRoom(size int, queue Queue, joined func() int, refused func(ctx context.
 		joined = func() int { return 0 }
 	}
 	return &room{
-		size: size, queue: queue, joined: joined, refused: refused, refusing: make(chan struct{}, refusingAtOnce*runtime.GOMAXPROCS(0)),
+		size: size, queue: queue, joined: joined, refused: refused,
 		gone: func(context.Context) bool { return false },
 	}
 }
@@ -133,7 +135,7 @@ func (r *room) options() []grpc.ServerOption {
 	}
 }
 
-// enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, and must not wait for long.
+// enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, with its lock in hand, and must not wait.
 func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if strings.Count(info.FullMethodName, "/") < 2 || info.FullMethodName[0] != '/' { // its goroutine ends at once
 		return ctx, nil
@@ -145,7 +147,7 @@ func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, erro
 		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName || info.FullMethodName == checkoutv1.QuoteService_Quote_FullMethodName,
 	}
 	if deadline, _ := ctx.Deadline(); c.order && c.tooLate(deadline) || !c.admit() {
-		return c.refuse(ctx), nil
+		return c.refuse(ctx, info.FullMethodName)
 	}
 	ctx, c.over = context.WithCancel(ctx)
 	return context.WithValue(fair.WithRank(arrival.With(ctx, c.came), c.rank), callKey{}, c), nil
@@ -170,7 +172,7 @@ func (r *room) Busy() bool {
 	if r.queue != nil {
 		orders += r.queue.UnderWay() + r.queue.Waiting()
 	}
-	if len(r.refusing) >= cap(r.refusing)*3/4 || r.overloaded() && r.present()-orders >= arriving {
+	if int(r.refusing.Load()) >= refusingAtOnce*runtime.GOMAXPROCS(0) || r.overloaded() && r.present()-orders >= arriving {
 		return true
 	}
 	working := r.inUse() - orders
