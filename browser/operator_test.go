@@ -77,7 +77,7 @@ func TestAnOperatorResolvesAnOrderThatWasPaid(t *testing.T) {
 	p.click("input[value=not_paid]")
 	p.expect(http.StatusBadRequest)
 	p.follow("[data-testid=resolve]") // a contradiction
-	p.sees("#decide [role=alert]", "is for PAID only")
+	p.sees("#decide [role=alert]", "belongs to an order that was paid")
 	p.click("input[value=paid]")
 	p.follow("[data-testid=resolve]")
 	p.photograph("console-confirm.png")
@@ -101,8 +101,9 @@ func TestAnOperatorResolvesAnOrderThatWasNotPaid(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
 	id := p.doubtful()
+	p.size(320, 740)
 	p.decides(id, "payment unknown")
-	p.tabTo("input[name=resolution]") // by the keyboard
+	p.tabTo("input[name=resolution]") // by the keyboard alone
 	p.press(kb.ArrowDown)
 	p.tabTo("#resolve-why")
 	p.press("nothing in the books")

@@ -90,6 +90,7 @@ func TestACustomerBuysWithoutScripts(t *testing.T) {
 func TestACustomerBuysWithTheKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	p := open(t, startShop(t).url)
+	p.size(320, 740)
 	p.visit("/")
 	p.press(kb.Tab)
 	p.await("document.activeElement.matches('.skip') && document.activeElement.getBoundingClientRect().top >= 0")

@@ -197,14 +197,14 @@ func TestAContradictionIsRefusedBeforeItIsConfirmed(t *testing.T) {
 		form url.Values
 		says string
 	}{
-		"not paid, by a transaction":       {doubtful, url.Values{"resolution": {"not_paid"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
-		"refunded, by a transaction":       {doubtful, url.Values{"resolution": {"refunded"}, "transaction_id": {"tx-1"}}, "transaction id: is for PAID only"},
+		"not paid, by a transaction":       {doubtful, url.Values{"resolution": {"not_paid"}, "transaction_id": {"tx-1"}}, "transaction id: belongs to an order that was paid"},
+		"refunded, by a transaction":       {doubtful, url.Values{"resolution": {"refunded"}, "transaction_id": {"tx-1"}}, "transaction id: belongs to an order that was paid"},
 		"paid, without a transaction":      {doubtful, url.Values{"resolution": {"paid"}}, "the transaction is missing"},
 		"paid by that of another order":    {doubtful, url.Values{"resolution": {"paid"}, "transaction_id": {"tx-of-3"}}, "belongs to order " + string(id(3))},
 		"not paid, though it was":          {unshipped, url.Values{"resolution": {"not_paid"}}, "it was paid, by transaction"},
 		"shipped, though perhaps unpaid":   {doubtful, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}}, "it is not known whether it was paid"},
 		"shipped, without a tracking id":   {unshipped, url.Values{"resolution": {"shipped"}}, "tracking id: is missing"},
-		"shipped, and paid again":          {unshipped, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}, "transaction_id": {"t"}}, "transaction id: is for PAID only"},
+		"shipped, and paid again":          {unshipped, url.Values{"resolution": {"shipped"}, "tracking_id": {"p"}, "transaction_id": {"t"}}, "transaction id: belongs to an order that was paid"},
 		"skipped, and it is not delivered": {doubtful, url.Values{"resolution": {"skip"}, "skip": {"email"}}, "it is in doubt"},
 		"without a reason":                 {doubtful, url.Values{"resolution": {"not_paid"}, "why": {""}}, "why: is missing"},
 		"without a name":                   {doubtful, url.Values{"resolution": {"not_paid"}, "by": {""}}, "by: is missing"},

@@ -102,18 +102,18 @@ func (v *violations) resolution(req *checkoutv1.ResolveOrderRequest) order.Resol
 	}
 	v.kept("transaction_id", r.TransactionID, optional)
 	if r.Kind != order.Paid {
-		v.absent("transaction_id", r.TransactionID, "is for PAID only")
+		v.absent("transaction_id", r.TransactionID, "belongs to an order that was paid")
 	}
 	if r.Kind == order.Shipped {
 		v.kept("tracking_id", r.TrackingID, required)
 	} else {
-		v.absent("tracking_id", r.TrackingID, "is for SHIPPED only")
+		v.absent("tracking_id", r.TrackingID, "belongs to an order that was shipped")
 	}
 	switch {
 	case r.Kind == order.SkipDeliveries && len(req.GetSkip()) == 0:
 		v.add("skip", "is missing: email, event")
 	case r.Kind != order.SkipDeliveries && len(req.GetSkip()) > 0:
-		v.add("skip", "is for SKIP only")
+		v.add("skip", "belongs to the resolution SKIP")
 	}
 	return r
 }
