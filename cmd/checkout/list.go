@@ -104,7 +104,7 @@ func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) 
 		States: l.states, OrderIdPrefix: l.prefix, UserId: l.user, Email: l.email, TransactionId: l.transaction, TrackingId: l.tracking,
 	}
 	if l.attention && len(l.states) == 0 { // the others cannot require an operator, and are many
-		req.States = []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED}
+		req.States = wire.OperatorStates()
 	}
 	if older > 0 {
 		req.CreatedBefore = timestamppb.New(now.Add(-older))

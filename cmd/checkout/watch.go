@@ -14,7 +14,6 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
-	"checkout/internal/order"
 	"checkout/internal/wait"
 	"checkout/internal/wire"
 )
@@ -134,7 +133,7 @@ func (p process) begin(ctx context.Context, service checkoutv1.OrderServiceClien
 			w.printed[o.GetOrderId()] = changeLine(o)
 		}
 	}
-	unfinished, err := service.ListOrders(ctx, &checkoutv1.ListOrdersRequest{States: unfinishedStates(), PageSize: watchPage})
+	unfinished, err := service.ListOrders(ctx, &checkoutv1.ListOrdersRequest{States: wire.UnfinishedStates(), PageSize: watchPage})
 	if err != nil {
 		return err
 	}
@@ -150,15 +149,8 @@ func (p process) begin(ctx context.Context, service checkoutv1.OrderServiceClien
 	return nil
 }
 
-func finished(o *checkoutv1.Order) bool { return !slices.Contains(unfinishedStates(), o.GetState()) }
-
-func unfinishedStates() (unfinished []checkoutv1.OrderState) {
-	for _, s := range order.States() {
-		if !s.Final() {
-			unfinished = append(unfinished, checkoutv1.OrderState(s))
-		}
-	}
-	return unfinished
+func finished(o *checkoutv1.Order) bool {
+	return !slices.Contains(wire.UnfinishedStates(), o.GetState())
 }
 
 // maxPrinted is how many orders are remembered, so as not to print twice what comes twice.

@@ -59,7 +59,7 @@ func (c *Console) resting(ctx context.Context) (orderList, error) {
 			}
 		}
 		if on.more {
-			l.Next = c.site.URL("/orders") + filter{States: []string{"in_doubt", "refunding", "parked", "undelivered"}}.Query("")
+			l.Next = c.site.URL("/orders") + filter{States: names(wire.OperatorStates())}.Query("")
 		}
 	}
 	if !answering {
@@ -106,7 +106,7 @@ func (c *Console) restingOnAll(ctx context.Context) []finding {
 func (s services) resting(ctx context.Context) finding {
 	found := finding{service: s[0].Name}
 	req := &checkoutv1.ListOrdersRequest{
-		States:   []checkoutv1.OrderState{checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED},
+		States:   wire.OperatorStates(),
 		PageSize: attentionSize,
 	}
 	for range attentionPages {

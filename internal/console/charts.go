@@ -6,6 +6,7 @@ import (
 
 	"checkout/internal/order"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 // chart shows values over ten minutes at most.
@@ -104,14 +105,7 @@ func callees() []callee {
 func deliveries() []string { return []string{"cart", "email", "event"} }
 
 // unfinished are the states that are not final, by their names.
-func unfinished() (names []string) {
-	for _, s := range order.States() {
-		if !s.Final() {
-			names = append(names, s.String())
-		}
-	}
-	return names
-}
+func unfinished() []string { return names(wire.UnfinishedStates()) }
 
 // latency is a quantile of the requests that were answered with an order, by whichever convention the service measures.
 func latency(q float64) func(window) figure {

@@ -18,6 +18,13 @@ import (
 // stateName is the name of a state in telemetry, on the command line and here.
 func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String()) }
 
+func names(states []checkoutv1.OrderState) (names []string) {
+	for _, s := range states {
+		names = append(names, stateName(s))
+	}
+	return names
+}
+
 // words are a name as people read it.
 func words(name string) string {
 	return strings.NewReplacer("in_doubt", "payment unknown", "email", "e-mail", "_", " ").Replace(name)

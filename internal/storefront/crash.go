@@ -17,6 +17,7 @@ import (
 	"checkout/internal/storefront/child"
 	"checkout/internal/wait"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 const (
@@ -94,13 +95,13 @@ func (s *Storefront) lookAtCheckout(ctx context.Context) checkoutView {
 		v.Silence = "the process does not serve"
 		return v
 	}
-	orders, more, err := s.list(ctx, inFlight, unfinished()...)
+	orders, more, err := s.list(ctx, inFlight, wire.UnfinishedStates()...)
 	if err != nil {
 		v.Silence = status.Convert(err).Message()
 		return v
 	}
 	v.Known, v.More, v.Orders = true, more, orders[:min(len(orders), shown)]
-	for _, state := range unfinished() {
+	for _, state := range wire.UnfinishedStates() {
 		n := 0
 		for _, o := range orders {
 			if o.GetState() == state {
@@ -129,7 +130,7 @@ func (c *crash) view() *crashView {
 // placed for that, if there is one.
 func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error) {
 	c := &crash{}
-	under, more, err := s.list(ctx, inFlight, unfinished()...)
+	under, more, err := s.list(ctx, inFlight, wire.UnfinishedStates()...)
 	if err != nil {
 		c.unknown = status.Convert(err).Message()
 	}
@@ -186,7 +187,7 @@ func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
 		i := slices.IndexFunc(c.fates, func(one fate) bool { return one.ID == f.ID })
 		if err == nil {
 			c.fates[i].Now, c.fates[i].Person = o.GetState(), o.GetRequiresOperator()
-			if isFinal(o.GetState()) || o.GetRequiresOperator() {
+			if o.GetRequiresOperator() || !slices.Contains(wire.UnfinishedStates(), o.GetState()) {
 				c.fates[i].Settled = time.Now()
 			}
 		}

@@ -1,11 +1,9 @@
 package storefront
 
 import (
-	"slices"
 	"strings"
 
 	"checkout/gen/checkout/checkoutv1"
-	"checkout/internal/order"
 	"checkout/internal/web"
 )
 
@@ -22,21 +20,6 @@ func stateName(s checkoutv1.OrderState) string {
 
 // stateTone is the tone of a badge.
 func stateTone(s checkoutv1.OrderState) string { return web.Tone(strings.ToLower(s.String())) }
-
-// unfinished are the states that an order does not stay in.
-func unfinished() (states []checkoutv1.OrderState) {
-	for _, s := range order.States() {
-		if !s.Final() {
-			states = append(states, checkoutv1.OrderState(s))
-		}
-	}
-	return states
-}
-
-// isFinal reports whether that state is final.
-func isFinal(s checkoutv1.OrderState) bool {
-	return slices.ContainsFunc(order.States(), func(one order.State) bool { return one.Final() && checkoutv1.OrderState(one) == s })
-}
 
 // consistsOf reports whether a text is n bytes long, all of an alphabet.
 func consistsOf(text string, n int, alphabet string) bool {

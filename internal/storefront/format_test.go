@@ -26,23 +26,6 @@ func TestIDsConsistOfTheirAlphabet(t *testing.T) {
 	}
 }
 
-func TestOrdersUnderWayAreInTheStatesThatAreNotFinal(t *testing.T) {
-	t.Parallel()
-	want := []checkoutv1.OrderState{
-		checkoutv1.OrderState_CHARGING, checkoutv1.OrderState_CHARGED, checkoutv1.OrderState_PLACED,
-		checkoutv1.OrderState_IN_DOUBT, checkoutv1.OrderState_REFUNDING, checkoutv1.OrderState_PARKED, checkoutv1.OrderState_UNDELIVERED,
-	}
-	if diff := cmp.Diff(want, unfinished()); diff != "" {
-		t.Error(diff)
-	}
-	for number, name := range checkoutv1.OrderState_name {
-		s := checkoutv1.OrderState(number)
-		if over := s != checkoutv1.OrderState_ORDER_STATE_UNSPECIFIED && !slices.Contains(want, s); isFinal(s) != over {
-			t.Errorf("%s is final: %t, want %t", name, !over, over)
-		}
-	}
-}
-
 func TestAnUndeliveredOrderIsOnItsWayToItsCustomer(t *testing.T) {
 	t.Parallel()
 	o := &checkoutv1.Order{

@@ -5,6 +5,7 @@ package wire
 import (
 	"errors"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
@@ -97,4 +98,23 @@ func OrderResult(o *order.Order) *oteldemo.OrderResult {
 		},
 		Items: items,
 	}
+}
+
+// UnfinishedStates are the states that an order does not stay in.
+func UnfinishedStates() []checkoutv1.OrderState {
+	return states(func(s order.State) bool { return !s.Final() })
+}
+
+// OperatorStates are the states in which an order may require an operator.
+func OperatorStates() []checkoutv1.OrderState {
+	return states(func(s order.State) bool { return s.RequiresOperator(false) })
+}
+
+func states(are func(order.State) bool) (all []checkoutv1.OrderState) {
+	for _, s := range order.States() {
+		if are(s) {
+			all = append(all, checkoutv1.OrderState(s))
+		}
+	}
+	return all
 }
