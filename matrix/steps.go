@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
+	"checkout/gen/flagd/evaluationv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 )
@@ -56,7 +58,7 @@ func steps() []step {
 		{name: "event", at: func(s *demo.Shop) string { return s.Broker.Address() }, move: env("KAFKA_ADDR", ""), protocol: tcp, data: kafkaModes, optional: true},
 		{name: "flags", at: func(s *demo.Shop) string { return s.Flags.Address() }, move: func(environ map[string]string, addr string) {
 			environ["FLAGD_HOST"], environ["FLAGD_PORT"], _ = net.SplitHostPort(addr) // it is a listener's
-		}, protocol: grpc, optional: true},
+		}, protocol: grpc, data: flagsData, optional: true},
 		{name: "database", at: cart, database: true, data: databaseModes},
 		{name: "record", at: cart, move: func(map[string]string, string) {}, data: diskModes, again: true},
 		{name: "telemetry", at: func(s *demo.Shop) string { return s.Collector.Address() }, move: env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"), protocol: grpc, optional: true},
@@ -125,6 +127,7 @@ func cartData() []mode {
 		wrong("another user's cart", &oteldemo.Cart{UserId: "somebody else", Items: []*oteldemo.CartItem{line("OLJCESPC7Z", 1)}}),
 		wrongBytes("a product id that is no UTF-8", []byte{0x12, 0x06, 0x0a, 0x02, 0xff, 0xfe, 0x10, 0x01}),
 		wrongBytes("a line that is empty", []byte{0x12, 0x00}),
+		wrongBytes("1 MiB of empty lines", bytes.Repeat([]byte{0x12, 0x00}, 500_000)),
 	}
 }
 
@@ -144,6 +147,7 @@ func productData() []mode {
 	modes := []mode{
 		wrong("another product", &oteldemo.Product{Id: "66VCHSJNUP", PriceUsd: &oteldemo.Money{CurrencyCode: "USD", Units: 1}}),
 		wrong("nothing", &oteldemo.Product{}),
+		wrongBytes("1 MiB of empty categories", bytes.Repeat([]byte{0x32, 0x00}, 500_000)),
 		wrong("a picture of 1 MiB", &oteldemo.Product{Id: "OLJCESPC7Z", Picture: strings.Repeat("x", 1<<20), PriceUsd: &oteldemo.Money{CurrencyCode: "USD", Units: 1}}),
 	}
 	for name, money := range amounts() {
@@ -156,7 +160,23 @@ func currenciesData() []mode {
 	return []mode{
 		wrong("no currency", &oteldemo.GetSupportedCurrenciesResponse{}),
 		wrong("other currencies", &oteldemo.GetSupportedCurrenciesResponse{CurrencyCodes: []string{"XXX", "", "eur"}}),
+		wrongBytes("1 MiB of empty currencies", bytes.Repeat([]byte{0x0a, 0x00}, 500_000)),
 		wrong("5,000 currencies", &oteldemo.GetSupportedCurrenciesResponse{CurrencyCodes: slices.Repeat([]string{"EUR"}, 5000)}),
+	}
+}
+
+// flagsData are endless events, whatever is called.
+func flagsData() []mode {
+	events := func(name string, event proto.Message) mode {
+		return mode{name: name, call: func(x *exchange) {
+			x.Header().Set("Content-Type", "application/grpc")
+			body, _ := proto.Marshal(event) // it can always be written
+			x.endless(frame(body))
+		}}
+	}
+	return []mode{
+		events("endless changes", &evaluationv1.EventStreamResponse{Type: "configuration_change"}),
+		events("endless events of 900 KiB", &evaluationv1.EventStreamResponse{Type: strings.Repeat("x", 900<<10)}),
 	}
 }
 

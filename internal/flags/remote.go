@@ -26,7 +26,11 @@ import (
 const (
 	askTimeout     = 100 * time.Millisecond // of an evaluation that an order waits for
 	refreshTimeout = 2 * time.Second        // of one that no order waits for
-	maxMessage     = 1 << 20                // bytes: a change lists every flag of the shop
+	maxMessage     = 256 << 10              // bytes: a change lists every flag of the shop
+
+	// After so many changes the next waits: a flagd may tell of changes without an end.
+	fewChanges  = 10
+	changePause = 100 * time.Millisecond
 
 	// Between the end of one event stream and the next; doubled while they end early.
 	minPause = time.Second
@@ -56,6 +60,7 @@ func newRemote(address string, options []grpc.DialOption, log *slog.Logger) (*re
 			MinConnectTimeout: refreshTimeout,
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithMaxHeaderListSize(16 << 10),
 		grpc.WithDisableServiceConfig(), // or every look-up of the name would also ask for a TXT record
 	}, options...)
 	conn, err := grpc.NewClient("dns:///"+address, options...)
@@ -115,7 +120,7 @@ func (r *remote) listen(ctx context.Context, publish func(answers)) error {
 	if err != nil {
 		return fmt.Errorf("open event stream: %w", err)
 	}
-	for {
+	for changes := 0; ; {
 		event, err := stream.Recv()
 		if err != nil {
 			return fmt.Errorf("receive event: %w", err)
@@ -129,6 +134,9 @@ func (r *remote) listen(ctx context.Context, publish func(answers)) error {
 			}
 			publish(flags)
 			r.found(ctx)
+			if changes++; changes > fewChanges && !wait.For(ctx, changePause) {
+				return ctx.Err()
+			}
 		}
 	}
 }

@@ -86,6 +86,33 @@ func TestAChangeOfTheConfigurationHoldsAtOnce(t *testing.T) {
 	})
 }
 
+// restless is a flagd whose flags change without an end.
+type restless struct{ *flagd }
+
+func (restless) EventStream(_ *evaluationv1.EventStreamRequest, stream grpc.ServerStreamingServer[evaluationv1.EventStreamResponse]) error {
+	for range 10_000 {
+		if err := stream.Send(&evaluationv1.EventStreamResponse{Type: "configuration_change"}); err != nil {
+			return err
+		}
+	}
+	<-stream.Context().Done()
+	return nil
+}
+
+func TestChangesWithoutAnEndAreReadSomeTimesASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var n network
+		server := newFlagd(static())
+		n.start(t, restless{server})
+		follow(t, over(&n, &log{}))
+		time.Sleep(10 * time.Second)
+		if got := server.questions(); got > 2*(10+10*10+2) {
+			t.Errorf("flagd is asked for %d flags in 10 s", got)
+		}
+	})
+}
+
 func TestAFlagWithTargetingIsAskedForEveryOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

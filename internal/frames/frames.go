@@ -17,7 +17,7 @@ import (
 
 const (
 	// unasked is how many frames a service may send before it is called, perCall how many more with each call: an answer of
-	// 1 MiB has 64, if it is not sent in morsels. No more than most are kept for later, and perSecond is for pings.
+	// 64 KiB has 6, if it is not sent in morsels. No more than most are kept for later, and perSecond is for pings.
 	unasked   = 1000
 	perCall   = 200
 	most      = 10_000

@@ -69,7 +69,7 @@ func dialOptions() []grpc.DialOption {
 		// The timeout is also TCP_USER_TIMEOUT, which finds a dead peer first. The interval is above every call's deadline, so
 		// that no server rejects the pings as too many.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 5 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1 << 20)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxBody)),
 		grpc.WithMaxHeaderListSize(16 << 10),
 		// Messages are small, and so is the container. Fixed windows save the pings that probe the bandwidth.
 		grpc.WithStaticStreamWindowSize(64 << 10),

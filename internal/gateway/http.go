@@ -21,7 +21,8 @@ import (
 	"checkout/internal/redact"
 )
 
-// maxBody is how many bytes of an answer are read.
+// maxBody is how many bytes an answer has, over HTTP or gRPC: the largest cart takes half of it. In memory, a message of empty lines is
+// 80 times as large.
 const maxBody = 64 << 10
 
 // HTTP is the client of the services that speak JSON over HTTP. It follows no redirects, uses no proxy and limits what it reads.

@@ -12,18 +12,23 @@ import (
 
 const masked = "***"
 
+// maxText is how many bytes of a text are shown: a database's error may have 4 MiB.
+const maxText = 16 << 10
+
 // Text returns text with everything masked that looks like a card number or an e-mail address, for text that services
 // answer and callers send. It is the last line of defence, after types that cannot be printed. The rest stays readable,
-// unlike what the payment gateway masks. Invalid UTF-8 is replaced: it would make an exporter drop a whole batch.
+// unlike what the payment gateway masks. Invalid UTF-8 is replaced: it would make an exporter drop a whole batch. What is too long
+// is cut.
 func Text(text string) string {
 	text = Emails(strings.ToValidUTF8(text, "\uFFFD"))
-	if ascii := creditcard.ASCIIDigits(text); ascii != text {
-		if without := withoutCards(ascii); without != ascii {
-			return without
-		}
-		return text
+	ascii := creditcard.ASCIIDigits(text)
+	if without := withoutCards(ascii); without != ascii {
+		text = without
 	}
-	return withoutCards(text)
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return text
 }
 
 // HasCard reports whether text contains what Text masks as a card number.

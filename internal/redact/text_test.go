@@ -51,3 +51,13 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+func TestALongTextIsCutAfterItsCardsWereMasked(t *testing.T) {
+	t.Parallel()
+	for n := range 24 {
+		got := Text(strings.Repeat("é", (maxText-n)/2) + "4432801561520454" + strings.Repeat(" ", 4<<20))
+		if len(got) > maxText+len("…") || !strings.HasSuffix(got, "…") || strings.ContainsAny(got, "0123456789\uFFFD") {
+			t.Errorf("%d bytes are left, which end with %q", len(got), got[len(got)-40:])
+		}
+	}
+}

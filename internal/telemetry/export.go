@@ -147,7 +147,8 @@ func (e env) logExporter(ctx context.Context) (sdklog.Exporter, error) {
 func (e env) exportOptions(signal string) []grpc.DialOption {
 	buffers := mem.NewTieredBufferPool(4<<10, 8<<10, 16<<10, 32<<10, 64<<10, 96<<10, 128<<10)
 	options := []grpc.DialOption{
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(exactCodec{encoding.GetCodecV2(proto.Name), buffers})),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(exactCodec{encoding.GetCodecV2(proto.Name), buffers}), grpc.MaxCallRecvMsgSize(64<<10)),
+		grpc.WithMaxHeaderListSize(16 << 10),
 		grpc.WithWriteBufferSize(4 << 10),
 		grpc.WithReadBufferSize(4 << 10),
 		grpc.WithDisableServiceConfig(), // or every look-up of the name would also query a TXT record
