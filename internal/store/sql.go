@@ -142,9 +142,16 @@ func listOrders(states int64) string {
 // of another state or epoch. Each index of a column that it sets would cost a page a time, so it sets a key only to give it
 // up, and hashes only when the order may have been indexed without them.
 func updateOrder(r *record, found terms) (statement string, args []any) {
-	more := ""
+	const (
+		set = `
+		UPDATE orders SET state = $1, attempts = $2, delivered = $3, due = ` + dueIn4 + `, changed = $5, body = $6,
+			settled = CASE WHEN $7 THEN COALESCE(settled, @late) ELSE settled END`
+		where = `
+		WHERE id = $8 AND epoch = $9 AND state = $10`
+	)
+	statement = set + where
 	if r.key == "" {
-		more = `, key = NULL`
+		statement = set + `, key = NULL` + where
 	}
 	for _, t := range []struct {
 		column string
@@ -152,13 +159,10 @@ func updateOrder(r *record, found terms) (statement string, args []any) {
 	}{{byTransaction, found.transaction}, {byTracking, found.tracking}} {
 		if t.hash != nil {
 			args = append(args, t.hash)
-			more += fmt.Sprintf(`, %s = $%d`, t.column, 10+len(args))
+			statement = fmt.Sprintf(`%s, %s = $%d%s`, strings.TrimSuffix(statement, where), t.column, 10+len(args), where)
 		}
 	}
-	return `
-		UPDATE orders SET state = $1, attempts = $2, delivered = $3, due = ` + dueIn4 + `, changed = $5, body = $6,
-			settled = CASE WHEN $7 THEN COALESCE(settled, @late) ELSE settled END` + more + `
-		WHERE id = $8 AND epoch = $9 AND state = $10`, args
+	return statement, args
 }
 
 // bits is a set of states: bit n for the state of number n.
