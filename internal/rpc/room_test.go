@@ -3,10 +3,8 @@ package rpc
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/net/http2"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -25,12 +21,10 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/fair"
 	"checkout/internal/order"
-	"checkout/internal/test/rawgrpc"
 )
 
 // crowd is a server with room for a few calls, whose orders wait until they are let go.
@@ -117,19 +111,6 @@ func headersOnly(t *testing.T, conn *grpc.ClientConn) grpc.ClientStream {
 	return stream
 }
 
-// refusals count what finds no room.
-type refusals struct {
-	stats.Handler
-	mu    sync.Mutex
-	calls map[string]int
-}
-
-func (r *refusals) Refused(_ context.Context, method string, _ error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.calls[method]++
-}
-
 // queue is the admission's, as a test says.
 type queue struct {
 	mu         sync.Mutex
@@ -201,107 +182,6 @@ func (unobserved) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Conte
 func (unobserved) HandleRPC(context.Context, stats.RPCStats)                         {}
 func (unobserved) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (unobserved) HandleConn(context.Context, stats.ConnStats)                       {}
-
-func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const size = 4
-		seen := &refusals{Handler: unobserved{}, calls: map[string]int{}}
-		queue := &queue{retryAfter: 3 * time.Second}
-		c := newCrowd(t, size, Options{Telemetry: seen, Queue: queue})
-		inside, outside := c.connect(t), c.connect(t)
-		var all sync.WaitGroup
-		for range size {
-			all.Go(func() {
-				if err := placeOrder(t.Context(), inside); err != nil {
-					t.Errorf("an order inside: %v", err)
-				}
-			})
-		}
-		synctest.Wait()
-		queue.set(ready, false)
-		began := time.Now()
-		err := placeOrder(t.Context(), outside)
-		if took := time.Since(began); status.Code(err) != codes.ResourceExhausted || took > 0 {
-			t.Errorf("one call too many: %v after %v, want RESOURCE_EXHAUSTED at once", err, took)
-		}
-		var retry time.Duration
-		for _, detail := range status.Convert(err).Details() {
-			if d, ok := detail.(*errdetails.RetryInfo); ok {
-				retry = d.GetRetryDelay().AsDuration()
-			}
-		}
-		if retry != 3*time.Second {
-			t.Errorf("it is told to come back after %v, want 3 s", retry)
-		}
-		if n := c.refused.Load(); n != 1 || queue.rejected != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
-			t.Errorf("counted %d times as an order, %d times as rejected, %v as calls; want once each", n, queue.rejected, seen.calls)
-		}
-		if _, err := grpc_health_v1.NewHealthClient(outside).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
-			t.Errorf("a health check finds no place: %v", err)
-		}
-		queue.set(0, false)
-		close(c.letGo)
-		all.Wait()
-		if err := placeOrder(t.Context(), outside); err != nil {
-			t.Errorf("once there is room again: %v", err)
-		}
-	})
-}
-
-func TestWhileOrdersAreRefusedFewWait(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const size, underWay = 60, 10
-		queue := &queue{underWay: underWay}
-		var joined atomic.Int64
-		c := newCrowd(t, size, Options{Queue: queue, Joined: func() int { return int(joined.Load()) }})
-		conn := c.connect(t)
-		var all sync.WaitGroup
-		fill := func(orders int) {
-			for range orders {
-				all.Go(func() {
-					if err := placeOrder(t.Context(), conn); err != nil {
-						t.Errorf("an order inside: %v", err)
-					}
-				})
-			}
-			synctest.Wait()
-		}
-		refused := func(when string) {
-			t.Helper()
-			if err := placeOrder(t.Context(), c.connect(t)); status.Code(err) != codes.ResourceExhausted {
-				t.Errorf("%s: %v, want RESOURCE_EXHAUSTED", when, err)
-			}
-		}
-		end := func(orders int) {
-			for range orders {
-				c.letGo <- struct{}{}
-			}
-			synctest.Wait()
-		}
-		fill(size)
-		refused("when all places are taken")
-		end(size - underWay - arriving)
-		refused("when enough wait for those in progress")
-		end(1)
-		fill(1)
-		refused("when enough wait again")
-		joined.Store(2)
-		fill(2)
-		refused("when enough wait beside those that have joined others")
-		joined.Store(0)
-		end(4)
-		queue.set(ready, false)
-		refused("when enough wait in the admission")
-		queue.set(0, false)
-		fill(2)
-		time.Sleep(calm)
-		fill(size - underWay - arriving)
-		close(c.letGo)
-		all.Wait()
-	})
-}
 
 func TestOneConnectionMayFillTheRoomAndItsOtherCallsWaitAtTheCaller(t *testing.T) {
 	t.Parallel()
@@ -562,90 +442,6 @@ func TestHealthChecksThatWatchTakeAShareOfTheRoomAndEnd(t *testing.T) {
 	})
 }
 
-func TestOrdersWaitInTheLobbyWhileOthersWaitForTheirTurn(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const orders = 50
-		q := &queue{waiting: ready}
-		c := newCrowd(t, 100, Options{Queue: q})
-		conn := c.connect(t)
-		var all sync.WaitGroup
-		for range orders {
-			all.Go(func() {
-				if err := placeOrder(t.Context(), conn); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		time.Sleep(2 * messageTime)
-		if n := c.ordersPlaced(); n != 0 {
-			t.Errorf("%d orders began while %d wait for their turn, want none", n, ready)
-		}
-		if _, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
-			t.Errorf("a health check waits in the lobby: %v", err)
-		}
-		q.set(ready-3, false)
-		time.Sleep(2*lobbyEvery - lobbyEvery/2)
-		if n := c.ordersPlaced(); n == 0 || n > 6 {
-			t.Errorf("%d orders began when three could, twice at most", n)
-		}
-		close(c.letGo)
-		q.set(0, false)
-		all.Wait()
-	})
-}
-
-func TestWhoWaitsInTheLobbyIsAnsweredBeforeTheDeadline(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := newCrowd(t, 100, Options{Queue: &queue{waiting: ready}})
-		close(c.letGo)
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-		defer cancel()
-		began := time.Now()
-		if err := placeOrder(ctx, c.connect(t)); err != nil {
-			t.Errorf("an order that nobody calls up: %v", err)
-		}
-		if took := time.Since(began); took < 2*time.Second || took > 3100*time.Millisecond {
-			t.Errorf("it goes on after %v of 4 s, want 3 s", took)
-		}
-		hasty, hangUp := context.WithCancel(t.Context())
-		time.AfterFunc(time.Second, hangUp)
-		_ = placeOrder(hasty, c.connect(t))
-		synctest.Wait()
-	})
-}
-
-func TestBehindTheLobbyWhoCannotBeServedInTimeIsRefusedAtOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		q := &queue{waiting: ready}
-		c := newCrowd(t, 100, Options{Queue: q})
-		conn := c.connect(t)
-		var all sync.WaitGroup
-		all.Go(func() { _ = placeOrder(t.Context(), conn) })
-		synctest.Wait()
-		q.set(ready, true)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		if err := placeOrder(ctx, conn); status.Code(err) != codes.ResourceExhausted || time.Since(began) > 0 {
-			t.Errorf("an order that would be finished too late: %v after %v, want RESOURCE_EXHAUSTED at once", err, time.Since(began))
-		}
-		q.set(0, false)
-		close(c.letGo)
-		all.Wait()
-	})
-}
-
-func BenchmarkCallsThatFindNoRoom(b *testing.B) {
-	refused := refuse(nil, Options{})
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = refused(b.Context(), oteldemo.CheckoutService_PlaceOrder_FullMethodName)
-	}
-}
-
 func TestNothingIsDoneForACallerWhoHasGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -666,44 +462,6 @@ func TestNothingIsDoneForACallerWhoHasGone(t *testing.T) {
 		}
 		q.set(0, false)
 	})
-}
-
-// Not in parallel: it counts what is on the heap.
-func TestNothingRemainsOfACallThatWasRefused(t *testing.T) {
-	queue := &queue{}
-	c := newCrowd(t, 1, Options{Queue: queue})
-	inside, outside := c.connect(t), c.connect(t)
-	var all sync.WaitGroup
-	all.Go(func() { _ = placeOrder(t.Context(), inside) })
-	for c.ordersPlaced() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	queue.set(ready, false)
-	refuse := func(calls int) {
-		for range calls {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			if err := placeOrder(ctx, outside); status.Code(err) != codes.ResourceExhausted {
-				t.Errorf("%v, want RESOURCE_EXHAUSTED", err)
-			}
-			cancel()
-		}
-	}
-	objects := func() int64 {
-		var is runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&is)
-		return int64(is.HeapObjects)
-	}
-	const calls = 2000
-	refuse(100)
-	before := objects()
-	refuse(calls)
-	if left := objects() - before; left > calls/2 {
-		t.Errorf("%d objects remain of %d calls that were refused, whose deadlines are in an hour", left, calls)
-	}
-	close(c.letGo)
-	all.Wait()
 }
 
 func TestNothingIsDoneForACallerWhoHasClosedTheConnection(t *testing.T) {
@@ -779,126 +537,6 @@ func TestInAFullRoomWhoHasTheMostCallsThatWaitGivesOneUp(t *testing.T) {
 	})
 }
 
-func TestInAFullLobbyWhoHasTheMostOrdersGivesOneUp(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const size = 8
-		q := &queue{waiting: ready}
-		c := newCrowd(t, size, Options{Queue: q})
-		c.clients = new(fair.Clients)
-		close(c.letGo)
-		many, shop := c.connect(t), c.connect(t)
-		var all sync.WaitGroup
-		var refused atomic.Int64
-		for range size {
-			all.Go(func() {
-				if err := placeOrder(t.Context(), many); status.Code(err) == codes.ResourceExhausted {
-					refused.Add(1)
-				}
-			})
-		}
-		synctest.Wait()
-		all.Go(func() {
-			if err := placeOrder(t.Context(), shop); err != nil {
-				t.Errorf("an order of another connection: %v", err)
-			}
-		})
-		synctest.Wait()
-		q.set(0, false)
-		all.Wait()
-		if refused.Load() != 1 || c.refused.Load() != 1 {
-			t.Errorf("%d orders were refused, and %d counted; want one each", refused.Load(), c.refused.Load())
-		}
-	})
-}
-
-func TestConnectionsTakeTurnsInTheLobby(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		q := &queue{waiting: ready}
-		c := newCrowd(t, 100, Options{Queue: q})
-		c.clients = new(fair.Clients)
-		close(c.letGo)
-		many, shop := c.connect(t), c.connect(t)
-		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() { _ = placeOrder(t.Context(), many) })
-		}
-		synctest.Wait()
-		ordered := make(chan error, 1)
-		go func() { ordered <- placeOrder(t.Context(), shop) }()
-		synctest.Wait()
-		q.set(ready-2, false)
-		time.Sleep(lobbyEvery * 3 / 2)
-		q.set(ready, false)
-		synctest.Wait()
-		select {
-		case err := <-ordered:
-			if err != nil {
-				t.Error(err)
-			}
-		default:
-			t.Error("the first order of a connection is not among the first two that begin")
-		}
-		q.set(0, false)
-		all.Wait()
-	})
-}
-
-// deaf is a client that lets nothing of its answers be sent, and places so many orders.
-func (c *crowd) deaf(t *testing.T, orders int) (takes func()) {
-	t.Helper()
-	conn, err := c.listener.DialContext(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	go func() { _, _ = io.Copy(io.Discard, conn) }()
-	message, err := proto.Marshal(&oteldemo.PlaceOrderRequest{UserId: "deaf"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	framer := http2.NewFramer(conn, nil)
-	_, err = conn.Write([]byte(http2.ClientPreface))
-	err = errors.Join(err, framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
-	for i := range uint32(orders) {
-		err = errors.Join(err,
-			framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: rawgrpc.Block("crowd", oteldemo.CheckoutService_PlaceOrder_FullMethodName), EndHeaders: true}),
-			framer.WriteData(2*i+1, true, rawgrpc.Frame(message)))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Wait()
-	return func() {
-		t.Helper()
-		if err := framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 16}); err != nil {
-			t.Errorf("its connection was closed: %v", err)
-		}
-		synctest.Wait()
-	}
-}
-
-func TestWhoTakesItsAnswersLateIsNotHungUpOn(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const size = 8
-		c := newCrowd(t, size, Options{})
-		c.clients = new(fair.Clients)
-		close(c.letGo)
-		take := c.deaf(t, size)
-		for range size - 2 {
-			headersOnly(t, c.connect(t)) // it takes the place of an answer
-		}
-		time.Sleep(lateAnswer - time.Millisecond)
-		take()
-		time.Sleep(2 * messageTime)
-		if n := c.hungUp.Load(); n != 0 {
-			t.Errorf("hung up %d times", n)
-		}
-	})
-}
-
 func TestTheLateMessagesOfABusyClientKeepTheirPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -923,30 +561,6 @@ func TestTheLateMessagesOfABusyClientKeepTheirPlaces(t *testing.T) {
 			if err := errors.Join(stream.SendMsg(&oteldemo.PlaceOrderRequest{}), stream.CloseSend(), stream.RecvMsg(answer)); err != nil {
 				t.Errorf("an order whose message was late: %v", err)
 			}
-		}
-	})
-}
-
-func TestACallHasItsPlaceUntilItsAnswerHasLeft(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const size = 8
-		c := newCrowd(t, size, Options{})
-		c.clients = new(fair.Clients)
-		close(c.letGo)
-		if c.deaf(t, 2*size); c.ordersPlaced() != size {
-			t.Errorf("%d orders were placed whose answers nobody takes, with room for %d", c.ordersPlaced(), size)
-		}
-		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
-			t.Errorf("an order of another connection: %v", err)
-		}
-		time.Sleep(2 * messageTime)
-		if c.hungUp.Load() == 0 {
-			t.Error("nobody hangs up on a client that takes no answers")
-		}
-		all := c.ordersPlaced()
-		if c.deaf(t, 2*size); c.ordersPlaced() != all+size {
-			t.Errorf("then %d more are placed, want %d: places are given back", c.ordersPlaced()-all, size)
 		}
 	})
 }
