@@ -131,7 +131,7 @@ func (o *Order) Quantity() int {
 	return n
 }
 
-// Delivery is a set of the things that are pending once an order is placed, and that may each be done more than once.
+// Delivery is a set of deliveries: what is pending once an order is placed. Each may be made more than once.
 type Delivery uint8
 
 const (
@@ -143,8 +143,8 @@ const (
 	EventPublished
 )
 
-// Has reports whether all of d are among the deliveries done.
-func (done Delivery) Has(d Delivery) bool { return done&d == d }
+// Has reports whether d contains all of others.
+func (d Delivery) Has(others Delivery) bool { return d&others == others }
 
 // step is the name of the delivery's step.
 func (d Delivery) step() Step {
