@@ -237,6 +237,25 @@ func kafkaModes() []mode {
 		"a broker nowhere":       func(m *kmsg.MetadataResponse) { m.Brokers[0].Host = "nowhere.invalid" },
 		"partitions, no leaders": func(m *kmsg.MetadataResponse) { leaders(m, -1) },
 		"an unknown leader":      func(m *kmsg.MetadataResponse) { leaders(m, 99) },
+		"40,000 brokers": func(m *kmsg.MetadataResponse) {
+			for i := range int32(40_000) {
+				broker := m.Brokers[0]
+				broker.NodeID = 100 + i
+				m.Brokers = append(m.Brokers, broker)
+			}
+		},
+		"40,000 partitions": func(m *kmsg.MetadataResponse) {
+			for i := range m.Topics {
+				for j := range int32(40_000) {
+					p := kmsg.NewMetadataResponseTopicPartition()
+					p.Partition = j
+					m.Topics[i].Partitions = append(m.Topics[i].Partitions, p)
+				}
+			}
+		},
+		"30,000 topics": func(m *kmsg.MetadataResponse) {
+			m.Topics = append(m.Topics, make([]kmsg.MetadataResponseTopic, 30_000)...)
+		},
 	} {
 		modes = append(modes, kafka{key: metadataKey, alter: func(resp kmsg.Response) {
 			if m, ok := resp.(*kmsg.MetadataResponse); ok && len(m.Brokers) > 0 {

@@ -35,6 +35,7 @@ const (
 	maxBufferedBytes = 2 << 20   // of keys, values and headers
 	maxBatchBytes    = 1_000_000 // a topic takes 1,048,588 by default; an order may have thousands of lines
 	maxCopies        = 1000      // of one event
+	maxResponse      = 128 << 10 // bytes: 3,000 partitions. In memory it is 20 times as large
 )
 
 // Events is order.Events over Kafka.
@@ -114,8 +115,8 @@ func producer(seeds []string, topic string, timeout time.Duration) []kgo.Opt {
 		kgo.ProducerBatchMaxBytes(maxBatchBytes),
 		kgo.MaxBufferedRecords(maxBuffered),
 		kgo.MaxBufferedBytes(maxBufferedBytes),
-		kgo.BrokerMaxReadBytes(1 << 20),
-		kgo.FetchMaxBytes(1 << 20), // unused, but it must not exceed the limit above
+		kgo.BrokerMaxReadBytes(maxResponse),
+		kgo.FetchMaxBytes(maxResponse), // unused, but it must not exceed the limit above
 	}
 }
 
