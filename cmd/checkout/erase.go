@@ -17,7 +17,7 @@ func (p process) eraseCommand() *cobra.Command {
 		Use:   "erase USER",
 		Short: "Delete the finished orders of a user",
 		Long: `Delete the finished orders of a user, and list those that are not finished and stay. Repeat it when they are finished.
-The operator and the reason are logged; do not name the user in them.`,
+The operator and the reason are kept in the audit log; do not name the user in them.`,
 		Example: `  checkout order erase ada --by grace --why 'request 4711'`,
 		Args:    cli.Args("USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -33,8 +33,8 @@ The operator and the reason are logged; do not name the user in them.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&d.by, "by", "", "`name` of the operator, for the service's log; required")
-	cmd.Flags().StringVar(&d.why, "why", "", "`reason`, for the service's log; required")
+	cmd.Flags().StringVar(&d.by, "by", "", "`name` of the operator, for the audit log; required")
+	cmd.Flags().StringVar(&d.why, "why", "", "`reason`, for the audit log; required")
 	d.adminFlags(cmd, p.getenv)
 	return cmd
 }

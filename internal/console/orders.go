@@ -119,7 +119,7 @@ func parseFilter(query url.Values) (f filter, _ *failure) {
 			f.States = append(f.States, s)
 			continue
 		}
-		bad.Fields = append(bad.Fields, field{"state", "is none of " + strings.Join(known, ", ")})
+		bad.Fields = append(bad.Fields, field{"state", "must be one of " + strings.Join(known, ", ")})
 	}
 	for name, into := range map[string]**time.Time{"from": &f.From, "until": &f.Until} {
 		value := query.Get(name)
