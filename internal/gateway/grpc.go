@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"checkout/internal/frames"
 	"checkout/internal/redact"
@@ -54,6 +56,16 @@ func connect(target string, mask grpc.UnaryClientInterceptor, opts ...grpc.DialO
 		return nil, fmt.Errorf("dial %q: %w", redact.URL(target), err)
 	}
 	return conn, nil
+}
+
+// maskStatus is a grpc.UnaryClientInterceptor that masks card numbers and e-mail addresses in the text of an error.
+func maskStatus(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := next(ctx, method, req, reply, conn, opts...)
+	s := status.Convert(err)
+	if text := redact.Text(s.Message()); text != s.Message() {
+		return status.Error(s.Code(), text)
+	}
+	return err
 }
 
 func dialOptions() []grpc.DialOption {

@@ -85,7 +85,7 @@ func (h *HTTP) post(ctx context.Context, url string, key order.ID, question, ans
 	resp, err := h.calls.RoundTrip(req)
 	switch {
 	case err != nil && !connected.Load(): // it was not sent
-		return fmt.Errorf("%w: %w", order.ErrUnsent, maskError(err))
+		return fmt.Errorf("%w: %w", order.ErrUnsent, masked{err})
 	case err != nil:
 		return answerError(err)
 	}
@@ -109,10 +109,16 @@ func answerError(err error) error {
 	switch {
 	case ofConnection, errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		err.Error() == "http: server closed idle connection":
-		return maskError(err)
+		return masked{err}
 	}
 	return errNotHTTP
 }
+
+// masked is an error whose text shows no card number and no e-mail address.
+type masked struct{ error }
+
+func (e masked) Error() string { return redact.Text(e.error.Error()) }
+func (e masked) Unwrap() error { return e.error }
 
 // refusal is the error for a status other than 2xx. Only statuses that reject this very body are refusals for good. A 404 or a
 // 403 can be a deployment that will be corrected, and a 409 an earlier attempt in progress. 429 and 503 reject the request
@@ -141,7 +147,7 @@ func decode(body io.Reader, answer any) error {
 		return fmt.Errorf("%w: not UTF-8", order.ErrImplausible)
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("%w: %w", order.ErrImplausible, maskError(err)) // it may quote a card number
+		return fmt.Errorf("%w: %w", order.ErrImplausible, masked{err}) // it may quote a card number
 	}
 	return nil
 }

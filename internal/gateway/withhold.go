@@ -15,6 +15,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
+	"checkout/internal/redact"
 )
 
 // withheld replaces the text of the payment service's error.
@@ -44,7 +45,7 @@ func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc
 	var certainty error
 	switch {
 	case !left.Load():
-		text = mask(strings.ToValidUTF8(answer.Message(), "\uFFFD")) // gRPC's own
+		text = redact.Text(answer.Message()) // gRPC's own
 		if isCharge {
 			certainty = order.ErrUnsent
 		}
