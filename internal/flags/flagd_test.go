@@ -151,6 +151,8 @@ func (f *flagd) change() <-chan struct{} {
 
 // network is where flagd is, or is not, without leaving the process: time can be virtual on it.
 type network struct {
+	log log // of the flags
+
 	mu       sync.Mutex
 	listener *bufconn.Listener // nil while flagd is unavailable
 	dials    int

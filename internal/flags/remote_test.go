@@ -28,12 +28,12 @@ func static() map[string]setting {
 	}
 }
 
-// over is a Config for a flagd on n.
-func over(n *network, l *log) flags.Config {
+// over is a Config for a flagd on n, which has its log.
+func over(n *network) flags.Config {
 	return flags.Config{
 		Host:        "127.0.0.1",
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(n.dial)},
-		Logger:      slog.New(slog.NewTextHandler(l, nil)),
+		Logger:      slog.New(slog.NewTextHandler(&n.log, nil)),
 	}
 }
 
@@ -43,7 +43,7 @@ func TestStaticFlagsAreReadAheadOfTheOrders(t *testing.T) {
 		var n network
 		server := newFlagd(static())
 		n.start(t, server)
-		f := follow(t, over(&n, &log{}))
+		f := follow(t, over(&n))
 		synctest.Wait()
 
 		if got := server.questions(); got != 2 {
@@ -65,7 +65,7 @@ func TestAChangeOfTheConfigurationHoldsAtOnce(t *testing.T) {
 		var n network
 		server := newFlagd(map[string]setting{paymentUnreachable: {value: false, reason: "STATIC"}})
 		n.start(t, server)
-		f := follow(t, over(&n, &log{}))
+		f := follow(t, over(&n))
 		expect(t, f, "with the flag off", byDefault)
 
 		server.set(paymentUnreachable, setting{value: true, reason: "STATIC"})
@@ -105,7 +105,7 @@ func TestChangesWithoutAnEndAreReadSomeTimesASecond(t *testing.T) {
 		var n network
 		server := newFlagd(static())
 		n.start(t, restless{server})
-		follow(t, over(&n, &log{}))
+		follow(t, over(&n))
 		time.Sleep(10 * time.Second)
 		if got := server.questions(); got > 2*(10+10*10+2) {
 			t.Errorf("flagd is asked for %d flags in 10 s", got)
@@ -122,7 +122,7 @@ func TestAFlagWithTargetingIsAskedForEveryOrder(t *testing.T) {
 			kafkaQueueProblems: {value: int64(5), reason: "STATIC"},
 		})
 		stop := n.start(t, server)
-		f := follow(t, over(&n, &log{}))
+		f := follow(t, over(&n))
 		synctest.Wait()
 		server.questions()
 
@@ -145,18 +145,15 @@ func TestAFlagWithTargetingIsAskedForEveryOrder(t *testing.T) {
 func TestAFlagdThatIsAwayAtStartIsFoundLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			n network
-			l log
-		)
-		f := follow(t, over(&n, &l))
+		var n network
+		f := follow(t, over(&n))
 		if diff := cmp.Diff(byDefault, read(t.Context(), f)); diff != "" {
 			t.Errorf("at once, the flags differ (-want +got):\n%s", diff)
 		}
 
 		time.Sleep(time.Hour)
 		expect(t, f, "after an hour", byDefault)
-		l.expect(t, "after an hour", "flagd is unavailable")
+		n.log.expect(t, "after an hour", "flagd is unavailable")
 		if got := n.dialled(); got < 500 || got > 1000 {
 			t.Errorf("flagd is dialled %d times in an hour, want about every 5 s", got)
 		}
@@ -164,65 +161,56 @@ func TestAFlagdThatIsAwayAtStartIsFoundLater(t *testing.T) {
 		n.start(t, newFlagd(static()))
 		time.Sleep(7 * time.Second)
 		expect(t, f, "7 s after flagd came", state{Unreachable: true, Extra: 100})
-		l.expect(t, "with flagd there", "flagd is unavailable", "flagd is available again")
+		n.log.expect(t, "with flagd there", "flagd is unavailable", "flagd is available again")
 	})
 }
 
 func TestWhenFlagdGoesTheDefaultsHoldUntilItIsBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			n network
-			l log
-		)
+		var n network
 		stop := n.start(t, newFlagd(static()))
-		f := follow(t, over(&n, &l))
+		f := follow(t, over(&n))
 		expect(t, f, "with flagd there", state{Unreachable: true, Extra: 100})
 
 		stop()
 		expect(t, f, "with flagd gone", byDefault)
 		time.Sleep(time.Hour)
-		l.expect(t, "an hour later", "flagd is unavailable")
+		n.log.expect(t, "an hour later", "flagd is unavailable")
 
 		n.start(t, newFlagd(static()))
 		time.Sleep(7 * time.Second)
 		expect(t, f, "7 s after flagd has returned", state{Unreachable: true, Extra: 100})
-		l.expect(t, "with flagd back", "flagd is unavailable", "flagd is available again")
+		n.log.expect(t, "with flagd back", "flagd is unavailable", "flagd is available again")
 	})
 }
 
 func TestAServerThatIsNoFlagdIsNotPestered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			n network
-			l log
-		)
+		var n network
 		n.start(t, &evaluationv1.UnimplementedServiceServer{})
-		f := follow(t, over(&n, &l))
+		f := follow(t, over(&n))
 
 		time.Sleep(time.Hour)
 		expect(t, f, "after an hour", byDefault)
-		l.expect(t, "after an hour", "Unimplemented")
+		n.log.expect(t, "after an hour", "Unimplemented")
 	})
 }
 
 func TestAFlagdThatDoesNotAnswerDelaysNoOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			n network
-			l log
-		)
+		var n network
 		server := newFlagd(static())
 		server.slow(time.Hour)
 		n.start(t, server)
-		f := follow(t, over(&n, &l))
+		f := follow(t, over(&n))
 
 		expect(t, f, "while flagd hangs", byDefault)
 		time.Sleep(time.Hour)
 		expect(t, f, "after an hour", byDefault)
-		l.expect(t, "after an hour", "DeadlineExceeded")
+		n.log.expect(t, "after an hour", "DeadlineExceeded")
 
 		server.slow(0)
 		time.Sleep(time.Minute)
@@ -234,32 +222,28 @@ func TestAFlagWithABrokenRuleKeepsItsDefaultAndTheOtherItsValue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var n network
-		var l log
 		server := newFlagd(static())
 		server.set(kafkaQueueProblems, setting{err: status.Error(codes.Unknown, "GENERAL")})
 		n.start(t, server)
-		f := follow(t, over(&n, &l))
+		f := follow(t, over(&n))
 		synctest.Wait()
 		expect(t, f, "with a broken rule", state{Unreachable: true})
-		l.expect(t, "with a broken rule", "flag is unusable")
+		n.log.expect(t, "with a broken rule", "flag is unusable")
 	})
 }
 
 func TestAFlagOfAnotherTypeKeepsItsDefault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var (
-			n network
-			l log
-		)
+		var n network
 		n.start(t, newFlagd(map[string]setting{
 			paymentUnreachable: {value: int64(1), reason: "STATIC"},
 			kafkaQueueProblems: {value: int64(9), reason: "STATIC"},
 		}))
-		f := follow(t, over(&n, &l))
+		f := follow(t, over(&n))
 
 		expect(t, f, "with a number for a bool", state{Extra: 9})
-		l.expect(t, "with a number for a bool", "paymentUnreachable is not boolean")
+		n.log.expect(t, "with a number for a bool", "paymentUnreachable is not boolean")
 	})
 }
 
@@ -269,7 +253,7 @@ func TestExtraEventsAreBounded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var n network
 			n.start(t, newFlagd(map[string]setting{kafkaQueueProblems: {value: set, reason: "STATIC"}}))
-			f := follow(t, over(&n, &log{}))
+			f := follow(t, over(&n))
 			expect(t, f, "with the flag set", state{Extra: want})
 		})
 	}
@@ -300,7 +284,7 @@ func TestHooksSeeEveryEvaluationAndNoErrorWhileFlagdIsAway(t *testing.T) {
 			n    network
 			hook recorder
 		)
-		cfg := over(&n, &log{})
+		cfg := over(&n)
 		cfg.Hooks = []openfeature.Hook{&hook}
 		stop := n.start(t, newFlagd(static()))
 		f := follow(t, cfg)
@@ -328,7 +312,7 @@ func TestClosedFlagsGiveTheirDefaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n network
 		n.start(t, newFlagd(static()))
-		f, err := flags.New(over(&n, &log{}))
+		f, err := flags.New(over(&n))
 		if err != nil {
 			t.Fatalf("New: %v", err)
 		}

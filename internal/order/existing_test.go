@@ -150,12 +150,7 @@ func TestAFullCartIsANewOrderHoweverSoon(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
-				s.before = func(_ context.Context, step Step) error {
-					if step == StepEmail {
-						time.Sleep(mail)
-					}
-					return nil
-				}
+				s.before = taking(StepEmail, mail)
 				p := s.open(t)
 				for i := range 3 {
 					s.mu.Lock()
@@ -199,12 +194,7 @@ func TestAnotherCartIsNeverAnsweredByTheOrderBefore(t *testing.T) {
 func TestAnotherOrderWaitsForTheOneUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
-		s.before = func(_ context.Context, step Step) error {
-			if step == StepShip {
-				time.Sleep(2 * time.Second)
-			}
-			return nil
-		}
+		s.before = taking(StepShip, 2*time.Second)
 		p := s.open(t)
 		var tabs sync.WaitGroup
 		tabs.Go(func() {

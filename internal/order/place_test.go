@@ -278,12 +278,7 @@ func TestTheAnswerComesWithinTheCallersDeadline(t *testing.T) {
 func TestNoChargeIsStartedWithTooLittleTimeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
-		s.before = func(_ context.Context, step Step) error {
-			if step == StepCatalog {
-				time.Sleep(950 * time.Millisecond)
-			}
-			return nil
-		}
+		s.before = taking(StepCatalog, 950*time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := s.open(t).Place(ctx, request())

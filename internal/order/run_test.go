@@ -74,12 +74,7 @@ func TestNoChargeFollowsASlowRecord(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
-				s.after = func(_ context.Context, step Step) error {
-					if step == "open" {
-						time.Sleep(test.record)
-					}
-					return nil
-				}
+				s.after = taking("open", test.record)
 				ctx, cancel := context.WithTimeout(t.Context(), test.callers)
 				defer cancel()
 				p := s.open(t)
@@ -108,12 +103,7 @@ func TestASlowDiskDoesNotMakeTwoMasters(t *testing.T) {
 			}
 			return nil
 		}
-		s.before = func(_ context.Context, step Step) error {
-			if step == "save placed" {
-				time.Sleep(recordTime - 500*time.Millisecond)
-			}
-			return nil
-		}
+		s.before = taking("save placed", recordTime-500*time.Millisecond)
 		p := s.open(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

@@ -297,6 +297,16 @@ func hanging(step Step) func(context.Context, Step) error {
 	}
 }
 
+// taking makes the named step take a while.
+func taking(step Step, d time.Duration) func(context.Context, Step) error {
+	return func(_ context.Context, s Step) error {
+		if s == step {
+			time.Sleep(d)
+		}
+		return nil
+	}
+}
+
 // both makes steps fail as either says.
 func both(one, other func(context.Context, Step) error) func(context.Context, Step) error {
 	return func(ctx context.Context, s Step) error {

@@ -84,35 +84,12 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 		return err
 	}
 	defer shop.close(log)
-	limits := admission.Options{Target: c.Target, Ceiling: places(container.MemoryLimit(), c.MaxOrders)}
-	if container.ShortOfMemory() {
-		limits.Runnable = admission.WaitingForProcessor()
-	}
-	limiter := admission.New(limits)
+	limiter := newLimiter(c)
 	defer t.Watch(record.Backlog, load(limiter))()
 	prices := pricing.New(shop.Cart, shop.Catalog, shop.Currency, shop.Quotes, c.Limits)
 	prices.ReadTimeout = c.ReadTimeout
 	defer prices.Close()
-	placer := order.NewPlacer(order.Dependencies{
-		Pricer:       t.Pricer(prices),
-		Store:        t.Store(record),
-		Payment:      shop.Payment,
-		Ledger:       shop.Ledger,
-		Shipping:     shop.Shipping,
-		ShipAttempts: c.shipAttempts(),
-		Cart:         shop.Cart,
-		Email:        shop.Email,
-		Events:       shop.Events,
-		Retention:    c.Retention,
-		Background:   background(container.MemoryLimit()),
-		MaxJoined:    room(container.MemoryLimit(), c.MaxOrders) / 2,
-		Admission: struct {
-			*admission.Limiter
-			*admission.Customers
-		}{limiter, admission.NewCustomers(c.UserRate, c.Declines)},
-		Report:  t.Report,
-		Resumed: t.Resumed,
-	})
+	placer := newPlacer(c, t, record, shop, prices, limiter)
 	servers, err := newServers(ctx, c, t, placer, record, identities, limiter)
 	if err != nil {
 		return err
@@ -137,6 +114,37 @@ func run(ctx context.Context, c Config, t *telemetry.Telemetry, ready func(net.A
 	})
 	log.InfoContext(ctx, "server stopped")
 	return err
+}
+
+func newLimiter(c Config) *admission.Limiter {
+	o := admission.Options{Target: c.Target, Ceiling: places(container.MemoryLimit(), c.MaxOrders)}
+	if container.ShortOfMemory() {
+		o.Runnable = admission.WaitingForProcessor()
+	}
+	return admission.New(o)
+}
+
+func newPlacer(c Config, t *telemetry.Telemetry, record record, shop *shop, prices *pricing.Pricer, limiter *admission.Limiter) *order.Placer {
+	return order.NewPlacer(order.Dependencies{
+		Pricer:       t.Pricer(prices),
+		Store:        t.Store(record),
+		Payment:      shop.Payment,
+		Ledger:       shop.Ledger,
+		Shipping:     shop.Shipping,
+		ShipAttempts: c.shipAttempts(),
+		Cart:         shop.Cart,
+		Email:        shop.Email,
+		Events:       shop.Events,
+		Retention:    c.Retention,
+		Background:   background(container.MemoryLimit()),
+		MaxJoined:    room(container.MemoryLimit(), c.MaxOrders) / 2,
+		Admission: struct {
+			*admission.Limiter
+			*admission.Customers
+		}{limiter, admission.NewCustomers(c.UserRate, c.Declines)},
+		Report:  t.Report,
+		Resumed: t.Resumed,
+	})
 }
 
 // load is what telemetry asks of the limiter.

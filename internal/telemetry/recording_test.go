@@ -168,34 +168,36 @@ func points(data metricdata.Aggregation) string {
 	var all []string
 	switch data := data.(type) {
 	case metricdata.Histogram[float64]:
-		for _, p := range data.DataPoints {
-			all = append(all, fmt.Sprintf("%d ×\n%s", p.Count, attributes("  ", p.Attributes.ToSlice())))
-		}
+		all = histogram(data.DataPoints)
 	case metricdata.Histogram[int64]:
-		for _, p := range data.DataPoints {
-			all = append(all, fmt.Sprintf("%d ×\n%s", p.Count, attributes("  ", p.Attributes.ToSlice())))
-		}
+		all = histogram(data.DataPoints)
 	case metricdata.Sum[int64]:
-		for _, p := range data.DataPoints {
-			all = append(all, fmt.Sprintf("%d\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
-		}
+		all = values(data.DataPoints)
 	case metricdata.Sum[float64]:
-		for _, p := range data.DataPoints {
-			all = append(all, fmt.Sprintf("%v\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
-		}
+		all = values(data.DataPoints)
 	case metricdata.Gauge[int64]:
-		for _, p := range data.DataPoints {
-			all = append(all, fmt.Sprintf("%d\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
-		}
+		all = values(data.DataPoints)
 	case metricdata.Gauge[float64]:
-		for _, p := range data.DataPoints {
-			all = append(all, fmt.Sprintf("%v\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
-		}
+		all = values(data.DataPoints)
 	default:
 		all = append(all, fmt.Sprintf("%T", data))
 	}
 	slices.Sort(all)
 	return strings.Join(all, "")
+}
+
+func histogram[N int64 | float64](points []metricdata.HistogramDataPoint[N]) (all []string) {
+	for _, p := range points {
+		all = append(all, fmt.Sprintf("%d ×\n%s", p.Count, attributes("  ", p.Attributes.ToSlice())))
+	}
+	return all
+}
+
+func values[N int64 | float64](points []metricdata.DataPoint[N]) (all []string) {
+	for _, p := range points {
+		all = append(all, fmt.Sprintf("%v\n%s", p.Value, attributes("  ", p.Attributes.ToSlice())))
+	}
+	return all
 }
 
 // lines is the log on stdout.
