@@ -209,7 +209,7 @@ func TestTheMetricsThatAreShownAreExported(t *testing.T) {
 		t.Fatal(err)
 	}
 	for metric, attribute := range attributeOf() {
-		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(metric) + "`.*$").FindString(string(text))
+		row := regexp.MustCompile("(?m)^[-|] `" + regexp.QuoteMeta(metric) + "`.*$").FindString(string(text))
 		if row == "" || !strings.Contains(row, attribute) {
 			t.Errorf("no metric %s by %q among those that the service exports: %s", metric, attribute, row)
 		}

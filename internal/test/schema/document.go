@@ -12,9 +12,9 @@ func (r *Registry) Document() string {
 	d := new(document)
 	d.text(opening)
 	d.heading("Spans")
-	d.table("span, kind", "attributes and events", "meaning")
+	d.text("\n")
 	for _, g := range r.of(kindSpan, "") {
-		d.row(r.spanRow(g)...)
+		r.writeSpan(d, g)
 	}
 	d.heading("Span events")
 	d.text("\n")
@@ -22,8 +22,8 @@ func (r *Registry) Document() string {
 		d.item(code(g.Name)+g.Annotations.marker(), g.Brief, g.list())
 	}
 	d.heading("Metrics")
-	d.text("\nPrometheus gets them by the second name; a histogram's end in `_bucket`, `_sum` and `_count`.\n")
-	d.table("metric, kind, unit", "attributes", "meaning")
+	d.text("\nThe second name is that in Prometheus; a histogram's end in `_bucket`, `_sum` and `_count`. Attributes are last.\n")
+	d.text("\n")
 	var conventional []*group
 	var old []string
 	for _, g := range r.of(kindMetric, "") {
@@ -33,7 +33,8 @@ func (r *Registry) Document() string {
 		case !strings.HasPrefix(g.MetricName, "checkout."):
 			conventional = append(conventional, g)
 		default:
-			d.row(code(g.MetricName)+"<br>"+code(g.series())+g.Annotations.marker()+"<br>"+strings.TrimSpace(g.Instrument+" "+unit(g)), g.list(), strings.TrimSpace(g.Brief+" "+g.Note))
+			name := code(g.MetricName) + ", " + code(g.series()) + g.Annotations.marker() + ", " + strings.TrimSpace(g.Instrument+" "+unit(g))
+			d.item(name, strings.TrimSpace(g.Brief+" "+g.Note), g.list())
 		}
 	}
 	d.text("\nThose of OpenTelemetry's conventions, which define kinds and units. Durations and sizes are histograms:\n")
@@ -157,12 +158,13 @@ func (d *document) row(cells ...string) {
 	d.text("| " + strings.Join(cells, " | ") + " |\n")
 }
 
-// spanRow is the row of a span. Its attributes are listed by when they are there.
-func (r *Registry) spanRow(g *group) []string {
+// writeSpan describes a span. Its attributes are listed by when they are there.
+func (r *Registry) writeSpan(d *document, g *group) {
 	var names, events, conditions []string
 	for _, name := range g.Annotations.SpanName {
 		names = append(names, code(name))
 	}
+	d.item(strings.Join(names, " or ")+" "+g.SpanKind, strings.TrimSpace(g.Brief+" "+g.Note), "")
 	by := make(map[string][]string)
 	for _, a := range g.listed() {
 		when := a.when()
@@ -171,9 +173,8 @@ func (r *Registry) spanRow(g *group) []string {
 		}
 		by[when] = append(by[when], code(a.definition.ID)+a.marker())
 	}
-	var lists []string
 	for _, when := range conditions {
-		lists = append(lists, when+": "+strings.Join(by[when], ", "))
+		d.text("  - " + when + ": " + strings.Join(by[when], ", ") + "\n")
 	}
 	for _, e := range r.of(kindEvent, onSpan) {
 		if slices.Contains(g.Events, e.ID) {
@@ -181,9 +182,8 @@ func (r *Registry) spanRow(g *group) []string {
 		}
 	}
 	if events != nil {
-		lists = append(lists, "events: "+strings.Join(events, ", "))
+		d.text("  - events: " + strings.Join(events, ", ") + "\n")
 	}
-	return []string{strings.Join(names, " or ") + "<br>" + g.SpanKind, strings.Join(lists, "<br>"), strings.TrimSpace(g.Brief + " " + g.Note)}
 }
 
 // section is the definitions of attributes, with their values. What has a name in two dialects is one row.
