@@ -24,7 +24,10 @@ func (q *Queue[T]) Ahead(rank float64) int {
 
 // Add puts one into the queue, behind those of the same rank.
 func (q *Queue[T]) Add(value T, rank float64) {
-	q.entries = slices.Insert(q.entries, q.Ahead(rank), entry[T]{rank, value})
+	at, one := q.Ahead(rank), entry[T]{rank, value}
+	q.entries = append(q.entries, one) // slices.Insert would be 5 KB of code
+	copy(q.entries[at+1:], q.entries[at:])
+	q.entries[at] = one
 }
 
 // First is the first in the queue, which must not be empty.
