@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -314,4 +315,45 @@ func TestAClosedConnectionDoesNotWaitForItsTurn(t *testing.T) {
 			t.Errorf("it waited for %v more", waited)
 		}
 	})
+}
+
+// The room hangs up with its lock in hand, which connections need while they wait for their turns.
+func TestHangingUpWaitsForNoTurn(t *testing.T) {
+	t.Parallel()
+	r := newHall()
+	var room sync.Mutex
+	asked := make(chan struct{}, 1)
+	r.PauseWhile(func() bool {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		room.Lock()
+		defer room.Unlock()
+		return true
+	})
+	room.Lock()
+	var last *client
+	for i := range turnsAtOnce + 1 {
+		last = r.accept(t, strconv.Itoa(i)).ready(t)
+		for range 2 * fewReads {
+			r.readAgain(last.Conn.(*connection))
+		}
+		last.reads()
+		_, _ = last.there.Write([]byte("x"))
+	}
+	<-asked
+	hungUp := make(chan struct{})
+	go func() {
+		defer close(hungUp)
+		for range 10 {
+			fair.Of(last.ctx).Stuck()
+		}
+	}()
+	select {
+	case <-hungUp:
+		room.Unlock()
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for the room, and the room for it")
+	}
 }
