@@ -82,8 +82,8 @@ attack: ## attack it from 1, 20 and 200 connections, beside normal customers. Fi
 .PHONY: matrix
 matrix: ## make its dependencies fail in more than a thousand ways, twice. Five minutes
 	.ci/build bin/checkout
-	go run ./matrix -binary bin/checkout -most-rss 35
-	go run ./matrix -binary bin/checkout -payment keyed -most-rss 35
+	go run ./matrix -binary bin/checkout
+	go run ./matrix -binary bin/checkout -payment keyed
 
 .PHONY: sim
 sim: ## simulate a million schedules; the tests run 20,000
