@@ -71,8 +71,8 @@ type result int
 
 const (
 	served   result = iota // it was answered, if only with a no
-	failed                  // what it needed did not answer in time, or wrongly
-	noMatter                // it ended for reasons of its caller's, and says nothing
+	failed                 // what it needed did not answer in time, or wrongly
+	noMatter               // it ended for reasons of its caller's, and says nothing
 )
 
 func judge(outcome error) result {
