@@ -99,7 +99,7 @@ func attacks() []attack {
 					c.WriteRSTStream(stream(n), http2.ErrCodeCancel))
 			})
 		}},
-		{"orders that nobody waits for", func(ctx context.Context, v *victim) error {
+		{"abandoned orders", func(ctx context.Context, v *victim) error {
 			block := rawgrpc.Block(v.addr, place)
 			return v.speak(ctx, reading, func(c *session, n int) error {
 				err := errors.Join(
@@ -196,7 +196,7 @@ func attacks() []attack {
 			})
 		}},
 		// Whole requests, as many as possible.
-		{"orders of nobody", func(ctx context.Context, v *victim) error {
+		{"empty orders", func(ctx context.Context, v *victim) error {
 			block, frame := rawgrpc.Block(v.addr, place), rawgrpc.Frame(nil)
 			return v.speak(ctx, reading, func(c *session, n int) error {
 				return errors.Join(
