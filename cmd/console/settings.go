@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -70,12 +69,9 @@ func (s *settings) readToken() error {
 	if s.tokenFile == "" {
 		return nil
 	}
-	data, err := os.ReadFile(s.tokenFile)
-	if err != nil {
+	var err error
+	if s.token, err = certs.ReadSecret(s.tokenFile); err != nil {
 		return fmt.Errorf("CHECKOUT_CONSOLE_TOKEN_FILE: %w", err)
-	}
-	if s.token = strings.TrimSpace(string(data)); s.token == "" {
-		return fmt.Errorf("CHECKOUT_CONSOLE_TOKEN_FILE=%q: is empty", s.tokenFile)
 	}
 	return nil
 }

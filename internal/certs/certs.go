@@ -61,7 +61,7 @@ func Load(f Files, failed func(error)) (*Source, error) {
 
 func (f Files) read() (c content, err error) {
 	if f.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+		pair, err := f.pair()
 		if err != nil {
 			return content{}, fmt.Errorf("certificate %q, key %q: %w", f.Cert, f.Key, err)
 		}
@@ -75,12 +75,24 @@ func (f Files) read() (c content, err error) {
 	return c, nil
 }
 
+func (f Files) pair() (tls.Certificate, error) {
+	cert, err := readFile(f.Cert)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readFile(f.Key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
 // Authorities reads the certificates in a PEM file; without a file they are the system's, which are nil.
 func Authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(file)
+	data, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}

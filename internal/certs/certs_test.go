@@ -144,3 +144,19 @@ func TestUnusableFilesAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileWithoutAnEndIsRefused(t *testing.T) {
+	t.Parallel()
+	const endless = "/dev/zero"
+	if _, err := os.Stat(endless); err != nil {
+		t.Skip(err)
+	}
+	_, ofSecret := ReadSecret(endless)
+	_, ofAuthorities := Authorities(endless)
+	_, ofPair := Load(Files{Cert: endless, Key: endless}, nil)
+	for what, err := range map[string]error{"secret": ofSecret, "authorities": ofAuthorities, "certificate": ofPair} {
+		if err == nil || !strings.Contains(err.Error(), "more than") {
+			t.Errorf("%s: %v, want an error that says how long it may be", what, err)
+		}
+	}
+}

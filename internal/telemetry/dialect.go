@@ -66,9 +66,16 @@ func (d *dialect) add(attrs []attribute.KeyValue, all ...known) []attribute.KeyV
 	return attrs
 }
 
-// customer is the attributes of a request, before it is validated.
+// customer is the attributes of a request, before it is validated. A field that holds the request's card is not shown, whatever
+// digits are around its number.
 func (d *dialect) customer(req order.Request) []attribute.KeyValue {
-	return d.attributes(userID.is(redact.Text(req.UserID)), userCurrency.is(redact.Text(string(req.Currency))))
+	shown := func(text string) string {
+		if req.Card.NumberIn(text) {
+			return "***"
+		}
+		return redact.Text(text)
+	}
+	return d.attributes(userID.is(shown(req.UserID)), userCurrency.is(shown(string(req.Currency))))
 }
 
 // placed is the attributes of an order that was placed.

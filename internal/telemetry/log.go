@@ -113,7 +113,7 @@ func errorIn(a slog.Attr) error {
 // typeOf is the Go type of an error, or of its cause if fmt.Errorf made it.
 func typeOf(err error) string {
 	name := fmt.Sprintf("%T", err)
-	if cause := errors.Unwrap(err); cause != nil && strings.HasPrefix(name, "*fmt.") {
+	if cause := errors.Unwrap(err); cause != nil && (strings.HasPrefix(name, "*fmt.") || strings.HasPrefix(name, "redact.")) {
 		return typeOf(cause)
 	}
 	return name

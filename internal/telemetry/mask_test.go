@@ -14,6 +14,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"checkout/internal/money"
 	"checkout/internal/redact"
 )
 
@@ -146,6 +147,20 @@ func TestIdsAreLeftAlone(t *testing.T) {
 	b := maskField(nil, slog.String(logSpanID, "4432801561520454"))
 	if strings.Contains(a.Value.String()+b.Value.String(), "*") {
 		t.Errorf("the ids of trace and span are %s and %s", a.Value, b.Value)
+	}
+}
+
+func TestAFieldWithTheRequestsCardIsNotShown(t *testing.T) {
+	t.Parallel()
+	d := record(t).names
+	for _, typed := range []string{"4432801561520454", "4432801561520454000", "0004432801561520454", "4432-8015-6152-0454-1"} {
+		req := request()
+		req.UserID, req.Currency = typed, money.Currency(typed)
+		for _, shown := range d.customer(req) {
+			if shown.Value.AsString() != "***" {
+				t.Errorf("%s of a request with %q is %q", shown.Key, typed, shown.Value.AsString())
+			}
+		}
 	}
 }
 
