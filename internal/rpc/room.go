@@ -42,9 +42,10 @@ const (
 	// answered.
 	arriving = 3 * ready
 	// refusingAtOnce is how many calls each processor refuses at once, each by a goroutine, before the server is busy: more would
-	// only take memory. mostRefusals is how many there are at most.
+	// only take memory. mostRefusals is how many there are at most. Connections are read so slowly then that this is for a process
+	// that has been stopped: what is refused without a goroutine, gRPC keeps until its deadline.
 	refusingAtOnce = 3
-	mostRefusals   = 64
+	mostRefusals   = 256
 	// declineStep is what the time of a declined charge is rounded up to.
 	declineStep = 250 * time.Millisecond
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
