@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"checkout/internal/fair"
+	"checkout/internal/wait"
 )
 
 // Options of a Limiter. What is not positive has the default. Start is brought between Floor and Ceiling; where those
@@ -45,7 +46,7 @@ type Limiter struct {
 
 	mu         sync.Mutex
 	processors *processors // nil: they do not matter
-	looks      *time.Timer // looks at them while orders wait
+	looks      wait.Timer  // looks at them while orders wait
 	limit      float64     // by what the shop can do
 	underWay   int
 	queue      fair.Queue[*waiter]

@@ -16,7 +16,6 @@ type processors struct {
 	ceiling    float64
 	limit      float64 // how many orders may be under way
 	adjusted   time.Time
-	looking    bool // a goroutine will look again
 }
 
 const (

@@ -207,21 +207,15 @@ func (l *Limiter) dismiss() {
 
 // lookAgain sees to those who wait while no order comes or goes.
 func (l *Limiter) lookAgain() {
-	if l.processors == nil || l.processors.looking || l.queue.Len() == 0 {
-		return
-	}
-	l.processors.looking = true
-	if l.looks == nil {
-		l.looks = time.AfterFunc(lookEvery, l.look)
-	} else {
-		l.looks.Reset(lookEvery)
+	if l.processors != nil && l.queue.Len() > 0 {
+		l.looks.Start(lookEvery, l.look)
 	}
 }
 
 func (l *Limiter) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.processors.looking = false
+	l.looks.Fired()
 	l.advance()
 	l.lookAgain()
 }

@@ -5,8 +5,8 @@ import (
 	"sort"
 )
 
-// Queue is a queue in the order of ranks. The zero value is empty. It is guarded by its user, often with a lock that every call takes,
-// and so it does not allocate: who waits for memory in a full heap must not hold up all others.
+// Queue is a queue in the order of ranks. The zero value is empty. Its user guards it, often with a lock that every call takes, and so
+// it reuses its memory: in a full heap an allocation waits for the garbage collector, and all calls would wait with it.
 type Queue[T comparable] struct{ entries []entry[T] }
 
 type entry[T comparable] struct {

@@ -27,28 +27,28 @@ type call struct {
 	rank   float64
 	over   context.CancelFunc
 
-	refusal error // why it found no room, once its goroutine has begun to tell
+	refusal error // why it found no room; set by its goroutine
 
 	// Guarded by the room's mutex.
 	phase   phase
 	since   time.Time     // when that began
-	at      int           // where it is among those that have places
+	at      int           // its index in room.inside
 	called  chan struct{} // closed when it must leave the lobby
 	sends   bool          // it has an answer
-	sent    bool          // that has left
-	isStuck bool          // or has waited for too long without a place
+	sent    bool          // its answer has left
+	isStuck bool          // its answer has waited for too long, without a place
 }
 
-// phase is what a call does, or waits for.
+// phase is what a call does or waits for.
 type phase int
 
 const (
 	outside   phase = iota // it has no places
-	entered                // it waits for a goroutine
-	waiting                // for its turn, in the lobby
-	receiving              // for its message
-	working                // for nothing
-	answering              // for its answer to leave
+	entered                // waits for a goroutine
+	waiting                // waits for its turn, in the lobby
+	receiving              // waits for its message
+	working                // is being handled
+	answering              // waits until its answer has left
 
 	phases = iota
 )
@@ -70,7 +70,7 @@ func (c *call) enter() {
 		c.watches++
 	}
 	c.move(entered)
-	c.sweepLater()
+	c.sweeps.Start(slowMessage, c.sweep)
 }
 
 // leave gives them back.
@@ -99,17 +99,16 @@ func (c *call) move(to phase) {
 	c.phase, c.since = to, time.Now()
 }
 
-// waits tells whether the call may lose its place because nothing is done for it now: it waits for its turn. Or it waits for its
-// message, or for its caller to take the answer: but in an overload those of busy clients are late, too, and so only where calls
-// have mostly been in vain.
+// waits reports whether the call may lose its place because it only waits: for its turn, or for its client to send the message or
+// take the answer. In an overload, busy clients are late as well, so the latter is for unproven clients only.
 func (c *call) waits() bool {
 	return c.phase == waiting || c.phase != working && !c.client.Proven()
 }
 
-// isWaitingOrder tells whether it does, and is an order that is not answered yet.
+// isWaitingOrder reports whether the call waits and is an order without an answer.
 func (c *call) isWaitingOrder() bool { return c.order && c.phase != answering && c.waits() }
 
-// isLate tells whether its message is late, and its client is not proven.
+// isLate reports whether the call's message is late and its client is unproven.
 func (c *call) isLate() bool {
 	return c.phase == receiving && !c.client.Proven() && time.Since(c.since) >= slowMessage
 }

@@ -18,8 +18,7 @@ func (c *call) tooLate(deadline time.Time) bool {
 	return c.queue.TooLate(c.queue.Waiting()+c.lobby.Ahead(c.client.Rank()), deadline)
 }
 
-// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if the call has no place,
-// or not any more.
+// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if the call has no place.
 func (c *call) start(ctx context.Context) bool {
 	if called := make(chan struct{}); c.toLobby(called) {
 		c.waitInLobby(ctx, called)
@@ -43,7 +42,7 @@ func (c *call) toLobby(called chan struct{}) bool {
 	c.move(waiting)
 	c.called = called
 	c.lobby.Add(c, c.rank)
-	c.lookLater()
+	c.looks.Start(lobbyEvery, c.look)
 	return true
 }
 
@@ -72,26 +71,15 @@ func (c *call) call() {
 	}
 }
 
-// lookLater sees to those in the lobby.
-func (r *room) lookLater() {
-	if r.looking || r.lobby.Len() == 0 {
-		return
-	}
-	r.looking = true
-	if r.looks == nil {
-		r.looks = time.AfterFunc(lobbyEvery, r.look)
-	} else {
-		r.looks.Reset(lobbyEvery)
-	}
-}
-
 // look calls those whose turn is soon.
 func (r *room) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.looking = false
+	r.looks.Fired()
 	for n := r.queue.Waiting(); n < ready && r.lobby.Len() > 0; n++ {
 		r.lobby.First().call()
 	}
-	r.lookLater()
+	if r.lobby.Len() > 0 {
+		r.looks.Start(lobbyEvery, r.look)
+	}
 }

@@ -52,8 +52,8 @@ func unimplemented(_ any, s grpc.ServerStream) error {
 	return status.Error(codes.Unimplemented, "unknown method "+method)
 }
 
-// refuse has a call refused by its goroutine, which does nothing else. What a tap refuses by itself, gRPC keeps until the
-// deadline of the call, which may never come: a flood would fill the memory with it.
+// refuse has the call refused by its goroutine, which does nothing else. gRPC keeps calls that a tap refuses until their deadlines,
+// and the client chooses those: a flood would fill the memory.
 func (c *call) refuse(ctx context.Context, method string) (context.Context, error) {
 	if c.refusing.Add(1) > mostRefusals {
 		c.refusing.Add(-1)

@@ -19,6 +19,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/arrival"
 	"checkout/internal/fair"
+	"checkout/internal/wait"
 )
 
 const (
@@ -41,9 +42,9 @@ const (
 	// arriving is how many orders may be here in an overload that neither wait nor are in progress: they are being received or
 	// answered.
 	arriving = 3 * ready
-	// refusingAtOnce is how many calls each processor refuses at once, each by a goroutine, before the server is busy: more would
-	// only take memory. mostRefusals is how many there are at most. Connections are read so slowly then that this is for a process
-	// that has been stopped: what is refused without a goroutine, gRPC keeps until its deadline.
+	// refusingAtOnce is how many calls each processor refuses at once, each by a goroutine, before the server is busy. More would
+	// only take memory. mostRefusals is the limit. While the server is busy, connections are read so slowly that it is not reached,
+	// unless the process was stopped for a while.
 	refusingAtOnce = 3
 	mostRefusals   = 256
 	// declineStep is what the time of a declined charge is rounded up to.
@@ -85,15 +86,13 @@ type room struct {
 	refusal time.Time         // when an order found no place last
 	inside  []*call           // that have places
 	taken   int               // places, those of calls that have joined others included
-	orders  [phases]int       // inside
-	late    int               // calls of unproven clients whose messages were late when the room was swept
+	orders  [phases]int       // that are in each phase, but for outside
+	late    int               // late calls, at the last sweep
 	watches int               // health checks that watch
 	resting int               // declined charges whose answers wait
 	lobby   fair.Queue[*call] // orders that will not begin soon
-	looks   *time.Timer       // looks at the lobby
-	looking bool              // it will
-	sweeps  *time.Timer       // ends calls whose messages do not arrive, and answers that do not leave
-	sweeper bool              // it will
+	looks   wait.Timer        // calls look
+	sweeps  wait.Timer        // calls sweep
 }
 
 // Queue is the admission that orders wait for.
@@ -102,7 +101,7 @@ type Queue interface {
 	UnderWay() int
 	// Waiting is how many orders wait for their turn.
 	Waiting() int
-	// TooLate tells whether an order that arrives now, and stands behind so many others, would be finished too late.
+	// TooLate reports whether an order that arrives now, and stands behind so many others, would be finished too late.
 	TooLate(ahead int, deadline time.Time) bool
 	// GiveWay refuses the last of those who wait, if its rank is higher.
 	GiveWay(rank float64) bool
@@ -123,7 +122,7 @@ func newRoom(size int, queue Queue, joined func() int, refused func(ctx context.
 	}
 }
 
-// options are those of a server with this room. One connection may fill it: whose calls do not fit, waits on its side.
+// options are those of a server with this room. One connection may fill it; further calls of it wait at the client.
 func (r *room) options() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.InTapHandle(r.enter),
@@ -136,7 +135,7 @@ func (r *room) options() []grpc.ServerOption {
 	}
 }
 
-// enter is a tap.ServerInHandle. It is called by the goroutine that reads a connection, with its lock in hand, and must not wait.
+// enter is a tap.ServerInHandle. The goroutine that reads a connection calls it and holds the connection's lock, so it must not wait.
 func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if strings.Count(info.FullMethodName, "/") < 2 || info.FullMethodName[0] != '/' { // its goroutine ends at once
 		return ctx, nil
@@ -164,7 +163,7 @@ func headerSize(header metadata.MD) (size int) {
 	return size
 }
 
-// Busy tells whether connections should not be read for now, because much of the room is taken by what ends soon: not by
+// Busy reports whether connections should not be read for now, because much of the room is taken by what ends soon: not by
 // orders in progress, nor by those that wait for their turn.
 func (r *room) Busy() bool {
 	r.mu.Lock()
@@ -188,7 +187,7 @@ func (r *room) Busy() bool {
 	return working >= r.size/2
 }
 
-// mostLate is how many calls of unproven clients may wait for late messages. Each has a stack that is as large as all else of it.
+// mostLate is how many late calls there may be. The stack of each takes as much memory as the rest of it.
 func (r *room) mostLate() int { return max(r.size/lateShare, 1) }
 
 // inUse is how many places are taken.
@@ -199,10 +198,10 @@ func (r *room) present() int {
 	return r.orders[entered] + r.orders[waiting] + r.orders[working] - r.joined()
 }
 
-// overloaded tells whether an order was refused lately.
+// overloaded reports whether an order was refused lately.
 func (r *room) overloaded() bool { return r.queue != nil && time.Since(r.refusal) < calm }
 
-// enoughWait tells whether no further order may wait in an overload.
+// enoughWait reports whether no further order may wait in an overload.
 func (r *room) enoughWait() bool {
 	return r.lobby.Len()+r.queue.Waiting() >= ready || r.present() >= r.queue.UnderWay()+arriving
 }
@@ -233,13 +232,13 @@ func (c *call) admit() bool {
 	return true
 }
 
-// displace takes the places of the latest call that may lose them of the client with the greatest share, if that is twice this
-// one's. A call whose message is late counts twice.
+// displace takes the places of a call that may lose them. It is the latest one of the client with the greatest share, which has to
+// be twice the share of this call's client. A late call counts twice.
 func (c *call) displace(may func(*call) bool) bool {
 	var last *call
 	most := 2 * c.client.Share(c.places)
 	for _, o := range c.inside {
-		if !may(o) { // most may not, and it is cheap to tell
+		if !may(o) { // the cheapest test first
 			continue
 		}
 		share := o.client.Share(0)
@@ -260,25 +259,12 @@ func (c *call) displace(may func(*call) bool) bool {
 	return true
 }
 
-// sweepLater has the calls looked at in a while.
-func (r *room) sweepLater() {
-	if r.sweeper || len(r.inside) == 0 {
-		return
-	}
-	r.sweeper = true
-	if r.sweeps == nil {
-		r.sweeps = time.AfterFunc(slowMessage, r.sweep)
-	} else {
-		r.sweeps.Reset(slowMessage)
-	}
-}
-
-// sweep ends the calls whose messages should have arrived, or whose answers should have left, and those of unproven clients with
-// late messages that are too many. Their places are free at once: their goroutines only wait, and end soon.
+// sweep ends calls whose messages have not arrived in time, or whose answers have not left, and late calls beyond mostLate. Their
+// places are free at once: their goroutines only wait, and end soon.
 func (r *room) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sweeper = false
+	r.sweeps.Fired()
 	r.late = 0
 	for i := len(r.inside) - 1; i >= 0; i-- { // the last one takes the place in the list of who leaves
 		c := r.inside[i]
@@ -291,5 +277,7 @@ func (r *room) sweep() {
 			r.late++
 		}
 	}
-	r.sweepLater()
+	if len(r.inside) > 0 {
+		r.sweeps.Start(slowMessage, r.sweep)
+	}
 }

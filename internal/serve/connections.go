@@ -95,7 +95,7 @@ func (l *connections) Accept() (net.Conn, error) {
 	c := &connection{
 		Conn: conn, list: l, remote: conn.RemoteAddr(), since: time.Now(), turn: make(chan struct{}, 1), writing: make(chan struct{}, 1),
 	}
-	c.client = l.clients.New(func() { _ = conn.Close() }) // without a lock: that of the room is held
+	c.client = l.clients.New(func() { _ = conn.Close() }) // without locks: the room calls this with its own held
 	if victim, idle := l.add(c); victim != nil {
 		_ = victim.Close()
 		l.evicted(victim.RemoteAddr(), idle)

@@ -78,7 +78,7 @@ func (s *secured) url(more string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	u.RawQuery = "connect_timeout=300&sslrootcert=" + s.ca + more
+	u.RawQuery = "connect_timeout=30&sslrootcert=" + s.ca + more
 	return u.String()
 }
 

@@ -33,3 +33,26 @@ func (w within) Value(key any) any {
 	}
 	return w.values.Value(key)
 }
+
+// Timer calls a function after some time. Start and Fired are guarded by its user, often with a lock that every call takes, and
+// so only the first Start allocates. The zero value is not started.
+type Timer struct {
+	timer   *time.Timer
+	started bool
+}
+
+// Start calls f after d, unless the timer is started already. f is the same each time, and calls Fired first.
+func (t *Timer) Start(d time.Duration, f func()) {
+	switch {
+	case t.started:
+		return
+	case t.timer == nil:
+		t.timer = time.AfterFunc(d, f)
+	default:
+		t.timer.Reset(d)
+	}
+	t.started = true
+}
+
+// Fired lets the timer be started again.
+func (t *Timer) Fired() { t.started = false }

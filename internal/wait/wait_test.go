@@ -2,6 +2,7 @@ package wait
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,4 +39,39 @@ func TestAContextWithinALifeEndsWithItAndKeepsTheValuesOfAnother(t *testing.T) {
 	if child.Err() == nil { // at once: no goroutine has to tell it
 		t.Error("it goes on after the end of its life")
 	}
+}
+
+func TestATimerFiresOnceForEachStartAfterTheLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var timer Timer
+		var mu sync.Mutex
+		fired := 0
+		fire := func() {
+			mu.Lock()
+			defer mu.Unlock()
+			timer.Fired()
+			fired++
+		}
+		times := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return fired
+		}
+		for round := range 3 {
+			mu.Lock()
+			for range 5 {
+				timer.Start(time.Second, fire)
+			}
+			mu.Unlock()
+			time.Sleep(time.Second - 1)
+			if n := times(); n != round {
+				t.Errorf("it has fired %d times before its time, want %d", n, round)
+			}
+			time.Sleep(time.Minute)
+			if n := times(); n != round+1 {
+				t.Errorf("it has fired %d times, want %d", n, round+1)
+			}
+		}
+	})
 }
