@@ -25,8 +25,8 @@ const (
 )
 
 // Fit lowers Go's memory limit until what it does not count has room in the container too, and in a tiny container the
-// number of processors (runtime.GOMAXPROCS) to one. With an ample memory limit garbage is collected less often; a small one is
-// raised by the memory that Go counts and has never used, so that GOMEMLIMIT is how much may be used.
+// number of processors (runtime.GOMAXPROCS) to one. With an ample memory limit garbage is collected less often. A small limit is
+// raised by memory that Go counts and does not use, so that the process may use as much as GOMEMLIMIT says.
 // GOMAXPROCS and GOGC, where they are set, stay. getenv reads the environment.
 func Fit(getenv func(string) string) {
 	if ShortOfMemory() {

@@ -317,8 +317,8 @@ func TestAClosedConnectionDoesNotWaitForItsTurn(t *testing.T) {
 	})
 }
 
-// The room hangs up with its lock in hand, which connections need while they wait for their turns.
-func TestHangingUpWaitsForNoTurn(t *testing.T) {
+// The room closes a client's connection with its own lock held, which the turns of connections take as well.
+func TestClosingAClientsConnectionTakesNoLockOfTheTurns(t *testing.T) {
 	t.Parallel()
 	r := newHall()
 	var room sync.Mutex
@@ -354,6 +354,6 @@ func TestHangingUpWaitsForNoTurn(t *testing.T) {
 	case <-hungUp:
 		room.Unlock()
 	case <-time.After(time.Minute):
-		t.Fatal("it waits for the room, and the room for it")
+		t.Fatal("deadlock: closing the connection waits for the turns, and they wait for the room")
 	}
 }
