@@ -142,6 +142,12 @@ func TestTheCardOfTheRequestIsInNoContextHoweverItIsSpelt(t *testing.T) {
 					t.Errorf("%s: the trace is %q, want the caller's", where, carrier[traceparent])
 				}
 			}
+			for _, span := range r.spans.Ended() {
+				if state := span.SpanContext().TraceState().String(); state != "" && state != "w=ok" {
+					t.Errorf("%s: span %q is exported with tracestate %q, want at most w=ok", s.Name, span.Name(), state)
+				}
+			}
+			r.spans.Reset()
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"checkout/internal/redact"
 )
@@ -20,9 +21,12 @@ import (
 type maskedSpans struct{ sdktrace.SpanProcessor }
 
 func (m maskedSpans) OnEnd(s sdktrace.ReadOnlySpan) {
-	masked := maskedSpan{s, redact.Text(s.Name()), s.Attributes(), s.Events(), s.Links(), s.Status()}
+	masked := maskedSpan{s, s.SpanContext(), redact.Text(s.Name()), s.Attributes(), s.Events(), s.Links(), s.Status()}
 	masked.status.Description = redact.Text(masked.status.Description)
 	hit := masked.name != s.Name() || masked.status != s.Status()
+	if s.Parent().IsRemote() && masked.context.TraceState().Len() > 0 { // as the caller sent it: the span began before the card was read
+		masked.context, hit = masked.context.WithTraceState(trace.TraceState{}), true
+	}
 	if attrs, found := maskAll(masked.attributes); found {
 		masked.attributes, hit = attrs, true
 	}
@@ -49,6 +53,7 @@ func (m maskedSpans) OnEnd(s sdktrace.ReadOnlySpan) {
 type maskedSpan struct {
 	sdktrace.ReadOnlySpan
 
+	context    trace.SpanContext
 	name       string
 	attributes []attribute.KeyValue
 	events     []sdktrace.Event
@@ -56,6 +61,7 @@ type maskedSpan struct {
 	status     sdktrace.Status
 }
 
+func (s maskedSpan) SpanContext() trace.SpanContext   { return s.context }
 func (s maskedSpan) Name() string                     { return s.name }
 func (s maskedSpan) Attributes() []attribute.KeyValue { return s.attributes }
 func (s maskedSpan) Events() []sdktrace.Event         { return s.events }
