@@ -2,9 +2,11 @@ package order
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"checkout/internal/creditcard"
 	"checkout/internal/money"
@@ -69,23 +71,38 @@ func (l labeller) Ship(ctx context.Context, id ID, to Address, lines []Line) (st
 	return l.label, err
 }
 
-func TestATrackingIDThatRepeatsTheCardIsNotRecorded(t *testing.T) {
-	for label, want := range map[string]State{
-		"4432801561520454": Parked, "P-4432 8015 6152 0454": Parked, "NDQzMjgwMTU2MTUyMDQ1NA==": Parked,
-		"P-672": Completed, "1Z999AA10123456784": Completed, "5555555555554444": Completed,
+func TestATrackingIDThatMayHoldTheCardIsReplacedByTheOrdersID(t *testing.T) {
+	const uuid = "55555555-5555-4444-9abc-0123456789ab"
+	for label, replaced := range map[string]struct{ live, recovered bool }{
+		"4432801561520454": {true, true}, "P-4432 8015 6152 0454": {true, true}, "４４３２８０１５６１５２０４５４": {true, true},
+		"NDQzMjgwMTU2MTUyMDQ1NA==": {true, false}, "5555555555554444": {false, true},
+		"P-672": {}, "1Z999AA10123456784": {}, "8515131751004933": {}, uuid: {},
 	} {
-		t.Run(label, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
-				p := s.open(t)
-				p.Shipping = labeller{p.Shipping, label}
-				_, _ = p.Place(t.Context(), request())
-				synctest.Wait()
-				o := s.the(t)
-				if o.State != want || (o.TrackingID == label) != (want == Completed) || strings.Contains(o.Reason, label) {
-					t.Errorf("the order is %v, its tracking id %q, its reason %q; want %v", o.State, o.TrackingID, o.Reason, want)
-				}
+		for _, recovered := range []bool{false, true} {
+			t.Run(fmt.Sprint(label, ", recovered: ", recovered), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newShop()
+					p := s.open(t)
+					p.Shipping = labeller{p.Shipping, label}
+					want := replaced.live
+					if recovered {
+						want = replaced.recovered
+						s.rows["1"] = &row{Order: Order{ID: "1", UserID: "ada", State: Charged, TransactionID: "tx 1", Changed: time.Now()}, due: time.Now()}
+						recovering(t, p, 10*time.Second)
+					} else {
+						_, _ = p.Place(t.Context(), request())
+						synctest.Wait()
+					}
+					o := s.the(t)
+					if kept := o.TrackingID; o.State != Completed || (kept == string(o.ID)) != want || (kept == label) == want {
+						t.Errorf("the order is %v, its tracking id %q; want it completed, and the id replaced: %v", o.State, kept, want)
+					}
+					history := fmt.Sprint(o.History)
+					if strings.Contains(history, "the tracking id may hold a card number") != want || want && strings.Contains(history, label) {
+						t.Errorf("the history is %s, want the reason there: %v", history, want)
+					}
+				})
 			})
-		})
+		}
 	}
 }
