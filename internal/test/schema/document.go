@@ -11,19 +11,8 @@ import (
 func (r *Registry) Document() string {
 	d := new(document)
 	d.text(opening)
-	d.heading("Spans")
-	d.text("\n")
-	for _, g := range r.of(kindSpan, "") {
-		r.writeSpan(d, g)
-	}
-	d.heading("Span events")
-	d.text("\n")
-	for _, g := range r.of(kindEvent, onSpan) {
-		d.item(code(g.Name)+g.Annotations.marker(), g.Brief, g.list())
-	}
 	d.heading("Metrics")
-	d.text("\nThe second name is that in Prometheus; a histogram's end in `_bucket`, `_sum` and `_count`. Attributes are last.\n")
-	d.text("\n")
+	d.text(metricsIntro)
 	var conventional []*group
 	var old []string
 	for _, g := range r.of(kindMetric, "") {
@@ -33,11 +22,11 @@ func (r *Registry) Document() string {
 		case !strings.HasPrefix(g.MetricName, "checkout."):
 			conventional = append(conventional, g)
 		default:
-			name := code(g.MetricName) + ", " + code(g.series()) + g.Annotations.marker() + ", " + strings.TrimSpace(g.Instrument+" "+unit(g))
+			name := code(g.MetricName) + ", " + code(g.series()) + ", " + strings.TrimSpace(g.Instrument+" "+unit(g))
 			d.item(name, strings.TrimSpace(g.Brief+" "+g.Note), g.list())
 		}
 	}
-	d.text("\nThose of OpenTelemetry's conventions, which define kinds and units. Durations and sizes are histograms:\n")
+	d.text("\nOpenTelemetry's conventions define kind and unit of these. Prometheus adds the unit, as in `rpc_server_duration_milliseconds`:\n")
 	d.table("metrics", "attributes")
 	var lists []string
 	by := make(map[string][]string)
@@ -46,25 +35,32 @@ func (r *Registry) Document() string {
 		if by[list] == nil {
 			lists = append(lists, list)
 		}
-		by[list] = append(by[list], code(g.MetricName)+", "+code(g.series())+g.Annotations.marker())
+		by[list] = append(by[list], code(g.MetricName)+g.Annotations.marker())
 	}
 	for _, list := range lists {
-		d.row(strings.Join(by[list], "<br>"), list)
+		d.row(strings.Join(by[list], ", "), list)
 	}
-	fmt.Fprintf(d, "\nOld metrics of the Go runtime (*runtime/old*): %s.\n", strings.Join(old, ", "))
-	d.heading("Log")
-	d.text(logLines)
+	fmt.Fprintf(d, "\n*runtime/old*: %s.\n", strings.Join(old, ", "))
+	d.heading("Spans")
 	d.text("\n")
+	for _, g := range r.of(kindSpan, "") {
+		r.writeSpan(d, g)
+	}
+	d.text("\nTheir events:\n\n")
+	for _, g := range r.of(kindEvent, onSpan) {
+		d.item(code(g.Name)+g.Annotations.marker(), g.Brief, g.list())
+	}
+	d.heading("Log")
+	d.text(logIntro)
 	for _, record := range []string{logEvent, logLine} {
 		for _, g := range r.of(kindEvent, record) {
 			d.item(code(g.Name)+" "+g.level(), g.Brief, g.list())
 		}
 	}
 	d.heading("Attributes")
-	d.text(attributes)
-	d.text("\n")
+	d.text(attributesIntro)
 	for _, g := range r.sections {
-		if strings.HasPrefix(g.ID, "registry.") && !g.Annotations.Conventional {
+		if strings.HasPrefix(g.ID, "registry.") && !g.Annotations.Omitted {
 			r.section(d, g)
 		}
 	}
@@ -74,6 +70,8 @@ func (r *Registry) Document() string {
 		resource = append(resource, g.list())
 	}
 	fmt.Fprintf(d, "\n%s. `OTEL_RESOURCE_ATTRIBUTES` adds to them and takes precedence.\n", strings.Join(resource, ", "))
+	d.heading("In the demo's dashboards")
+	d.text(dashboards)
 	return d.String()
 }
 
@@ -92,32 +90,37 @@ not always present. Names that depend on a setting are marked:
 | *rpc/old*, *messaging/old* | always, unless it has ` + "`rpc` or `messaging`" + ` |
 | *runtime/old* | ` + "`OTEL_GO_X_DEPRECATED_RUNTIME_METRICS=true`" + ` |
 
-An order's attributes are listed by their *app* name; [Attributes](#attributes) has the other. The dashboards of the demo's later releases
+Attributes of an order are listed by their *app* name; [Attributes](#attributes) has the other. The dashboards of the demo's later releases
 expect ` + "`CHECKOUT_TELEMETRY_NAMES=demo` and `OTEL_SEMCONV_STABILITY_OPT_IN=rpc,http`" + `. With ` + "`/dup`" + `, a span has its old name and
 ` + "`rpc.method`. With `http`, the span `HTTP POST` is `POST`" + `.
-
-## What the demo's dashboards show differently
-
-The demo's checkout answers every failure with INTERNAL (13), and its span is in error. This one rejects invalid requests first:
-
-| | the demo's checkout | this checkout |
-|---|---|---|
-| expired or invalid card | spans of payment and checkout in error | INVALID_ARGUMENT (3), no span in error; ` + "`checkout.orders`: `refused`, `invalid_request`" + ` |
-| empty cart, unknown product, invalid quantity | placed for nothing, or INTERNAL | FAILED_PRECONDITION (9), no span of checkout in error; ` + "`refused`" + ` |
-| card declined | INTERNAL | FAILED_PRECONDITION, spans of payment and checkout in error |
-
-Panels that count spans in error (*Error Rate by Span Name*, Spanmetrics) lack the first two rows. *Error* under *Server gRPC RED Metrics*
-counts every code but 0.
 `
 
-const logLines = `
+const metricsIntro = `
+The second name is that in Prometheus, where a histogram's ends in ` + "`_bucket`, `_sum` and `_count`" + `. Attributes are last.
+
+`
+
+const logIntro = `
 Lines go to stdout as JSON, with ` + "`time`, `level`, `msg`, `trace_id` and `span_id`" + `, and to the collector. Events go to the collector only.
-Each has its level, meaning and attributes here; *error* is ` + "`exception.type` and `exception.message`" + `. OpenTelemetry's SDK also logs its own
-errors on stdout.
+*error* stands for ` + "`exception.type` and `exception.message`; `skipped`" + ` counts similar lines left out since the last one.
+OpenTelemetry's SDK also logs its own errors on stdout.
+
 `
 
-const attributes = `
-They are strings unless another type is given. [OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/) define the others.
+const attributesIntro = `
+[OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/) define the others. They are strings unless another type is given.
+
+`
+
+const dashboards = `
+The demo's checkout answers every failure with INTERNAL (13), and its span is in error. This one differs:
+
+- Expired or invalid card: INVALID_ARGUMENT (3), no span in error.
+- Empty cart, unknown product, invalid quantity: FAILED_PRECONDITION (9), no span of checkout in error.
+- Declined card: FAILED_PRECONDITION, spans of payment and checkout in error.
+
+Panels that count spans in error (*Error Rate by Span Name*, Spanmetrics) lack the first two, which are ` + "`refused` in `checkout.orders`" + `.
+*Error* under *Server gRPC RED Metrics* counts every code but 0.
 `
 
 // of returns the groups of a kind and, for events, of a kind of record.
@@ -158,32 +161,22 @@ func (d *document) row(cells ...string) {
 	d.text("| " + strings.Join(cells, " | ") + " |\n")
 }
 
-// writeSpan describes a span. Its attributes are listed by when they are there.
+// writeSpan describes a span.
 func (r *Registry) writeSpan(d *document, g *group) {
-	var names, events, conditions []string
+	var names, events []string
 	for _, name := range g.Annotations.SpanName {
 		names = append(names, code(name))
-	}
-	d.item(strings.Join(names, " or ")+" "+g.SpanKind, strings.TrimSpace(g.Brief+" "+g.Note), "")
-	by := make(map[string][]string)
-	for _, a := range g.listed() {
-		when := a.when()
-		if by[when] == nil {
-			conditions = append(conditions, when)
-		}
-		by[when] = append(by[when], code(a.definition.ID)+a.marker())
-	}
-	for _, when := range conditions {
-		d.text("  - " + when + ": " + strings.Join(by[when], ", ") + "\n")
 	}
 	for _, e := range r.of(kindEvent, onSpan) {
 		if slices.Contains(g.Events, e.ID) {
 			events = append(events, code(e.Name))
 		}
 	}
+	list := g.list()
 	if events != nil {
-		d.text("  - events: " + strings.Join(events, ", ") + "\n")
+		list += "; events " + strings.Join(events, ", ")
 	}
+	d.item(strings.Join(names, " or ")+" "+g.SpanKind, strings.TrimSpace(g.Brief+" "+g.Note), list)
 }
 
 // section is the definitions of attributes, with their values. What has a name in two dialects is one row.
@@ -202,8 +195,8 @@ func (r *Registry) section(d *document, g *group) {
 		meaning := a.Brief
 		if like := r.sameValues(a); like != nil {
 			meaning += " Values of " + code(like.ID) + "."
-		} else {
-			meaning += a.values()
+		} else if a.Type.members != nil {
+			meaning = strings.TrimSuffix(meaning, ".") + ": " + a.values() + "."
 		}
 		if a.Deprecated != nil {
 			meaning += " " + cmp.Or(a.Deprecated.Note, "Now "+code(a.Deprecated.RenamedTo)+".")
@@ -227,16 +220,17 @@ func (r *Registry) sameValues(a *attribute) *attribute {
 	return nil
 }
 
-// values are those of an enumeration, with their meaning where there are several.
+// values are those of an enumeration, with their meaning where the name does not say it.
 func (a *attribute) values() string {
-	var all strings.Builder
+	var all []string
 	for _, m := range a.Type.members {
-		if len(a.Type.members) == 1 {
-			return " " + code(m.Value) + "."
+		value := code(m.Value)
+		if m.Brief != "" {
+			value += " (" + m.Brief + ")"
 		}
-		fmt.Fprintf(&all, "\n  - %s: %s", code(m.Value), m.Brief)
+		all = append(all, value)
 	}
-	return all.String()
+	return strings.Join(all, ", ")
 }
 
 // listed are the attributes of a group, without the second name of one that is there.
@@ -300,19 +294,6 @@ func (a *attribute) marker() string {
 		return ""
 	}
 	return a.definition.Annotations.marker()
-}
-
-// when is when an attribute is there.
-func (a *attribute) when() string {
-	switch a.Level.name {
-	case "required":
-		return "always"
-	case "conditionally_required":
-		return "if " + a.Level.condition
-	case "opt_in":
-		return "if set"
-	}
-	return "if known"
 }
 
 func unit(g *group) string {

@@ -67,7 +67,7 @@ func (r *Registry) define(a *attribute, p *problems) {
 		if m.ID == "" || m.Value == "" {
 			p.add("attribute %s has the incomplete member %q", a.ID, m.ID+m.Value)
 		}
-		checkWords("attribute "+a.ID+": member "+m.ID, m.Brief, m.Stability, p)
+		checkStability("attribute "+a.ID+": member "+m.ID, m.Stability, p)
 	}
 	checkWords("attribute "+a.ID, a.Brief, a.Stability, p)
 }
@@ -76,6 +76,10 @@ func checkWords(what, brief, stability string, p *problems) {
 	if !strings.HasSuffix(strings.TrimSpace(brief), ".") {
 		p.add("%s has the brief %q, want a sentence", what, brief)
 	}
+	checkStability(what, stability, p)
+}
+
+func checkStability(what, stability string, p *problems) {
 	if !slices.Contains([]string{"stable", "development", "alpha", "beta", "release_candidate"}, stability) {
 		p.add("%s has the stability %q", what, stability)
 	}

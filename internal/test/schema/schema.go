@@ -12,8 +12,7 @@
 //	stdout    that a line is on stdout alone
 //	others    that a line also has attributes that are not listed: strings, whose names match this regular expression
 //	values    what an attribute is restricted to in this group
-//
-//	conventional   that the attributes of a group are described by OpenTelemetry's conventions
+//	omitted   that the document does not explain the attributes of a group: conventions or the lines that have them do
 package schema
 
 import (
@@ -91,7 +90,7 @@ type annotations struct {
 	Others   string
 	Values   []string
 
-	Conventional bool
+	Omitted bool
 }
 
 // attribute is the definition of an attribute, or the use of one in a group.
