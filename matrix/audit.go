@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -139,7 +140,7 @@ func (e *observed) answered(r reply, l limits) []string {
 	books := e.books[r.orderID]
 	check(books.Net() != 1, "answered with an order that was charged %d times", books.Net())
 	for _, c := range e.charges {
-		check(c.Key == r.orderID && !same(c.Amount, r.total), "charged %v, answered %v", c.Amount, r.total)
+		check(c.Key == r.orderID && !proto.Equal(c.Amount, r.total), "charged %v, answered %v", c.Amount, r.total)
 	}
 	check(r.tracking != "" && books.Parcels == 0, "answered with a tracking id of no parcel")
 	return found
@@ -169,8 +170,4 @@ func (e *observed) customer(number int) []string {
 	}
 	check(answered && !moved && charged > 0, "was answered that no money moved, and was charged")
 	return found
-}
-
-func same(a, b *oteldemo.Money) bool {
-	return a.GetCurrencyCode() == b.GetCurrencyCode() && a.GetUnits() == b.GetUnits() && a.GetNanos() == b.GetNanos()
 }

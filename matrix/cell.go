@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +25,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/cardtest"
 	"checkout/internal/test/process"
 	"checkout/internal/wait"
 )
@@ -165,13 +168,11 @@ func (o options) await(ctx context.Context, shop *demo.Shop, e *observed) {
 // environ is the service's. Its times are short, so that a cell is.
 func (o options) environ(shop *demo.Shop) map[string]string {
 	environ := shop.Environ()
-	for name, value := range map[string]string{
+	maps.Copy(environ, map[string]string{
 		"GOMEMLIMIT": o.memory, "CHECKOUT_DEADLINE": o.deadline.String(), "CHECKOUT_READ_TIMEOUT": "1s", "CHECKOUT_CHARGE_TIMEOUT": "1500ms", "CHECKOUT_SHIP_TIMEOUT": "1500ms",
 		"CHECKOUT_EMAIL_TIMEOUT": "500ms", "CHECKOUT_PUBLISH_TIMEOUT": "1s", "CHECKOUT_DRAIN": "3s", "CHECKOUT_SHUTDOWN_DELAY": "0s",
 		"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "200",
-	} {
-		environ[name] = value
-	}
+	})
 	if o.keyed {
 		environ["PAYMENT_MODE"], environ["SHIPPING_MODE"] = "keyed", "keyed"
 	}
@@ -181,19 +182,8 @@ func (o options) environ(shop *demo.Shop) map[string]string {
 // lastFour are the last digits of a customer's card, with which the payment service writes its charges down.
 func lastFour(customer int) string { return cardNumber(customer)[12:] }
 
-// cardNumber is a number that passes the check digit's test and belongs to no card.
-func cardNumber(customer int) string {
-	digits := []byte(fmt.Sprintf("44328015615%04d", 2100+customer))
-	sum := 0
-	for i, d := range digits { // the check digit follows, so that every second one from here is doubled
-		n := int(d - '0')
-		if (len(digits)-i)%2 == 1 {
-			n = 2*n/10 + 2*n%10
-		}
-		sum += n
-	}
-	return string(digits) + string(rune('0'+(10-sum%10)%10))
-}
+// cardNumber is a number that belongs to no card.
+func cardNumber(customer int) string { return cardtest.Numbers("4432")[customer] }
 
 // buy lets all customers buy at once, each in its way, and returns what they were answered.
 func (o options) buy(ctx context.Context, service *process.Service, s step) []reply {
@@ -231,8 +221,7 @@ func (o options) ask(ctx context.Context, service *process.Service, s step, cust
 		currency = "USD"
 	}
 	req := demo.Order(fmt.Sprintf("customer-%d", customer), currency)
-	number := cardNumber(customer)
-	req.CreditCard.CreditCardNumber, req.CreditCard.CreditCardCvv = number[:4]+"-"+number[4:8]+"-"+number[8:12]+"-"+number[12:], 7219
+	req.CreditCard.CreditCardNumber, req.CreditCard.CreditCardCvv = cardtest.Typed(cardNumber(customer))[1], 7219
 	began := time.Now()
 	resp, err := oteldemo.NewCheckoutServiceClient(service.Conn).PlaceOrder(ctx, req)
 	got := status.Convert(err)
@@ -345,24 +334,13 @@ func leaks(e *observed, service *process.Service, shop *demo.Shop) []string {
 	for _, l := range shop.Email.Sent() {
 		look("an e-mail", []byte(l.Text), true)
 	}
-	return compact(found)
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 // around is the text at a place.
 func around(text []byte, at int) string {
 	return strings.ToValidUTF8(string(text[max(0, at-60):min(len(text), at+60)]), "?")
-}
-
-func compact(words []string) []string {
-	seen := make(map[string]bool)
-	var kept []string
-	for _, w := range words {
-		if !seen[w] {
-			kept = append(kept, w)
-		}
-		seen[w] = true
-	}
-	return kept
 }
 
 // limits are what a cell may take.

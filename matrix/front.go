@@ -156,9 +156,7 @@ func (f *front) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	x := &exchange{ResponseWriter: w, Request: r, body: body, front: f}
 	if f.healed.Load() || f.method != "" && path.Base(r.URL.Path) != f.method {
-		if a := x.forward(); a != nil {
-			x.write(a)
-		}
+		x.write(x.answer())
 		return
 	}
 	f.hits.Add(1)
@@ -201,6 +199,15 @@ func (x *exchange) forward() *answer {
 		return nil
 	}
 	return &answer{resp.StatusCode, resp.Header, body, resp.Trailer}
+}
+
+// answer is what the service answers. Where there is no answer, the call is cut.
+func (x *exchange) answer() *answer {
+	a := x.forward()
+	if a == nil {
+		x.cut()
+	}
+	return a
 }
 
 // write writes the service's answer.

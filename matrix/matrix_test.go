@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -149,7 +150,7 @@ func TestATotalIsOfAllLinesAndTheirQuantities(t *testing.T) {
 		ShippingCost: &oteldemo.Money{CurrencyCode: "USD", Units: 8, Nanos: 990_000_000},
 		Items:        []*oteldemo.OrderItem{line(3, 1, 500_000_000), line(1, 0, 20_000_000)},
 	})
-	if !same(got, &oteldemo.Money{CurrencyCode: "USD", Units: 13, Nanos: 510_000_000}) {
+	if !proto.Equal(got, &oteldemo.Money{CurrencyCode: "USD", Units: 13, Nanos: 510_000_000}) {
 		t.Errorf("total %v, want 13.51", got)
 	}
 }

@@ -38,6 +38,11 @@ func both(name string, call func(x *exchange)) []mode {
 	}
 }
 
+// done is a mode in which the service has done what it was asked for, and its answer is made wrong.
+func done(name string, alter func(x *exchange, a *answer)) mode {
+	return mode{name: name, effect: true, call: func(x *exchange) { alter(x, x.answer()) }}
+}
+
 // connModes misbehave below any protocol.
 func connModes() []mode {
 	greeting := []byte(http2.ClientPreface)
@@ -125,47 +130,31 @@ func timeModes() []mode {
 	return append(modes,
 		mode{name: "is slow", effect: true, call: func(x *exchange) {
 			hold(x, 400*time.Millisecond)
-			pass(x)
+			x.write(x.answer())
 		}},
 		mode{name: "comes when the caller has left", effect: true, late: true, call: func(x *exchange) {
 			x.untilLeft()
 			x.forward()
 			x.cut()
 		}},
-		mode{name: "is cut in the middle of the answer", effect: true, call: func(x *exchange) {
-			a := x.forward()
-			if a == nil {
-				x.cut()
-			}
-			begin(x, a)
-			_, _ = x.Write(a.body[:len(a.body)/2]) // the caller may have left
-			x.flush()
+		done("is cut in the middle of the answer", func(x *exchange, a *answer) {
+			half(x, a)
 			x.cut()
-		}},
-		mode{name: "hangs in the middle of the answer", effect: true, call: func(x *exchange) {
-			a := x.forward()
-			if a == nil {
-				x.cut()
-			}
-			begin(x, a)
-			_, _ = x.Write(a.body[:len(a.body)/2]) // likewise
-			x.flush()
+		}),
+		done("hangs in the middle of the answer", func(x *exchange, a *answer) {
+			half(x, a)
 			x.hang()
-		}},
-		mode{name: "answers byte by byte", effect: true, call: func(x *exchange) {
-			a := x.forward()
-			if a == nil {
-				x.cut()
-			}
+		}),
+		done("answers byte by byte", func(x *exchange, a *answer) {
 			begin(x, a)
 			for i := range a.body {
-				_, _ = x.Write(a.body[i : i+1]) // likewise
+				_, _ = x.Write(a.body[i : i+1]) // the caller may have left
 				x.flush()
 				if !hold(x, 100*time.Millisecond) {
 					return
 				}
 			}
-		}},
+		}),
 	)
 }
 
@@ -179,10 +168,11 @@ func begin(x *exchange, a *answer) {
 	x.WriteHeader(a.status)
 }
 
-func pass(x *exchange) {
-	if a := x.forward(); a != nil {
-		x.write(a)
-	}
+// half writes the first half of an answer.
+func half(x *exchange, a *answer) {
+	begin(x, a)
+	_, _ = x.Write(a.body[:len(a.body)/2]) // the caller may have left
+	x.flush()
 }
 
 func hold(x *exchange, d time.Duration) bool {
@@ -213,14 +203,10 @@ func grpcModes() []mode {
 	modes = append(modes, both("a page instead of an answer", func(x *exchange) { page(x, http.StatusOK) })...)
 	// altered is the right answer, with its body and its trailers made wrong.
 	altered := func(name string, alter func(x *exchange, body []byte)) mode {
-		return mode{name: name, effect: true, call: func(x *exchange) {
-			a := x.forward()
-			if a == nil {
-				x.cut()
-			}
+		return done(name, func(x *exchange, a *answer) {
 			x.Header().Set("Content-Type", "application/grpc")
 			alter(x, a.body)
-		}}
+		})
 	}
 	over := func(x *exchange, code string) { x.Header().Set(http.TrailerPrefix+"Grpc-Status", code) }
 	send := func(x *exchange, parts ...[]byte) {
@@ -311,47 +297,37 @@ func httpModes() []mode {
 	for _, code := range []int{302, 408, 500, 501, 502, 504, 508, 599} { // the others say that nothing was done
 		modes = append(modes, mode{name: fmt.Sprintf("status %d, done", code), effect: true, call: func(x *exchange) { x.forward(); refuse(x, code) }})
 	}
-	// altered is an answer after what was asked for was done.
-	altered := func(name string, alter func(x *exchange, a *answer)) mode {
-		return mode{name: name, effect: true, call: func(x *exchange) {
-			a := x.forward()
-			if a == nil {
-				x.cut()
-			}
-			alter(x, a)
-		}}
-	}
 	for _, code := range []int{200, 201, 202, 203, 204, 205, 206, 226, 299} {
-		modes = append(modes, altered(fmt.Sprintf("status %d with the right answer", code), func(x *exchange, a *answer) { a.status = code; x.write(a) }))
+		modes = append(modes, done(fmt.Sprintf("status %d with the right answer", code), func(x *exchange, a *answer) { a.status = code; x.write(a) }))
 	}
 	for name, body := range map[string]string{
 		"nothing": "", "an empty object": "{}", "null": "null", "an array": "[]", "a number": "7", "a text": `"T-1"`, "no JSON": "yes, of course",
 		"a page": "<html></html>", "a BOM": "\ufeff{}", "bytes that are no UTF-8": "{\"tracking_id\":\"\xff\xfe\"}", "an error inside": `{"error":"no"}`,
 		"10,000 brackets": strings.Repeat("[", 10_000), "a text that does not end": `{"tracking_id":"T`, "zeros": strings.Repeat("\x00", 64),
 	} {
-		modes = append(modes, altered("200 with "+name, func(x *exchange, _ *answer) { text(x, body) }))
+		modes = append(modes, done("200 with "+name, func(x *exchange, _ *answer) { text(x, body) }))
 	}
 	return append(modes,
-		altered("200 with the answer twice", func(x *exchange, a *answer) { text(x, string(a.body)+string(a.body)) }),
-		altered("200 with half of the answer", func(x *exchange, a *answer) { text(x, string(a.body[:len(a.body)/2])) }),
-		altered("200 with something after the answer", func(x *exchange, a *answer) { text(x, string(a.body)+"</html>") }),
-		altered("200 with 1 MiB of blanks before the answer", func(x *exchange, a *answer) { text(x, strings.Repeat(" ", 1<<20)+string(a.body)) }),
-		altered("200 that is said to be HTML", func(x *exchange, a *answer) { a.header.Set("Content-Type", "text/html"); x.write(a) }),
-		altered("200 that is said to be compressed", func(x *exchange, a *answer) { a.header.Set("Content-Encoding", "gzip"); x.write(a) }),
-		altered("200 that is said to be longer", func(x *exchange, a *answer) {
+		done("200 with the answer twice", func(x *exchange, a *answer) { text(x, string(a.body)+string(a.body)) }),
+		done("200 with half of the answer", func(x *exchange, a *answer) { text(x, string(a.body[:len(a.body)/2])) }),
+		done("200 with something after the answer", func(x *exchange, a *answer) { text(x, string(a.body)+"</html>") }),
+		done("200 with 1 MiB of blanks before the answer", func(x *exchange, a *answer) { text(x, strings.Repeat(" ", 1<<20)+string(a.body)) }),
+		done("200 that is said to be HTML", func(x *exchange, a *answer) { a.header.Set("Content-Type", "text/html"); x.write(a) }),
+		done("200 that is said to be compressed", func(x *exchange, a *answer) { a.header.Set("Content-Encoding", "gzip"); x.write(a) }),
+		done("200 that is said to be longer", func(x *exchange, a *answer) {
 			x.Header().Set("Content-Length", "100000")
 			x.WriteHeader(a.status)
 			_, _ = x.Write(a.body) // the caller may have left
 		}),
-		altered("200 with 64 MiB", func(x *exchange, _ *answer) { x.endless(bytes.Repeat([]byte("x"), 64<<10)) }),
-		altered("200 with a header of 1 MiB", func(x *exchange, a *answer) { x.Header().Set("X-Filler", strings.Repeat("x", 1<<20)); x.write(a) }),
-		altered("200 with 1,000 headers", func(x *exchange, a *answer) {
+		done("200 with 64 MiB", func(x *exchange, _ *answer) { x.endless(bytes.Repeat([]byte("x"), 64<<10)) }),
+		done("200 with a header of 1 MiB", func(x *exchange, a *answer) { x.Header().Set("X-Filler", strings.Repeat("x", 1<<20)); x.write(a) }),
+		done("200 with 1,000 headers", func(x *exchange, a *answer) {
 			for i := range 1000 {
 				x.Header().Set("X-"+strconv.Itoa(i), "x")
 			}
 			x.write(a)
 		}),
-		altered("1,000 answers before the answer", func(x *exchange, a *answer) {
+		done("1,000 answers before the answer", func(x *exchange, a *answer) {
 			for range 1000 {
 				x.WriteHeader(http.StatusEarlyHints)
 			}

@@ -87,23 +87,16 @@ func (s step) modes() []mode {
 
 // wrong is a well-formed gRPC answer after the call was done.
 func wrong(name string, message proto.Message) mode {
-	return mode{name: "answers " + name, effect: true, call: func(x *exchange) {
-		if a := x.forward(); a != nil {
-			body, _ := proto.MarshalOptions{AllowPartial: true}.Marshal(message) // it can always be written
-			a.body = frame(body)
-			x.write(a)
-		}
-	}}
+	body, _ := proto.MarshalOptions{AllowPartial: true}.Marshal(message) // it can always be written
+	return wrongBytes(name, body)
 }
 
 // wrongBytes is likewise, for what protobuf would not write.
 func wrongBytes(name string, message []byte) mode {
-	return mode{name: "answers " + name, effect: true, call: func(x *exchange) {
-		if a := x.forward(); a != nil {
-			a.body = frame(message)
-			x.write(a)
-		}
-	}}
+	return done("answers "+name, func(x *exchange, a *answer) {
+		a.body = frame(message)
+		x.write(a)
+	})
 }
 
 func cartData() []mode {
@@ -205,13 +198,11 @@ func chargeData() []mode {
 	}
 	modes := []mode{
 		id("none", ""), id("1 MiB", strings.Repeat("x", 1<<20)), id("line breaks", "a\r\nb"), id("markup", "<script>alert(1)</script>"), id("blanks", "   "),
-		{name: "transaction id: the card's number", effect: true, call: func(x *exchange) {
-			if a := x.forward(); a != nil {
-				body, _ := proto.Marshal(&oteldemo.ChargeResponse{TransactionId: cardOf(x)}) // text can always be written
-				a.body = frame(body)
-				x.write(a)
-			}
-		}},
+		done("transaction id: the card's number", func(x *exchange, a *answer) {
+			body, _ := proto.Marshal(&oteldemo.ChargeResponse{TransactionId: cardOf(x)}) // text can always be written
+			a.body = frame(body)
+			x.write(a)
+		}),
 	}
 	for name, format := range map[string]string{
 		"the number": "Card %s is not accepted.", "the number in groups": "Card %.4s-%[1]s is not accepted.", "the CVV": "Credit card info is invalid. cvv " + cvv,
