@@ -16,15 +16,13 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 
 	"checkout/bench/floor"
+	"checkout/internal/test/process"
 )
 
 // What this program can be beside the load: its first argument.
@@ -33,39 +31,31 @@ const (
 	modeFloor = "floor" // the bare program, of the kind that the second argument names
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := dispatch(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(process.Main(dispatch)) }
 
 // dispatch is whichever program the arguments ask for.
-func dispatch(ctx context.Context, args []string) error {
+func dispatch(ctx context.Context, args []string, out, log io.Writer) error {
 	switch {
 	case len(args) == 1 && args[0] == modeShop:
 		return runShop(ctx, os.Stdin, os.Stdout)
 	case len(args) == 2 && args[0] == modeFloor:
 		return floor.Run(ctx, floor.Kind(args[1]), os.Getenv)
 	case slices.Contains(args, "-overload"):
-		return runOverload(ctx, args)
+		return runOverload(ctx, args, out, log)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	o, err := parse(args, self, os.Stderr)
+	o, err := parse(args, self, log)
 	if err != nil {
 		return err
 	}
-	report := report{out: os.Stdout, csv: o.csv, docs: o.docs}
+	report := report{out: out, csv: o.csv, docs: o.docs}
 	if len(o.containers) > 0 {
-		return o.choke(ctx, report, os.Stderr)
+		return o.choke(ctx, report, log)
 	}
-	return o.bench(ctx, report, os.Stderr)
+	return o.bench(ctx, report, log)
 }
 
 // bench measures all programs in all cells. Progress goes to log.

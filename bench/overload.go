@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -424,13 +423,13 @@ func (r *ordeal) String() string {
 }
 
 // runOverload is bench -overload.
-func runOverload(ctx context.Context, args []string) error {
-	o, err := parseOverload(args, os.Stderr)
+func runOverload(ctx context.Context, args []string, out, log io.Writer) error {
+	o, err := parseOverload(args, log)
 	if err != nil {
 		return err
 	}
 	if o.path, err = filepath.Abs(o.path); err != nil {
 		return err
 	}
-	return o.run(ctx, os.Stdout, os.Stderr)
+	return o.run(ctx, out, log)
 }

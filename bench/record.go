@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"checkout/internal/test/pgtest"
@@ -32,20 +31,11 @@ func openRecord(ctx context.Context, db, folder string) (record, error) {
 	case memory:
 		return record{url: memory}, nil
 	case postgres:
-		return startPostgres(ctx)
+		server, err := pgtest.Run(ctx)
+		if err != nil {
+			return record{}, fmt.Errorf("%w: PostgreSQL: %w", errNotHere, err)
+		}
+		return record{url: server.URL(), close: server.Remove}, nil
 	}
 	return record{url: filepath.Join(folder, "orders.db")}, nil
-}
-
-// startPostgres starts a server in a folder of its own, which is given to the server's user.
-func startPostgres(ctx context.Context) (record, error) {
-	folder, err := os.MkdirTemp("", "bench-postgres-")
-	if err != nil {
-		return record{}, err
-	}
-	server, err := pgtest.Run(ctx, folder)
-	if err != nil {
-		return record{}, errors.Join(fmt.Errorf("%w: PostgreSQL: %w", errNotHere, err), os.RemoveAll(folder))
-	}
-	return record{url: server.URL(), close: func() error { return errors.Join(server.Stop(), os.RemoveAll(folder)) }}, nil
 }

@@ -17,7 +17,7 @@ func TestThreeKillsLoseNothing(t *testing.T) {
 	}
 	for _, services := range [][]string{{"-payment", stock}, {"-payment", keyed}, {"-payment", stock, "-shipping", keyed}, {"-payment", keyed, "-shipping", stock, "-attempts", "1"}} {
 		var out bytes.Buffer
-		if err := run(t.Context(), append(services, "-kills", "3", "-seed", "7"), &out); err != nil {
+		if err := run(t.Context(), append(services, "-kills", "3", "-seed", "7"), &out, t.Output()); err != nil {
 			t.Errorf("%v: %v\n%s", services, err, out.String())
 		}
 		if !strings.Contains(out.String(), "Nobody was charged twice") {
@@ -28,7 +28,7 @@ func TestThreeKillsLoseNothing(t *testing.T) {
 
 func TestWrongOptionsAreAllNamed(t *testing.T) {
 	t.Parallel()
-	_, err := parse([]string{"-db", "oracle", "-replicas", "4", "-payment", "cash", "-shipping", "pigeon", "-attempts", "0", "-kills", "-1", "-rate", "0", "now"})
+	_, err := parse([]string{"-db", "oracle", "-replicas", "4", "-payment", "cash", "-shipping", "pigeon", "-attempts", "0", "-kills", "-1", "-rate", "0", "now"}, t.Output())
 	if err == nil {
 		t.Fatal("they were taken")
 	}
@@ -41,10 +41,10 @@ func TestWrongOptionsAreAllNamed(t *testing.T) {
 
 func TestOneDatabaseFileIsNotForTwo(t *testing.T) {
 	t.Parallel()
-	if _, err := parse([]string{"-replicas", "2"}); err == nil {
+	if _, err := parse([]string{"-replicas", "2"}, t.Output()); err == nil {
 		t.Error("two replicas on SQLite were taken")
 	}
-	if _, err := parse([]string{"-replicas", "2", "-db", "postgres"}); err != nil {
+	if _, err := parse([]string{"-replicas", "2", "-db", "postgres"}, t.Output()); err != nil {
 		t.Errorf("two replicas on PostgreSQL: %v", err)
 	}
 }

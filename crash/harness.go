@@ -21,7 +21,6 @@ type harness struct {
 	folder   string
 	shop     *demo.Shop
 	postgres *pgtest.Server // nil with SQLite
-	cluster  string         // its folder
 	replicas []*replica
 }
 
@@ -77,21 +76,13 @@ func (s *harness) environ(ctx context.Context) (map[string]string, error) {
 	environ["CHECKOUT_SHIP_ATTEMPTS"] = strconv.Itoa(s.attempts)
 	environ["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")
 	if s.db == postgres {
-		if err := s.startPostgres(ctx); err != nil {
+		var err error
+		if s.postgres, err = pgtest.Run(ctx); err != nil {
 			return nil, fmt.Errorf("starting PostgreSQL: %w", err)
 		}
 		environ["CHECKOUT_DB"] = s.postgres.URL()
 	}
 	return environ, nil
-}
-
-// startPostgres starts a server with a folder that is its own, and not closed to its user as ours is.
-func (s *harness) startPostgres(ctx context.Context) (err error) {
-	if s.cluster, err = os.MkdirTemp("", "crash-postgres-"); err != nil {
-		return err
-	}
-	s.postgres, err = pgtest.Run(ctx, s.cluster)
-	return err
 }
 
 // close ends everything. It keeps the replicas' logs if asked to.
@@ -101,10 +92,7 @@ func (s *harness) close(keepLogs bool) error {
 		failures = append(failures, r.close())
 	}
 	if s.postgres != nil {
-		failures = append(failures, s.postgres.Stop())
-	}
-	if s.cluster != "" {
-		failures = append(failures, os.RemoveAll(s.cluster))
+		failures = append(failures, s.postgres.Remove())
 	}
 	if s.shop != nil {
 		failures = append(failures, s.shop.Close())

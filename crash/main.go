@@ -18,20 +18,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"checkout/internal/test/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		_, _ = fmt.Fprintln(os.Stderr, "crash:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(process.Main(run)) }
 
 // options are the command line.
 type options struct {
@@ -59,10 +51,11 @@ const (
 	keyed    = "keyed"
 )
 
-// parse reads the arguments. Its error names everything that is wrong with them.
-func parse(args []string) (options, error) {
+// parse reads the arguments. Help goes to out. Its error names everything that is wrong with them.
+func parse(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("crash", flag.ContinueOnError)
+	flags.SetOutput(out)
 	flags.StringVar(&o.binary, "binary", "", "service to start, a `program`; default: it is built")
 	flags.StringVar(&o.db, "db", sqlite, "where orders are recorded: `sqlite|postgres`")
 	flags.StringVar(&o.payment, "payment", stock, "the payment service honours keys or not: `stock|keyed`")
@@ -106,8 +99,8 @@ func parse(args []string) (options, error) {
 }
 
 // run does what the arguments ask for.
-func run(ctx context.Context, args []string, out io.Writer) error {
-	o, err := parse(args)
+func run(ctx context.Context, args []string, out, log io.Writer) error {
+	o, err := parse(args, log)
 	if err != nil {
 		return err
 	}

@@ -16,26 +16,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"regexp"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"checkout/internal/test/pgtest"
 	"checkout/internal/test/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		_, _ = fmt.Fprintln(os.Stderr, "matrix:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(process.Main(run)) }
 
 // options are what is asked for.
 type options struct {
@@ -137,16 +127,11 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	if slices.ContainsFunc(cells, func(c cell) bool { return c.step.database }) {
-		data, failure := os.MkdirTemp("", "matrix-postgres-") // its own, for its user
+		server, failure := pgtest.Run(ctx)
 		if failure != nil {
 			return failure
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
-		server, failure := pgtest.Run(ctx, data)
-		if failure != nil {
-			return failure
-		}
-		defer func() { err = errors.Join(err, server.Kill()) }()
+		defer func() { err = errors.Join(err, server.Remove()) }()
 		o.cluster = &cluster{Server: server}
 	}
 	began := time.Now()

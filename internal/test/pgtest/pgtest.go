@@ -6,7 +6,6 @@ package pgtest
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -14,8 +13,6 @@ import (
 	"time"
 
 	_ "github.com/lib/pq" // the driver "postgres"
-
-	"checkout/internal/test/nettest"
 )
 
 // Start is the server that all tests of this process share. It runs until the last test that has asked for it ends. When
@@ -50,12 +47,18 @@ func missing(t testing.TB, err error) {
 func StartOwn(t testing.TB) *Server {
 	t.Helper()
 	Start(t) // or skip
-	s, err := runTemporary()
+	return owned(t, run)
+}
+
+// owned is a server that the test has to itself, until it ends.
+func owned(t testing.TB, open func(context.Context) (*Server, error)) *Server {
+	t.Helper()
+	s, err := open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.remove(); err != nil {
+		if err := s.Remove(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -65,46 +68,16 @@ func StartOwn(t testing.TB) *Server {
 // Standby is a server that follows this one, which the test has to itself. Promote makes it take writes.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
-	standby, err := s.follow(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := standby.remove(); err != nil {
-			t.Error(err)
-		}
+	return owned(t, func(ctx context.Context) (*Server, error) {
+		standby := &Server{programs: s.programs, password: s.password, account: s.account}
+		return standby, standby.open(ctx, func(ctx context.Context) error {
+			copied := s.command(ctx, "pg_basebackup", "--dbname="+s.URL(), "--pgdata="+standby.data(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+			if out, err := copied.CombinedOutput(); err != nil {
+				return fmt.Errorf("pg_basebackup: %w: %s", err, out)
+			}
+			return nil
+		})
 	})
-	return standby
-}
-
-func (s *Server) follow(ctx context.Context) (_ *Server, err error) {
-	folder, err := os.MkdirTemp("", "pgtest")
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(folder)
-		}
-	}()
-	if s.account != nil {
-		if err := os.Chown(folder, int(s.account.Uid), int(s.account.Gid)); err != nil {
-			return nil, err
-		}
-	}
-	addr, release, err := nettest.Hold(ctx)
-	if err != nil {
-		return nil, err
-	}
-	standby := &Server{folder: folder, programs: s.programs, addr: addr, release: release, password: s.password, account: s.account}
-	copied := s.command(ctx, "pg_basebackup", "--dbname="+s.URL(), "--pgdata="+standby.data(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
-	if out, err := copied.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("pg_basebackup: %w: %s", err, out), release())
-	}
-	if err := standby.Start(ctx); err != nil {
-		return nil, errors.Join(err, release())
-	}
-	return standby, nil
 }
 
 // Promote makes a standby take writes, and waits until it does.
@@ -148,7 +121,7 @@ func (s *server) acquire() (_ *Server, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.users == 0 {
-		if s.Server, err = runTemporary(); err != nil {
+		if s.Server, err = run(context.Background()); err != nil {
 			return nil, err
 		}
 	}
@@ -162,29 +135,12 @@ func (s *server) release() error {
 	if s.users--; s.users > 0 {
 		return nil
 	}
-	return s.remove()
+	return s.Remove()
 }
 
-// runTemporary runs a server in a temporary folder; a test's own would not do, because its path may be too long for a
-// socket and closed to the server's user.
-func runTemporary() (*Server, error) {
-	folder, err := os.MkdirTemp("", "pgtest")
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+// run is Run with a limit.
+func run(ctx context.Context) (*Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	s, err := Run(ctx, folder)
-	if err != nil {
-		_ = os.RemoveAll(folder)
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *Server) remove() error {
-	if err := s.Kill(); err != nil { // its data is not needed
-		return err
-	}
-	return errors.Join(s.release(), os.RemoveAll(s.folder))
+	return Run(ctx)
 }

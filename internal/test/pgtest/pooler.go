@@ -58,13 +58,8 @@ auth_type = any
 pool_mode = %s
 default_pool_size = %d
 `, serverHost, serverPort, superuser, s.password, host, port, mode, connections)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(config, []byte(text), 0o600), s.give(config)); err != nil {
 		t.Fatal(err)
-	}
-	if s.account != nil {
-		if err := os.Chown(config, int(s.account.Uid), int(s.account.Gid)); err != nil {
-			t.Fatal(err)
-		}
 	}
 	b := &PgBouncer{URL: strings.Replace(database, s.addr, addr, 1), command: func() *exec.Cmd {
 		c := s.command(context.WithoutCancel(t.Context()), program, config)

@@ -45,10 +45,9 @@ type Server struct {
 	databases atomic.Int64        // made by Fresh
 }
 
-// Run makes a server in the folder, which is to be empty and is given to the server's user, and starts it. The server ends
-// with this process at the latest, where the system allows to arrange that. It writes to the disk like any other: what it
-// has committed survives Kill.
-func Run(ctx context.Context, folder string) (*Server, error) {
+// Run makes a server in a temporary folder, and starts it. The server ends with this process at the latest, where the system
+// allows to arrange that. It writes to the disk like any other: what it has committed survives Kill. Remove it.
+func Run(ctx context.Context) (*Server, error) {
 	bin, err := Programs()
 	if err != nil {
 		return nil, err
@@ -57,18 +56,51 @@ func Run(ctx context.Context, folder string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, release, err := nettest.Hold(ctx)
-	if err != nil {
+	s := &Server{programs: bin, password: rand.Text(), account: account}
+	if err := s.open(ctx, s.create); err != nil {
 		return nil, err
 	}
-	s := &Server{folder: folder, programs: bin, addr: addr, release: release, password: rand.Text(), account: account}
-	if err := s.create(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("make a database cluster in %s: %w", folder, err), release())
-	}
-	if err := s.Start(ctx); err != nil {
-		return nil, errors.Join(err, release())
-	}
 	return s, nil
+}
+
+// open gives the server a folder and an address, has its data made, and starts it. On an error nothing is left. The folder is
+// none of a test's: the path of that may be too long for a socket, and closed to the server's user.
+func (s *Server) open(ctx context.Context, create func(context.Context) error) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Remove())
+		}
+	}()
+	if s.folder, err = os.MkdirTemp("", "pgtest"); err != nil {
+		return err
+	}
+	if err := s.give(s.folder); err != nil {
+		return err
+	}
+	if s.addr, s.release, err = nettest.Hold(ctx); err != nil {
+		return err
+	}
+	if err := create(ctx); err != nil {
+		return fmt.Errorf("make a database cluster in %s: %w", s.folder, err)
+	}
+	return s.Start(ctx)
+}
+
+// Remove ends the server and removes its data.
+func (s *Server) Remove() error {
+	err := s.Kill()
+	if s.release != nil {
+		err = errors.Join(err, s.release())
+	}
+	return errors.Join(err, os.RemoveAll(s.folder))
+}
+
+// give makes a file or a folder the server's.
+func (s *Server) give(path string) error {
+	if s.account == nil {
+		return nil
+	}
+	return os.Chown(path, int(s.account.Uid), int(s.account.Gid))
 }
 
 // Programs is the folder of the newest PostgreSQL that is installed.
@@ -113,12 +145,8 @@ func (s *Server) create(ctx context.Context) error {
 	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
 		return err
 	}
-	if s.account != nil {
-		for _, path := range []string{s.folder, secret} {
-			if err := os.Chown(path, int(s.account.Uid), int(s.account.Gid)); err != nil {
-				return err
-			}
-		}
+	if err := s.give(secret); err != nil {
+		return err
 	}
 	initdb := s.command(ctx, "initdb", "--pgdata="+s.data(), "--username="+superuser, "--pwfile="+secret,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync")
@@ -270,11 +298,7 @@ func (s *Server) Configure(files map[string][]byte, config, rules string) error 
 
 func (s *Server) write(name string, content []byte) error {
 	path := filepath.Join(s.data(), name)
-	err := os.WriteFile(path, content, 0o600)
-	if err == nil && s.account != nil {
-		err = os.Chown(path, int(s.account.Uid), int(s.account.Gid))
-	}
-	return err
+	return errors.Join(os.WriteFile(path, content, 0o600), s.give(path))
 }
 
 // Reload has the server read its configuration again, and waits until it has.
