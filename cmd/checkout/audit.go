@@ -12,6 +12,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
+	"checkout/internal/wire"
 )
 
 // auditing is what the flags of `checkout audit list` say.
@@ -104,9 +105,9 @@ func (p process) entry(e *checkoutv1.AuditEntry, output cli.Output) {
 		line += "  " + e.GetOrderId()
 	}
 	if before := e.GetBefore(); before != nil {
-		line += "  " + stateName(before.GetState())
+		line += "  " + wire.StateName(before.GetState())
 		if after := e.GetAfter(); after != nil {
-			line += " -> " + stateName(after.GetState())
+			line += " -> " + wire.StateName(after.GetState())
 		}
 	}
 	line += "  by " + who
@@ -123,5 +124,5 @@ func auditedState(s *checkoutv1.AuditState) string {
 	if s == nil {
 		return ""
 	}
-	return stateName(s.GetState())
+	return wire.StateName(s.GetState())
 }

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
@@ -91,7 +89,7 @@ func (p process) decide(ctx context.Context, d *decision, id string, request req
 		if err != nil {
 			return p.undecided(d, id, err, server.Addr != nil)
 		}
-		p.print(d.output, o, func() { _, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), stateName(o.GetState())) })
+		p.print(d.output, o, func() { _, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), wire.StateName(o.GetState())) })
 		return nil
 	})
 }
@@ -104,18 +102,12 @@ func (p process) undecided(d *decision, id string, err error, sent bool) error {
 	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.PermissionDenied, codes.Unauthenticated, codes.ResourceExhausted, codes.Unimplemented:
 		return refused
 	default:
-		if !sent || slices.ContainsFunc(answer.Details(), certain) {
+		if !sent || wire.ErrorInfo(err).GetReason() == "NOT_RECORDED" {
 			return refused
 		}
 		return &cli.Error{Status: statusUnknown, Err: fmt.Errorf("it is unknown whether the decision was recorded: see 'checkout order show %s' before you repeat it\n  %s: %s",
 			clean(id), answer.Code(), clean(answer.Message()))}
 	}
-}
-
-// certain reports whether a detail of an error says that nothing was recorded.
-func certain(detail any) bool {
-	info, ok := detail.(*errdetails.ErrorInfo)
-	return ok && info.GetReason() == "NOT_RECORDED"
 }
 
 // confirm asks whether to make a decision, unless it would be refused. It returns the order that the decision is about.
@@ -133,7 +125,7 @@ func (p process) confirm(ctx context.Context, d *decision, id string, request re
 	}
 	for _, fact := range [][2]string{
 		{"order", is.GetOrderId()},
-		{"state", stateName(is.GetState()) + " -> " + stateName(would.GetState())},
+		{"state", wire.StateName(is.GetState()) + " -> " + wire.StateName(would.GetState())},
 		{"amount", wire.Price(is.GetTotal())},
 		{"customer", is.GetUserId()},
 		{"charge", operator.Charge(is)},

@@ -146,7 +146,7 @@ func (p process) fetch(ctx context.Context, l *listing, req *checkoutv1.ListOrde
 // orderCells prints an order as a line of CSV.
 func (p process) orderCells(o *checkoutv1.Order) {
 	currency, total, _ := strings.Cut(wire.Price(o.GetTotal()), " ")
-	p.cells(o.GetOrderId(), stateName(o.GetState()), rfc3339(o.GetCreated()), rfc3339(o.GetChanged()), currency, total,
+	p.cells(o.GetOrderId(), wire.StateName(o.GetState()), rfc3339(o.GetCreated()), rfc3339(o.GetChanged()), currency, total,
 		o.GetUserId(), o.GetTransactionId(), o.GetTrackingId(), o.GetReason())
 }
 

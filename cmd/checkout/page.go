@@ -27,7 +27,7 @@ func (p process) table(orders []*checkoutv1.Order, now time.Time) {
 	table := tabwriter.NewWriter(&page, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "STATE\tAGE\tTOTAL\tUSER\tORDER\tREASON")
 	for _, o := range orders {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", stateName(o.GetState()), age(now.Sub(o.GetCreated().AsTime())),
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", wire.StateName(o.GetState()), age(now.Sub(o.GetCreated().AsTime())),
 			wire.Price(o.GetTotal()), brief(o.GetUserId()), o.GetOrderId(), clean(o.GetReason()))
 	}
 	_ = table.Flush()
@@ -38,7 +38,7 @@ func (p process) table(orders []*checkoutv1.Order, now time.Time) {
 
 // history prints an order and its history.
 func (p process) history(o *checkoutv1.Order, now time.Time) {
-	state := fmt.Sprintf("%s for %s", stateName(o.GetState()), age(now.Sub(o.GetChanged().AsTime())))
+	state := fmt.Sprintf("%s for %s", wire.StateName(o.GetState()), age(now.Sub(o.GetChanged().AsTime())))
 	if o.GetRequiresOperator() {
 		state += "; it requires an operator"
 	}
@@ -164,7 +164,7 @@ func eventLine(o *checkoutv1.Order, e *checkoutv1.Event) string {
 	if e.GetBy() != "" {
 		text = "by " + strings.TrimSuffix(e.GetBy()+": "+text, ": ")
 	}
-	return strings.TrimRight(fmt.Sprintf("%9s  %-11s  %s", elapsed(e.GetAt().AsTime().Sub(start)), stateName(e.GetState()), clean(text)), " ")
+	return strings.TrimRight(fmt.Sprintf("%9s  %-11s  %s", elapsed(e.GetAt().AsTime().Sub(start)), wire.StateName(e.GetState()), clean(text)), " ")
 }
 
 // lastTime is when the event happened, or happened last.
@@ -174,8 +174,6 @@ func lastTime(e *checkoutv1.Event) time.Time {
 	}
 	return e.GetAt().AsTime()
 }
-
-func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String()) }
 
 func tries(failed int32) string {
 	if failed == 0 {

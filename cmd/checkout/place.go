@@ -13,7 +13,6 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -89,7 +88,7 @@ func (b *purchase) flags(cmd *cobra.Command, getenv func(string) string) {
 	flags.StringVar(&b.req.Address.ZipCode, "zip", "", "zip `code`")
 	flags.StringVar(&b.req.UserCurrency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
 	flags.StringVar(&b.cardFile, "card", "", "JSON `file` with the card; - or none: CHECKOUT_CARD or standard input")
-	flags.Func("item", "add `product=quantity` to the cart first; may be repeated", b.addItem)
+	flags.Func("item", "add `product=quantity` to the cart first, unless it is there; may be repeated", b.addItem)
 	flags.StringVar(&b.cartAddr, "cart-addr", getenv("CART_ADDR"), "`host:port` of the cart service, for --item (CART_ADDR)")
 	flags.StringVar(&b.key, "key", "", "idempotency `key`: the same key is the same order, charged once")
 	b.shopFlags(cmd, getenv)
@@ -116,7 +115,11 @@ func (p process) place(ctx context.Context, b *purchase) error {
 			refused := p.refused(&b.remote, err)
 			refused.Status = placeStatus(err, server.Addr != nil)
 			if refused.Status == statusUnknown && refused.Err != nil {
-				refused.Err = fmt.Errorf("%w\n  do not order again: see 'checkout order show ID', or 'checkout order list --user %s'", refused.Err, clean(b.req.GetUserId()))
+				look := "list --user " + b.req.GetUserId()
+				if id := wire.ErrorInfo(err).GetMetadata()["order_id"]; id != "" {
+					look = "show " + id
+				}
+				refused.Err = fmt.Errorf("%w\n  do not order again: see 'checkout order %s'", refused.Err, clean(look))
 			}
 			return refused
 		}
@@ -127,20 +130,16 @@ func (p process) place(ctx context.Context, b *purchase) error {
 
 // placeStatus is the exit status for an order that was not placed. sent: the server may have the request.
 func placeStatus(err error, sent bool) int {
-	answer := status.Convert(err)
-	for _, detail := range answer.Details() {
-		info, ok := detail.(*errdetails.ErrorInfo)
+	if info := wire.ErrorInfo(err); info != nil {
 		switch moved := info.GetMetadata()["money_moved"]; {
-		case !ok:
 		case info.GetReason() == "CARD_DECLINED":
 			return placeDeclined
 		case moved == "no" || moved == "":
 			return cli.Failed
-		default:
-			return statusUnknown
 		}
+		return statusUnknown
 	}
-	switch answer.Code() { // these come before an order is begun, from whatever server
+	switch status.Code(err) { // these come before an order is begun, from whatever server
 	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.ResourceExhausted, codes.Unimplemented:
 		return cli.Failed
 	default:
@@ -151,7 +150,7 @@ func placeStatus(err error, sent bool) int {
 	}
 }
 
-// fillCart adds the items of the command line to the user's cart.
+// fillCart adds the items of the command line to the user's cart, unless they are in it: a command that is repeated orders the same.
 func (b *purchase) fillCart(ctx context.Context) error {
 	if len(b.items) == 0 {
 		return nil
@@ -164,9 +163,22 @@ func (b *purchase) fillCart(ctx context.Context) error {
 		return fmt.Errorf("--cart-addr=%q: %w", redact.URL(b.cartAddr), err)
 	}
 	defer func() { _ = conn.Close() }()
-	cart := oteldemo.NewCartServiceClient(conn)
+	service := oteldemo.NewCartServiceClient(conn)
+	cart, err := service.GetCart(ctx, &oteldemo.GetCartRequest{UserId: b.req.GetUserId()})
+	if err != nil {
+		return fmt.Errorf("reading the cart: %w", err)
+	}
+	has := make(map[string]int32)
+	for _, item := range cart.GetItems() {
+		has[item.GetProductId()] += item.GetQuantity()
+	}
 	for _, item := range b.items {
-		if _, err := cart.AddItem(ctx, &oteldemo.AddItemRequest{UserId: b.req.GetUserId(), Item: item}); err != nil {
+		found := min(has[item.GetProductId()], item.GetQuantity())
+		has[item.GetProductId()] -= found
+		if item.Quantity -= found; item.GetQuantity() == 0 {
+			continue
+		}
+		if _, err := service.AddItem(ctx, &oteldemo.AddItemRequest{UserId: b.req.GetUserId(), Item: item}); err != nil {
 			return fmt.Errorf("adding %d × %s to the cart: %w", item.GetQuantity(), item.GetProductId(), err)
 		}
 	}

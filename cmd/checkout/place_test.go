@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -49,8 +50,28 @@ func TestTheCardComesFromTheEnvironmentToo(t *testing.T) {
 		t.Errorf("exit status %d, stdout %q, stderr %q; want a receipt with the next step", status, stdout, stderr)
 	}
 	shop.Payment.Inject(demo.Fault{Kind: demo.LoseAnswer})
-	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != statusUnknown || !strings.Contains(stderr, "do not order again") {
-		t.Errorf("a charge that was not answered: exit status %d, %s; want 4", status, stderr)
+	if status, _, stderr := call(t, environ, "", append(place, "--user", "grace")...); status != statusUnknown || !strings.Contains(stderr, "do not order again: see 'checkout order show 0") {
+		t.Errorf("a charge that was not answered: exit status %d, %s; want 4, and the order to look at", status, stderr)
+	}
+}
+
+func TestAnOrderThatIsRepeatedIsNotTwiceAsLarge(t *testing.T) {
+	shop, environ := shopping(t, map[string]string{"CHECKOUT_CARD": card})
+	place := []string{"order", "place", "--user", "ada", "--email", "ada@example.com", "--street", "1 Main", "--item", "LS4PSXUNUM=2"}
+	shop.Payment.Inject(demo.Fault{Kind: demo.Refuse, Code: codes.Unknown, Text: "Payment request failed. Invalid token."})
+	if status, _, stderr := call(t, environ, "", place...); status != placeDeclined {
+		t.Fatalf("exit status %d, %s; want 3", status, stderr)
+	}
+	shop.Payment.Inject(demo.Fault{})
+	if status, _, stderr := call(t, environ, "", append(place, "--item", "STICKER020", "--item", "STICKER020")...); status != cli.OK {
+		t.Fatalf("exit status %d, %s; want 0", status, stderr)
+	}
+	got := make(map[string]int32)
+	for _, item := range shop.Shipping.Parcels()[0].Items {
+		got[item.GetProductId()] = item.GetQuantity()
+	}
+	if diff := cmp.Diff(map[string]int32{"LS4PSXUNUM": 2, "STICKER020": 2}, got); diff != "" {
+		t.Errorf("what was shipped (-want +got):\n%s", diff)
 	}
 }
 

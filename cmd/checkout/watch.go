@@ -174,7 +174,7 @@ func (p process) change(o *checkoutv1.Order, w *watching) {
 }
 
 func changeLine(o *checkoutv1.Order) string {
-	return fmt.Sprintf("%-11s  %13s  %s  %s  %s", stateName(o.GetState()), wire.Price(o.GetTotal()), o.GetOrderId(), brief(o.GetUserId()), clean(o.GetReason()))
+	return fmt.Sprintf("%-11s  %13s  %s  %s  %s", wire.StateName(o.GetState()), wire.Price(o.GetTotal()), o.GetOrderId(), brief(o.GetUserId()), clean(o.GetReason()))
 }
 
 // events prints the part of an order's history after a time, and returns the time of the last event.

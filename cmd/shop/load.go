@@ -16,6 +16,7 @@ import (
 	"checkout/internal/demo"
 	"checkout/internal/storefront"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 const (
@@ -105,7 +106,7 @@ func (s *shop) placeOne(ctx context.Context, n int, r *results) {
 	if err != nil {
 		r.refused[status.Code(err)]++
 		r.example[status.Code(err)] = status.Convert(err).Message()
-		if info := failureOf(err); info.GetMetadata()["order_id"] != "" {
+		if info := wire.ErrorInfo(err); info.GetMetadata()["order_id"] != "" {
 			r.reasons[info.GetMetadata()["order_id"]] = info.GetReason()
 		}
 		return

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -59,7 +58,7 @@ func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (
 	s.page.title("The answer, after %.1f ms", millis(time.Since(start)))
 	if err != nil {
 		s.showRefusal(err)
-		return nil, failureOf(err).GetMetadata()["order_id"], trace
+		return nil, wire.ErrorInfo(err).GetMetadata()["order_id"], trace
 	}
 	o := answer.GetOrder()
 	rows := [][]string{{"order", o.GetOrderId()}, {"tracking", o.GetShippingTrackingId()}}
@@ -76,19 +75,9 @@ func (s *shop) order(ctx context.Context, request *oteldemo.PlaceOrderRequest) (
 func (s *shop) showRefusal(err error) {
 	answer := status.Convert(err)
 	s.page.say("  %s: %s\n", answer.Code(), answer.Message())
-	if info := failureOf(err); info != nil {
+	if info := wire.ErrorInfo(err); info != nil {
 		s.page.say("  reason %s, money moved: %s\n", info.GetReason(), info.GetMetadata()["money_moved"])
 	}
-}
-
-// failureOf is what checkout says of a failure besides its status, or nil.
-func failureOf(err error) *errdetails.ErrorInfo {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info
-		}
-	}
-	return nil
 }
 
 // showOutcome waits for what becomes of an order that was charged and not placed, if a program can settle it, and prints

@@ -9,6 +9,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 // auditList is a page of the audit log.
@@ -46,7 +47,7 @@ func auditStateOf(s *checkoutv1.AuditState) *auditState {
 	if s == nil {
 		return nil
 	}
-	return &auditState{stateName(s.GetState()), s.GetTransactionId(), s.GetTrackingId(), s.GetUndeliverable(), s.GetSkipped()}
+	return &auditState{wire.StateName(s.GetState()), s.GetTransactionId(), s.GetTrackingId(), s.GetUndeliverable(), s.GetSkipped()}
 }
 
 func auditEntryOf(e *checkoutv1.AuditEntry) auditEntry {

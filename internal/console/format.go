@@ -15,12 +15,9 @@ import (
 
 // How values are shown.
 
-// stateName is the name of a state in telemetry, on the command line and here.
-func stateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String()) }
-
 func names(states []checkoutv1.OrderState) (names []string) {
 	for _, s := range states {
-		names = append(names, stateName(s))
+		names = append(names, wire.StateName(s))
 	}
 	return names
 }

@@ -79,7 +79,7 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 		p.Items = append(p.Items, item{product, name, i.GetItem().GetQuantity(), moneyOf(i.GetCost()), wire.Times(i.GetCost(), i.GetItem().GetQuantity())})
 	}
 	for _, e := range o.GetHistory() {
-		line := event{At: e.GetAt().AsTime(), State: stateName(e.GetState()), Step: e.GetStep(), Problem: e.GetProblem(), By: e.GetBy()}
+		line := event{At: e.GetAt().AsTime(), State: wire.StateName(e.GetState()), Step: e.GetStep(), Problem: e.GetProblem(), By: e.GetBy()}
 		if e.GetTimes() > 1 {
 			line.Times = e.GetTimes()
 		}

@@ -14,6 +14,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/order"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 const (
@@ -77,7 +78,7 @@ func (r orderRow) Why() string {
 func rowOf(o *checkoutv1.Order) orderRow {
 	return orderRow{
 		ID:               o.GetOrderId(),
-		State:            stateName(o.GetState()),
+		State:            wire.StateName(o.GetState()),
 		RequiresOperator: o.GetRequiresOperator(),
 		Created:          o.GetCreated().AsTime(),
 		Changed:          o.GetChanged().AsTime(),

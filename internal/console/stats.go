@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/wire"
 )
 
 const (
@@ -129,7 +130,7 @@ func (h *history) add(now time.Time, replies []answered) {
 func (s *sample) read(stats *checkoutv1.Stats, records map[string]bool) (counts map[series]float64) {
 	taken := records[stats.GetRecord()]
 	for _, state := range stats.GetManualStates() {
-		s.manual[stateName(state)] = true
+		s.manual[wire.StateName(state)] = true
 	}
 	counts = make(map[series]float64)
 	for _, m := range stats.GetMetrics() {

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/wire"
 )
 
 // Tally is how often each thing happened to one order.
@@ -72,7 +72,7 @@ func (t Tally) unshipped(state checkoutv1.OrderState) Result {
 	case t.Charges == 0:
 		return Result{Pending, "not charged"}
 	case state == checkoutv1.OrderState_CANCELLED || state == checkoutv1.OrderState_DECLINED:
-		return Result{Mismatched, "charged, but " + strings.ToLower(state.String())}
+		return Result{Mismatched, "charged, but " + wire.StateName(state)}
 	case state == checkoutv1.OrderState_REFUNDED: // an operator says so; the ledger of a basic payment service cannot
 		return Result{Refunded, "refunded"}
 	case state == checkoutv1.OrderState_PARKED:

@@ -5,6 +5,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/web"
+	"checkout/internal/wire"
 )
 
 func stateName(s checkoutv1.OrderState) string {
@@ -15,11 +16,11 @@ func stateName(s checkoutv1.OrderState) string {
 		return "payment unknown"
 	default:
 	}
-	return strings.ReplaceAll(strings.ToLower(s.String()), "_", " ")
+	return strings.ReplaceAll(wire.StateName(s), "_", " ")
 }
 
 // stateTone is the tone of a badge.
-func stateTone(s checkoutv1.OrderState) string { return web.Tone(strings.ToLower(s.String())) }
+func stateTone(s checkoutv1.OrderState) string { return web.Tone(wire.StateName(s)) }
 
 // consistsOf reports whether a text is n bytes long, all of an alphabet.
 func consistsOf(text string, n int, alphabet string) bool {

@@ -4,6 +4,10 @@ package wire
 
 import (
 	"errors"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -98,6 +102,19 @@ func OrderResult(o *order.Order) *oteldemo.OrderResult {
 		},
 		Items: items,
 	}
+}
+
+// StateName is the name of a state in telemetry and on the command line.
+func StateName(s checkoutv1.OrderState) string { return strings.ToLower(s.String()) }
+
+// ErrorInfo is what checkout says of a failed call besides its status, or nil.
+func ErrorInfo(err error) *errdetails.ErrorInfo {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info
+		}
+	}
+	return nil
 }
 
 // UnfinishedStates are the states that an order does not stay in.
