@@ -23,71 +23,80 @@ import (
 // decision is what commands about an order that requires an operator have in common.
 type decision struct {
 	remote
+	operator.Decision
 
-	by, why string
-	yes     bool
+	yes bool
 }
 
-func (d *decision) flags(cmd *cobra.Command, getenv func(string) string) {
-	cmd.Flags().StringVar(&d.by, "by", "", "`name` of the operator, for the order's history; required")
-	cmd.Flags().StringVar(&d.why, "why", "", "`reason`, for the order's history")
-	cmd.Flags().BoolVar(&d.yes, "yes", false, "do not ask for confirmation")
-	d.adminFlags(cmd, getenv)
-}
-
-// request is for a decision about the order as it was seen, to be made or only checked.
-type request func(is *checkoutv1.Order, validateOnly bool) operator.Request
-
-// decisionCommand makes cmd a command for a decision that needs these flags.
-func (p process) decisionCommand(cmd *cobra.Command, d *decision, request request, needs ...string) *cobra.Command {
+// decisionCommand makes cmd a command that decides about an order. ready, unless nil, checks and completes the decision.
+func (p process) decisionCommand(cmd *cobra.Command, d *decision, ready func() error, requires ...string) *cobra.Command {
 	cmd.Args = cli.Args("ID")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := required(cmd.Flags(), needs...); err != nil {
-			return err
+		if ready != nil {
+			if err := ready(); err != nil {
+				return err
+			}
 		}
-		return p.decide(cmd.Context(), d, args[0], request)
+		d.OrderID = args[0]
+		return p.decide(cmd.Context(), d)
 	}
-	d.flags(cmd, p.getenv)
+	cmd.Flags().StringVar(&d.By, "by", "", "`name` of the operator, for the order's history")
+	cmd.Flags().StringVar(&d.Why, "why", "", "`reason`, for the order's history")
+	cmd.Flags().BoolVar(&d.yes, "yes", false, "do not ask for confirmation")
+	d.adminFlags(cmd, p.getenv)
+	require(cmd, requires...)
 	return cmd
 }
 
 func (p process) retryCommand() *cobra.Command {
-	var d decision
+	d := decision{Decision: operator.Decision{Action: "retry"}}
 	return p.decisionCommand(&cobra.Command{
 		Use:   "retry ID",
 		Short: "Resume an order that requires an operator",
 		Long: `Resume an order that requires an operator. A paid order is shipped again; of an undelivered order the confirmation
 e-mail and the event are sent again. If a parcel was sent before, the customer receives another one.`,
-		Example: `  checkout order retry 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the carrier has no parcel for this order'`,
-	}, &d, func(is *checkoutv1.Order, validateOnly bool) operator.Request {
-		return &checkoutv1.RetryOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}
-	}, "by")
+		Example: `  checkout order retry 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the carrier has no parcel for this order'
+  checkout order list --state undelivered -o json | jq -r .orderId | xargs -n 1 checkout order retry --by grace --yes`,
+	}, &d, nil, "by")
 }
 
 func (p process) cancelCommand() *cobra.Command {
-	var d decision
+	d := decision{Decision: operator.Decision{Action: "cancel"}}
 	return p.decisionCommand(&cobra.Command{
 		Use:   "cancel ID",
 		Short: "Give up a parked order that was not shipped",
 		Long: `Give up a parked order. Make sure that no parcel was sent. The payment service reverses the charge; it must be an idempotent
 one. An order that may have been shipped is refunded instead.`,
 		Example: `  checkout order cancel 01890a5d-ac96-774b-bcce-b302099a8057 --by grace --why 'the customer does not want it any more'`,
-	}, &d, func(is *checkoutv1.Order, validateOnly bool) operator.Request {
-		return &checkoutv1.CancelOrderRequest{OrderId: is.GetOrderId(), Seen: is.GetChanged(), By: d.by, Why: d.why, ValidateOnly: validateOnly}
-	}, "by", "why")
+	}, &d, nil, "by", "why")
+}
+
+func (p process) refundCommand() *cobra.Command {
+	d := decision{Decision: operator.Decision{Action: "refund"}}
+	cmd := &cobra.Command{
+		Use:   "refund ID",
+		Short: "Refund a paid order",
+		Long: `Have the payment service refund a paid order that was shipped, or may have been. The payment service must be an
+idempotent one. A completed order is refunded in part, too, if the payment service can; of another one the amount is the total.`,
+		Example: `  checkout order refund 01890a5d-ac96-774b-bcce-b302099a8057 --amount 'CHF 212.96' --by grace --why 'sent back'`,
+	}
+	cmd.Flags().Func("amount", "`amount` to refund, such as 'CHF 212.96'", func(s string) (err error) {
+		d.Amount, err = operator.Amount(s)
+		return err
+	})
+	return p.decisionCommand(cmd, &d, nil, "amount", "by", "why")
 }
 
 // decide has a decision about an order confirmed and made, and prints the order's new state.
-func (p process) decide(ctx context.Context, d *decision, id string, request request) error {
-	is, err := p.confirm(ctx, d, id, request)
-	if err != nil {
+func (p process) decide(ctx context.Context, d *decision) error {
+	if err := p.confirm(ctx, d); err != nil {
 		return err
 	}
 	return p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
 		var server peer.Peer
-		o, err := operator.Send(ctx, checkoutv1.NewOrderAdminClient(conn), request(is, false), grpc.Peer(&server))
+		o, err := d.Send(ctx, checkoutv1.NewOrderAdminClient(conn), false, grpc.Peer(&server))
 		if err != nil {
-			return p.undecided(d, id, err, server.Addr != nil)
+			return p.undecided(d, err, server.Addr != nil)
 		}
 		p.print(d.output, o, func() { _, _ = fmt.Fprintf(p.stdout, "order %s is %s\n", o.GetOrderId(), wire.StateName(o.GetState())) })
 		return nil
@@ -95,7 +104,7 @@ func (p process) decide(ctx context.Context, d *decision, id string, request req
 }
 
 // undecided explains why a decision was not recorded, or that it may have been. sent: the server may have the request.
-func (p process) undecided(d *decision, id string, err error, sent bool) error {
+func (p process) undecided(d *decision, err error, sent bool) error {
 	refused := p.refused(&d.remote, err)
 	answer := status.Convert(err)
 	switch answer.Code() { // these come before anything is recorded
@@ -106,22 +115,23 @@ func (p process) undecided(d *decision, id string, err error, sent bool) error {
 			return refused
 		}
 		return &cli.Error{Status: statusUnknown, Err: fmt.Errorf("it is unknown whether the decision was recorded: see 'checkout order show %s' before you repeat it\n  %s: %s",
-			clean(id), answer.Code(), clean(answer.Message()))}
+			clean(d.OrderID), answer.Code(), clean(answer.Message()))}
 	}
 }
 
-// confirm asks whether to make a decision, unless it would be refused. It returns the order that the decision is about.
-func (p process) confirm(ctx context.Context, d *decision, id string, request request) (is *checkoutv1.Order, err error) {
-	var would *checkoutv1.Order
-	err = p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-		is, err = checkoutv1.NewOrderServiceClient(conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: id})
+// confirm asks whether to make a decision about the order as it is now, unless it would be refused.
+func (p process) confirm(ctx context.Context, d *decision) error {
+	var is, would *checkoutv1.Order
+	err := p.call(ctx, &d.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+		is, err = checkoutv1.NewOrderServiceClient(conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: d.OrderID})
+		d.Seen = is.GetChanged()
 		if err == nil && !d.yes {
-			would, err = operator.Send(ctx, checkoutv1.NewOrderAdminClient(conn), request(is, true))
+			would, err = d.Send(ctx, checkoutv1.NewOrderAdminClient(conn), true)
 		}
 		return err
 	})
 	if err != nil || d.yes {
-		return is, err
+		return err
 	}
 	for _, fact := range [][2]string{
 		{"order", is.GetOrderId()},
@@ -136,7 +146,7 @@ func (p process) confirm(ctx context.Context, d *decision, id string, request re
 	_, _ = fmt.Fprint(p.stderr, `This cannot be undone. Type "yes" to record it: `)
 	answer, _ := bufio.NewReader(io.LimitReader(p.stdin, 64)).ReadString('\n') // what was not read is no yes
 	if strings.TrimSpace(answer) != "yes" {
-		return nil, cli.Fail(errors.New("not confirmed: nothing was recorded; use --yes to skip the question"))
+		return cli.Fail(errors.New("not confirmed: nothing was recorded; use --yes to skip the question"))
 	}
-	return is, nil
+	return nil
 }

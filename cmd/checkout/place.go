@@ -66,21 +66,17 @@ or may have been charged: do not order again, look at the order.`,
     --item OLJCESPC7Z=2 --cart-addr localhost:7070 --card card.json
   checkout order place --user ada --email ada@example.com --street '1 Main' --key 4711 < card.json`,
 		Args: cli.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd.Flags(), "user", "email"); err != nil {
-				return err
-			}
-			return p.place(cmd.Context(), &b)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.place(cmd.Context(), &b) },
 	}
 	b.flags(cmd, p.getenv)
+	require(cmd, "user", "email")
 	return cmd
 }
 
 func (b *purchase) flags(cmd *cobra.Command, getenv func(string) string) {
 	flags := cmd.Flags()
-	flags.StringVar(&b.req.UserId, "user", "", "`id` of the user; required")
-	flags.StringVar(&b.req.Email, "email", "", "e-mail `address` for the confirmation; required")
+	flags.StringVar(&b.req.UserId, "user", "", "`id` of the user")
+	flags.StringVar(&b.req.Email, "email", "", "e-mail `address` for the confirmation")
 	flags.StringVar(&b.req.Address.StreetAddress, "street", "", "street `address`")
 	flags.StringVar(&b.req.Address.City, "city", "", "`city`")
 	flags.StringVar(&b.req.Address.State, "state", "", "`state`")

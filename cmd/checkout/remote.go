@@ -204,17 +204,19 @@ func reason(d *errdetails.ErrorInfo) string {
 	return line
 }
 
-// required checks that flags without which there is no sense in a call are set.
-func required(flags *pflag.FlagSet, names ...string) error {
-	var missing []string
+// require makes a command refuse to run without these flags.
+func require(cmd *cobra.Command, names ...string) {
 	for _, name := range names {
-		if f := flags.Lookup(name); f.Value.String() == "" {
-			what, _ := pflag.UnquoteUsage(f)
-			missing = append(missing, fmt.Sprintf("missing --%s %s", name, strings.ToUpper(what)))
+		cmd.Flags().Lookup(name).Usage += "; required"
+	}
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		var missing []error
+		for _, name := range names {
+			if f := cmd.Flags().Lookup(name); !f.Changed || f.Value.Type() == "string" && f.Value.String() == "" {
+				what, _ := pflag.UnquoteUsage(f)
+				missing = append(missing, fmt.Errorf("missing --%s %s", name, strings.ToUpper(what)))
+			}
 		}
+		return errors.Join(missing...)
 	}
-	if missing != nil {
-		return errors.New(strings.Join(missing, "\n"))
-	}
-	return nil
 }

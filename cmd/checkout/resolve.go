@@ -8,21 +8,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"checkout/gen/checkout/checkoutv1"
-	"checkout/internal/cli"
 	operator "checkout/internal/decision"
 )
 
-// resolution is what the flags of `checkout order resolve` say.
-type resolution struct {
-	decision
-
-	paid, notPaid, refunded, shipped bool
-	transaction, tracking            string
-	skip                             []string
-}
-
 func (p process) resolveCommand() *cobra.Command {
-	var r resolution
+	d := decision{Decision: operator.Decision{Action: "resolve"}}
 	cmd := &cobra.Command{
 		Use:   "resolve ID",
 		Short: "Record a decision about an order that requires an operator",
@@ -33,72 +23,56 @@ what is known of the order, and what happens next, before you confirm the decisi
   checkout order resolve ID --refunded --by grace --why 'refunded by hand, receipt 4711'
   checkout order resolve ID --shipped --tracking T-4711 --by grace --why "in the carrier's list of parcels"
   checkout order resolve ID --skip email --by grace --why 'the customer was called'`,
-		Args: cli.Args("ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := required(cmd.Flags(), "by", "why"); err != nil {
-				return err
-			}
-			chosen, err := r.chosen()
-			if err != nil {
-				return err
-			}
-			return p.decide(cmd.Context(), &r.decision, args[0], func(is *checkoutv1.Order, validateOnly bool) operator.Request {
-				return &checkoutv1.ResolveOrderRequest{
-					OrderId: is.GetOrderId(), Seen: is.GetChanged(), Resolution: chosen, TransactionId: r.transaction, TrackingId: r.tracking, Skip: r.skip, By: r.by, Why: r.why,
-					ValidateOnly: validateOnly,
-				}
-			})
-		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&r.paid, "paid", false, "the charge was made: the order is shipped")
-	flags.BoolVar(&r.notPaid, "not-paid", false, "confirmed, no charge: the order is cancelled")
-	flags.BoolVar(&r.refunded, "refunded", false, "the charge was refunded: the order is closed")
-	flags.BoolVar(&r.shipped, "shipped", false, "the parcel was sent: the customer gets the confirmation; requires --tracking")
-	flags.Func("skip", "do not make these `deliveries`: email, event, or both separated by a comma", r.skipDeliveries)
-	flags.StringVar(&r.transaction, "transaction", "", "`id` of the charge, with --paid, unless it is on record")
-	flags.StringVar(&r.tracking, "tracking", "", "tracking `id` of the parcel, with --shipped")
-	r.flags(cmd, p.getenv)
-	return cmd
+	given := make(map[checkoutv1.ResolveOrderRequest_Resolution]*bool)
+	for _, one := range []struct {
+		name, usage string
+		is          checkoutv1.ResolveOrderRequest_Resolution
+	}{
+		{"paid", "the charge was made: the order is shipped", checkoutv1.ResolveOrderRequest_PAID},
+		{"not-paid", "confirmed, no charge: the order is cancelled", checkoutv1.ResolveOrderRequest_NOT_PAID},
+		{"refunded", "the charge was refunded: the order is closed", checkoutv1.ResolveOrderRequest_REFUNDED},
+		{"shipped", "the parcel was sent: the customer gets the confirmation; requires --tracking", checkoutv1.ResolveOrderRequest_SHIPPED},
+	} {
+		given[one.is] = flags.Bool(one.name, false, one.usage)
+	}
+	flags.Func("skip", "do not make these `deliveries`: email, event, or both separated by a comma", d.skip)
+	flags.StringVar(&d.Transaction, "transaction", "", "`id` of the charge, with --paid, unless it is on record")
+	flags.StringVar(&d.Tracking, "tracking", "", "tracking `id` of the parcel, with --shipped")
+	return p.decisionCommand(cmd, &d, func() error { return d.resolution(given) }, "by", "why")
 }
 
-// chosen is the one resolution that the flags name.
-func (r *resolution) chosen() (chosen checkoutv1.ResolveOrderRequest_Resolution, err error) {
+// resolution sets the one resolution that the flags name.
+func (d *decision) resolution(given map[checkoutv1.ResolveOrderRequest_Resolution]*bool) error {
+	skip := len(d.Skip) > 0
+	given[checkoutv1.ResolveOrderRequest_SKIP] = &skip
 	n := 0
-	for _, one := range []struct {
-		given bool
-		is    checkoutv1.ResolveOrderRequest_Resolution
-	}{
-		{r.paid, checkoutv1.ResolveOrderRequest_PAID},
-		{r.notPaid, checkoutv1.ResolveOrderRequest_NOT_PAID},
-		{r.refunded, checkoutv1.ResolveOrderRequest_REFUNDED},
-		{r.shipped, checkoutv1.ResolveOrderRequest_SHIPPED},
-		{len(r.skip) > 0, checkoutv1.ResolveOrderRequest_SKIP},
-	} {
-		if one.given {
+	for is, given := range given {
+		if *given {
 			n++
-			chosen = one.is
+			d.Resolution = is
 		}
 	}
 	switch {
 	case n != 1:
-		return 0, errors.New("use one of --paid, --not-paid, --refunded, --shipped and --skip")
-	case r.transaction != "" && !r.paid:
-		return 0, errors.New("--transaction requires --paid")
-	case r.tracking != "" && !r.shipped:
-		return 0, errors.New("--tracking requires --shipped")
-	case r.shipped && r.tracking == "":
-		return 0, errors.New("--shipped requires --tracking")
+		return errors.New("use one of --paid, --not-paid, --refunded, --shipped and --skip")
+	case d.Transaction != "" && d.Resolution != checkoutv1.ResolveOrderRequest_PAID:
+		return errors.New("--transaction requires --paid")
+	case d.Tracking != "" && d.Resolution != checkoutv1.ResolveOrderRequest_SHIPPED:
+		return errors.New("--tracking requires --shipped")
+	case d.Tracking == "" && d.Resolution == checkoutv1.ResolveOrderRequest_SHIPPED:
+		return errors.New("--shipped requires --tracking")
 	}
-	return chosen, nil
+	return nil
 }
 
-// skipDeliveries takes names of deliveries.
-func (r *resolution) skipDeliveries(s string) error {
+// skip takes names of deliveries.
+func (d *decision) skip(s string) error {
 	for name := range strings.SplitSeq(s, ",") {
 		switch name = strings.TrimSpace(name); name {
 		case "email", "event":
-			r.skip = append(r.skip, name)
+			d.Skip = append(d.Skip, name)
 		default:
 			return fmt.Errorf("%q must be email or event", name)
 		}

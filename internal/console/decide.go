@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -120,24 +120,6 @@ func signer(r *http.Request) string {
 	return cmp.Or(leaf.Subject.String(), "certificate "+leaf.SerialNumber.Text(16))
 }
 
-// resolutions are what an operator may have found out, or decided, by their names in the form.
-func resolutions() map[string]checkoutv1.ResolveOrderRequest_Resolution {
-	return map[string]checkoutv1.ResolveOrderRequest_Resolution{
-		"paid":     checkoutv1.ResolveOrderRequest_PAID,
-		"not_paid": checkoutv1.ResolveOrderRequest_NOT_PAID,
-		"refunded": checkoutv1.ResolveOrderRequest_REFUNDED,
-		"shipped":  checkoutv1.ResolveOrderRequest_SHIPPED,
-		"skip":     checkoutv1.ResolveOrderRequest_SKIP,
-	}
-}
-
-// retry continues an order that waits for an operator.
-func (c *Console) retry(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "retry") }
-
-// cancel gives up an order that was not shipped, and refund has one refunded.
-func (c *Console) cancel(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "cancel") }
-func (c *Console) refund(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "refund") }
-
 // amount is what was typed; nil: it is none.
 func (f form) amount() *oteldemo.Money {
 	amount, err := decision.Amount(f.Amount)
@@ -150,35 +132,24 @@ func (f form) amount() *oteldemo.Money {
 // Can reports whether an operator can do that with the order.
 func (p orderPage) Can(what string) bool { return slices.Contains(p.Decisions, what) }
 
-// resolve records what an operator has found out, or decided, about an order.
-func (c *Console) resolve(w http.ResponseWriter, r *http.Request) { c.decide(w, r, "resolve") }
-
-// request is the decision of a form. What contradicts it is for the service to refuse.
-func (f form) request(id string, seen *timestamppb.Timestamp, validateOnly bool) decision.Request {
-	switch f.Action {
-	case "cancel":
-		return &checkoutv1.CancelOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly}
-	case "refund":
-		return &checkoutv1.RefundOrderRequest{OrderId: id, Seen: seen, Amount: f.amount(), By: f.By, Why: f.Why, ValidateOnly: validateOnly}
-	case "retry":
-		return &checkoutv1.RetryOrderRequest{OrderId: id, Seen: seen, By: f.By, Why: f.Why, ValidateOnly: validateOnly}
-	}
-	return &checkoutv1.ResolveOrderRequest{
-		OrderId: id, Seen: seen, Resolution: resolutions()[f.Resolution], By: f.By, Why: f.Why,
-		TransactionId: f.Transaction, TrackingId: f.Tracking, Skip: f.Skip, ValidateOnly: validateOnly,
+// decision is that of a form. What contradicts it is for the service to refuse.
+func (f form) decision(id string) decision.Decision {
+	return decision.Decision{
+		OrderID: id, Action: f.Action, By: f.By, Why: f.Why, Amount: f.amount(), Transaction: f.Transaction, Tracking: f.Tracking, Skip: f.Skip,
+		Resolution: checkoutv1.ResolveOrderRequest_Resolution(checkoutv1.ResolveOrderRequest_Resolution_value[strings.ToUpper(f.Resolution)]),
 	}
 }
 
 // decide has a decision made. A browser is asked to confirm it first, then led to the order, and back to the form when it was
 // not made. A program says all at once.
-func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) {
+func (c *Console) decide(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	typed := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	f := form{
-		Action: action, By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Resolution: typed("resolution"),
+		Action: path.Base(r.URL.Path), By: cmp.Or(signer(r), typed("by")), Why: typed("why"), Resolution: typed("resolution"),
 		Transaction: typed("transaction_id"), Tracking: typed("tracking_id"), Skip: r.PostForm["skip"], Amount: typed("amount"), Seen: typed("seen"),
 	}
-	var confirmed *timestamppb.Timestamp // the order's last change that was confirmed
+	d := f.decision(id)
 	if !wantsJSON(r) {
 		is, err := c.services.order(r.Context(), &checkoutv1.GetOrderRequest{OrderId: id})
 		if err != nil {
@@ -193,10 +164,10 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, action string) 
 			c.confirm(w, r, is, f, seen)
 			return
 		}
-		confirmed = is.GetChanged()
+		d.Seen = is.GetChanged() // which was confirmed
 	}
 	// What is decided is done, even if the browser does not wait for the answer.
-	o, err := c.services.decide(context.WithoutCancel(r.Context()), f.request(id, confirmed, false))
+	o, err := c.services.decide(context.WithoutCancel(r.Context()), d, false)
 	switch {
 	case err == nil && wantsJSON(r):
 		c.answerOrder(w, r, http.StatusOK, c.pageOf(o))
@@ -243,7 +214,7 @@ type confirmation struct {
 
 // confirm asks to confirm a decision, unless it would be refused.
 func (c *Console) confirm(w http.ResponseWriter, r *http.Request, is *checkoutv1.Order, f form, seen string) {
-	would, err := c.services.decide(r.Context(), f.request(is.GetOrderId(), nil, true))
+	would, err := c.services.decide(r.Context(), f.decision(is.GetOrderId()), true)
 	if err == nil {
 		err = complete(f)
 	}

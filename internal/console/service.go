@@ -38,9 +38,9 @@ func (s services) list(ctx context.Context, req *checkoutv1.ListOrdersRequest) (
 
 // decide has a decision recorded by a service that has the order, and by no other: a decision that is not answered may
 // have been recorded, and another service with the same record would only tell that the order does not wait any more.
-func (s services) decide(ctx context.Context, req decision.Request) (*checkoutv1.Order, error) {
+func (s services) decide(ctx context.Context, d decision.Decision, validateOnly bool) (*checkoutv1.Order, error) {
 	holder, err := first(ctx, s, func(ctx context.Context, one Service) (Service, error) {
-		_, err := checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: req.GetOrderId()})
+		_, err := checkoutv1.NewOrderServiceClient(one.Conn).GetOrder(ctx, &checkoutv1.GetOrderRequest{OrderId: d.OrderID})
 		return one, err
 	})
 	if err != nil {
@@ -48,7 +48,7 @@ func (s services) decide(ctx context.Context, req decision.Request) (*checkoutv1
 	}
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
-	o, err := decision.Send(ctx, checkoutv1.NewOrderAdminClient(holder.Conn), req)
+	o, err := d.Send(ctx, checkoutv1.NewOrderAdminClient(holder.Conn), validateOnly)
 	if unanswered(status.Code(err)) && failureOf(err).Reason != "NOT_RECORDED" {
 		return nil, lostAnswer{err}
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/decision"
 )
 
 // TestServicesAreAskedInTurn: until one settles the question.
@@ -77,7 +78,7 @@ func TestADecisionIsAskedForOnce(t *testing.T) {
 			}
 			all = append(all, d.service(t, "one"))
 		}
-		_, err := all.decide(t.Context(), &checkoutv1.ResolveOrderRequest{OrderId: "one"})
+		_, err := all.decide(t.Context(), decision.Decision{OrderID: "one", Action: "resolve"}, false)
 		_, unsure := errors.AsType[lostAnswer](err)
 		if got := status.Code(err); got != test.want || unsure != test.unknown || !slices.Equal(asked, test.asked) {
 			t.Errorf("%s: %v, known %t, asked %v; want %v, %t, %v", name, got, !unsure, asked, test.want, !test.unknown, test.asked)

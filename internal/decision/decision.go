@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -17,25 +18,42 @@ import (
 	"checkout/internal/wire"
 )
 
-// Request is a RetryOrderRequest, ResolveOrderRequest, CancelOrderRequest or RefundOrderRequest.
-type Request interface {
-	GetOrderId() string
-	GetValidateOnly() bool
+// Decision is what an operator has decided about an order.
+type Decision struct {
+	OrderID string
+	Seen    *timestamppb.Timestamp // the order's last change that the operator knows of; nil: whatever it is
+
+	Action  string // retry, resolve, cancel or refund
+	By, Why string
+
+	Resolution            checkoutv1.ResolveOrderRequest_Resolution // resolve
+	Transaction, Tracking string                                    // resolve, some of them
+	Skip                  []string                                  // resolve: deliveries
+	Amount                *oteldemo.Money                           // refund
 }
 
-// Send has a decision made, or only checked.
-func Send(ctx context.Context, admin checkoutv1.OrderAdminClient, req Request, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
-	switch req := req.(type) {
-	case *checkoutv1.RetryOrderRequest:
-		return admin.RetryOrder(ctx, req, opts...)
-	case *checkoutv1.ResolveOrderRequest:
-		return admin.ResolveOrder(ctx, req, opts...)
-	case *checkoutv1.CancelOrderRequest:
-		return admin.CancelOrder(ctx, req, opts...)
-	case *checkoutv1.RefundOrderRequest:
-		return admin.RefundOrder(ctx, req, opts...)
+// Send has the decision made, or only checked.
+func (d Decision) Send(ctx context.Context, admin checkoutv1.OrderAdminClient, validateOnly bool, opts ...grpc.CallOption) (*checkoutv1.Order, error) {
+	switch d.Action {
+	case "retry":
+		return admin.RetryOrder(ctx, &checkoutv1.RetryOrderRequest{
+			OrderId: d.OrderID, Seen: d.Seen, By: d.By, Why: d.Why, ValidateOnly: validateOnly,
+		}, opts...)
+	case "resolve":
+		return admin.ResolveOrder(ctx, &checkoutv1.ResolveOrderRequest{
+			OrderId: d.OrderID, Seen: d.Seen, By: d.By, Why: d.Why, ValidateOnly: validateOnly,
+			Resolution: d.Resolution, TransactionId: d.Transaction, TrackingId: d.Tracking, Skip: d.Skip,
+		}, opts...)
+	case "cancel":
+		return admin.CancelOrder(ctx, &checkoutv1.CancelOrderRequest{
+			OrderId: d.OrderID, Seen: d.Seen, By: d.By, Why: d.Why, ValidateOnly: validateOnly,
+		}, opts...)
+	case "refund":
+		return admin.RefundOrder(ctx, &checkoutv1.RefundOrderRequest{
+			OrderId: d.OrderID, Seen: d.Seen, By: d.By, Why: d.Why, ValidateOnly: validateOnly, Amount: d.Amount,
+		}, opts...)
 	}
-	return nil, fmt.Errorf("%T is no decision", req)
+	return nil, fmt.Errorf("%q is no decision", d.Action)
 }
 
 // Charge says what is known of the order's charge.
