@@ -17,11 +17,10 @@ import (
 
 // auditing is what the flags of `checkout audit list` say.
 type auditing struct {
-	remote
+	pages
 
 	order string
-	newer cli.Age
-	limit int
+	newer time.Duration
 }
 
 func (p process) auditListCommand() *cobra.Command {
@@ -35,52 +34,30 @@ func (p process) auditListCommand() *cobra.Command {
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.audit(cmd.Context(), &a) },
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&a.order, "order", "", "only of the order of this `id`")
-	flags.Var(&a.newer, "newer", "only within this `time`, such as 12h or 30d")
-	flags.IntVar(&a.limit, "limit", 50, "maximum `number` of entries")
-	a.adminFlags(cmd, p.getenv)
-	a.output.AllowCSV(cmd)
+	cmd.Flags().StringVar(&a.order, "order", "", "only of the order of this `id`")
+	cli.Age(cmd, &a.newer, "newer", "only within this `time`, such as 12h or 30d")
+	a.flags(cmd, p.getenv, "entries")
 	return cmd
 }
 
 // audit prints entries of the audit log, newest first, as they arrive.
 func (p process) audit(ctx context.Context, a *auditing) error {
-	if a.limit < 1 {
-		return fmt.Errorf("--limit=%d: must be positive", a.limit)
-	}
 	req := &checkoutv1.ListAuditRequest{OrderId: a.order}
 	if a.newer > 0 {
-		req.After = timestamppb.New(time.Now().Add(-time.Duration(a.newer)))
+		req.After = timestamppb.New(time.Now().Add(-a.newer))
 	}
 	if a.output == cli.CSV {
 		p.cells("id", "at", "order_id", "action", "outcome", "by", "identity", "why", "state_before", "state_after", "detail")
 	}
-	for left := a.limit; ; {
-		req.PageSize = int32(min(left, 500))
-		var resp *checkoutv1.ListAuditResponse
-		err := p.call(ctx, &a.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) { // each page in its own time
-			resp, err = checkoutv1.NewOrderAdminClient(conn).ListAudit(ctx, req)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if len(resp.GetEntries()) == 0 && left == a.limit && a.output == cli.Text {
-			_, _ = fmt.Fprintln(p.stderr, "No entries found.")
-		}
-		for _, e := range resp.GetEntries() {
-			p.entry(e, a.output)
-		}
-		left -= len(resp.GetEntries())
-		switch req.PageToken = resp.GetNextPageToken(); {
-		case req.GetPageToken() == "":
-			return nil
-		case left <= 0:
-			_, _ = fmt.Fprintf(p.stderr, "There are more than %d; use --limit=%d to see more.\n", a.limit, 10*a.limit)
-			return nil
-		}
+	found, more, err := fetch(ctx, p, &a.pages, func(ctx context.Context, conn *grpc.ClientConn, size int32, token string) ([]*checkoutv1.AuditEntry, string, error) {
+		req.PageSize, req.PageToken = size, token
+		resp, err := checkoutv1.NewOrderAdminClient(conn).ListAudit(ctx, req)
+		return resp.GetEntries(), resp.GetNextPageToken(), err
+	}, func(e *checkoutv1.AuditEntry) { p.entry(e, a.output) })
+	if err == nil {
+		p.end(&a.pages, found, more)
 	}
+	return err
 }
 
 // entry prints an entry of the audit log.

@@ -20,12 +20,11 @@ import (
 
 // listing is what the flags of `checkout order list` say.
 type listing struct {
-	remote
+	pages
 
 	states       states
-	older, newer cli.Age
+	older, newer time.Duration
 	attention    bool
-	limit        int
 
 	prefix, user, email, transaction, tracking string
 }
@@ -46,16 +45,14 @@ func (p process) listCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&l.attention, "attention", false, "only orders that require an operator")
 	l.states.flag(cmd, "only orders in these `states`: "+strings.Join(stateNames(), ","))
-	flags.Var(&l.older, "older", "only orders created longer than this `time` ago, such as 30m, 12h or 2d")
-	flags.Var(&l.newer, "newer", "only orders created within this `time`")
+	cli.Age(cmd, &l.older, "older", "only orders created longer than this `time` ago, such as 30m, 12h or 2d")
+	cli.Age(cmd, &l.newer, "newer", "only orders created within this `time`")
 	flags.StringVar(&l.prefix, "id", "", "only orders whose ID has this `beginning`")
 	flags.StringVar(&l.user, "user", "", "only orders of this user `id`")
 	flags.StringVar(&l.email, "email", "", "only orders of this `address`")
 	flags.StringVar(&l.transaction, "transaction", "", "only orders of this transaction `id`")
 	flags.StringVar(&l.tracking, "tracking", "", "only orders of this tracking `id`")
-	flags.IntVar(&l.limit, "limit", 50, "maximum `number` of orders")
-	l.adminFlags(cmd, p.getenv)
-	l.output.AllowCSV(cmd)
+	l.flags(cmd, p.getenv, "orders")
 	return cmd
 }
 
@@ -75,30 +72,26 @@ func (p process) list(ctx context.Context, l *listing) error {
 		emit = p.orderCells
 	case cli.Text:
 	}
-	found, more, err := p.fetch(ctx, l, req, emit)
-	switch {
-	case err != nil:
+	found, more, err := fetch(ctx, p, &l.pages, func(ctx context.Context, conn *grpc.ClientConn, size int32, token string) ([]*checkoutv1.Order, string, error) {
+		req.PageSize, req.PageToken = size, token
+		resp, err := checkoutv1.NewOrderServiceClient(conn).ListOrders(ctx, req)
+		unwanted := func(o *checkoutv1.Order) bool { return l.attention && !o.GetRequiresOperator() }
+		return slices.DeleteFunc(resp.GetOrders(), unwanted), resp.GetNextPageToken(), err
+	}, emit)
+	if err != nil {
 		return err
-	case l.output != cli.Text:
-	case found == 0:
-		_, _ = fmt.Fprintln(p.stderr, "No orders found.")
-	default:
+	}
+	if table != nil {
 		p.table(table, time.Now())
 	}
-	if more {
-		_, _ = fmt.Fprintf(p.stderr, "There are more than %d; use --limit=%d to see more.\n", l.limit, 10*l.limit)
-	}
+	p.end(&l.pages, found, more)
 	return nil
 }
 
 // request is what the flags select.
 func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) {
-	older, newer := time.Duration(l.older), time.Duration(l.newer)
-	switch {
-	case l.limit < 1:
-		return nil, fmt.Errorf("--limit=%d: must be positive", l.limit)
-	case older > 0 && newer > 0 && older >= newer:
-		return nil, fmt.Errorf("--older=%v, --newer=%v: no order can be both", older, newer)
+	if l.older > 0 && l.newer > 0 && l.older >= l.newer {
+		return nil, fmt.Errorf("--older=%v, --newer=%v: no order can be both", l.older, l.newer)
 	}
 	req := &checkoutv1.ListOrdersRequest{
 		States: l.states, OrderIdPrefix: l.prefix, UserId: l.user, Email: l.email, TransactionId: l.transaction, TrackingId: l.tracking,
@@ -106,41 +99,13 @@ func (l *listing) request(now time.Time) (*checkoutv1.ListOrdersRequest, error) 
 	if l.attention && len(l.states) == 0 { // the others cannot require an operator, and are many
 		req.States = wire.OperatorStates()
 	}
-	if older > 0 {
-		req.CreatedBefore = timestamppb.New(now.Add(-older))
+	if l.older > 0 {
+		req.CreatedBefore = timestamppb.New(now.Add(-l.older))
 	}
-	if newer > 0 {
-		req.CreatedAfter = timestamppb.New(now.Add(-newer))
+	if l.newer > 0 {
+		req.CreatedAfter = timestamppb.New(now.Add(-l.newer))
 	}
 	return req, nil
-}
-
-// fetch emits orders, page after page, each in its own time, until the limit; more tells whether there is another one.
-func (p process) fetch(ctx context.Context, l *listing, req *checkoutv1.ListOrdersRequest, emit func(*checkoutv1.Order)) (found int, more bool, err error) {
-	for {
-		req.PageSize = int32(min(l.limit+1-found, 500)) //nolint:gosec // it is bounded on the spot
-		var resp *checkoutv1.ListOrdersResponse
-		err := p.call(ctx, &l.remote, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-			resp, err = checkoutv1.NewOrderServiceClient(conn).ListOrders(ctx, req)
-			return err
-		})
-		if err != nil {
-			return found, false, err
-		}
-		for _, o := range resp.GetOrders() {
-			switch {
-			case l.attention && !o.GetRequiresOperator():
-			case found == l.limit:
-				return found, true, nil
-			default:
-				found++
-				emit(o)
-			}
-		}
-		if req.PageToken = resp.GetNextPageToken(); req.GetPageToken() == "" {
-			return found, false, nil
-		}
-	}
 }
 
 // orderCells prints an order as a line of CSV.

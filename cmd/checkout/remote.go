@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,26 +45,22 @@ func (r *remote) shopFlags(cmd *cobra.Command, getenv func(string) string) {
 	r.flags(cmd, getenv)
 }
 
-// adminFlags adds the flags of a command that calls the operators' listener.
-func (r *remote) adminFlags(cmd *cobra.Command, getenv func(string) string) {
+// adminFlags adds the flags of a command that calls the operators' listener, with more formats than text and JSON.
+func (r *remote) adminFlags(cmd *cobra.Command, getenv func(string) string, more ...cli.Output) {
 	r.admin = true
-	addr := getenv("CHECKOUT_ADMIN_ADDR")
-	if addr == "" {
-		addr = operators
-	}
-	cmd.Flags().StringVar(&r.addr, "admin-addr", addr, "`host:port` of the operators' listener (CHECKOUT_ADMIN_ADDR)")
+	cmd.Flags().StringVar(&r.addr, "admin-addr", cmp.Or(getenv("CHECKOUT_ADMIN_ADDR"), operators), "`host:port` of the operators' listener (CHECKOUT_ADMIN_ADDR)")
 	cmd.Flags().StringVar(&r.tokenFile, "token-file", getenv("CHECKOUT_ADMIN_TOKEN_FILE"), "`file` with the operators' token (CHECKOUT_ADMIN_TOKEN_FILE)")
-	r.flags(cmd, getenv)
+	r.flags(cmd, getenv, more...)
 }
 
-func (r *remote) flags(cmd *cobra.Command, getenv func(string) string) {
+func (r *remote) flags(cmd *cobra.Command, getenv func(string) string, more ...cli.Output) {
 	flags := cmd.Flags()
 	flags.BoolVar(&r.secure, "tls", getenv("CHECKOUT_TLS_CERT") != "", "use TLS (CHECKOUT_TLS_CERT)")
 	flags.StringVar(&r.ca, "ca", "", "PEM `file` of the CA for verifying the server; none: the system's")
 	flags.StringVar(&r.cert, "cert", "", "PEM `file` of the client certificate")
 	flags.StringVar(&r.key, "key-file", "", "PEM `file` of its private key")
 	flags.DurationVar(&r.timeout, "timeout", 15*time.Second, "`time` to wait for the answer")
-	r.output.Flag(cmd)
+	r.output.Flag(cmd, more...)
 }
 
 // port is the service's port. A link to a service, which Kubernetes sets in the same variable, names another one.

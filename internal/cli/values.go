@@ -2,7 +2,7 @@ package cli
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,101 +20,57 @@ const (
 	CSV  Output = "csv"
 )
 
-// Flag adds --output, and --json as its older spelling.
-func (o *Output) Flag(cmd *cobra.Command) {
+// Flag adds --output, which is text, JSON or one of more; and --json, as an older spelling.
+func (o *Output) Flag(cmd *cobra.Command, more ...Output) {
 	*o = Text
-	cmd.Flags().VarP(o, "output", "o", "output `format`: text or json")
-	json := cmd.Flags().VarPF(jsonFlag{o}, "json", "", "--output=json")
-	json.NoOptDefVal, json.Hidden = "true", true
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{string(Text), string(JSON)}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
-}
-
-func (o *Output) String() string { return string(*o) }
-
-// Type implements pflag.Value.
-func (o *Output) Type() string { return "format" }
-
-// Set implements pflag.Value.
-func (o *Output) Set(s string) error {
-	if f := Output(s); f == Text || f == JSON {
-		*o = f
+	names := []string{string(Text), string(JSON)}
+	for _, f := range more {
+		names = append(names, string(f))
+	}
+	last := len(names) - 1
+	words := strings.Join(names[:last], ", ") + " or " + names[last]
+	cmd.Flags().FuncP("output", "o", "output `format`: "+words+" (default text)", func(s string) error {
+		if !slices.Contains(names, s) {
+			return errors.New("must be " + words)
+		}
+		*o = Output(s)
 		return nil
-	}
-	return errors.New("must be text or json")
-}
-
-// AllowCSV makes csv one of the formats of --output.
-func (o *Output) AllowCSV(cmd *cobra.Command) {
-	f := cmd.Flags().Lookup("output")
-	f.Value, f.Usage = csvFlag{o}, "output `format`: text, json or csv"
-}
-
-type csvFlag struct{ *Output }
-
-func (f csvFlag) Set(s string) error {
-	if Output(s) == CSV {
-		*f.Output = CSV
+	})
+	cmd.Flags().BoolFunc("json", "--output=json", func(s string) error {
+		on, err := strconv.ParseBool(s)
+		if err != nil {
+			return errors.New("must be true or false")
+		}
+		*o = map[bool]Output{true: JSON, false: Text}[on]
 		return nil
-	}
-	if f.Output.Set(s) != nil {
-		return errors.New("must be text, json or csv")
-	}
-	return nil
+	})
+	_ = cmd.Flags().MarkHidden("json")                                                                              // the flag exists
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)) // likewise
 }
 
-type jsonFlag struct{ *Output }
-
-func (jsonFlag) Type() string { return "bool" }
-func (f jsonFlag) Set(s string) error {
-	on, err := strconv.ParseBool(s)
-	if err != nil {
-		return errors.New("must be true or false")
-	}
-	*f.Output = Text
-	if on {
-		*f.Output = JSON
-	}
-	return nil
+// Age adds a flag for a duration that may have days: 2d, 1d12h, 90m.
+func Age(cmd *cobra.Command, into *time.Duration, name, usage string) {
+	cmd.Flags().Func(name, usage, func(s string) (err error) {
+		*into, err = parseAge(s)
+		return err
+	})
 }
 
-// Age is a duration that may have days: 2d, 1d12h, 90m.
-type Age time.Duration
-
-func (a *Age) String() string {
-	if *a == 0 {
-		return "0s"
-	}
-	return time.Duration(*a).String()
-}
-
-// Type implements pflag.Value.
-func (a *Age) Type() string { return "duration" }
-
-// Set implements pflag.Value.
-func (a *Age) Set(s string) error {
+func parseAge(s string) (time.Duration, error) {
 	days, rest, found := strings.Cut(s, "d")
-	var age time.Duration
-	if found {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return errNoAge
-		}
-		age = time.Duration(n) * 24 * time.Hour
-	} else {
-		rest = s
+	switch {
+	case !found:
+		days, rest = "0", s
+	case rest == "":
+		rest = "0"
 	}
-	if rest != "" || !found {
-		d, err := time.ParseDuration(rest)
-		if err != nil {
-			return errNoAge
-		}
-		if d < 0 {
-			return errors.New("must not be negative")
-		}
-		age += d
+	n, wrongDays := strconv.ParseUint(days, 10, 16)
+	d, wrongRest := time.ParseDuration(rest)
+	switch {
+	case wrongDays != nil || wrongRest != nil:
+		return 0, errors.New("must be a duration such as 30m, 12h or 2d")
+	case d < 0:
+		return 0, errors.New("must not be negative")
 	}
-	*a = Age(age)
-	return nil
+	return time.Duration(n)*24*time.Hour + d, nil
 }
-
-var errNoAge = fmt.Errorf("must be a duration such as 30m, 12h or 2d")
