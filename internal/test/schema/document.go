@@ -52,11 +52,9 @@ func (r *Registry) Document() string {
 	}
 	d.heading("Log")
 	d.text(logIntro)
-	for _, record := range []string{logEvent, logLine} {
-		for _, g := range r.of(kindEvent, record) {
-			d.item(code(g.Name)+" "+g.level(), g.Brief, g.list())
-		}
-	}
+	r.writeLines(d, false)
+	d.text(stdoutIntro)
+	r.writeLines(d, true)
 	d.heading("Attributes")
 	d.text(attributesIntro)
 	for _, g := range r.sections {
@@ -82,13 +80,11 @@ const opening = `# Telemetry
 Every span, metric, log line and attribute that the service emits. A test compares the list with the service. Attributes in parentheses are
 not always present. Names that depend on a setting are marked:
 
-| | emitted with |
-|---|---|
-| *app* | ` + "`CHECKOUT_TELEMETRY_NAMES=app`, the default, or `both`" + ` |
-| *demo* | ` + "`CHECKOUT_TELEMETRY_NAMES=demo` or `both`" + ` |
-| *rpc*, *messaging* | ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `rpc`, `messaging`, or the same with `/dup`" + ` |
-| *rpc/old*, *messaging/old* | always, unless it has ` + "`rpc` or `messaging`" + ` |
-| *runtime/old* | ` + "`OTEL_GO_X_DEPRECATED_RUNTIME_METRICS=true`" + ` |
+- *app*: ` + "`CHECKOUT_TELEMETRY_NAMES=app`, the default, or `both`" + `
+- *demo*: ` + "`CHECKOUT_TELEMETRY_NAMES=demo` or `both`" + `
+- *rpc*, *messaging*: ` + "`OTEL_SEMCONV_STABILITY_OPT_IN` with `rpc`, `messaging`, or the same with `/dup`" + `
+- *rpc/old*, *messaging/old*: always, unless it has ` + "`rpc` or `messaging`" + `
+- *runtime/old*: ` + "`OTEL_GO_X_DEPRECATED_RUNTIME_METRICS=true`" + `
 
 Attributes of an order are listed by their *app* name; [Attributes](#attributes) has the other. The dashboards of the demo's later releases
 expect ` + "`CHECKOUT_TELEMETRY_NAMES=demo` and `OTEL_SEMCONV_STABILITY_OPT_IN=rpc,http`" + `. With ` + "`/dup`" + `, a span has its old name and
@@ -103,12 +99,17 @@ The second name is that in Prometheus, where a histogram's ends in ` + "`_bucket
 const logIntro = `
 Lines go to stdout as JSON, with ` + "`time`, `level`, `msg`, `trace_id` and `span_id`" + `, and to the collector. Events go to the collector only.
 *error* stands for ` + "`exception.type` and `exception.message`; `skipped`" + ` counts similar lines left out since the last one.
-OpenTelemetry's SDK also logs its own errors on stdout.
+
+`
+
+const stdoutIntro = `
+On stdout only, beside errors of OpenTelemetry's SDK:
 
 `
 
 const attributesIntro = `
-[OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/) define the others. They are strings unless another type is given.
+[OpenTelemetry's conventions](https://opentelemetry.io/docs/specs/semconv/) define the others. They are strings unless another type
+is given. Of two names, the first is *app*, the second *demo*.
 
 `
 
@@ -161,6 +162,17 @@ func (d *document) row(cells ...string) {
 	d.text("| " + strings.Join(cells, " | ") + " |\n")
 }
 
+// writeLines describes the events and lines of the log, or the lines that are on stdout only.
+func (r *Registry) writeLines(d *document, stdout bool) {
+	for _, record := range []string{logEvent, logLine} {
+		for _, g := range r.of(kindEvent, record) {
+			if g.Annotations.Stdout == stdout {
+				d.item(code(g.Name)+" "+g.level(), g.Brief, g.list())
+			}
+		}
+	}
+}
+
 // writeSpan describes a span.
 func (r *Registry) writeSpan(d *document, g *group) {
 	var names, events []string
@@ -185,12 +197,12 @@ func (r *Registry) section(d *document, g *group) {
 		if a.of != nil {
 			continue
 		}
-		name := code(a.ID) + a.Annotations.marker()
+		name := code(a.ID) + a.marker()
+		if other := a.Annotations.Demo; other != "" {
+			name += ", " + code(other)
+		}
 		if a.Type.name != "string" {
 			name += " " + a.Type.name
-		}
-		if other := a.Annotations.Demo; other != "" {
-			name += ", " + code(other) + r.attributes[other].Annotations.marker()
 		}
 		meaning := a.Brief
 		if like := r.sameValues(a); like != nil {
@@ -274,9 +286,6 @@ func (g *group) level() string {
 	if g.record() == logEvent {
 		return "event"
 	}
-	if g.Annotations.Stdout {
-		level += ", stdout only"
-	}
 	return level
 }
 
@@ -296,8 +305,9 @@ func (a *attribute) marker() string {
 	return a.definition.Annotations.marker()
 }
 
+// unit is what a metric measures, unless it counts things.
 func unit(g *group) string {
-	if g.Unit == "" {
+	if g.Unit == "" || strings.HasPrefix(g.Unit, "{") {
 		return ""
 	}
 	return code(g.Unit)
