@@ -111,11 +111,11 @@ const (
 	ResolveOrderRequest_PAID ResolveOrderRequest_Resolution = 1
 	// No money was taken, and none will be: the order is cancelled.
 	ResolveOrderRequest_NOT_PAID ResolveOrderRequest_Resolution = 2
-	// The money was given back: the order is over.
+	// The money was refunded: the order is finished.
 	ResolveOrderRequest_REFUNDED ResolveOrderRequest_Resolution = 3
 	// The parcel was sent: the order is placed.
 	ResolveOrderRequest_SHIPPED ResolveOrderRequest_Resolution = 4
-	// The deliveries in skip are not to be made: the order continues without them.
+	// The order is completed without the deliveries in skip.
 	ResolveOrderRequest_SKIP ResolveOrderRequest_Resolution = 5
 )
 
@@ -169,7 +169,7 @@ func (ResolveOrderRequest_Resolution) EnumDescriptor() ([]byte, []int) {
 type AuditEntry_Outcome int32
 
 const (
-	// The act was begun. Whether it was recorded is not known: look at the order.
+	// The action was begun. Whether it was recorded is not known: look at the order.
 	AuditEntry_OUTCOME_UNSPECIFIED AuditEntry_Outcome = 0
 	AuditEntry_DONE                AuditEntry_Outcome = 1
 	// Nothing was changed.
@@ -233,7 +233,7 @@ type Order struct {
 	Pending []string `protobuf:"bytes,10,rep,name=pending,proto3" json:"pending,omitempty"`
 	// Why the order is in its state, if there is more to say.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Failed tries since the last change of state.
+	// Failed attempts since the last change of state.
 	Attempts int32                  `protobuf:"varint,12,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	Created  *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created,proto3" json:"created,omitempty"`
 	// When it entered its state.
@@ -242,14 +242,13 @@ type Order struct {
 	TraceId string `protobuf:"bytes,15,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// Oldest first.
 	History []*Event `protobuf:"bytes,16,rep,name=history,proto3" json:"history,omitempty"`
-	// Whether an operator has to decide: it is parked or undelivered, or it is in doubt or refunding and the payment service
-	// has neither a look-up nor a refund.
+	// Whether an operator has to decide: it is parked or undelivered, or in doubt or refunding with a basic payment service.
 	RequiresOperator bool `protobuf:"varint,17,opt,name=requires_operator,json=requiresOperator,proto3" json:"requires_operator,omitempty"`
-	// Shipments that were sent, or are about to be, and that may each have become a parcel.
+	// Attempts to ship that were made, or are about to be, and that may each have sent a parcel.
 	ShipAttempts int32 `protobuf:"varint,18,opt,name=ship_attempts,json=shipAttempts,proto3" json:"ship_attempts,omitempty"`
 	// Deliveries that failed for good, or for a day: "email", "event".
 	Undeliverable []string `protobuf:"bytes,19,rep,name=undeliverable,proto3" json:"undeliverable,omitempty"`
-	// Deliveries that an operator has decided to do without: "email", "event".
+	// Deliveries that an operator has skipped: "email", "event".
 	Skipped []string `protobuf:"bytes,20,rep,name=skipped,proto3" json:"skipped,omitempty"`
 	// What an operator can do about the order: "retry", "cancel", "refund", or a resolution in lower case.
 	Decisions []string `protobuf:"bytes,21,rep,name=decisions,proto3" json:"decisions,omitempty"`
@@ -923,12 +922,12 @@ type ResolveOrderRequest struct {
 	Resolution ResolveOrderRequest_Resolution `protobuf:"varint,2,opt,name=resolution,proto3,enum=checkout.v1.ResolveOrderRequest_Resolution" json:"resolution,omitempty"`
 	// With PAID: the charge's transaction, unless it is on record.
 	TransactionId string `protobuf:"bytes,3,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
-	// Who found out and how, for the history. Both are required.
+	// Who decided and why, for the history. Both are required.
 	By  string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
 	Why string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
 	// With SHIPPED: the parcel's tracking id. Required.
 	TrackingId string `protobuf:"bytes,6,opt,name=tracking_id,json=trackingId,proto3" json:"tracking_id,omitempty"`
-	// With SKIP: the deliveries to do without, "email" or "event". At least one.
+	// With SKIP: the deliveries to skip, "email" or "event". At least one.
 	Skip []string `protobuf:"bytes,7,rep,name=skip,proto3" json:"skip,omitempty"`
 	// As in RetryOrderRequest.
 	ValidateOnly  bool                   `protobuf:"varint,8,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`

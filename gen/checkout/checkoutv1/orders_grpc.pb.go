@@ -31,7 +31,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// OrderService reads orders. It is served beside oteldemo.CheckoutService, and on the operators' listener.
+// OrderService reads orders. It is served on the operators' listener and, with CHECKOUT_PUBLIC_ORDERS=true, beside
+// oteldemo.CheckoutService.
 type OrderServiceClient interface {
 	// GetOrder returns one order, with its history. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (the record cannot be read).
 	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*Order, error)
@@ -94,7 +95,8 @@ type OrderService_WatchOrdersClient = grpc.ServerStreamingClient[Order]
 // All implementations must embed UnimplementedOrderServiceServer
 // for forward compatibility.
 //
-// OrderService reads orders. It is served beside oteldemo.CheckoutService, and on the operators' listener.
+// OrderService reads orders. It is served on the operators' listener and, with CHECKOUT_PUBLIC_ORDERS=true, beside
+// oteldemo.CheckoutService.
 type OrderServiceServer interface {
 	// GetOrder returns one order, with its history. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE (the record cannot be read).
 	GetOrder(context.Context, *GetOrderRequest) (*Order, error)
@@ -230,9 +232,9 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// OrderAdmin is for operators. It is served on the operators' listener alone.
+// OrderAdmin is for operators. It is served only on the operators' listener.
 type OrderAdminClient interface {
-	// RetryOrder continues an order that waits for an operator, from where it stopped: a parked order is shipped again, the
+	// RetryOrder continues an order that waits for an operator from where it stopped: a parked order is shipped again, the
 	// e-mail and the event of an undelivered one are sent again. Errors: INVALID_ARGUMENT; NOT_FOUND; FAILED_PRECONDITION when
 	// it does not wait for an operator, or cannot continue without a resolution.
 	RetryOrder(ctx context.Context, in *RetryOrderRequest, opts ...grpc.CallOption) (*Order, error)
@@ -245,9 +247,9 @@ type OrderAdminClient interface {
 	// RefundOrder has an idempotent payment service refund a paid order that was shipped, or may have been; a completed one
 	// also in part, if the service can. Errors: as ResolveOrder.
 	RefundOrder(ctx context.Context, in *RefundOrderRequest, opts ...grpc.CallOption) (*Order, error)
-	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
-	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
-	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
+	// EraseUser deletes the finished orders of a user at once, with their idempotency keys: a request that is repeated with
+	// such a key is a new order. Orders that are not finished are kept and returned. It may be repeated. Errors:
+	// INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 	// ListAudit returns what operators have done, newest first, a page at a time. It outlives the orders. Errors:
 	// INVALID_ARGUMENT, UNAVAILABLE.
@@ -326,9 +328,9 @@ func (c *orderAdminClient) ListAudit(ctx context.Context, in *ListAuditRequest, 
 // All implementations must embed UnimplementedOrderAdminServer
 // for forward compatibility.
 //
-// OrderAdmin is for operators. It is served on the operators' listener alone.
+// OrderAdmin is for operators. It is served only on the operators' listener.
 type OrderAdminServer interface {
-	// RetryOrder continues an order that waits for an operator, from where it stopped: a parked order is shipped again, the
+	// RetryOrder continues an order that waits for an operator from where it stopped: a parked order is shipped again, the
 	// e-mail and the event of an undelivered one are sent again. Errors: INVALID_ARGUMENT; NOT_FOUND; FAILED_PRECONDITION when
 	// it does not wait for an operator, or cannot continue without a resolution.
 	RetryOrder(context.Context, *RetryOrderRequest) (*Order, error)
@@ -341,9 +343,9 @@ type OrderAdminServer interface {
 	// RefundOrder has an idempotent payment service refund a paid order that was shipped, or may have been; a completed one
 	// also in part, if the service can. Errors: as ResolveOrder.
 	RefundOrder(context.Context, *RefundOrderRequest) (*Order, error)
-	// EraseUser deletes the finished orders of a user at once, and with them what their idempotency keys led to: a request
-	// that is repeated with such a key is a new order. Orders that are not finished are kept, and named. It may be repeated.
-	// Errors: INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
+	// EraseUser deletes the finished orders of a user at once, with their idempotency keys: a request that is repeated with
+	// such a key is a new order. Orders that are not finished are kept and returned. It may be repeated. Errors:
+	// INVALID_ARGUMENT; UNAVAILABLE when some may not have been deleted.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	// ListAudit returns what operators have done, newest first, a page at a time. It outlives the orders. Errors:
 	// INVALID_ARGUMENT, UNAVAILABLE.

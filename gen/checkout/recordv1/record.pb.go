@@ -34,17 +34,17 @@ type Order struct {
 	Total         *Money                 `protobuf:"bytes,6,opt,name=total,proto3" json:"total,omitempty"`
 	TransactionId string                 `protobuf:"bytes,7,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
 	TrackingId    string                 `protobuf:"bytes,8,opt,name=tracking_id,json=trackingId,proto3" json:"tracking_id,omitempty"`
-	// Why the order is where it is, when that is not plain: the last refusal or error, free of personal data.
+	// Why the order is in its state, if there is more to say: the last refusal or error, without personal data.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// W3C trace context and baggage of the call that placed the order.
 	Trace   map[string]string `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	History []*Event          `protobuf:"bytes,11,rep,name=history,proto3" json:"history,omitempty"`
-	// Shipments that were sent, or are about to be.
+	// Attempts to ship that were made, or are about to be.
 	ShipAttempts int32 `protobuf:"varint,12,opt,name=ship_attempts,json=shipAttempts,proto3" json:"ship_attempts,omitempty"`
 	// Sets of deliveries: 2 is the e-mail, 4 the event.
 	Undeliverable uint32 `protobuf:"varint,13,opt,name=undeliverable,proto3" json:"undeliverable,omitempty"`
 	Skipped       uint32 `protobuf:"varint,14,opt,name=skipped,proto3" json:"skipped,omitempty"`
-	// Of the charge, in part, and what is to be refunded in all.
+	// What was refunded of a completed order, in part; and what is to be refunded in all.
 	Refunded      *Money `protobuf:"bytes,15,opt,name=refunded,proto3" json:"refunded,omitempty"`
 	RefundTo      *Money `protobuf:"bytes,16,opt,name=refund_to,json=refundTo,proto3" json:"refund_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
