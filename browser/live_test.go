@@ -10,7 +10,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Each test has two tabs: one where somebody is busy, and one from which things change meanwhile.
+// Each test has two tabs: one where a user is busy, and one from which things change meanwhile.
 
 func TestTheFocusStaysThroughAnUpdate(t *testing.T) {
 	t.Parallel()

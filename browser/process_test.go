@@ -18,7 +18,7 @@ import (
 var (
 	shopBinary    = flag.String("shop", "../bin/shop", "the shop's `executable`")
 	consoleBinary = flag.String("console", "../bin/console", "the console's `executable`")
-	axeScript     = flag.String("axe", "", "the `file` of axe-core; without it nobody judges whether everybody can use the pages")
+	axeScript     = flag.String("axe", "", "the `file` of axe-core; without it accessibility is not checked")
 	screenshots   = flag.String("screenshots", "", "`folder` to leave screenshots in")
 )
 

@@ -119,7 +119,7 @@ func (p *tab) tabTo(selector string) {
 	for range most {
 		p.press(kb.Tab)
 		if shown := read[bool](p, "parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2"); !shown {
-			p.t.Errorf("on the way to %s nobody sees where the focus is: %s", selector, read[string](p, "document.activeElement.outerHTML"))
+			p.t.Errorf("on the way to %s the focus cannot be seen: %s", selector, read[string](p, "document.activeElement.outerHTML"))
 		}
 		if read[bool](p, "document.activeElement.matches("+quote(selector)+")") {
 			return

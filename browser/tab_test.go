@@ -46,7 +46,7 @@ func withChromium(m *testing.M) int {
 	return code
 }
 
-// tab is a page that somebody looks at.
+// tab is a page in the browser.
 type tab struct {
 	t    *testing.T
 	ctx  context.Context

@@ -36,7 +36,7 @@ type program struct {
 	out   output.Buffer
 	ended chan struct{}
 	err   error // how it has ended
-	asked bool  // somebody has ended it, and looked at how
+	asked bool  // a test has ended it, and checked err
 }
 
 // run starts a program, in nothing but the given environment, and ends it with the test.

@@ -61,8 +61,8 @@ func TestTelemetryReachesThoseWhoAskForIt(t *testing.T) {
 	}
 }
 
-// order asks for six orders: two are placed; one has no cart, one a card that is refused; of one nobody knows whether
-// it was charged, and one was charged and cannot be shipped.
+// order asks for six orders: two are placed; one has no cart, one a card that is refused; of one the charge is not
+// answered, and one was charged and cannot be shipped.
 func (p *parts) order(t *testing.T) {
 	t.Helper()
 	traced := metadata.AppendToOutgoingContext(t.Context(), "traceparent", "00-"+callersTrace+"-"+callersSpan+"-01")

@@ -251,7 +251,7 @@ func TestAnOrderIsRefundedFromTheTerminalInPartAndThenTheRest(t *testing.T) {
 	}
 }
 
-// answerer is standard input: somebody who does something before the answer.
+// answerer is standard input: it does something before the answer.
 type answerer struct {
 	io.Reader
 	before func()

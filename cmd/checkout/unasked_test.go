@@ -76,7 +76,7 @@ func TestWhatAServiceSendsUnaskedIsNotPrinted(t *testing.T) {
 	}
 }
 
-// sendUnasked answers one request and then sends something that nobody asked for, until the client hangs up.
+// sendUnasked answers one request and then sends something unrequested, until the client hangs up.
 func sendUnasked(l net.Listener, unasked string) error {
 	conn, err := l.Accept()
 	if err != nil {

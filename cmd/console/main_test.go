@@ -34,7 +34,7 @@ import (
 	"checkout/internal/test/output"
 )
 
-// proxy is the address in HTTPS_PROXY, which a process reads once. Nobody listens there but for the tests of it.
+// proxy is the address in HTTPS_PROXY, which a process reads once. Only the tests of proxies listen there.
 var proxy string
 
 func TestMain(m *testing.M) {

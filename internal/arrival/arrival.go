@@ -1,4 +1,5 @@
-// Package arrival knows when a request has arrived, which may be long before it is processed.
+// Package arrival keeps in a context when its request has arrived. A request may wait in queues long before it is processed,
+// and its deadline and its place in the queues count from its arrival.
 package arrival
 
 import (

@@ -1,5 +1,5 @@
-// Package decision says what an operator should know before a decision about an order is made: it is about money, and cannot
-// be undone.
+// Package decision has an operator's decision about an order as one value, which the command line and the console send, and
+// says what to know before: a decision is about money, and cannot be undone.
 package decision
 
 import (

@@ -1,4 +1,5 @@
-// Package env reads values of environment variables as they are meant.
+// Package env cleans the values of environment variables. Files of variables, unlike a shell, leave blanks and quotes around
+// them.
 package env
 
 import "strings"

@@ -23,7 +23,7 @@ type state struct {
 	Took        time.Duration
 }
 
-// byDefault is the state when nobody says anything, and nobody is waited for.
+// byDefault are the defaults, at once.
 var byDefault = state{}
 
 func read(ctx context.Context, f *flags.Flags) state {

@@ -23,8 +23,8 @@ import (
 	"checkout/internal/test/nettest"
 )
 
-// TestMain lets package net be that is still looking for a name nobody has, such as that of the payment service which the
-// flag makes unreachable: it goes on until the DNS server answers.
+// TestMain ignores lookups of unknown host names, such as that of the unreachable payment service: package net continues them
+// until the DNS server answers.
 func TestMain(m *testing.M) {
 	var err error
 	if proxy, _, err = nettest.Hold(context.Background()); err == nil {
@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func2"), goleak.IgnoreAnyFunction("net.(*Resolver).goLookupIPCNAMEOrder.func3.1"))
 }
 
-// proxy is the address in HTTPS_PROXY and HTTP_PROXY, which a process reads once. Nobody listens there but for the tests
-// of it.
+// proxy is the address in HTTPS_PROXY and HTTP_PROXY, which a process reads once. Only the tests of proxies listen
+// there.
 var proxy string
 
 func TestServicesAreNotCalledThroughAProxy(t *testing.T) {
@@ -71,13 +71,13 @@ func TestServicesAreNotCalledThroughAProxy(t *testing.T) {
 	}
 }
 
-// patient are timeouts for tests in which somebody answers: on a busy machine that may take a while.
+// patient are timeouts for tests with answers, which take a while on a busy machine.
 var patient = Timeouts{Read: time.Minute, Charge: time.Minute, Ship: time.Minute, Email: time.Minute, Publish: time.Minute}
 
 // usual are the service's own timeouts.
 var usual = Timeouts{Read: 2 * time.Second, Charge: 8 * time.Second, Ship: 12 * time.Second, Email: 5 * time.Second, Publish: 5 * time.Second}
 
-// soon are timeouts for tests in which nobody answers.
+// soon are timeouts for tests without answers.
 var soon = Timeouts{
 	Read: 50 * time.Millisecond, Charge: 50 * time.Millisecond, Ship: 50 * time.Millisecond, Email: 50 * time.Millisecond,
 }

@@ -1,4 +1,5 @@
-// Package lookup has the queries of the record of orders.
+// Package lookup defines the queries that operators make of the record: for orders, and for the audit log. The store answers
+// them; rpc, which does not import it, asks them.
 package lookup
 
 import (

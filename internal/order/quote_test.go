@@ -103,7 +103,7 @@ func TestWhatCannotBeQuotedIsRefused(t *testing.T) {
 	}
 }
 
-// full is an Admission that lets nobody in.
+// full is an Admission without room.
 type full struct{ Admission }
 
 func (full) Admit(context.Context) (func(error), error) { return nil, &Error{Kind: ErrOverloaded} }

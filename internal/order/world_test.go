@@ -219,7 +219,7 @@ func (s *shop) placed(t *testing.T) *Placer {
 	return p
 }
 
-// opened is the run of an order that Place has opened, and that nobody has gone on with.
+// opened is the run of an order that Place has opened and not continued.
 func opened(t *testing.T, p *Placer) *run {
 	t.Helper()
 	c := &call{calls: &p.calls, request: request(), admitted: func(error) {}}

@@ -1,4 +1,5 @@
-// Package pricing is the read phase of an order: what the cart holds, and what that costs.
+// Package pricing is the read phase of an order. Pricer.Price reads the cart, its products, the shipping quote and conversions,
+// and returns what an order would contain and cost. Limits says which carts are refused. Nothing is recorded or changed.
 package pricing
 
 import (

@@ -1,4 +1,5 @@
-// Package redact hides secrets in settings, and personal data in texts, that are shown.
+// Package redact hides what must not be shown or logged: passwords in URLs and errors, card numbers and e-mail addresses in
+// texts.
 package redact
 
 import "strings"

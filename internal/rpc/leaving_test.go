@@ -84,7 +84,7 @@ func TestACallHasItsPlaceUntilItsAnswerHasLeft(t *testing.T) {
 		}
 		time.Sleep(2 * messageTime)
 		if c.hungUp.Load() == 0 {
-			t.Error("nobody hangs up on a client that takes no answers")
+			t.Error("a client that takes no answers stays connected")
 		}
 		all := c.ordersPlaced()
 		if c.deaf(t, 2*size); c.ordersPlaced() != all+size {

@@ -19,8 +19,8 @@ import (
 	"checkout/internal/test/output"
 )
 
-// TestMain lets package net be that is still looking for a name nobody has, such as that of the payment service which the
-// flag makes unreachable: it goes on until the DNS server answers.
+// TestMain ignores lookups of unknown host names, such as that of the unreachable payment service: package net continues them
+// until the DNS server answers.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func1"),
 		goleak.IgnoreAnyFunction("net.(*Resolver).lookupIPAddr.func2"), goleak.IgnoreAnyFunction("net.(*Resolver).goLookupIPCNAMEOrder.func3.1"))

@@ -1,4 +1,5 @@
-// Package serve is the service as a whole: its configuration, wiring, start and shutdown.
+// Package serve runs the whole service. It reads the configuration (config.go, security.go), connects the adapters with the
+// order, serves callers and operators until a signal, and shuts down so that no order is lost.
 package serve
 
 import (

@@ -132,7 +132,7 @@ func apply[T any](p *process, c call[T], f fault) (T, error) {
 	return result, err
 }
 
-// later lets a call have its effect later, when nobody waits for it.
+// later gives a call its effect after its caller has left.
 func later[T any](p *process, c call[T], after time.Duration) {
 	w := p.w
 	w.mu.Lock()

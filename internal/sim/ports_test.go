@@ -252,7 +252,7 @@ func (p *process) Reverse(ctx context.Context, id order.ID) error {
 	return err
 }
 
-// Refund has so much of a charge refunded in all. A true ledger would refuse more than was taken: nobody may ask for that.
+// Refund has so much of a charge refunded in all. A true ledger would refuse more than was taken, which must not be requested.
 func (p *process) Refund(ctx context.Context, id order.ID, total money.Amount) error {
 	_, err := invoke(ctx, p, call[bool]{
 		to: thePayment, name: "refund", about: p.nameOf(id), limit: chargeLimit,

@@ -194,7 +194,7 @@ func (w *world) fill(user string, lines []order.Line) *basket {
 	return b
 }
 
-// trace is what happens, in order: as a hash, and as text if somebody reads it. What happens in the same moment has no
+// trace is what happens, in order: as a hash, and as text if it is printed. What happens in the same moment has no
 // order: it makes no difference, or the traces would differ later.
 type trace struct {
 	before hash // of the moments before the last

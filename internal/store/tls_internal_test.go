@@ -24,7 +24,7 @@ type secured struct {
 	t             *testing.T
 	ca, cert, key string
 	previous      []byte // the authority before
-	settle        func() // waits until whoever was connecting is connected
+	settle        func() // waits until no connection is being made
 }
 
 func newSecured(t *testing.T) *secured {
@@ -36,7 +36,7 @@ func newSecured(t *testing.T) *secured {
 }
 
 // rotate replaces all certificates by those of a new authority, as one does while others are connected: both sides trust both
-// authorities meanwhile. Nobody is still connecting with what they knew before.
+// authorities meanwhile. No connection is still being made with the old ones.
 func (s *secured) rotate(config, rules string) {
 	s.t.Helper()
 	dir := s.t.TempDir()

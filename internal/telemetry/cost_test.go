@@ -25,7 +25,7 @@ import (
 
 // What telemetry costs, apart from what it observes: no network, no other services, only what is called on behalf of them.
 
-// costs runs do with telemetry that is exported, to nobody, and with telemetry that is not.
+// costs runs do with telemetry that is exported and dropped, and without.
 func costs(b *testing.B, names string, do func(*testing.B, *Telemetry) func()) {
 	b.Helper()
 	both := silentEnv().propagator()

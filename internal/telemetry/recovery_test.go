@@ -18,7 +18,7 @@ const (
 	placedSpan  = "b7ad6b7169203331"
 )
 
-// left is an order that somebody has left behind.
+// left is an abandoned order.
 func left(t *testing.T) *order.Order {
 	t.Helper()
 	o := sample(t)

@@ -1,4 +1,5 @@
-// Package wait waits, for no longer than a context lasts.
+// Package wait provides waiting that ends with a context, a context with the life of another one, and a timer that is started
+// again only after it has fired.
 package wait
 
 import (

@@ -25,7 +25,7 @@ import (
 // patience is how long a command may take. Nothing is measured by it.
 const patience = 3 * time.Minute
 
-// user is somebody at a terminal, with the commands of this repository.
+// user has a terminal with the commands of this repository.
 type user struct {
 	home    string
 	environ []string
