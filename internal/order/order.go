@@ -20,10 +20,8 @@ type ID string
 // newID makes an ID. Version 7 begins with the time, so that new rows lie side by side in the store.
 func newID(now time.Time) ID {
 	var b [16]byte
-	rand.Read(b[:]) // never fails: crypto/rand
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
-	copy(b[:6], ms[2:])
+	binary.BigEndian.PutUint64(b[:], uint64(now.UnixMilli())<<16)
+	rand.Read(b[6:]) // never fails: crypto/rand
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80
 	h := hex.EncodeToString(b[:])

@@ -116,6 +116,10 @@ func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
 	case Charging, Charged, Placed, Declined, Refunded, Cancelled:
 		return 0, fmt.Errorf("%w: it is %s", ErrFenced, o.State)
 	}
+	anywhere := r.Kind == Retry || r.Kind == Cancel || r.Kind == Refund
+	if !anywhere && (r.Kind == SkipDeliveries) != (o.State == Undelivered) {
+		return 0, contradicts("resolution", "it is %s", o.State)
+	}
 	switch r.Kind {
 	case Retry:
 		return o.retried(keyed)
@@ -123,12 +127,6 @@ func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
 		return o.cancelled(keyed)
 	case Refund:
 		return o.refunded(r.Amount, keyed)
-	case Paid, NotPaid, PaidBack, Shipped, SkipDeliveries:
-	}
-	if (r.Kind == SkipDeliveries) != (o.State == Undelivered) {
-		return 0, contradicts("resolution", "it is %s", o.State)
-	}
-	switch r.Kind {
 	case Paid:
 		return o.paid(r.TransactionID)
 	case NotPaid:
@@ -145,7 +143,6 @@ func (o *Order) resolved(r Resolution, keyed bool) (State, error) {
 		return o.shipped(r.TrackingID)
 	case SkipDeliveries:
 		return o.skip(r.Skip)
-	case Retry, Cancel, Refund: // see above
 	}
 	return 0, contradicts("resolution", "unknown resolution %q", r.Kind)
 }

@@ -49,31 +49,14 @@ func States() []State {
 
 // String is the state's name in records, telemetry and answers.
 func (s State) String() string {
-	switch s {
-	case Charging:
-		return "charging"
-	case Charged:
-		return "charged"
-	case Placed:
-		return "placed"
-	case Completed:
-		return "completed"
-	case Declined:
-		return "declined"
-	case InDoubt:
-		return "in_doubt"
-	case Refunding:
-		return "refunding"
-	case Refunded:
-		return "refunded"
-	case Cancelled:
-		return "cancelled"
-	case Parked:
-		return "parked"
-	case Undelivered:
-		return "undelivered"
+	names := [...]string{
+		Charging: "charging", Charged: "charged", Placed: "placed", Completed: "completed", Declined: "declined", InDoubt: "in_doubt",
+		Refunding: "refunding", Refunded: "refunded", Cancelled: "cancelled", Parked: "parked", Undelivered: "undelivered",
 	}
-	return fmt.Sprintf("state(%d)", uint8(s))
+	if s == 0 || int(s) >= len(names) {
+		return fmt.Sprintf("state(%d)", uint8(s))
+	}
+	return names[s]
 }
 
 // Final reports whether the order stays here for ever, so that its record may be deleted after the retention.
