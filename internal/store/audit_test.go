@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -13,16 +12,13 @@ import (
 	"checkout/internal/order"
 )
 
-// auditor is a store with an audit log.
-type auditor interface {
-	WriteAudit(ctx context.Context, id string, of order.ID, body []byte) error
-	Audit(ctx context.Context, q lookup.AuditQuery) ([]lookup.AuditRecord, error)
-	PurgeAudit(ctx context.Context, before time.Time) error
+func TestTheAuditLogIsKept(t *testing.T) {
+	t.Parallel()
+	everywhere(t, audits)
 }
 
 // audits writes entries of two orders, some of them twice, and reads them.
-func audits(t *testing.T, s auditor) {
-	t.Helper()
+func audits(t *testing.T, s record) {
 	var ids []string
 	for i := range 6 {
 		id := uuid.Must(uuid.NewV7()).String()
@@ -66,10 +62,4 @@ func audits(t *testing.T, s auditor) {
 	if err := s.PurgeAudit(t.Context(), now.Add(time.Hour)); err != nil || read(lookup.AuditQuery{Limit: 10}) != nil {
 		t.Errorf("entries were not purged: %v", err)
 	}
-}
-
-func TestTheAuditLogIsKept(t *testing.T) {
-	t.Parallel()
-	s := memory(t)
-	audits(t, s)
 }

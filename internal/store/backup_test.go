@@ -22,12 +22,6 @@ import (
 	"checkout/internal/test/pgtest"
 )
 
-// holder is a record that can be held.
-type holder interface {
-	storetest.Store
-	Hold(ctx context.Context) (int, error)
-}
-
 // addOrder records an order of a user of its own.
 func addOrder(t *testing.T, s storetest.Store, id string, state order.State, change func(*order.Order)) {
 	t.Helper()
@@ -64,6 +58,14 @@ func nothingIsDue(t *testing.T, s storetest.Store) {
 		if claimed, err := s.Claim(t.Context(), queue, 10_000, time.Hour); len(claimed) > 0 || err != nil {
 			t.Errorf("recovery would take up %d orders, %v", len(claimed), err)
 		}
+	}
+}
+
+// nothingIsLeft wants no backup in the folder.
+func nothingIsLeft(t *testing.T, folder string) {
+	t.Helper()
+	if files, err := filepath.Glob(filepath.Join(folder, "*backup*")); len(files) > 0 || err != nil {
+		t.Errorf("left behind: %v, %v", files, err)
 	}
 }
 
@@ -122,9 +124,7 @@ func TestABackupIsMadeWhileOrdersGoOn(t *testing.T) {
 		t.Errorf("%d orders, of which %d are parked, want %d and %d", len(found), parked, before+held, held)
 	}
 	nothingIsDue(t, r)
-	if files, err := filepath.Glob(filepath.Join(folder, "*backup*")); len(files) > 0 || err != nil {
-		t.Errorf("left behind: %v, %v", files, err)
-	}
+	nothingIsLeft(t, folder)
 }
 
 func TestABackupThatIsGivenUpLeavesNothingBehind(t *testing.T) {
@@ -136,9 +136,7 @@ func TestABackupThatIsGivenUpLeavesNothingBehind(t *testing.T) {
 	if _, _, err := s.Backup(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Backup: %v, want %v", err, context.Canceled)
 	}
-	if files, err := filepath.Glob(filepath.Join(folder, "*backup*")); len(files) > 0 || err != nil {
-		t.Errorf("left behind: %v, %v", files, err)
-	}
+	nothingIsLeft(t, folder)
 	addOrder(t, s, "1a7e", order.Charging, nil)
 	b, held, err := s.Backup(t.Context())
 	if err != nil || held != 1 {
@@ -156,9 +154,7 @@ func TestABackupThatAKilledProcessLeftIsRemovedAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	file(t, path)
-	if files, err := filepath.Glob(path + ".backup*"); len(files) > 0 || err != nil {
-		t.Errorf("left behind: %v, %v", files, err)
-	}
+	nothingIsLeft(t, filepath.Dir(path))
 }
 
 func TestARecordInMemoryHasNoBackup(t *testing.T) {
@@ -169,9 +165,13 @@ func TestARecordInMemoryHasNoBackup(t *testing.T) {
 	}
 }
 
+func TestWhatARestoredRecordHasUnfinishedIsHeld(t *testing.T) {
+	t.Parallel()
+	everywhere(t, holds)
+}
+
 // holds wants what is not finished to wait for an operator, and everything else to be as it was.
-func holds(t *testing.T, s holder) {
-	t.Helper()
+func holds(t *testing.T, s record) {
 	const all = order.CartSettled | order.EmailSent | order.EventPublished
 	want := map[order.ID]order.State{} // an id is the state in hexadecimal, and what is delivered
 	put := func(state, after order.State, delivered order.Delivery) {
@@ -215,16 +215,6 @@ func holds(t *testing.T, s holder) {
 	if _, err := s.Take(t.Context(), "02-0"); err != nil { // an operator can
 		t.Error(err)
 	}
-}
-
-func TestWhatARestoredRecordHasUnfinishedIsHeld(t *testing.T) {
-	t.Parallel()
-	holds(t, file(t, filepath.Join(t.TempDir(), "orders.db")))
-}
-
-func TestWhatARestoredDatabaseHasUnfinishedIsHeld(t *testing.T) {
-	t.Parallel()
-	holds(t, postgres(t, pgtest.Start(t).Fresh(t)))
 }
 
 func TestARecordMovesToPostgreSQLAndBack(t *testing.T) {

@@ -1,37 +1,27 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"checkout/internal/lookup"
 	"checkout/internal/order"
 	"checkout/internal/store/storetest"
 )
 
-// eraser is a store that forgets users.
-type eraser interface {
-	storetest.Store
-	Erase(ctx context.Context, userID string) (int, []order.ID, error)
+func TestAUserIsErased(t *testing.T) {
+	t.Parallel()
+	everywhere(t, erases)
 }
 
 // erases records an order in each state for a user, among those of others, more than are looked through at a time.
-func erases(t *testing.T, s eraser) {
-	t.Helper()
+func erases(t *testing.T, s record) {
 	put := func(id order.ID, user string, state order.State) {
 		o := storetest.Order(id)
 		o.UserID, o.Key, o.State = user, string(id), state
-		if conflict, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now(), Supersede: "all others"}); err != nil {
-			t.Fatal(err)
-		} else if conflict != nil {
-			if _, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now(), Supersede: conflict.ID}); err != nil {
-				t.Fatal(err)
-			}
-		}
+		put(t, s, o)
 	}
 	var open []order.ID
 	finished := 0
@@ -67,10 +57,4 @@ func erases(t *testing.T, s eraser) {
 	if erased, kept, err := s.Erase(t.Context(), "nobody"); erased != 0 || len(kept) > 0 || err != nil {
 		t.Errorf("Erase of a user without orders = %d, %v, %v", erased, kept, err)
 	}
-}
-
-func TestAUserIsErased(t *testing.T) {
-	t.Parallel()
-	s := memory(t)
-	erases(t, s)
 }

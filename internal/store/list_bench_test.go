@@ -16,11 +16,7 @@ import (
 
 // BenchmarkList looks for orders among 1,000,000: a minute to make, so it is no test.
 func BenchmarkList(b *testing.B) {
-	s, err := Open(filepath.Join(b.TempDir(), "orders.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = s.Close() })
+	s := openAt(b, filepath.Join(b.TempDir(), "orders.db"))
 	body, err := proto.Marshal(&recordv1.Order{Reason: strings.Repeat("x", 400), TransactionId: "tx", TrackingId: "parcel", Email: "ada@example.com"})
 	if err != nil {
 		b.Fatal(err)

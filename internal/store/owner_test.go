@@ -127,12 +127,7 @@ func TestARequestThatFailsDoesNotFailThoseBesideIt(t *testing.T) {
 // fill sets how many pages the database may have: 0 for no more than it has.
 func fill(t *testing.T, s *SQLite, pages int) {
 	t.Helper()
-	err := s.do(t.Context(), other, func(context.Context, session) error {
-		return s.owner.conn.run(fmt.Sprintf("PRAGMA max_page_count = %d", max(pages, 1)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	carryOut(t, s, fmt.Sprintf("PRAGMA max_page_count = %d", max(pages, 1)))
 }
 
 func TestNoNewOrderIsTakenAfterAFailedWriteUntilTheDatabaseWorksAgain(t *testing.T) {

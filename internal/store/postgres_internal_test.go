@@ -54,6 +54,7 @@ func TestOrdersAreFoundByAnIndexOfPostgreSQL(t *testing.T) {
 		{selectLatest, "'1'", []string{"orders_latest"}},
 		{selectKey, "'1', '1'", []string{"orders_key"}},
 		{selectConflicts, "'1', '1', '1'", []string{"orders_pkey", "orders_latest", "orders_key"}},
+		{countOrders, "10000", []string{"orders_unshipped", "orders_undelivered", "orders_attention"}},
 		{listOrders(everything), "'', 'g', 2046, 0, 1000000, 50", []string{"orders_pkey"}},
 		{listOrders(unfinished), "'', 'g', 1034, 0, 1000000, 50", []string{"orders_unshipped", "orders_undelivered", "orders_attention"}},
 	} {

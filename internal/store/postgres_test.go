@@ -68,11 +68,6 @@ func TestPostgreSQLIsAStore(t *testing.T) {
 	})
 }
 
-func TestAUserIsErasedFromPostgreSQL(t *testing.T) {
-	t.Parallel()
-	erases(t, postgres(t, pgtest.Start(t).Fresh(t)))
-}
-
 func TestReplicasShareOneRecord(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Start(t).Fresh(t)
@@ -248,11 +243,6 @@ func BenchmarkOrderPostgres(b *testing.B) {
 	}
 }
 
-func TestOrdersAreFoundInPostgreSQLByWhatOperatorsKnow(t *testing.T) {
-	t.Parallel()
-	searches(t, postgres(t, pgtest.Start(t).Fresh(t)))
-}
-
 func TestOneReplicaIndexesOrdersAndTheOthersDoNotWaitForIt(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Start(t).Fresh(t)
@@ -286,9 +276,4 @@ func TestOneReplicaIndexesOrdersAndTheOthersDoNotWaitForIt(t *testing.T) {
 	if err := s.Index(t.Context()); err != nil || indexed() != 1 {
 		t.Errorf("when it has given up: %v, %d orders indexed, want 1", err, indexed())
 	}
-}
-
-func TestTheAuditLogIsKeptInPostgreSQL(t *testing.T) {
-	t.Parallel()
-	audits(t, postgres(t, pgtest.Start(t).Fresh(t)))
 }

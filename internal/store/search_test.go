@@ -1,7 +1,7 @@
 package store_test
 
 import (
-	"context"
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -12,17 +12,14 @@ import (
 	"checkout/internal/store/storetest"
 )
 
-// searcher is a store that finds orders by what people know of them.
-type searcher interface {
-	storetest.Store
-	Erase(ctx context.Context, userID string) (int, []order.ID, error)
-	Index(ctx context.Context) error
+func TestOrdersAreFoundByWhatOperatorsKnow(t *testing.T) {
+	t.Parallel()
+	everywhere(t, searches)
 }
 
 // searches records orders of a few users and addresses, of which some were paid and shipped by and by, and looks for them.
 // The first are indexed by then; of these, some were paid or shipped before, and others later.
-func searches(t *testing.T, s searcher) {
-	t.Helper()
+func searches(t *testing.T, s record) {
 	var all []*order.Order // newest first
 	states := order.States()
 	for i := range 60 {
@@ -53,7 +50,7 @@ func searches(t *testing.T, s searcher) {
 		save(t, s, &is, order.Placed)
 		all = append(all, &is)
 	}
-	slices.SortFunc(all, func(a, b *order.Order) int { return -cmpID(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b *order.Order) int { return cmp.Compare(b.ID, a.ID) })
 	minute := func(n int) time.Time { return storetest.Order("1").Created.Add(time.Duration(n) * time.Minute) }
 	for name, q := range map[string]lookup.Query{
 		"all":                    {},
@@ -94,7 +91,7 @@ func searches(t *testing.T, s searcher) {
 }
 
 // pages are the orders of all pages of a search.
-func pages(t *testing.T, s searcher, q lookup.Query) (ids []order.ID) {
+func pages(t *testing.T, s record, q lookup.Query) (ids []order.ID) {
 	t.Helper()
 	for {
 		found, next, err := s.List(t.Context(), q)
@@ -109,13 +106,6 @@ func pages(t *testing.T, s searcher, q lookup.Query) (ids []order.ID) {
 		}
 		q.Before = next
 	}
-}
-
-func cmpID(a, b order.ID) int {
-	if a < b {
-		return -1
-	}
-	return 1
 }
 
 // put records an order, whatever others its user has.
@@ -135,12 +125,6 @@ func save(t *testing.T, s storetest.Store, o *order.Order, from order.State) {
 	if err := s.Save(t.Context(), o, from, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func TestOrdersAreFoundByWhatOperatorsKnow(t *testing.T) {
-	t.Parallel()
-	s := memory(t)
-	searches(t, s)
 }
 
 // TestASearchLooksAtSoManyOrdersAtMost has a user with many orders, of which one alone is looked for: the search comes to

@@ -17,11 +17,7 @@ import (
 
 func TestAFileIsSetUpToLoseNothing(t *testing.T) {
 	t.Parallel()
-	s, err := Open(filepath.Join(t.TempDir(), "orders.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := openAt(t, filepath.Join(t.TempDir(), "orders.db"))
 	for pragma, want := range map[string]string{
 		"journal_mode": "wal",
 		"synchronous":  "2", // FULL
@@ -56,6 +52,11 @@ func TestOrdersAreFoundByAnIndex(t *testing.T) {
 			"SEARCH orders USING PRIMARY KEY (id=?)",
 			"SEARCH orders USING INDEX orders_latest (latest_of=?)",
 			"SEARCH orders USING INDEX orders_key (user_id=? AND key=?)",
+		},
+		countOrders: {
+			"SCAN orders USING INDEX orders_shipping",
+			"SCAN orders USING INDEX orders_delivery",
+			"SCAN orders USING INDEX orders_attention",
 		},
 		listOrders(everything):      {"SEARCH orders USING PRIMARY KEY (id>? AND id<?)"},
 		searchOrders(byUser):        {"SEARCH orders USING INDEX orders_user (user_hash=? AND id>? AND id<?)"},
@@ -119,13 +120,7 @@ func TestAnUnreadableOrderDoesNotKeepBackTheOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := s.do(t.Context(), other, func(ctx context.Context, c session) error {
-		_, err := c.exec(ctx, "UPDATE orders SET body = $1 WHERE id = '2'", []byte("no record"))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	carryOut(t, s, "UPDATE orders SET body = CAST('no record' AS BLOB) WHERE id = '2'")
 	claimed, err := s.Claim(t.Context(), order.ShippingQueue, 10, time.Hour)
 	if err == nil || !strings.Contains(err.Error(), "order 2") {
 		t.Errorf("Claim says %v, want it to name order 2", err)

@@ -1,13 +1,18 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"checkout/internal/lookup"
+	"checkout/internal/order"
 	"checkout/internal/store"
 	"checkout/internal/store/storetest"
+	"checkout/internal/test/pgtest"
 )
 
 func TestSQLiteInMemoryIsAStore(t *testing.T) {
@@ -22,6 +27,32 @@ func TestSQLiteInAFileIsAStore(t *testing.T) {
 	storetest.Run(t, func() (storetest.Store, error) {
 		return store.Open(filepath.Join(folder, fmt.Sprint(files.Add(1))))
 	})
+}
+
+// record is a store with all that operators ask of it.
+type record interface {
+	storetest.Store
+	Hold(ctx context.Context) (int, error)
+	Erase(ctx context.Context, userID string) (int, []order.ID, error)
+	Index(ctx context.Context) error
+	Backlog(ctx context.Context, tell func(state order.State, done order.Delivery, orders int, oldest time.Duration)) error
+	WriteAudit(ctx context.Context, id string, of order.ID, body []byte) error
+	Audit(ctx context.Context, q lookup.AuditQuery) ([]lookup.AuditRecord, error)
+	PurgeAudit(ctx context.Context, before time.Time) error
+}
+
+// everywhere runs a test with an empty record of each database.
+func everywhere(t *testing.T, test func(t *testing.T, s record)) {
+	t.Helper()
+	for name, open := range map[string]func(*testing.T) record{
+		"SQLite":     func(t *testing.T) record { return memory(t) },
+		"PostgreSQL": func(t *testing.T) record { return postgres(t, pgtest.Start(t).Fresh(t)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
 }
 
 // memory is a store in memory that is closed at the end of the test.
