@@ -87,7 +87,7 @@ func (c *Config) settings() []setting {
 	const must, may = true, false
 	return append([]setting{
 		{"CHECKOUT_PORT", port{integer{&c.Port, 0, 65535}}, must, "`port` to serve gRPC on; 0: any free one"},
-		{"CHECKOUT_HOST", text{&c.Host}, may, "`address` to serve gRPC on, such as 127.0.0.1; none: all interfaces"},
+		{"CHECKOUT_HOST", host{&c.Host}, may, "`address` to serve gRPC on, such as 127.0.0.1; none: all interfaces"},
 		{"CART_ADDR", target{&c.Cart}, must, "`host:port` of the cart service; https:// in front of it for TLS"},
 		{"PRODUCT_CATALOG_ADDR", target{&c.Catalog}, must, "`host:port` of the product catalog; https:// in front of it for TLS"},
 		{"CURRENCY_ADDR", target{&c.Currency}, must, "`host:port` of the currency service; https:// in front of it for TLS"},
@@ -98,8 +98,8 @@ func (c *Config) settings() []setting {
 		{"SHIPPING_MODE", choice{&c.ShippingMode, []string{"stock", "keyed"}}, may, "`mode` of the shipping service: stock, or keyed, which honours idempotency keys"},
 		{"CHECKOUT_SHIP_ATTEMPTS", integer{&c.ShipAttempts, 1, 100}, may, "maximum `number` of attempts per order that may have sent a parcel, with SHIPPING_MODE=stock; then it requires an operator"},
 		{"KAFKA_ADDR", addresses{&c.Kafka}, may, "Kafka brokers, `host:port,…`; none: no events"},
-		{"KAFKA_TOPIC", text{&c.KafkaTopic}, may, "`topic` of the orders' events"},
-		{"FLAGD_HOST", text{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
+		{"KAFKA_TOPIC", topic{&c.KafkaTopic}, may, "`topic` of the orders' events"},
+		{"FLAGD_HOST", host{&c.FlagdHost}, may, "`host` of flagd; none: flags keep their defaults"},
 		{"FLAGD_PORT", port{integer{&c.FlagdPort, 1, 65535}}, may, "`port` of flagd's evaluation service"},
 		{"FLAGD_RESOLVER", preference{choice{&c.FlagResolver, []string{"rpc", "file"}}}, may, "`source` of flags: rpc for flagd, or file"},
 		{"FLAGD_OFFLINE_FLAG_SOURCE_PATH", text{&c.FlagsPath}, may, "flag `file` in flagd's format, for FLAGD_RESOLVER=file"},
@@ -112,7 +112,7 @@ func (c *Config) settings() []setting {
 		{"CHECKOUT_CHARGE_TIMEOUT", duration{&c.ChargeTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of a charge; then its outcome is unknown"},
 		{"CHECKOUT_SHIP_TIMEOUT", duration{&c.ShipTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of a shipment"},
 		{"CHECKOUT_EMAIL_TIMEOUT", duration{&c.EmailTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of an e-mail"},
-		{"CHECKOUT_PUBLISH_TIMEOUT", duration{&c.PublishTimeout, time.Millisecond, 15 * time.Second}, may, "timeout of an event"},
+		{"CHECKOUT_PUBLISH_TIMEOUT", duration{&c.PublishTimeout, time.Second, 15 * time.Second}, may, "timeout of an event"},
 		{"CHECKOUT_SHUTDOWN_DELAY", duration{&c.Delay, 0, 10 * time.Minute}, may, "`time` after SIGTERM in which new calls are accepted, for load balancers"},
 		{"CHECKOUT_DRAIN", duration{&c.Drain, 0, 10 * time.Minute}, may, "`time` after that for orders in progress; then they are cut off and recorded"},
 		{"CHECKOUT_MAX_ORDERS", integer{&c.MaxOrders, 8, 1 << 16}, may, "maximum `number` of orders in progress"},

@@ -87,6 +87,7 @@ func (s *Security) check(admin string) (problems []error) {
 		{s.ClientNames != nil, "CHECKOUT_TLS_CLIENT_NAMES", "CHECKOUT_TLS_CLIENT_CA", s.ClientCA == ""},
 		{s.SyntheticNames != nil, "CHECKOUT_TLS_SYNTHETIC_NAMES", "CHECKOUT_TLS_CLIENT_CA", s.ClientCA == ""},
 		{s.AdminClientNames != nil, "CHECKOUT_ADMIN_CLIENT_NAMES", "CHECKOUT_ADMIN_CLIENT_CA", s.AdminClientCA == ""},
+		{s.KafkaUser != "", "KAFKA_SASL_USERNAME", "KAFKA_SASL_MECHANISM", s.KafkaMechanism == noSASL},
 		{s.KafkaMechanism != noSASL, "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD_FILE", s.KafkaUser == "" || s.KafkaPassword == ""},
 	} {
 		if needs.set && needs.missing {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -64,7 +63,7 @@ func newServers(ctx context.Context, c Config, t *telemetry.Telemetry, placer *o
 	evicted := t.Evicted()
 	fromShop, fromOperators := newConnections(evicted), newConnections(evicted)
 	forShop.Connections, forOperators.Connections = fromShop, fromOperators
-	if err := s.listen(ctx, "the shop", net.JoinHostPort(strings.Trim(c.Host, "[]"), strconv.Itoa(c.Port)), fromShop, rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
+	if err := s.listen(ctx, "the shop", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), fromShop, rpc.NewServer(t.Placer(placer), s.health, forShop)); err != nil {
 		if _, unknown := errors.AsType[*net.DNSError](err); unknown || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			return nil, fmt.Errorf("CHECKOUT_HOST=%q: must be an address of this machine: %w", c.Host, err)
 		}

@@ -94,6 +94,35 @@ func TestAURLThatCannotBeIsRefusedWithItsValue(t *testing.T) {
 	}
 }
 
+func TestANameThatCannotBeIsRefusedWithItsValueAndTheRule(t *testing.T) {
+	t.Parallel()
+	const topic, host, list, time = "must be 1 to 249 letters, digits", "must be a host", "separate names by commas", "must be a duration between 1s"
+	for _, test := range []struct{ variable, value, want string }{
+		{"KAFKA_TOPIC", "a b", topic}, {"KAFKA_TOPIC", "..", topic}, {"KAFKA_TOPIC", "ördérs", topic}, {"KAFKA_TOPIC", strings.Repeat("a", 250), topic},
+		{"KAFKA_TOPIC", "shop/orders", topic},
+		{"FLAGD_HOST", "http://flagd", host}, {"FLAGD_HOST", "flagd one", host}, {"CHECKOUT_HOST", "127.0.0.1/8", host},
+		{"CART_ADDR", "${CART}:8080", "must be host:port"}, {"KAFKA_ADDR", "one;two:9092", "must be host:port"},
+		{"CHECKOUT_ADMIN_ADDR", "local host:5051", "must be host:port"}, {"SHIPPING_ADDR", "http://one,two:80", "must be scheme://host:port"},
+		{"CHECKOUT_BAGGAGE_ALLOW", "session.id synthetic_request", list}, {"CHECKOUT_TLS_CLIENT_NAMES", "one two", list},
+		{"CHECKOUT_PUBLISH_TIMEOUT", "300ms", time}, // the broker's client waits as long at least
+		{"KAFKA_SASL_USERNAME", "ada", "KAFKA_SASL_USERNAME needs KAFKA_SASL_MECHANISM, which is not set"},
+	} {
+		_, err := parse(map[string]string{test.variable: test.value})
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.variable) {
+			t.Errorf("%s=%q: the error is %v, want %q", test.variable, test.value, err, test.want)
+		}
+	}
+	for variable, values := range map[string][]string{
+		"KAFKA_TOPIC": {"a", "shop.orders_1-x", "...", strings.Repeat("a", 249)}, "FLAGD_HOST": {"flagd", "::1", "[::1]", "flag_d.shop.svc"}, "CHECKOUT_HOST": {"[fe80::1%eth0]"},
+	} {
+		for _, value := range values {
+			if _, err := parse(map[string]string{variable: value}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestADatabaseWithAPasswordAndNoSchemeIsNoPath(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"postgres//ada:secret@host:1/db", "//ada:secret@host/db", "postgres/ada:secret@host/db"} {
@@ -197,8 +226,8 @@ func TestNoErrorOfASettingTellsAPassword(t *testing.T) {
 
 func TestTheConfigurationIsLoggedWithoutPasswords(t *testing.T) {
 	s := open(t, map[string]string{
-		"FLAGD_HOST": "http://user:hunter2@flagd", "KAFKA_TOPIC": "https://user:hunter2@topic", "CHECKOUT_BAGGAGE_ALLOW": "https://user:hunter2@key",
-		"FLAGD_PORT": "tcp://user:hunter2@host:1", "OTEL_TRACES_EXPORTER": "https://user:hunter2@host", "LOG_LEVEL": "https://user:hunter2@host",
+		"CHECKOUT_BAGGAGE_ALLOW": "https://user:hunter2@key",
+		"FLAGD_PORT":             "tcp://user:hunter2@host:1", "OTEL_TRACES_EXPORTER": "https://user:hunter2@host", "LOG_LEVEL": "https://user:hunter2@host",
 		"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://user:hunter2/1@host:port",
 	})
 	if err := s.stop(); err != nil {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"checkout/internal/env"
 )
@@ -55,9 +57,13 @@ func (v names) String() string { return strings.Join(deref(v.p), ",") }
 func (v names) Set(s string) error {
 	*v.p = nil
 	for name := range strings.SplitSeq(s, ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			*v.p = append(*v.p, name)
+		switch name = strings.TrimSpace(name); {
+		case name == "":
+			continue
+		case strings.ContainsFunc(name, unicode.IsSpace):
+			return fmt.Errorf("%q is no name; separate names by commas", name)
 		}
+		*v.p = append(*v.p, name)
 	}
 	if *v.p == nil {
 		return errors.New("contains no name")
@@ -102,12 +108,50 @@ func (v target) Set(s string) error {
 
 func checkAddress(s string) error {
 	host, port, err := net.SplitHostPort(s)
-	if err != nil || host == "" || strings.ContainsAny(host, " \t\r\n\"',/@") {
+	if err != nil || !isHost(host) {
 		return errors.New("must be host:port, such as cart:8080")
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+	if !isPort(port, 1) {
 		return errors.New("must have a port between 1 and 65535")
 	}
+	return nil
+}
+
+// isHost reports whether s has only characters of names and addresses: no variable that was not replaced, and no URL.
+func isHost(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !isWord(r) && r != ':' && r != '%' })
+}
+
+func isPort(s string, least int) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= least && n <= 65535
+}
+
+// isWord reports whether r may be in the name of a host or a topic.
+func isWord(r rune) bool {
+	return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-._", r))
+}
+
+type host struct{ p *string }
+
+func (v host) String() string { return deref(v.p) }
+func (v host) Set(s string) error {
+	if s = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"); !isHost(s) {
+		return errors.New("must be a host without a port, such as 127.0.0.1")
+	}
+	*v.p = s
+	return nil
+}
+
+type topic struct{ p *string }
+
+func (v topic) String() string { return deref(v.p) }
+func (v topic) Set(s string) error {
+	const longest = 249 // in Kafka
+	if s == "" || len(s) > longest || s == "." || s == ".." || strings.ContainsFunc(s, func(r rune) bool { return !isWord(r) }) {
+		return fmt.Errorf("must be 1 to %d letters, digits, dots, dashes and underscores, such as orders", longest)
+	}
+	*v.p = s
 	return nil
 }
 
@@ -116,10 +160,10 @@ type listen struct{ p *string }
 func (v listen) String() string { return deref(v.p) }
 func (v listen) Set(s string) error {
 	host, port, err := net.SplitHostPort(s)
-	if err != nil || host == "" {
+	if err != nil || !isHost(host) {
 		return errors.New("must be host:port: localhost:5051 for this machine alone, 0.0.0.0:5051 for all interfaces")
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+	if !isPort(port, 0) {
 		return errors.New("must have a port between 0 and 65535")
 	}
 	*v.p = s
@@ -164,13 +208,12 @@ func (v base) Set(s string) error {
 	if err != nil {
 		return errors.New("must be host:port or a URL, such as " + v.example)
 	}
-	port, portErr := strconv.Atoi(u.Port())
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("must be http:// or https://")
-	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+	case !isHost(u.Hostname()) || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return errors.New("must be scheme://host:port without more, such as " + v.example)
-	case u.Port() != "" && (portErr != nil || port < 1 || port > 65535):
+	case u.Port() != "" && !isPort(u.Port(), 1):
 		return errors.New("must have a port between 1 and 65535")
 	}
 	*v.p = strings.TrimRight(s, "/")

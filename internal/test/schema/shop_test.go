@@ -175,7 +175,7 @@ func open(t *testing.T, set map[string]string) *service {
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"] = "0"
 	environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
-	environ["CHECKOUT_PUBLISH_TIMEOUT"] = "300ms"
+	environ["CHECKOUT_PUBLISH_TIMEOUT"] = "1s"
 	environ["OTEL_BSP_SCHEDULE_DELAY"] = "50"
 	maps.Copy(environ, set)
 	for name, value := range environ {
