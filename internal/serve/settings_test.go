@@ -200,7 +200,7 @@ func TestNoErrorOfASettingTellsAPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z0-9_]+)` ").FindAllStringSubmatch(string(document), -1) {
+	for _, match := range regexp.MustCompile("`([A-Z0-9]+_[A-Z0-9_]+)`").FindAllStringSubmatch(string(document), -1) {
 		variable := match[1]
 		for _, value := range []string{
 			"https://user:hunter2@host", "https://user:hunter2@host:port", "https://user:hun@hunter2@ho st", "https://user:hunter2/x@host:1",

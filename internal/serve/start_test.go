@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -229,7 +230,7 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 	}
 }
 
-// The tables of docs/configuration.md are the configuration: every setting, with its default.
+// docs/configuration.md has every setting, with its default: in the table, or in the list of those that are off unless set.
 func TestEverySettingIsDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
@@ -239,6 +240,9 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	documented := map[string]string{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*?) \\|").FindAllStringSubmatch(string(page), -1) {
 		documented[row[1]] = strings.Trim(row[2], "`")
+	}
+	for _, item := range regexp.MustCompile("(?m)^- `([A-Z_]+)`(?:, `([A-Z_]+)`)?: ").FindAllStringSubmatch(string(page), -1) {
+		documented[item[1]], documented[cmp.Or(item[2], item[1])] = "none", "none"
 	}
 	var help bytes.Buffer
 	flags := serve.NewSettings().Flags

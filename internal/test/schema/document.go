@@ -114,14 +114,10 @@ is given. Of two names, the first is *app*, the second *demo*.
 `
 
 const dashboards = `
-The demo's checkout answers every failure with INTERNAL (13), and its span is in error. This one differs:
-
-- Expired or invalid card: INVALID_ARGUMENT (3), no span in error.
-- Empty cart, unknown product, invalid quantity: FAILED_PRECONDITION (9), no span of checkout in error.
-- Declined card: FAILED_PRECONDITION, spans of payment and checkout in error.
-
-Panels that count spans in error (*Error Rate by Span Name*, Spanmetrics) lack the first two, which are ` + "`refused` in `checkout.orders`" + `.
-*Error* under *Server gRPC RED Metrics* counts every code but 0.
+The demo's checkout answers every failure with INTERNAL (13), and its span is in error. Here an expired or invalid card is INVALID_ARGUMENT
+(3), and an empty cart, unknown product or invalid quantity FAILED_PRECONDITION (9), without a span of checkout in error. So panels that
+count spans in error (*Error Rate by Span Name*, Spanmetrics) lack them; ` + "`checkout.orders` has them as `refused`" + `. A declined card is
+FAILED_PRECONDITION, with spans of payment and checkout in error. *Error* under *Server gRPC RED Metrics* counts every code but 0.
 `
 
 // of returns the groups of a kind and, for events, of a kind of record.
