@@ -74,10 +74,7 @@ func (l *load) watch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		booked, err := l.shop.Accounting.Booked(ctx)
-		if err != nil {
-			return nil //nolint:nilerr // ctx has ended in the middle of it
-		}
+		booked := l.shop.Accounting.Booked()
 		l.mu.Lock()
 		placed := 0
 		for _, v := range l.calls {

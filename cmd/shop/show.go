@@ -91,7 +91,7 @@ func (s *shop) showOutcome(ctx context.Context, id string) {
 	_ = s.Await(ctx, func() bool {
 		return s.options.payment == stock || s.Ledgers().Orders[id].Result(0).Outcome != demo.Pending
 	}) // the ledgers tell
-	s.showLedgers(ctx, id)
+	s.showLedgers(id)
 }
 
 func (s *shop) showTrace(ctx context.Context, id string, placed bool) {
@@ -122,7 +122,7 @@ func (s *shop) showDeliveries(ctx context.Context, order *oteldemo.OrderResult) 
 			s.page.indent(mail.Text)
 		}
 	}
-	s.showLedgers(ctx, id)
+	s.showLedgers(id)
 	if late != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 		return fmt.Errorf("order %s: %s", id, strings.Join(s.Ledgers().Differences(), "; "))
 	}
@@ -150,7 +150,7 @@ func (s *shop) showEvent(answer *oteldemo.OrderResult) {
 	}
 }
 
-func (s *shop) showLedgers(ctx context.Context, id string) {
+func (s *shop) showLedgers(id string) {
 	s.page.title("The ledgers")
 	var rows [][]string
 	for _, c := range s.Payment.Charges() {
@@ -166,8 +166,8 @@ func (s *shop) showLedgers(ctx context.Context, id string) {
 			rows = append(rows, []string{"shipped", fmt.Sprintf("%d products", len(p.Items)), "parcel " + p.TrackingID})
 		}
 	}
-	if entry, err := s.Accounting.Entry(ctx, id); err == nil {
-		rows = append(rows, []string{"booked", fmt.Sprintf("%d lines", len(entry.Items)), "parcel " + entry.TrackingID})
+	if entry := s.Accounting.Entry(id); entry != nil {
+		rows = append(rows, []string{"booked", fmt.Sprintf("%d lines", len(entry.GetItems())), "parcel " + entry.GetShippingTrackingId()})
 	}
 	s.page.table(rows)
 	ledgers := s.Ledgers()

@@ -3,15 +3,14 @@ package demo
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/proto"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"checkout/gen/oteldemo"
 )
@@ -19,7 +18,7 @@ import (
 const (
 	// group is the stock accounting service's consumer group.
 	group = "accounting"
-	// maxEvents is how many events accounting remembers besides its database.
+	// maxEvents is how many events accounting remembers besides those that it has booked.
 	maxEvents = 1024
 )
 
@@ -34,15 +33,16 @@ type Event struct {
 	Problem   string                // why it could not be booked; empty for a duplicate
 }
 
-// Accounting reads the events of the topic as consumer group "accounting" and books them into a SQL database with the
-// constraints of the stock shop's: an order once, a tracking id once among all orders, a product once in an order,
-// nothing missing. What breaks them is rejected; what was booked before is a duplicate.
+// Accounting reads the events of the topic as consumer group "accounting" and books them under the constraints of the stock
+// shop's database: an order once, a tracking id once among all orders, a product once in an order, nothing missing. What
+// breaks them is rejected; what was booked before is a duplicate.
 type Accounting struct {
 	client  *kgo.Client
-	db      *sql.DB
 	changes *notifier
 
 	mu         sync.Mutex
+	booked     map[string][]byte // events by order id
+	parcels    map[string]bool   // their tracking ids
 	events     tail[Event]
 	copies     map[string]int // events by order id
 	duplicates int
@@ -50,16 +50,8 @@ type Accounting struct {
 	rejects    int
 }
 
-// newAccounting makes the database and joins the group. The database is in memory.
-func newAccounting(ctx context.Context, broker string, b *notifier) (*Accounting, func() error, error) {
-	db, err := sql.Open("sqlite", ":memory:")
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening the database: %w", err)
-	}
-	db.SetMaxOpenConns(1) // each connection would have a memory of its own
-	if _, err := db.ExecContext(ctx, tables); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("creating the tables: %w", err), db.Close())
-	}
+// newAccounting joins the group.
+func newAccounting(broker string, b *notifier) (*Accounting, func() error, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(broker),
 		kgo.ConsumerGroup(group),
@@ -71,9 +63,12 @@ func newAccounting(ctx context.Context, broker string, b *notifier) (*Accounting
 		kgo.FetchMaxWait(500*time.Millisecond),
 	)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("joining group %s: %w", group, err), db.Close())
+		return nil, nil, fmt.Errorf("joining group %s: %w", group, err)
 	}
-	a := &Accounting{client: client, db: db, changes: b, events: tail[Event]{limit: maxEvents}, copies: make(map[string]int)}
+	a := &Accounting{
+		client: client, changes: b, booked: make(map[string][]byte), parcels: make(map[string]bool),
+		events: tail[Event]{limit: maxEvents}, copies: make(map[string]int),
+	}
 	return a, a.start(), nil
 }
 
@@ -90,14 +85,14 @@ func (a *Accounting) start() (stop func() error) {
 		cancel()
 		reading.Wait()
 		a.client.CloseAllowingRebalance()
-		return a.db.Close()
+		return nil
 	}
 }
 
 // poll books what has come. Offsets are committed after that: a crash in between makes duplicates, never losses.
 func (a *Accounting) poll(ctx context.Context) {
 	fetched := a.client.PollFetches(ctx)
-	fetched.EachRecord(func(r *kgo.Record) { a.take(ctx, r) })
+	fetched.EachRecord(a.take)
 	if fetched.NumRecords() > 0 {
 		a.changes.notify()
 		// A commit that fails is made up for by the next one.
@@ -105,20 +100,20 @@ func (a *Accounting) poll(ctx context.Context) {
 	}
 }
 
-func (a *Accounting) take(ctx context.Context, r *kgo.Record) {
+func (a *Accounting) take(r *kgo.Record) {
 	event := Event{Key: string(r.Key), Value: r.Value, Headers: make(map[string]string), Partition: r.Partition, Offset: r.Offset}
 	for _, h := range r.Headers {
 		event.Headers[h.Key] = string(h.Value)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var order oteldemo.OrderResult
 	var before []byte
 	err := proto.Unmarshal(r.Value, &order)
 	if err == nil {
 		event.Order = &order
-		before, err = a.book(ctx, &order, r.Value)
+		before, err = a.book(&order, r.Value)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.copies[order.GetOrderId()]++
 	switch {
 	case err != nil:
@@ -131,6 +126,50 @@ func (a *Accounting) take(ctx context.Context, r *kgo.Record) {
 		}
 	}
 	a.events.add(event)
+}
+
+// book books an order, or returns the event that it was booked by before. The caller holds mu.
+func (a *Accounting) book(o *oteldemo.OrderResult, event []byte) (before []byte, err error) {
+	id, tracking := o.GetOrderId(), o.GetShippingTrackingId()
+	switch {
+	case a.booked[id] != nil:
+		return a.booked[id], nil
+	case id == "" || o.GetShippingCost() == nil || o.GetShippingAddress() == nil || len(o.GetItems()) == 0:
+		return nil, errors.New("order id, shipping cost, address or items are missing")
+	case a.parcels[tracking]:
+		return nil, fmt.Errorf("tracking id %q is another order's", tracking)
+	}
+	products := make(map[string]bool)
+	for _, line := range o.GetItems() {
+		product := line.GetItem().GetProductId()
+		switch {
+		case line.GetItem() == nil || line.GetCost() == nil:
+			return nil, errors.New("an item or its cost is missing")
+		case products[product]:
+			return nil, fmt.Errorf("product %q is in the order twice", product)
+		}
+		products[product] = true
+	}
+	a.booked[id], a.parcels[tracking] = event, true
+	return nil, nil
+}
+
+// Entry is an order as it was booked, or nil.
+func (a *Accounting) Entry(orderID string) *oteldemo.OrderResult {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var order oteldemo.OrderResult
+	if event := a.booked[orderID]; event == nil || proto.Unmarshal(event, &order) != nil {
+		return nil
+	}
+	return &order
+}
+
+// Booked is how many orders are booked.
+func (a *Accounting) Booked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.booked)
 }
 
 // Events are the last events, oldest first: at most 1024.
@@ -158,9 +197,5 @@ func (a *Accounting) Rejects() int {
 func (a *Accounting) count() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	counts := make(map[string]int, len(a.copies))
-	for id, n := range a.copies {
-		counts[id] = n
-	}
-	return counts
+	return maps.Clone(a.copies)
 }

@@ -8,7 +8,7 @@
 //	Shipping    HTTP   quotes, parcels, and a ledger of them
 //	Email       HTTP   confirmations, kept in a mailbox
 //	Broker      Kafka  the topic "orders"
-//	Accounting  –      consumes the topic and books every order in a SQL database
+//	Accounting  –      consumes the topic and books every order
 //	Flags       gRPC   a flagd, and the flag file for one of your own
 //	Collector   OTLP   traces, metrics and logs; Waterfall draws a trace as text
 //
@@ -172,7 +172,7 @@ func (s *Shop) openBroker(ctx context.Context) error {
 		return errors.Join(err, l.Close())
 	}
 	s.Broker, s.stops = broker, append(s.stops, stop)
-	accounting, stop, err := newAccounting(ctx, l.Address(), s.changes)
+	accounting, stop, err := newAccounting(l.Address(), s.changes)
 	if err != nil {
 		return err
 	}

@@ -66,12 +66,8 @@ func (r ledgerRow) Tone() string {
 }
 
 func (s *Storefront) reconcile(ctx context.Context, _ *http.Request) (any, error) {
-	booked, err := s.Shop.Accounting.Booked(ctx)
-	if err != nil {
-		return nil, err
-	}
 	ledgers := s.Shop.Ledgers()
-	page := reconciliation{KeyedShipping: s.KeyedShipping, Total: ledgers.Total(), Booked: booked}
+	page := reconciliation{KeyedShipping: s.KeyedShipping, Total: ledgers.Total(), Booked: s.Shop.Accounting.Booked()}
 	states := s.states(ctx)
 	for id, t := range ledgers.Orders {
 		row := ledgerRow{id, t, t.Result(states[id])}
