@@ -18,21 +18,19 @@ func Waterfall(spans []Span, columns int) string {
 	if len(spans) == 0 {
 		return "(no spans)\n"
 	}
-	rows := tree(spans)
-	axis := axisOf(spans, max(columns, 1))
-	width := 0
+	rows := Rows(spans)
+	axis, width := axis{1, max(columns, 1)}, 0
 	for _, r := range rows {
+		axis.length = max(axis.length, r.Start+r.Length)
 		width = max(width, utf8.RuneCountInString(r.label()))
 	}
 	var b strings.Builder
 	for _, r := range rows {
-		label := r.label()
-		fmt.Fprintf(&b, "%s%s %9s", label, strings.Repeat(" ", width-utf8.RuneCountInString(label)), millis(r.start-axis.start))
-		if r.event {
-			fmt.Fprintf(&b, " %9s │%s\n", "", axis.mark(r.start))
-			continue
+		label, took, drawn := r.label(), millis(r.Length), axis.bar(r)
+		if r.Event {
+			took, drawn = "", axis.mark(r)
 		}
-		fmt.Fprintf(&b, " %9s │%s\n", millis(r.end-r.start), axis.bar(r.start, r.end))
+		fmt.Fprintf(&b, "%s%s %9s %9s │%s\n", label, strings.Repeat(" ", width-utf8.RuneCountInString(label)), millis(r.Start), took, drawn)
 	}
 	return b.String()
 }
@@ -43,93 +41,78 @@ type Row struct {
 	Depth         int           // how many spans it is within
 	Start, Length time.Duration // since the beginning of the trace
 	Event, Failed bool
+
+	branch string // the tree to its left
 }
 
-// Rows lays a trace out like Waterfall does, for those who draw it themselves.
+func (r Row) label() string {
+	switch {
+	case r.Event:
+		return r.branch + "◆ " + r.Name
+	case r.Failed:
+		return r.branch + "✗ " + r.Name
+	}
+	return r.branch + r.Name
+}
+
+// Rows lays a trace out with every span below its parent, siblings by time. A span without a parent here is a root.
 func Rows(spans []Span) []Row {
 	if len(spans) == 0 {
 		return nil
 	}
-	first := axisOf(spans, 1).start
-	var rows []Row
-	for _, r := range tree(spans) {
-		rows = append(rows, Row{
-			Name: r.name, Depth: r.depth, Event: r.event, Failed: r.failed,
-			Start: time.Duration(r.start - min(r.start, first)), Length: time.Duration(r.end - min(r.end, r.start)), //nolint:gosec // below 292 years
-		})
-	}
-	return rows
-}
-
-// row is a line of the drawing.
-type row struct {
-	branch     string // the tree to its left
-	name       string
-	depth      int
-	start, end uint64 // Unix nanoseconds
-	event      bool
-	failed     bool
-}
-
-func (r row) label() string {
-	switch {
-	case r.event:
-		return r.branch + "◆ " + r.name
-	case r.failed:
-		return r.branch + "✗ " + r.name
-	}
-	return r.branch + r.name
-}
-
-// tree lays spans out with every span below its parent, siblings by time. A span without a parent here is a root.
-func tree(spans []Span) []row {
+	t := tree{first: slices.MinFunc(spans, earlier).GetStartTimeUnixNano(), children: make(map[string][]Span)}
 	here := make(map[string]bool, len(spans))
 	for _, s := range spans {
 		here[string(s.GetSpanId())] = true
 	}
-	children := make(map[string][]Span)
 	for _, s := range spans {
 		parent := string(s.GetParentSpanId())
 		if !here[parent] {
 			parent = ""
 		}
-		children[parent] = append(children[parent], s)
+		t.children[parent] = append(t.children[parent], s)
 	}
-	for _, siblings := range children {
+	for _, siblings := range t.children {
 		slices.SortStableFunc(siblings, earlier)
 	}
-	var rows []row
-	for _, root := range children[""] {
-		rows = append(rows, subtree(root, children, "", "", 0)...)
+	for _, root := range t.children[""] {
+		t.add(root, "", "", 0)
 	}
-	return rows
+	return t.rows
 }
 
-// subtree is a span and what is below it: branch is drawn before its own line, trunk before the lines below.
-func subtree(s Span, children map[string][]Span, branch, trunk string, depth int) []row {
-	below := children[string(s.GetSpanId())]
-	rows := []row{{
-		branch: branch, name: s.title(), depth: depth, start: s.GetStartTimeUnixNano(), end: s.GetEndTimeUnixNano(),
-		failed: s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR,
-	}}
+// tree is a trace that is laid out.
+type tree struct {
+	first    uint64 // when it begins, in Unix nanoseconds
+	children map[string][]Span
+	rows     []Row
+}
+
+// since is the time from one moment to another, in Unix nanoseconds; never negative.
+func since(from, to uint64) time.Duration { return time.Duration(to - min(from, to)) } //nolint:gosec // below 292 years
+
+// add adds a span and what is below it: branch is drawn before its own line, trunk before the lines below.
+func (t *tree) add(s Span, branch, trunk string, depth int) {
+	below := t.children[string(s.GetSpanId())]
+	t.rows = append(t.rows, Row{
+		branch: branch, Name: s.title(), Depth: depth,
+		Start: since(t.first, s.GetStartTimeUnixNano()), Length: since(s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano()),
+		Failed: s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR,
+	})
 	stem := "  "
 	if len(below) > 0 {
 		stem = "│ "
 	}
 	for _, event := range s.GetEvents() {
-		rows = append(rows, row{
-			branch: trunk + stem, name: event.GetName(), depth: depth + 1,
-			start: event.GetTimeUnixNano(), end: event.GetTimeUnixNano(), event: true,
-		})
+		t.rows = append(t.rows, Row{branch: trunk + stem, Name: event.GetName(), Depth: depth + 1, Start: since(t.first, event.GetTimeUnixNano()), Event: true})
 	}
 	for i, child := range below {
 		branch, stem := "├─ ", "│  "
 		if i == len(below)-1 {
 			branch, stem = "└─ ", "   "
 		}
-		rows = append(rows, subtree(child, children, trunk+branch, trunk+stem, depth+1)...)
+		t.add(child, trunk+branch, trunk+stem, depth+1)
 	}
-	return rows
 }
 
 // title is the span's name, and what was called if the name is only a method, as with HTTP clients.
@@ -147,35 +130,28 @@ func (s Span) title() string {
 
 // axis maps times to columns.
 type axis struct {
-	start, length uint64 // nanoseconds
-	columns       int
-}
-
-func axisOf(spans []Span, columns int) axis {
-	first := slices.MinFunc(spans, earlier).GetStartTimeUnixNano()
-	last := slices.MaxFunc(spans, func(a, b Span) int { return cmp.Compare(a.GetEndTimeUnixNano(), b.GetEndTimeUnixNano()) })
-	return axis{first, max(last.GetEndTimeUnixNano(), first+1) - first, columns}
+	length  time.Duration
+	columns int
 }
 
 // column is where a time is, between 0 and columns.
-func (a axis) column(t uint64) int {
-	share := float64(t-min(t, a.start)) / float64(a.length)
-	return min(int(share*float64(a.columns)), a.columns)
+func (a axis) column(t time.Duration) int {
+	return min(int(float64(t)/float64(a.length)*float64(a.columns)), a.columns)
 }
 
 // bar is never shorter than one column, so that short spans are seen.
-func (a axis) bar(start, end uint64) string {
-	from := min(a.column(start), a.columns-1)
-	to := max(a.column(end), from+1)
+func (a axis) bar(r Row) string {
+	from := min(a.column(r.Start), a.columns-1)
+	to := max(a.column(r.Start+r.Length), from+1)
 	return strings.Repeat(" ", from) + strings.Repeat("█", to-from)
 }
 
-func (a axis) mark(t uint64) string {
-	return strings.Repeat(" ", min(a.column(t), a.columns-1)) + "◆"
+func (a axis) mark(r Row) string {
+	return strings.Repeat(" ", min(a.column(r.Start), a.columns-1)) + "◆"
 }
 
-func millis(nanos uint64) string {
-	return fmt.Sprintf("%.1f ms", float64(nanos)/float64(time.Millisecond))
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 }
 
 func earlier(a, b Span) int {
