@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
 )
 
 // maxLines is how many different products a basket can have: all but the observatory dome, which would soon exceed what
@@ -24,14 +25,5 @@ func (s *shop) fill(n int) *oteldemo.PlaceOrderRequest {
 		quantity := int32(1 + (n+line)%3)
 		s.Cart.Put(user, ids[(n*s.options.lines+line)%len(ids)], quantity)
 	}
-	return &oteldemo.PlaceOrderRequest{
-		UserId:       user,
-		UserCurrency: s.options.currency,
-		Address:      &oteldemo.Address{StreetAddress: "1600 Amphitheatre Parkway", City: "Mountain View", State: "CA", Country: "United States", ZipCode: "94043"},
-		Email:        user + "@example.com",
-		CreditCard: &oteldemo.CreditCardInfo{ //nolint:gosec // a number that is made for tests
-			CreditCardNumber: "4432-8015-6152-0454", CreditCardCvv: 672,
-			CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1,
-		},
-	}
+	return demo.Order(user, s.options.currency)
 }

@@ -14,6 +14,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/demo"
 	"checkout/internal/storefront/child"
 	"checkout/internal/wait"
 	"checkout/internal/web"
@@ -237,21 +238,12 @@ func (s *Storefront) patience(ctx context.Context, user, key string) string {
 	ctx, cancel := context.WithTimeout(ctx, OrderTime)
 	defer cancel()
 	start := time.Now()
-	got, asked := s.insist(ctx, requestOf(user), key)
+	got, asked := s.insist(ctx, demo.Order(user, "USD"), key)
 	after := fmt.Sprintf("after %s, asked %d times with the same key", web.Took(time.Since(start)), asked)
 	if got.refused != nil {
 		return fmt.Sprintf("%s (%s)", got.refused.Title, after)
 	}
 	return fmt.Sprintf("order %s is on its way (%s)", got.order.GetOrderId(), after)
-}
-
-// requestOf is the order of a customer who is none: what the form proposes.
-func requestOf(user string) *oteldemo.PlaceOrderRequest {
-	f := newForm("")
-	return &oteldemo.PlaceOrderRequest{
-		UserId: user, UserCurrency: f.Currency, Email: "visitor@example.com", Address: f.address(),
-		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: goodCard, CreditCardCvv: 672, CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1},
-	}
 }
 
 // awaitCharged waits until the order of that key is charged, and returns its id.

@@ -270,10 +270,10 @@ func (s *Storefront) setAvailability(r *http.Request) error {
 			continue
 		}
 		if r.PostFormValue("offline") == "yes" {
-			n.Server.TakeOffline()
+			n.TakeOffline()
 			return nil
 		}
-		return n.Server.BringOnline()
+		return n.BringOnline()
 	}
 	return wrong("There is no such service.")
 }
@@ -309,7 +309,7 @@ func (s *Storefront) resetAll(r *http.Request) error {
 		s.Shop.Flags.SetFloat("paymentFailure", 0), s.Shop.Flags.SetBool("paymentUnreachable", false), s.Shop.Flags.SetInt("kafkaQueueProblems", 0),
 	}
 	for _, n := range Services(s.Shop) {
-		failures = append(failures, n.Server.BringOnline())
+		failures = append(failures, n.BringOnline())
 	}
 	return errors.Join(failures...)
 }

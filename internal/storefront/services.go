@@ -7,8 +7,9 @@ const ShipOrder = "ship-order"
 
 // Service is a server of the shop that can be offline.
 type Service struct {
+	Server
+
 	Name, Protocol, What string
-	Server               Server
 	Calls                Injector // where to inject faults; nil when checkout makes none during an order
 }
 
@@ -29,20 +30,14 @@ type Injector interface {
 // Services are the servers around checkout.
 func Services(s *demo.Shop) []Service {
 	return []Service{
-		{"cart", "gRPC", "what customers want to buy", s.Cart, s.Cart},
-		{"catalog", "gRPC", "products and prices", s.Catalog, s.Catalog},
-		{"currency", "gRPC", "conversions", s.Currency, s.Currency},
-		{"payment", "gRPC", "charges cards", s.Payment, s.Payment},
-		{"shipping", "HTTP", "quotes and parcels", s.Shipping, s.Shipping},
-		{"email", "HTTP", "confirmations", s.Email, s.Email},
-		{"kafka", "Kafka", "the broker of the topic orders", s.Broker, nil},
-		{"flagd", "gRPC", "feature flags", s.Flags, nil},
-		{"collector", "OTLP", "traces, metrics and logs", s.Collector, nil},
+		{s.Cart, "cart", "gRPC", "what customers want to buy", s.Cart},
+		{s.Catalog, "catalog", "gRPC", "products and prices", s.Catalog},
+		{s.Currency, "currency", "gRPC", "conversions", s.Currency},
+		{s.Payment, "payment", "gRPC", "charges cards", s.Payment},
+		{s.Shipping, "shipping", "HTTP", "quotes and parcels", s.Shipping},
+		{s.Email, "email", "HTTP", "confirmations", s.Email},
+		{s.Broker, "kafka", "Kafka", "the broker of the topic orders", nil},
+		{s.Flags, "flagd", "gRPC", "feature flags", nil},
+		{s.Collector, "collector", "OTLP", "traces, metrics and logs", nil},
 	}
 }
-
-// Address is where it is, a host:port.
-func (s Service) Address() string { return s.Server.Address() }
-
-// Offline reports whether it takes no calls.
-func (s Service) Offline() bool { return s.Server.Offline() }

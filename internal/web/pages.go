@@ -110,7 +110,7 @@ func (s Site) URL(path string) string {
 
 // Show answers with the page of that name. It is never kept by the browser: it shows how things are now.
 func (p *Pages) Show(w http.ResponseWriter, r *http.Request, status int, name string, page Page) {
-	html, err := p.execute(name, "layout", map[string]any{"Site": p.site, "Page": page})
+	html, err := p.Part(name, "layout", map[string]any{"Site": p.site, "Page": page})
 	if err != nil {
 		p.site.Log.ErrorContext(r.Context(), "page was not rendered", "page", name, "error", err)
 		http.Error(w, "this page could not be made; the log says why", http.StatusInternalServerError)
@@ -124,10 +124,6 @@ func (p *Pages) Show(w http.ResponseWriter, r *http.Request, status int, name st
 
 // Part is what a template of the page makes of data: the new contents of an element, for an Emit.
 func (p *Pages) Part(name, part string, data any) ([]byte, error) {
-	return p.execute(name, part, data)
-}
-
-func (p *Pages) execute(name, part string, data any) ([]byte, error) {
 	page, ok := p.pages[name]
 	if !ok {
 		return nil, fmt.Errorf("page %q: %w", name, fs.ErrNotExist)

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"checkout/internal/wait"
 )
 
 const (
@@ -155,7 +157,7 @@ func (c *Child) keep(ctx context.Context) {
 		if time.Since(born) >= longLife {
 			pause = firstPause
 		}
-		if !rest(ctx, pause) {
+		if !wait.For(ctx, pause) {
 			return
 		}
 	}
@@ -204,7 +206,7 @@ func (c *Child) probe(ctx context.Context) {
 			})
 			return
 		}
-		rest(ctx, probeEvery)
+		wait.For(ctx, probeEvery)
 	}
 }
 
@@ -244,18 +246,6 @@ func (c *Child) obituary(err error) error {
 		return fmt.Errorf("%w: %s", err, said)
 	}
 	return err
-}
-
-// rest waits, and tells whether it could.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // maxTail is how many bytes of what the child said are quoted.
