@@ -58,7 +58,7 @@ func TestCheckoutIsKilledWhileACustomerPays(t *testing.T) {
 	p.sees("#order-state", "completed")
 	p.visit("/reconciliation")
 	p.await("document.querySelector('#result').dataset.result === 'matched'")
-	p.sees("#result", "2 orders") // the shop's first, and this
+	p.sees("#result", "once: 2") // the shop's first, and this
 }
 
 // setLoad moves the slider to so many orders a second, with the keyboard, and sets that.

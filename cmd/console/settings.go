@@ -42,7 +42,7 @@ func (s *settings) flags(flags *pflag.FlagSet, getenv func(string) string) {
 		otherwise        string
 	}{
 		{&s.addr, "addr", "CHECKOUT_CONSOLE_ADDR", "`host:port` to listen on; beyond loopback it requires a token or --client-ca", "127.0.0.1:8070"},
-		{&s.adminAddr, "admin-addr", "CHECKOUT_ADMIN_ADDR", "`host:port,…` of the operators' listeners of the services", "127.0.0.1:5051"},
+		{&s.adminAddr, "admin-addr", "CHECKOUT_ADMIN_ADDR", "`host:port,...` of the operators' listeners of the services", "127.0.0.1:5051"},
 		{&s.serviceCA, "admin-ca", "CHECKOUT_ADMIN_CA", "PEM `file` of the CA for verifying the services; none: the system's", ""},
 		{&s.serviceCert, "admin-cert", "CHECKOUT_ADMIN_CERT", "PEM `file` of the client certificate for the services", ""},
 		{&s.serviceKey, "admin-key", "CHECKOUT_ADMIN_KEY", "PEM `file` of its private key", ""},

@@ -162,6 +162,9 @@ func (s *shop) settle(ctx context.Context, r *results) error {
 	for _, words := range slices.Sorted(maps.Keys(waiting)) {
 		s.page.say("\n  %d %s, waiting for an operator\n", waiting[words], words)
 	}
+	if s.options.shipping == stock && s.options.lose["shipping"] > 0 {
+		s.page.say("\n  Basic shipping honours no idempotency key: a shipment without an answer is sent again, and each may be a parcel.\n  Try --shipping keyed.\n")
+	}
 	if len(differences) > 0 {
 		return errMismatch
 	}

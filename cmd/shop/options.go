@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -97,9 +98,9 @@ func (o *options) flags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.lines, "lines", 3, "`number` of different products in an order, 1 to 12")
 	flags.StringVar(&o.currency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
 	flags.DurationVar(&o.latency, "latency", 0, "`time` that every service takes longer, such as 5ms")
-	flags.Var(o.fail, "fail", "probability that calls are refused and nothing is done, as `service=probability,…`")
-	flags.Var(o.lose, "lose", "probability that calls are done and their responses lost, as `service=probability,…`")
-	flags.Var(&o.offline, "offline", "`service,…` that are offline while the orders are placed, and online afterwards")
+	flags.Var(o.fail, "fail", "probability that calls are refused and nothing is done, as `service=probability,...`")
+	flags.Var(o.lose, "lose", "probability that calls are done and their responses lost, as `service=probability,...`")
+	flags.Var(&o.offline, "offline", "`service,...` that are offline while the orders are placed, and online afterwards")
 	flags.Float64Var(&o.unshippable, "unshippable", 0, "`probability` that shipping refuses a paid order permanently")
 	flags.StringVar(&o.payment, "payment", stock, "payment `mode`: stock, or keyed, which honours idempotency keys, can look up charges and refund them")
 	flags.StringVar(&o.shipping, "shipping", stock, "shipping `mode`: stock, or keyed, which honours idempotency keys")
@@ -130,6 +131,9 @@ func (o options) check() error {
 		return fmt.Errorf("--port=%d: must be between 0 and 65535", o.port)
 	case o.db == memory && o.hasSite():
 		return fmt.Errorf("--db=%s: the site can kill checkout, and its record would be lost; use a path, or --http= for no site", o.db)
+	}
+	if _, _, err := net.SplitHostPort(o.http); err != nil && o.http != "" {
+		return fmt.Errorf("--http=%q: must be host:port, such as %s", o.http, site8088)
 	}
 	return nil
 }

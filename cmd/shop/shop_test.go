@@ -168,6 +168,14 @@ func TestAnOrderIsOneParcelWithKeyedShipping(t *testing.T) {
 	}
 }
 
+func TestSeveralParcelsOfBasicShippingAreExplained(t *testing.T) {
+	t.Parallel()
+	status, said := exitOf(t, "-orders", "12", "-lose", "shipping=0.5")
+	if (status != 0) != strings.Contains(said, "not match") || !strings.Contains(said, "each may be a parcel.\n  Try --shipping keyed.") {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
 func TestWhatCannotBeShippedWaitsForAnOperatorWithStockPayment(t *testing.T) {
 	t.Parallel()
 	status, said := exitOf(t, "-orders", "2", "-unshippable", "1")
@@ -189,6 +197,7 @@ func TestAWrongRequestIsExplained(t *testing.T) {
 		"-payment cash":      "--payment=\"cash\": must be stock or keyed",
 		"-shipping air":      "--shipping=\"air\": must be stock or keyed",
 		"-unshippable 1.1":   "--unshippable=1.1: must be between 0 and 1",
+		"-http shop":         `--http="shop": must be host:port`,
 		"-offline moon":      `unknown service "moon"`,
 		"-fail kafka=1":      `unknown service "kafka"`,
 		"-fail cart":         `"cart" must be service=probability`,

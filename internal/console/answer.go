@@ -42,7 +42,7 @@ type trouble struct {
 // fail answers with why something cannot be shown.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, f *failure) {
 	data := trouble{f}
-	c.answer(w, r, f.Status, "trouble", data, web.Page{Title: "Not to be shown", Data: data})
+	c.answer(w, r, f.Status, "trouble", data, web.Page{Title: "This cannot be shown", Data: data})
 }
 
 func (c *Console) showNothing(w http.ResponseWriter, r *http.Request) {

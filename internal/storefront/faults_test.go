@@ -60,7 +60,7 @@ func TestNoOrderIsLostInACrashUnderLoad(t *testing.T) {
 		t.Errorf("some orders were refused: %s", load)
 	}
 	placed := first(t, load, `id="load-placed">(\d+)<`)
-	s.watch(t, "/reconciliation", "reconciliation", `data-result="matched".*</strong> `+placed+` orders`)
+	s.watch(t, "/reconciliation", "reconciliation", `data-result="matched".*once: `+placed+`\.`)
 }
 
 // await waits until the shop is as it should be.
