@@ -62,7 +62,7 @@ func TestOrdersGoOnWhileTheCollectorHangs(t *testing.T) {
 	_ = c.end(syscall.SIGKILL) // it cannot end in order
 }
 
-// A collector that dies and comes back: orders go on, and then it is told of them again.
+// A collector that dies and comes back: orders go on, and then it receives them again.
 func TestTheCollectorMayDieAndComeBack(t *testing.T) {
 	t.Parallel()
 	c := startCollector(t, free(t))
@@ -72,7 +72,7 @@ func TestTheCollectorMayDieAndComeBack(t *testing.T) {
 	s.sell(t, "bea", many)
 	c.start(t)
 	n := 0
-	await(t, "an order that the collector is told of", func(context.Context) error {
+	await(t, "an order that the collector receives", func(context.Context) error {
 		n++
 		s.sell(t, fmt.Sprint("cia-", n), 1)
 		return c.logged(`"cia-`)
@@ -107,7 +107,7 @@ func (s *service) sell(t *testing.T, name string, orders int) {
 	}
 }
 
-// close ends the service in order and in time, with nothing owed.
+// close ends the service in order and in time, with nothing pending.
 func (s *service) close(t *testing.T) {
 	t.Helper()
 	n := len(s.shop.Payment.Charges())

@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata")
 
-// span is a span as its witnesses tell it.
+// span is a span as Jaeger or the collector shows it.
 type span struct {
 	id, parent          string
 	service, name, kind string
@@ -30,9 +30,8 @@ type span struct {
 	tags                map[string]string
 }
 
-// hasTheOrder compares the caller's trace, as a witness tells it, with the golden tree, and looks for what the shop's
-// trace test asks for.
-func hasTheOrder(t *testing.T, names string, witness func(context.Context) ([]span, error)) {
+// hasTheOrder compares the caller's trace with the golden tree, and looks for what the demo's trace test asks for.
+func hasTheOrder(t *testing.T, names string, read func(context.Context) ([]span, error)) {
 	golden := "testdata/trace_" + names + ".txt" // the conventions before they were stable name an HTTP client span HTTP POST
 	want, err := os.ReadFile(golden)
 	if err != nil && !*update {
@@ -41,7 +40,7 @@ func hasTheOrder(t *testing.T, names string, witness func(context.Context) ([]sp
 	var spans []span
 	var tree string
 	await(t, "the trace", func(ctx context.Context) error {
-		spans, err = witness(ctx)
+		spans, err = read(ctx)
 		tree = draw(spans, "", "")
 		if err == nil && *update && len(spans) < 20 {
 			err = fmt.Errorf("there are only %d spans", len(spans))

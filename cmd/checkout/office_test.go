@@ -108,8 +108,8 @@ func (off *office) put(t *testing.T, n int, state order.State, change ...func(*o
 	for _, c := range change {
 		c(o)
 	}
-	if rival, err := off.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()}); rival != nil || err != nil {
-		t.Fatalf("recording order %d: %v, %v", n, rival, err)
+	if conflict, err := off.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()}); conflict != nil || err != nil {
+		t.Fatalf("recording order %d: %v, %v", n, conflict, err)
 	}
 	off.move(t, o, state)
 	return o

@@ -43,7 +43,7 @@ func TestAUserWhoTriesManyCardsIsRefusedForAWhile(t *testing.T) {
 			t.Errorf("the cause is %v, want %v", refusal.Err, limit)
 		}
 		if refusal.RetryAfter <= 0 || refusal.RetryAfter > declineWindow || refusal.RetryAfter%time.Second != 0 {
-			t.Errorf("they are told to come back after %v, want whole seconds", refusal.RetryAfter)
+			t.Errorf("they are asked to come back after %v, want whole seconds", refusal.RetryAfter)
 		}
 		if _, err := c.Allow(request("ada", "4111 1111 1111 1111")); err != nil {
 			t.Errorf("another user: %v", err)

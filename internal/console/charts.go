@@ -101,7 +101,7 @@ func callees() []callee {
 	}
 }
 
-// deliveries are what a placed order is owed.
+// deliveries are the pending work of a placed order.
 func deliveries() []string { return []string{"cart", "email", "event"} }
 
 // unfinished are the states that are not final, by their names.

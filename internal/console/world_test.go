@@ -135,8 +135,8 @@ func (w *world) put(t testing.TB, o *order.Order) {
 	t.Helper()
 	fresh := *o
 	fresh.State, fresh.History = order.Charging, nil
-	if rival, err := w.record.Open(context.Background(), order.Opening{Order: &fresh, Hold: time.Hour, CartRead: time.Now().Add(time.Hour)}); err != nil || rival != nil {
-		t.Fatalf("%s: %v, in the way: %v", o.ID, err, rival)
+	if conflict, err := w.record.Open(context.Background(), order.Opening{Order: &fresh, Hold: time.Hour, CartRead: time.Now().Add(time.Hour)}); err != nil || conflict != nil {
+		t.Fatalf("%s: %v, in the way: %v", o.ID, err, conflict)
 	}
 	hold := time.Hour
 	if slices.Contains([]order.State{order.InDoubt, order.Refunding, order.Parked, order.Undelivered}, o.State) {

@@ -120,7 +120,7 @@ func TestAnOperatorDecidesAboutWhatCouldNotBeDelivered(t *testing.T) {
 					s.before = nil
 				}
 				if _, err := test.act(p, s.the(t).ID); errors.Is(err, ErrRefused) != test.refused {
-					t.Errorf("the operator is told %v", err)
+					t.Errorf("the operator gets %v", err)
 				}
 				recovering(t, p, time.Minute)
 				o := s.the(t)

@@ -223,7 +223,7 @@ func TestACallerWhoHangsUpAfterTheChargeLosesNothing(t *testing.T) {
 		_, err := p.Place(ctx, request())
 		var failure *Error
 		if !errors.As(err, &failure) || failure.Kind != ErrInDoubt {
-			t.Errorf("the caller who left is told %v, want in doubt", err)
+			t.Errorf("the caller who left gets %v, want in doubt", err)
 		}
 		p.runs.Wait()
 		if got := s.the(t).State; got != Completed {

@@ -26,7 +26,7 @@ func TestAReceiptWhoseRecordIsMadeAndNotAnsweredIsOnRecord(t *testing.T) {
 		p := s.open(t)
 		o, err := ask(t, p, request())
 		if err != nil || o.State != Placed {
-			t.Errorf("the caller is told %v, %v; want the placed order", o, err)
+			t.Errorf("the caller gets %v, %v; want the placed order", o, err)
 		}
 		p.runs.Wait()
 		if got := s.the(t); got.State != Completed || got.ShipAttempts != 1 {
@@ -54,7 +54,7 @@ func TestAReceiptOnWhichAnotherProcessHasActedIsOnRecord(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if o, err := p.Place(ctx, request()); err != nil || o.State != Completed {
-			t.Errorf("the caller is told %v, %v; want the order, which somebody else has completed", o, err)
+			t.Errorf("the caller gets %v, %v; want the order, which somebody else has completed", o, err)
 		}
 		p.runs.Wait()
 		s.wantMoved(t, [4]int{1, 1, 1, 1})
@@ -139,7 +139,7 @@ func TestAnOrderThatWasNeverChargedIsCancelledHoweverLongTheRecordIsAway(t *test
 					t.Errorf("saved as cancelled %d times, want that it is cancelled wherever it is", n)
 				}
 				if o, err := ask(t, p, keyed("k1")); err != nil || o.State != Placed {
-					t.Errorf("the customer who tries again is told %v, %v; want an order", o, err)
+					t.Errorf("the customer who tries again gets %v, %v; want an order", o, err)
 				}
 			})
 		})
@@ -194,7 +194,7 @@ func TestAReceiptOutlivesAnOutageOfTheRecord(t *testing.T) {
 				}
 				p := s.open(t)
 				if _, err := ask(t, p, request()); !errors.Is(err, test.answer) {
-					t.Errorf("the caller is told %v, want %v", err, test.answer)
+					t.Errorf("the caller gets %v, want %v", err, test.answer)
 				}
 				recovering(t, p, test.outage+time.Minute)
 				if got := s.the(t).State; got != Completed {

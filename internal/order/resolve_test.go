@@ -99,7 +99,7 @@ func TestAnOrderIsCancelledOrRefunded(t *testing.T) {
 					t.Errorf("a minute later the order is %v, reversed %t; want %v, %t", is.State, s.undone[o.ID], test.state, test.reversed)
 				}
 				if test.reversed && is.failure() != nil {
-					t.Errorf("who asks again is told %v, want the order that was placed", is.failure())
+					t.Errorf("a duplicate request gets %v, want the order that was placed", is.failure())
 				}
 			})
 		})

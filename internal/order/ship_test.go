@@ -37,7 +37,7 @@ func TestAnOrderIsNotMoreParcelsThanItHasAttempts(t *testing.T) {
 					s.ships, s.after = attempts, lossy(after)
 					p := s.open(t)
 					if o, err := ask(t, p, request()); err != nil || o.TransactionID == "" {
-						t.Errorf("the caller is told %v, %v; want the paid order", o, err)
+						t.Errorf("the caller gets %v, %v; want the paid order", o, err)
 					}
 					recovering(t, p, lasts)
 					o := s.the(t)
@@ -217,14 +217,14 @@ func TestAnOperatorSaysWhatBecameOfTheShipment(t *testing.T) {
 				p := s.open(t)
 				first, err := ask(t, p, keyed("k1"))
 				if err != nil || first.State != Parked {
-					t.Fatalf("the caller is told %v, %v; want the order, which is paid and parked", first, err)
+					t.Fatalf("the caller gets %v, %v; want the order, which is paid and parked", first, err)
 				}
 				if again, err := ask(t, p, keyed("k1")); err != nil || again.ID != first.ID {
 					t.Errorf("asked once more: %v, %v; want the same answer", again, err)
 				}
 				_, err = p.Resolve(t.Context(), first.ID, test.resolution)
 				if errors.Is(err, ErrRefused) != test.refused {
-					t.Errorf("the operator is told %v", err)
+					t.Errorf("the operator gets %v", err)
 				}
 				recovering(t, p, time.Minute)
 				o := s.the(t)

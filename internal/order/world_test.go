@@ -13,8 +13,8 @@ import (
 	"checkout/internal/money"
 )
 
-// shop is a small world in memory: every neighbour that an order needs, with what they remember. A test makes one of
-// them misbehave by setting its hook, which is asked before the neighbour acts.
+// shop is a small world in memory: every service that an order needs, and what they remember. A test makes one of them
+// misbehave by its hook, which is called before the service acts.
 type shop struct {
 	mu      sync.Mutex
 	carts   map[string][]Line

@@ -137,7 +137,7 @@ func text(failure *order.Error) string {
 	case order.ErrInternal:
 		return order.ErrInternal.Error()
 	case order.ErrUnshippable:
-		return "the paid order cannot be shipped; the money is owed back"
+		return "the paid order cannot be shipped; a refund is due"
 	case order.ErrRefunded:
 		return "the order was not placed; the charge was given back"
 	case order.ErrUnavailable, order.ErrImplausible:

@@ -42,7 +42,7 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{order.Error{Kind: order.ErrPaymentUnreachable, OrderID: "1", Err: unreachable}, codes.Unavailable, "failed to charge card: could not charge the card: rpc error: code = Unavailable desc = no such host", "PAYMENT_UNREACHABLE", "no"},
 		{order.Error{Kind: order.ErrInDoubt, OrderID: "1", Err: context.DeadlineExceeded}, codes.Aborted, "failed to charge card: could not charge the card: rpc error: code = DeadlineExceeded desc = context deadline exceeded", "PAYMENT_UNKNOWN", "unknown"},
 		{order.Error{Kind: order.ErrInDoubt, OrderID: "1", Err: errors.New("paid, and not recorded: disk I/O error")}, codes.Aborted, "failed to charge card: could not charge the card: rpc error: code = DeadlineExceeded desc = context deadline exceeded", "PAYMENT_UNKNOWN", "unknown"},
-		{order.Error{Kind: order.ErrUnshippable, OrderID: "1", Err: errors.New("below")}, codes.Aborted, "the paid order cannot be shipped; the money is owed back", "SHIPPING_REFUSED", "yes"},
+		{order.Error{Kind: order.ErrUnshippable, OrderID: "1", Err: errors.New("below")}, codes.Aborted, "the paid order cannot be shipped; a refund is due", "SHIPPING_REFUSED", "yes"},
 		{order.Error{Kind: order.ErrRefunded, OrderID: "1", Err: errors.New("below")}, codes.Aborted, "the order was not placed; the charge was given back", "ORDER_REFUNDED", "no"},
 		{order.Error{Kind: order.ErrKeyReused, OrderID: "1"}, codes.FailedPrecondition, "idempotency key reused", "IDEMPOTENCY_KEY_REUSED", "no"},
 		{order.Error{Kind: order.ErrBusy, OrderID: "1"}, codes.Aborted, "another order of the user is under way", "ORDER_UNDER_WAY", "no"},

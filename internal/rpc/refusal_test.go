@@ -60,7 +60,7 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 			}
 		}
 		if retry != 3*time.Second {
-			t.Errorf("it is told to come back after %v, want 3 s", retry)
+			t.Errorf("it is asked to come back after %v, want 3 s", retry)
 		}
 		if n := c.refused.Load(); n != 1 || queue.rejected != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
 			t.Errorf("counted %d times as an order, %d times as rejected, %v as calls; want once each", n, queue.rejected, seen.calls)

@@ -23,7 +23,7 @@ const countOrders = `
 		SELECT * FROM (SELECT state, delivered, created FROM orders WHERE ` + attention + ` ORDER BY due LIMIT $1) AS c
 	) AS unfinished GROUP BY state, delivered`
 
-// count is how many orders there are of one state, to which the same is owed.
+// count is how many orders have one state and the same deliveries.
 type count struct {
 	state     order.State
 	delivered order.Delivery

@@ -111,12 +111,12 @@ func pages(t *testing.T, s record, q lookup.Query) (ids []order.ID) {
 // put records an order, whatever others its user has.
 func put(t *testing.T, s storetest.Store, o *order.Order) {
 	t.Helper()
-	rival, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()})
-	if err == nil && rival != nil {
-		rival, err = s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now(), Supersede: rival.ID})
+	conflict, err := s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now()})
+	if err == nil && conflict != nil {
+		conflict, err = s.Open(t.Context(), order.Opening{Order: o, Hold: time.Hour, CartRead: time.Now(), Supersede: conflict.ID})
 	}
-	if err != nil || rival != nil {
-		t.Fatal(rival, err)
+	if err != nil || conflict != nil {
+		t.Fatal(conflict, err)
 	}
 }
 

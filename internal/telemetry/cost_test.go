@@ -191,8 +191,8 @@ func BenchmarkPlaceOrder(b *testing.B) {
 	}
 }
 
-// BenchmarkTurnedAway is what an order leaves that is turned away in a crowd.
-func BenchmarkTurnedAway(b *testing.B) {
+// BenchmarkOverload is an order that is refused because of overload.
+func BenchmarkOverload(b *testing.B) {
 	costs(b, dialectApp, func(b *testing.B, tel *Telemetry) func() {
 		h := tel.ServerHandler()
 		full := &order.Error{Kind: order.ErrOverloaded}

@@ -238,11 +238,11 @@ func TestAStreamThatACallOpensLeavesTheCallAlone(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	watched := startServer(t, func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, health.NewServer()) })
-	neighbour := grpc_health_v1.NewHealthClient(dial(t, watched, r.DialOptions()...))
+	other := grpc_health_v1.NewHealthClient(dial(t, watched, r.DialOptions()...))
 	client := r.checkout(t, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		stream, err := neighbour.Watch(ctx, &grpc_health_v1.HealthCheckRequest{})
+		stream, err := other.Watch(ctx, &grpc_health_v1.HealthCheckRequest{})
 		if err != nil {
 			return err
 		}

@@ -315,10 +315,10 @@ func (s *service) hardship(t *testing.T) {
 	}
 }
 
-// settled waits until so many orders have all that they are owed. An event may come twice.
+// settled waits until so many orders are complete. An event may come twice.
 func (s *service) settled(t *testing.T, orders int) {
 	t.Helper()
-	s.await(t, "all that is owed", func() bool {
+	s.await(t, "complete orders", func() bool {
 		is := s.shop.Ledgers().Total()
 		return is.Parcels == orders && is.Emails == orders && is.Events >= orders
 	})
