@@ -143,12 +143,13 @@ func (d *document) table(columns ...string) {
 	d.text(strings.Repeat("|---", len(columns)) + "|\n")
 }
 
-// item is an element of a list. Attributes may be none.
+// item is an element of a list. Its meaning and attributes may be none.
 func (d *document) item(name, meaning, attributes string) {
-	if attributes != "" {
-		attributes = " " + attributes
+	d.text("- " + name)
+	if text := strings.TrimSpace(meaning + " " + attributes); text != "" {
+		d.text(": " + text)
 	}
-	d.text("- " + name + ": " + meaning + attributes + "\n")
+	d.text("\n")
 }
 
 func (d *document) row(cells ...string) {
@@ -163,7 +164,11 @@ func (r *Registry) writeLines(d *document, stdout bool) {
 	for _, record := range []string{logEvent, logLine} {
 		for _, g := range r.of(kindEvent, record) {
 			if g.Annotations.Stdout == stdout {
-				d.item(code(g.Name)+" "+g.level(), g.Brief, g.list())
+				brief := g.Brief
+				if strings.EqualFold(brief, g.Name+".") { // the line says it
+					brief = ""
+				}
+				d.item(code(g.Name)+" "+g.level(), brief, g.list())
 			}
 		}
 	}
