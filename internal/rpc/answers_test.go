@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +22,7 @@ import (
 
 func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 	t.Parallel()
+	documented := documentedAnswers(t)
 	refused := fmt.Errorf("could not charge the card: %w", status.Error(codes.Unknown, "Credit card info is invalid."))
 	wrongCVV := fmt.Errorf("could not charge the card: %w", status.Error(codes.PermissionDenied, "[text withheld: it may hold card data]"))
 	unreachable := fmt.Errorf("could not charge the card: %w", status.Error(codes.Unavailable, "no such host"))
@@ -60,6 +64,10 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 			if info.GetReason() != test.reason || info.GetMetadata()["money_moved"] != test.moved {
 				t.Errorf("told %v, want reason %s and money_moved=%s", info, test.reason, test.moved)
 			}
+			line, ok := documented[strings.ToLower(test.code.String())+" "+test.reason]
+			if says := strings.Contains(line, "Money moved: `"+test.moved+"`"); !ok || says != (test.moved != "no") {
+				t.Errorf("docs/answers.md says %q under %v, want %s and money moved %s", line, test.code, test.reason, test.moved)
+			}
 			if got := info.GetMetadata()["order_id"]; got != string(test.failure.OrderID) {
 				t.Errorf("told order_id %q, want %q", got, test.failure.OrderID)
 			}
@@ -68,6 +76,26 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// documentedAnswers are the lines of docs/answers.md about each code and reason, such as "failedprecondition CART_EMPTY".
+func documentedAnswers(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/answers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]string{}
+	var code string
+	for line := range strings.Lines(string(page)) {
+		if heading := regexp.MustCompile(`^\*\*([A-Z_]+)\*\*`).FindStringSubmatch(line); heading != nil {
+			code = strings.ToLower(strings.ReplaceAll(heading[1], "_", ""))
+		}
+		for _, reason := range regexp.MustCompile("[-,;] `([A-Z_]+)`").FindAllStringSubmatch(line, -1) {
+			lines[code+" "+reason[1]] = line
+		}
+	}
+	return lines
 }
 
 func TestAForeignErrorStaysInside(t *testing.T) {
