@@ -12,11 +12,9 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"checkout/internal/cli"
@@ -64,12 +62,19 @@ CHECKOUT_CONSOLE_TOKEN or --token-file.`,
 // run serves until ctx ends.
 func (s *settings) run(ctx context.Context, stderr io.Writer, ready func(net.Addr)) error {
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	services, hangUp, err := s.dial()
+	options := console.Options{Token: s.token, Proven: s.clientCA != "", TraceURL: s.traceURL, Log: log}
+	dialOptions, err := s.dialOptions()
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-	options := console.Options{Services: services, Token: s.token, Proven: s.clientCA != "", TraceURL: s.traceURL, Log: log}
+	for _, addr := range s.admin {
+		conn, err := grpc.NewClient(addr, dialOptions...) // nothing is sent yet, and no service has to be there
+		if err != nil {
+			return fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: %w", addr, err)
+		}
+		defer conn.Close()
+		options.Services = append(options.Services, console.Service{Name: addr, Conn: conn})
+	}
 	watch := func(context.Context) {}
 	if s.catalogAddr != "" {
 		catalog, err := grpc.NewClient(s.catalogAddr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig(), grpc.WithNoProxy())
@@ -110,31 +115,4 @@ func (s *settings) run(ctx context.Context, stderr io.Writer, ready func(net.Add
 		return cli.Fail(err)
 	}
 	return nil
-}
-
-// dial makes a connection to each service. Nothing is sent yet, and none has to be there.
-func (s *settings) dial() (services []console.Service, hangUp func(), err error) {
-	options, err := s.dialOptions()
-	if err != nil {
-		return nil, nil, err
-	}
-	var conns []*grpc.ClientConn
-	hangUp = func() {
-		for _, conn := range conns {
-			_ = conn.Close() // nothing is under way that could be lost
-		}
-	}
-	for _, addr := range s.admin {
-		conn, err := grpc.NewClient(addr, append(options[:len(options):len(options)], grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, // a person waits
-			MinConnectTimeout: time.Second,
-		}))...)
-		if err != nil {
-			hangUp()
-			return nil, nil, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: %w", addr, err)
-		}
-		conns = append(conns, conn)
-		services = append(services, console.Service{Name: addr, Conn: conn})
-	}
-	return services, hangUp, nil
 }

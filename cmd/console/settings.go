@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"checkout/internal/certs"
@@ -121,7 +123,11 @@ func (s *settings) listen(ctx context.Context) (net.Listener, error) {
 }
 
 // dialOptions are how the services are spoken to.
-func (s *settings) dialOptions() (options []grpc.DialOption, err error) {
+func (s *settings) dialOptions() ([]grpc.DialOption, error) {
+	options := []grpc.DialOption{grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}, // a person waits
+		MinConnectTimeout: time.Second,
+	})}
 	if s.serviceToken != "" {
 		token, err := certs.ReadSecret(s.serviceToken)
 		if err != nil {

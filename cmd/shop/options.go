@@ -35,7 +35,7 @@ type options struct {
 	currency    string
 	latency     time.Duration
 	fail, lose  chances
-	offline     names
+	offline     []string
 	unshippable float64
 	payment     string // stock or keyed
 	shipping    string // stock or keyed
@@ -98,9 +98,9 @@ func (o *options) flags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.lines, "lines", 3, "`number` of different products in an order, 1 to 12")
 	flags.StringVar(&o.currency, "currency", "USD", "ISO 4217 `code` of the currency to pay in")
 	flags.DurationVar(&o.latency, "latency", 0, "`time` that every service takes longer, such as 5ms")
-	flags.Var(o.fail, "fail", "probability that calls are refused and nothing is done, as `service=probability,...`")
-	flags.Var(o.lose, "lose", "probability that calls are done and their responses lost, as `service=probability,...`")
-	flags.Var(&o.offline, "offline", "`service,...` that are offline while the orders are placed, and online afterwards")
+	flags.Func("fail", "probability that calls are refused and nothing is done, as `service=probability,...`", o.fail.set)
+	flags.Func("lose", "probability that calls are done and their responses lost, as `service=probability,...`", o.lose.set)
+	flags.Func("offline", "`service,...` that are offline while the orders are placed, and online afterwards", o.takeOffline)
 	flags.Float64Var(&o.unshippable, "unshippable", 0, "`probability` that shipping refuses a paid order permanently")
 	flags.StringVar(&o.payment, "payment", stock, "payment `mode`: stock, or keyed, which honours idempotency keys, can look up charges and refund them")
 	flags.StringVar(&o.shipping, "shipping", stock, "shipping `mode`: stock, or keyed, which honours idempotency keys")
@@ -138,20 +138,13 @@ func (o options) check() error {
 	return nil
 }
 
-// names is a list of services.
-type names []string
-
-func (n *names) String() string { return strings.Join(*n, ",") }
-
-// Type implements pflag.Value.
-func (n *names) Type() string { return "services" }
-
-func (n *names) Set(s string) error {
+// takeOffline takes names of services.
+func (o *options) takeOffline(s string) error {
 	for name := range strings.SplitSeq(s, ",") {
 		if !isService(name) && name != "kafka" && name != "flagd" && name != "collector" {
 			return fmt.Errorf("unknown service %q", name)
 		}
-		*n = append(*n, name)
+		o.offline = append(o.offline, name)
 	}
 	return nil
 }
@@ -159,12 +152,7 @@ func (n *names) Set(s string) error {
 // chances are probabilities by service.
 type chances map[string]float64
 
-func (c chances) String() string { return "" }
-
-// Type implements pflag.Value.
-func (c chances) Type() string { return "probabilities" }
-
-func (c chances) Set(s string) error {
+func (c chances) set(s string) error {
 	for pair := range strings.SplitSeq(s, ",") {
 		name, chance, _ := strings.Cut(pair, "=")
 		if !isService(name) {

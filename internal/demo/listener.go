@@ -14,9 +14,10 @@ type listener struct {
 	addr string
 	held []net.Conn // both ends of a connection: while it is open, the system gives the port to no other process
 
+	switched *notifier // wakes Accept
+
 	mu      sync.Mutex
-	current net.Listener  // nil while offline
-	changed chan struct{} // closed when current or closed is about to change
+	current net.Listener // nil while offline
 	conns   map[net.Conn]struct{}
 	closed  bool
 }
@@ -32,11 +33,11 @@ func listen(ctx context.Context, address string) (*listener, error) {
 		return nil, errors.Join(fmt.Errorf("keeping %s: %w", current.Addr(), err), current.Close())
 	}
 	return &listener{
-		addr:    current.Addr().String(),
-		held:    held,
-		current: current,
-		changed: make(chan struct{}),
-		conns:   make(map[net.Conn]struct{}),
+		addr:     current.Addr().String(),
+		held:     held,
+		current:  current,
+		switched: newNotifier(),
+		conns:    make(map[net.Conn]struct{}),
 	}, nil
 }
 
@@ -83,7 +84,7 @@ func (l *listener) BringOnline() error {
 		return fmt.Errorf("listening on %s again: %w", l.addr, err)
 	}
 	l.current = current
-	l.notify()
+	l.switched.notify()
 	return nil
 }
 
@@ -123,7 +124,7 @@ func (l *listener) Close() error {
 		for _, conn := range l.held {
 			_ = conn.Close() // it is not used
 		}
-		l.notify()
+		l.switched.notify()
 	}
 	return nil
 }
@@ -138,19 +139,18 @@ func (l *listener) Addr() net.Addr {
 }
 
 // online waits until there is a current listener.
-func (l *listener) online() (net.Listener, error) {
-	for {
+func (l *listener) online() (current net.Listener, err error) {
+	closed := false
+	_ = l.switched.await(context.Background(), func() bool { // Close ends it
 		l.mu.Lock()
-		current, changed, closed := l.current, l.changed, l.closed
-		l.mu.Unlock()
-		switch {
-		case closed:
-			return nil, net.ErrClosed
-		case current != nil:
-			return current, nil
-		}
-		<-changed
+		defer l.mu.Unlock()
+		current, closed = l.current, l.closed
+		return closed || current != nil
+	})
+	if closed {
+		return nil, net.ErrClosed
 	}
+	return current, nil
 }
 
 // track keeps a connection, so that TakeOffline breaks it. It returns nil when that has happened already.
@@ -176,12 +176,6 @@ func (l *listener) stop() {
 		_ = conn.Close() // likewise
 	}
 	clear(l.conns)
-}
-
-// notify wakes those who wait for a change. The caller holds mu.
-func (l *listener) notify() {
-	close(l.changed)
-	l.changed = make(chan struct{})
 }
 
 // trackedConn is a connection that TakeOffline breaks.

@@ -37,13 +37,18 @@ const (
 
 // crash is a requested kill of the process, and the outcome of the orders in progress.
 type crash struct {
-	mu      sync.Mutex
-	at      time.Time
-	outage  child.Outage
-	fates   []fate // at most so many as are followed
-	more    bool   // there were more than that
-	unknown string // why it is not known what was in progress
-	words   string // what the customer of the order that was to be killed was told; empty when there is none
+	mu sync.Mutex
+	crashView
+}
+
+type crashView struct {
+	At      time.Time
+	Outage  child.Outage
+	Fates   []fate // at most so many as are followed
+	More    bool   // there were more than that
+	Unknown string // why it is not known what was in progress
+	Words   string // what the customer of the order that was to be killed was told; empty when there is none
+	Open    int    // of the fates, those that are not settled
 }
 
 // fate is an order in progress at the time of a crash.
@@ -72,16 +77,6 @@ type checkoutView struct {
 type stateCount struct {
 	State  checkoutv1.OrderState
 	Orders int
-}
-
-type crashView struct {
-	At      time.Time
-	Outage  child.Outage
-	Fates   []fate
-	More    bool
-	Unknown string
-	Words   string
-	Open    int // of the fates
 }
 
 // lookAtCheckout is the process, and the orders that are in progress.
@@ -118,13 +113,14 @@ func (s *Storefront) lookAtCheckout(ctx context.Context) checkoutView {
 func (c *crash) view() *crashView {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := &crashView{At: c.at, Outage: c.outage, Fates: slices.Clone(c.fates), More: c.more, Unknown: c.unknown, Words: c.words}
+	v := c.crashView
+	v.Fates = slices.Clone(c.Fates)
 	for _, f := range v.Fates {
 		if f.Settled.IsZero() {
 			v.Open++
 		}
 	}
-	return v
+	return &v
 }
 
 // crashWith kills the serving process, as kill -9 does, and follows the orders that were in progress. mine is the order that was
@@ -133,16 +129,16 @@ func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error)
 	c := &crash{}
 	under, more, err := s.list(ctx, inFlight, wire.UnfinishedStates()...)
 	if err != nil {
-		c.unknown = status.Convert(err).Message()
+		c.Unknown = status.Convert(err).Message()
 	}
-	c.more = more || len(under) > followed
+	c.More = more || len(under) > followed
 	if i := slices.IndexFunc(under, func(o *checkoutv1.Order) bool { return o.GetOrderId() == mine }); i > 0 {
 		under[0], under[i] = under[i], under[0] // it is shown in any case
 	}
 	for _, o := range under[:min(len(under), followed)] {
-		c.fates = append(c.fates, fate{ID: o.GetOrderId(), Mine: o.GetOrderId() == mine, Before: o.GetState(), Now: o.GetState()})
+		c.Fates = append(c.Fates, fate{ID: o.GetOrderId(), Mine: o.GetOrderId() == mine, Before: o.GetState(), Now: o.GetState()})
 	}
-	c.at = time.Now()
+	c.At = time.Now()
 	pid, err := s.Child.Kill()
 	switch {
 	case err != nil:
@@ -164,12 +160,12 @@ func (s *Storefront) follow(c *crash, pid int) {
 	for {
 		if o := s.Child.Status().Outage; o.PID == pid {
 			c.mu.Lock()
-			c.outage = o
+			c.Outage = o
 			c.mu.Unlock()
 		}
 		open := s.ask(ctx, c)
 		c.mu.Lock()
-		served := !c.outage.Served.IsZero()
+		served := !c.Outage.Served.IsZero()
 		c.mu.Unlock()
 		if open == 0 && served || !wait.For(ctx, followEvery) {
 			return
@@ -185,14 +181,14 @@ func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
 		}
 		o, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: f.ID})
 		c.mu.Lock()
-		i := slices.IndexFunc(c.fates, func(one fate) bool { return one.ID == f.ID })
+		i := slices.IndexFunc(c.Fates, func(one fate) bool { return one.ID == f.ID })
 		if err == nil {
-			c.fates[i].Now, c.fates[i].Person = o.GetState(), o.GetRequiresOperator()
+			c.Fates[i].Now, c.Fates[i].Person = o.GetState(), o.GetRequiresOperator()
 			if o.GetRequiresOperator() || !slices.Contains(wire.UnfinishedStates(), o.GetState()) {
-				c.fates[i].Settled = time.Now()
+				c.Fates[i].Settled = time.Now()
 			}
 		}
-		if c.fates[i].Settled.IsZero() {
+		if c.Fates[i].Settled.IsZero() {
 			open++
 		}
 		c.mu.Unlock()
@@ -229,7 +225,7 @@ func (s *Storefront) killDuringCheckout(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.words = words
+	c.Words = words
 	return nil
 }
 

@@ -45,7 +45,7 @@ type load struct {
 
 // totals are customers, by what they heard.
 type totals struct {
-	placed, refused, again, heldBack int
+	Placed, Refused, Again, HeldBack int
 }
 
 // sample is a second of load.
@@ -126,7 +126,7 @@ func (l *load) admit() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.active >= maxCustomers {
-		l.totals.heldBack++
+		l.totals.HeldBack++
 		return false
 	}
 	l.active++
@@ -144,13 +144,13 @@ func (l *load) customer() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.active--
-	l.totals.again += max(asked-1, 0)
+	l.totals.Again += max(asked-1, 0)
 	l.second = append(l.second, took)
 	if got.refused == nil {
-		l.totals.placed++
+		l.totals.Placed++
 		return
 	}
-	l.totals.refused++
+	l.totals.Refused++
 	l.reasons[got.refused.Title]++
 }
 
@@ -176,7 +176,7 @@ func (l *load) sample(now time.Time) {
 	defer l.mu.Unlock()
 	slices.Sort(l.second)
 	l.samples = append(l.samples, sample{
-		at: now, placed: l.totals.placed - l.before.placed, refused: l.totals.refused - l.before.refused,
+		at: now, placed: l.totals.Placed - l.before.Placed, refused: l.totals.Refused - l.before.Refused,
 		p50: milliseconds(l.second, 0.5), p95: milliseconds(l.second, 0.95),
 	})
 	l.before, l.second = l.totals, l.second[:0]
@@ -195,11 +195,12 @@ func milliseconds(sorted []time.Duration, q float64) float64 {
 
 // loadView is the load as it is shown.
 type loadView struct {
-	Rate, Active, Left               int
-	Placed, Refused, Again, HeldBack int
-	Reasons                          []reasonCount
-	Answers, Latency                 web.Plot
-	Plotted                          bool
+	totals
+
+	Rate, Active, Left int
+	Reasons            []reasonCount
+	Answers, Latency   web.Plot
+	Plotted            bool
 }
 
 type reasonCount struct {
@@ -210,11 +211,7 @@ type reasonCount struct {
 func (l *load) look() loadView {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := loadView{
-		Rate: l.rate, Active: l.active, Left: l.left,
-		Placed: l.totals.placed, Refused: l.totals.refused, Again: l.totals.again, HeldBack: l.totals.heldBack,
-		Plotted: len(l.samples) > 1,
-	}
+	v := loadView{totals: l.totals, Rate: l.rate, Active: l.active, Left: l.left, Plotted: len(l.samples) > 1}
 	for _, reason := range slices.Sorted(maps.Keys(l.reasons)) {
 		v.Reasons = append(v.Reasons, reasonCount{reason, l.reasons[reason]})
 	}
