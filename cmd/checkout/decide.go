@@ -40,12 +40,17 @@ func (p process) decisionCommand(cmd *cobra.Command, d *decision, ready func() e
 		d.OrderID = args[0]
 		return p.decide(cmd.Context(), d)
 	}
-	cmd.Flags().StringVar(&d.By, "by", "", "`name` of the operator, for the order's history")
-	cmd.Flags().StringVar(&d.Why, "why", "", "`reason`, for the order's history")
-	cmd.Flags().BoolVar(&d.yes, "yes", false, "do not ask for confirmation")
-	d.adminFlags(cmd, p.getenv)
-	require(cmd, requires...)
+	d.flags(cmd, p.getenv, "the order's history", requires...)
 	return cmd
+}
+
+// flags adds the flags that say who decides, and why, for what keeps it.
+func (d *decision) flags(cmd *cobra.Command, getenv func(string) string, keeps string, requires ...string) {
+	cmd.Flags().StringVar(&d.By, "by", "", "`name` of the operator, for "+keeps)
+	cmd.Flags().StringVar(&d.Why, "why", "", "`reason`, for "+keeps)
+	cmd.Flags().BoolVar(&d.yes, "yes", false, "do not ask for confirmation")
+	d.adminFlags(cmd, getenv)
+	require(cmd, requires...)
 }
 
 func (p process) retryCommand() *cobra.Command {
@@ -143,7 +148,12 @@ func (p process) confirm(ctx context.Context, d *decision) error {
 	} {
 		_, _ = fmt.Fprintf(p.stderr, "%-10s%s\n", fact[0], clean(fact[1]))
 	}
-	_, _ = fmt.Fprint(p.stderr, `This cannot be undone. Type "yes" to record it: `)
+	return p.ask("")
+}
+
+// ask has the operator confirm what cannot be undone.
+func (p process) ask(question string) error {
+	_, _ = fmt.Fprint(p.stderr, clean(question), `This cannot be undone. Type "yes" to record it: `)
 	answer, _ := bufio.NewReader(io.LimitReader(p.stdin, 64)).ReadString('\n') // what was not read is no yes
 	if strings.TrimSpace(answer) != "yes" {
 		return cli.Fail(errors.New("not confirmed: nothing was recorded; use --yes to skip the question"))

@@ -21,6 +21,11 @@ The operator and the reason are kept in the audit log; do not name the user in t
 		Example: `  checkout order erase ada --by grace --why 'request 4711'`,
 		Args:    cli.Args("USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !d.yes {
+				if err := p.ask("Delete the finished orders of " + args[0] + "? "); err != nil {
+					return err
+				}
+			}
 			return p.call(cmd.Context(), &d.remote, func(ctx context.Context, conn *grpc.ClientConn) error {
 				answer, err := checkoutv1.NewOrderAdminClient(conn).EraseUser(ctx, &checkoutv1.EraseUserRequest{UserId: args[0], By: d.By, Why: d.Why})
 				if err == nil {
@@ -30,10 +35,7 @@ The operator and the reason are kept in the audit log; do not name the user in t
 			})
 		},
 	}
-	cmd.Flags().StringVar(&d.By, "by", "", "`name` of the operator, for the audit log")
-	cmd.Flags().StringVar(&d.Why, "why", "", "`reason`, for the audit log")
-	d.adminFlags(cmd, p.getenv)
-	require(cmd, "by", "why")
+	d.flags(cmd, p.getenv, "the audit log", "by", "why")
 	return cmd
 }
 

@@ -24,14 +24,15 @@ func TestAUserIsErased(t *testing.T) {
 		status int
 		says   string
 	}{
-		{append([]string{"ada"}, why...), cli.OK, "erased: 1\n"},
-		{append([]string{"ada"}, why...), cli.OK, "erased: 0\n"},
-		{append([]string{"joan"}, why...), cli.OK, "erased: 0\nkept, not finished: " + id(3) + "\n"},
-		{append([]string{"joan", "-json"}, why...), cli.OK, `"keptOrderIds"`},
+		{append([]string{"ada"}, why...), cli.Failed, "Delete the finished orders of ada? This cannot be undone."},
+		{append([]string{"ada", "-yes"}, why...), cli.OK, "erased: 1\n"},
+		{append([]string{"ada", "-yes"}, why...), cli.OK, "erased: 0\n"},
+		{append([]string{"joan", "-yes"}, why...), cli.OK, "erased: 0\nkept, not finished: " + id(3) + "\n"},
+		{append([]string{"joan", "-json", "-yes"}, why...), cli.OK, `"keptOrderIds"`},
 		{why, cli.Usage, "missing argument USER"},
 		{[]string{"grace", "-why", "asked"}, cli.Usage, "missing --by NAME"},
 		{[]string{"grace", "-by", "operator"}, cli.Usage, "missing --why REASON"},
-		{[]string{"grace", "-by", "operator", "-why", "paid with 4432-8015-6152-0454"}, cli.Failed, "looks like a card number"},
+		{[]string{"grace", "-by", "operator", "-why", "paid with 4432-8015-6152-0454", "-yes"}, cli.Failed, "looks like a card number"},
 	} {
 		status, stdout, stderr := call(t, off.environ, "", append([]string{"order", "erase"}, test.args...)...)
 		if status != test.status || !strings.Contains(stdout+stderr, test.says) {
