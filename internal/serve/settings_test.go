@@ -98,12 +98,20 @@ func TestANameThatCannotBeIsRefusedWithItsValueAndTheRule(t *testing.T) {
 	t.Parallel()
 	const topic, host, list, time = "must be 1 to 249 letters, digits", "must be a host", "separate names by commas", "must be a duration between 1s"
 	for _, test := range []struct{ variable, value, want string }{
-		{"KAFKA_TOPIC", "a b", topic}, {"KAFKA_TOPIC", "..", topic}, {"KAFKA_TOPIC", "ördérs", topic}, {"KAFKA_TOPIC", strings.Repeat("a", 250), topic},
+		{"KAFKA_TOPIC", "a b", topic},
+		{"KAFKA_TOPIC", "..", topic},
+		{"KAFKA_TOPIC", "ördérs", topic},
+		{"KAFKA_TOPIC", strings.Repeat("a", 250), topic},
 		{"KAFKA_TOPIC", "shop/orders", topic},
-		{"FLAGD_HOST", "http://flagd", host}, {"FLAGD_HOST", "flagd one", host}, {"CHECKOUT_HOST", "127.0.0.1/8", host},
-		{"CART_ADDR", "${CART}:8080", "must be host:port"}, {"KAFKA_ADDR", "one;two:9092", "must be host:port"},
-		{"CHECKOUT_ADMIN_ADDR", "local host:5051", "must be host:port"}, {"SHIPPING_ADDR", "http://one,two:80", "must be scheme://host:port"},
-		{"CHECKOUT_BAGGAGE_ALLOW", "session.id synthetic_request", list}, {"CHECKOUT_TLS_CLIENT_NAMES", "one two", list},
+		{"FLAGD_HOST", "http://flagd", host},
+		{"FLAGD_HOST", "flagd one", host},
+		{"CHECKOUT_HOST", "127.0.0.1/8", host},
+		{"CART_ADDR", "${CART}:8080", "must be host:port"},
+		{"KAFKA_ADDR", "one;two:9092", "must be host:port"},
+		{"CHECKOUT_ADMIN_ADDR", "local host:5051", "must be host:port"},
+		{"SHIPPING_ADDR", "http://one,two:80", "must be scheme://host:port"},
+		{"CHECKOUT_BAGGAGE_ALLOW", "session.id synthetic_request", list},
+		{"CHECKOUT_TLS_CLIENT_NAMES", "one two", list},
 		{"CHECKOUT_PUBLISH_TIMEOUT", "300ms", time}, // the broker's client waits as long at least
 		{"KAFKA_SASL_USERNAME", "ada", "KAFKA_SASL_USERNAME needs KAFKA_SASL_MECHANISM, which is not set"},
 	} {
