@@ -117,8 +117,13 @@ func (r *Registry) event(record, name string) *group {
 	return nil
 }
 
-// HasLine reports whether a line of the log is declared, by its text.
-func (r *Registry) HasLine(text string) bool { return r.event(logLine, text) != nil }
+// Lines are the texts of the declared lines of the log.
+func (r *Registry) Lines() (texts []string) {
+	for _, g := range r.of(kindEvent, logLine) {
+		texts = append(texts, g.Name)
+	}
+	return texts
+}
 
 // Log checks a log record.
 func (c *Checker) Log(l *logs.LogRecord) {

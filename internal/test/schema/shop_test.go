@@ -111,15 +111,13 @@ func unmet() map[string]string {
 	const (
 		masses    = "only what comes in masses is held back; the tests of telemetry show it"
 		elsewhere = "the tests of the package that says it show it"
-		byHand    = "no test brings it about; it was compared with the source by hand"
+		byHand    = "no test brings it about; the source has it, and it was compared by hand"
 	)
 	return map[string]string{
 		"event.feature_flag.evaluation: error.type": elsewhere,
 		"event.log.closing":                         byHand,
 		"event.log.connection_evicted":              elsewhere,
 		"event.log.exporter_setting: path":          elsewhere,
-		"event.log.json_not_encoded":                byHand,
-		"event.log.page_not_rendered":               byHand,
 		"event.log.not_resumed":                     byHand,
 		"event.log.resume_unread":                   byHand,
 		"event.log.audit_unwritten":                 byHand,
