@@ -44,7 +44,7 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	p.write("#latency-ship", "0")
 	p.follow("#set-ship")
 	p.follow("#preset-kill")
-	p.sees("[data-testid=fate-mine] td:nth-of-type(2)", "completed")
+	p.sees("[data-testid=preset-order] td:nth-of-type(2)", "completed")
 	served := "Number(document.querySelector('#load-placed').innerText)"
 	p.await(fmt.Sprintf("%s > %d", served, read[int](p, served)+300)) // ten seconds of well served customers
 	read[bool](p, "(scrollTo({top: 0, behavior: 'instant'}), true)")

@@ -109,7 +109,7 @@ func (s *shop) environ(ctx context.Context) (map[string]string, error) {
 	if s.options.db == "" {
 		env["CHECKOUT_DB"] = filepath.Join(s.folder, "orders.db")
 	}
-	// Telemetry is looked at right after the order, so it must not dawdle.
+	// Telemetry is looked at right after the order, so it is sent soon.
 	env["OTEL_BSP_SCHEDULE_DELAY"], env["OTEL_BLRP_SCHEDULE_DELAY"] = "100", "100"
 	return env, nil
 }

@@ -36,7 +36,7 @@ func run(ctx context.Context, o options, environ []string, stdout io.Writer) err
 	if err != nil {
 		return err
 	}
-	err = s.trade(ctx)
+	err = s.execute(ctx)
 	if ctx.Err() != nil {
 		s.page.say("\nClosing.\n")
 	}

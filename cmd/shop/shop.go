@@ -77,8 +77,8 @@ func (s *shop) close() error {
 	return errors.Join(failures...)
 }
 
-// trade does what the options ask for.
-func (s *shop) trade(ctx context.Context) error {
+// execute does what the options ask for.
+func (s *shop) execute(ctx context.Context) error {
 	s.introduce()
 	var mismatch error // is a reason to look, and to keep serving if that was asked for
 	if s.options.orders > 0 {

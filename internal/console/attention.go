@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// attentionSize is how many orders that need a person are looked for on each record, and attentionPages on how many pages
+	// attentionSize is how many orders that require an operator are looked for on each record, and attentionPages on how many pages
 	// of as many orders: most of those in their states may be on their way by themselves.
 	attentionSize, attentionPages = 200, 10
 	// attentionTime is how long looking for them may take.
@@ -37,15 +37,15 @@ type finding struct {
 	err     error
 }
 
-// resting are the orders that need a person, of all records, oldest first. It fails only when none could be asked: what is missing
+// attentionList is the orders that require an operator, of all records, oldest first. It fails only when none could be asked: what is missing
 // otherwise is said, so that a part is not taken for the whole.
-func (c *Console) resting(ctx context.Context) (orderList, error) {
+func (c *Console) attentionList(ctx context.Context) (orderList, error) {
 	ctx, cancel := context.WithTimeout(ctx, attentionTime)
 	defer cancel()
 	l := orderList{At: c.now(), Orders: []orderRow{}}
 	known := make(map[string]bool) // two services may share a record and have not said so yet
 	stake := make(map[money.Currency]money.Amount)
-	records, answering := c.restingOnAll(ctx), false
+	records, answering := c.attentionByRecord(ctx), false
 	for _, on := range records {
 		if on.err != nil {
 			l.Missing = append(l.Missing, missing{on.service, failureOf(on.err).Message})
@@ -86,8 +86,8 @@ func add(sums map[money.Currency]money.Amount, m *oteldemo.Money) {
 	sums[amount.Currency()] = amount
 }
 
-// restingOnAll asks one service for each record, all at once.
-func (c *Console) restingOnAll(ctx context.Context) []finding {
+// attentionByRecord asks one service for each record, all at once.
+func (c *Console) attentionByRecord(ctx context.Context) []finding {
 	groups := c.history.byRecord()
 	found := make([]finding, len(groups))
 	var all sync.WaitGroup
@@ -96,14 +96,14 @@ func (c *Console) restingOnAll(ctx context.Context) []finding {
 		for _, n := range group {
 			sharing = append(sharing, c.services[n])
 		}
-		all.Go(func() { found[i] = sharing.resting(ctx) })
+		all.Go(func() { found[i] = sharing.attention(ctx) })
 	}
 	all.Wait()
 	return found
 }
 
-// resting looks for the orders that need a person on the record that the services share.
-func (s services) resting(ctx context.Context) finding {
+// attention looks for the orders that require an operator on the record that the services share.
+func (s services) attention(ctx context.Context) finding {
 	found := finding{service: s[0].Name}
 	req := &checkoutv1.ListOrdersRequest{
 		States:   wire.OperatorStates(),
@@ -130,7 +130,7 @@ func (s services) resting(ctx context.Context) finding {
 }
 
 func (c *Console) showAttention(w http.ResponseWriter, r *http.Request) {
-	l, err := c.resting(r.Context())
+	l, err := c.attentionList(r.Context())
 	if err != nil {
 		c.fail(w, r, failureOf(err))
 		return
@@ -138,9 +138,9 @@ func (c *Console) showAttention(w http.ResponseWriter, r *http.Request) {
 	c.answer(w, r, http.StatusOK, "attention", l, web.Page{Title: "Attention", Nav: "/attention", Live: "/live/attention", Data: l})
 }
 
-// liveAttention keeps the orders that need a person fresh.
+// liveAttention keeps the orders that require an operator fresh.
 func (c *Console) liveAttention(w http.ResponseWriter, r *http.Request) {
 	c.keepFresh(w, r, "attention", func(ctx context.Context) (any, error) {
-		return c.attention.Get(ctx, "", sharedFor, c.resting)
+		return c.attention.Get(ctx, "", sharedFor, c.attentionList)
 	}, "missing", "stake", "rows", "pager")
 }

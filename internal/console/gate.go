@@ -14,56 +14,56 @@ import (
 )
 
 const (
-	// passName is the cookie of a signed-in user, and passTime how long it is valid.
-	passName = "checkout_console"
-	passTime = 12 * time.Hour
+	// sessionCookie is the cookie of a signed-in user, and sessionTime how long it is valid.
+	sessionCookie = "checkout_console"
+	sessionTime   = 12 * time.Hour
 )
 
 // gate is the sign-in by token.
 type gate struct {
 	token [sha256.Size]byte // its hash, so that comparing takes the same time for all
-	key   []byte            // what passes are signed with
+	key   []byte            // what sessions are signed with
 }
 
 func newGate(token string) *gate {
 	return &gate{sha256.Sum256([]byte(token)), []byte(token)}
 }
 
-// pass is one that is good until then: that time in Unix seconds, and its signature.
-func (g *gate) pass(until time.Time) string {
+// session is the cookie of a session that is valid until then: that time in Unix seconds, and its signature.
+func (g *gate) session(until time.Time) string {
 	expiry := strconv.FormatInt(until.Unix(), 10)
 	mac := hmac.New(sha256.New, g.key)
 	_, _ = mac.Write([]byte("a pass for the console until " + expiry)) // never fails: hash.Hash
 	return expiry + "." + hex.EncodeToString(mac.Sum(nil))
 }
 
-// honours reports whether a pass is one of ours, and still good.
-func (g *gate) honours(pass string, now time.Time) bool {
-	expiry, _, _ := strings.Cut(pass, ".")
+// valid reports whether the cookie of a session is one of ours, and has not expired.
+func (g *gate) valid(session string, now time.Time) bool {
+	expiry, _, _ := strings.Cut(session, ".")
 	until, err := strconv.ParseInt(expiry, 10, 64)
-	return err == nil && now.Unix() < until && hmac.Equal([]byte(pass), []byte(g.pass(time.Unix(until, 0))))
+	return err == nil && now.Unix() < until && hmac.Equal([]byte(session), []byte(g.session(time.Unix(until, 0))))
 }
 
-// knows reports whether that is the token.
-func (g *gate) knows(token string) bool {
+// isToken reports whether that is the token.
+func (g *gate) isToken(token string) bool {
 	sum := sha256.Sum256([]byte(token))
 	return hmac.Equal(g.token[:], sum[:])
 }
 
-// lets reports whether the request has the token or the cookie.
-func (g *gate) lets(r *http.Request) bool {
+// allows reports whether the request has the token or the cookie.
+func (g *gate) allows(r *http.Request) bool {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return g.knows(token)
+		return g.isToken(token)
 	}
-	cookie, err := r.Cookie(passName)
-	return err == nil && g.honours(cookie.Value, time.Now())
+	cookie, err := r.Cookie(sessionCookie)
+	return err == nil && g.valid(cookie.Value, time.Now())
 }
 
-// behindGate is h for those whom the gate lets in. Who asks for a page is led to the form.
+// behindGate is h for those who have signed in. A browser is redirected to the form.
 func (c *Console) behindGate(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case c.gate == nil || c.gate.lets(r):
+		case c.gate == nil || c.gate.allows(r):
 			h.ServeHTTP(w, r)
 		case r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
 			http.Redirect(w, r, c.site.URL("/login")+"?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
@@ -92,30 +92,30 @@ func (c *Console) askForToken(w http.ResponseWriter, r *http.Request, status int
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	next := r.PostFormValue("next")
 	switch {
-	case c.gate != nil && !c.gate.knows(r.PostFormValue("token")):
+	case c.gate != nil && !c.gate.isToken(r.PostFormValue("token")):
 		c.askForToken(w, r, http.StatusUnauthorized, loginPage{next, true})
 		return
 	case c.gate != nil:
-		c.setPass(w, r, c.gate.pass(time.Now().Add(passTime)), int(passTime.Seconds()))
+		c.setSession(w, r, c.gate.session(time.Now().Add(sessionTime)), int(sessionTime.Seconds()))
 	}
-	http.Redirect(w, r, c.site.URL(within(next)), http.StatusSeeOther) //nolint:gosec // within returns paths of this site only
+	http.Redirect(w, r, c.site.URL(localPath(next)), http.StatusSeeOther) //nolint:gosec // localPath returns paths of this site only
 }
 
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) {
-	c.setPass(w, r, "", -1)
+	c.setSession(w, r, "", -1)
 	http.Redirect(w, r, c.site.URL("/login"), http.StatusSeeOther)
 }
 
-// setPass sets the pass for so many seconds; a negative number takes it away.
-func (c *Console) setPass(w http.ResponseWriter, r *http.Request, pass string, seconds int) {
+// setSession sets the cookie for so many seconds; a negative number deletes it.
+func (c *Console) setSession(w http.ResponseWriter, r *http.Request, session string, seconds int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // without TLS there are no secure cookies
-		Name: passName, Value: pass, Path: c.site.URL("/"), MaxAge: seconds,
+		Name: sessionCookie, Value: session, Path: c.site.URL("/"), MaxAge: seconds,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
 }
 
-// within is next if that is a path of this site, and otherwise the first page: a link to the sign-in must not lead to another site.
-func within(next string) string {
+// localPath is next if that is a path of this site, and otherwise the first page: a link to the sign-in must not lead to another site.
+func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, `\`) {
 		return "/"

@@ -26,8 +26,8 @@ func TestWithATokenOthersAreRefused(t *testing.T) {
 			{},
 			{"Authorization", "Bearer " + secret + "0"},
 			{"Authorization", "Basic " + secret},
-			{"Cookie", passName + "=" + secret},
-			{"Cookie", passName + "="},
+			{"Cookie", sessionCookie + "=" + secret},
+			{"Cookie", sessionCookie + "="},
 		} {
 			if r := w.do(t, http.MethodGet, path, nil, headers...); r.status != http.StatusUnauthorized || r.header.Get("WWW-Authenticate") != "Bearer" {
 				t.Errorf("%s with %q: status %d, want 401", path, headers, r.status)
@@ -182,23 +182,23 @@ func TestAConsoleIsNotMadeOfWrongOptions(t *testing.T) {
 func TestAPassIsGoodForItsTime(t *testing.T) {
 	t.Parallel()
 	g, now := newGate(secret), time.Unix(1_800_000_000, 0)
-	pass := g.pass(now.Add(passTime))
-	later := g.pass(now.Add(2 * passTime))
+	pass := g.session(now.Add(sessionTime))
+	later := g.session(now.Add(2 * sessionTime))
 	for name, test := range map[string]struct {
 		pass string
 		at   time.Time
 		want bool
 	}{
 		"at first":             {pass, now, true},
-		"just before its end":  {pass, now.Add(passTime - time.Second), true},
-		"at its end":           {pass, now.Add(passTime), false},
+		"just before its end":  {pass, now.Add(sessionTime - time.Second), true},
+		"at its end":           {pass, now.Add(sessionTime), false},
 		"with another's end":   {later[:strings.Index(later, ".")] + pass[strings.Index(pass, "."):], now, false},
-		"of another token":     {newGate(secret + "0").pass(now.Add(passTime)), now, false},
+		"of another token":     {newGate(secret + "0").session(now.Add(sessionTime)), now, false},
 		"that is none":         {"", now, false},
-		"without a signature":  {strconv.FormatInt(now.Add(passTime).Unix(), 10), now, false},
+		"without a signature":  {strconv.FormatInt(now.Add(sessionTime).Unix(), 10), now, false},
 		"with a sign too many": {"+" + pass, now, false},
 	} {
-		if got := g.honours(test.pass, test.at); got != test.want {
+		if got := g.valid(test.pass, test.at); got != test.want {
 			t.Errorf("a pass %s is honoured: %t, want %t", name, got, test.want)
 		}
 	}

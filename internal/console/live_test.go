@@ -84,7 +84,7 @@ func TestAnOpenPageSaysWhenItIsNotFresh(t *testing.T) {
 	if err := w.record.Close(); err != nil {
 		t.Fatal(err)
 	}
-	list("unheard", "cannot be read")
+	list("stale", "cannot be read")
 }
 
 func TestTheOverviewFollowsTheService(t *testing.T) {

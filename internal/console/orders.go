@@ -313,7 +313,7 @@ func (c *Console) liveOrders(w http.ResponseWriter, r *http.Request) {
 }
 
 // keepFresh asks for what is new every second, and emits parts of the page made of it, until the browser goes away. The
-// element "unheard" says why there is nothing new.
+// element "stale" says why there is nothing new.
 func (c *Console) keepFresh(w http.ResponseWriter, r *http.Request, page string, ask func(context.Context) (any, error), parts ...string) {
 	c.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error {
 		tick := time.NewTicker(freshEvery)
@@ -321,9 +321,9 @@ func (c *Console) keepFresh(w http.ResponseWriter, r *http.Request, page string,
 		for {
 			data, err := ask(ctx)
 			if err == nil {
-				err = errors.Join(c.emitAll(emit, page, data, parts...), emit("unheard", nil))
+				err = errors.Join(c.emitAll(emit, page, data, parts...), emit("stale", nil))
 			} else {
-				err = c.emitPart(emit, page, "unheard", "unheard", failureOf(err))
+				err = c.emitPart(emit, page, "stale", "stale", failureOf(err))
 			}
 			if err := errors.Join(err, emit("badge", c.badge())); err != nil {
 				return err

@@ -237,7 +237,7 @@ func (c *Console) overviewNow(ctx context.Context) overview {
 	l, err := c.attention.Get(ctx, "at a glance", sharedFor, func(ctx context.Context) (orderList, error) {
 		ctx, cancel := context.WithTimeout(ctx, glance)
 		defer cancel()
-		return c.resting(ctx)
+		return c.attentionList(ctx)
 	})
 	if err == nil && len(l.Orders) > 0 {
 		o.Attention = &l

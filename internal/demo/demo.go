@@ -157,7 +157,7 @@ func (s *Shop) openFlags(ctx context.Context, folder string) error {
 	}
 	s.Flags, s.stops = flags, append(s.stops, stop)
 	if s.Payment != nil { // or the shop is not going to open
-		s.Payment.follow(flags)
+		s.Payment.useFlags(flags)
 	}
 	return nil
 }

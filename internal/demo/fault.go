@@ -81,8 +81,8 @@ type Fault struct {
 	Location string
 }
 
-// meet returns which fault the n-th call of a method meets.
-func (f Fault) meet(n int) FaultKind {
+// kindOf returns how the n-th call of a method goes wrong.
+func (f Fault) kindOf(n int) FaultKind {
 	switch {
 	case f.Every > 0 && n%f.Every != 0:
 		return None

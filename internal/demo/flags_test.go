@@ -104,7 +104,7 @@ func TestFlagsTellOfEveryChange(t *testing.T) {
 func TestThePaymentFlagRefusesGoodCards(t *testing.T) {
 	t.Parallel()
 	flags, payment := openFlags(t), open(t, newPayment)
-	payment.follow(flags)
+	payment.useFlags(flags)
 	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
 	charge := &oteldemo.ChargeRequest{
 		Amount:     &oteldemo.Money{CurrencyCode: "USD", Units: 1},

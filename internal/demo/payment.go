@@ -69,15 +69,15 @@ func (p *Payment) HonourKeys(keyed bool) {
 	p.keyed = keyed
 }
 
-// follow makes it heed the flag paymentFailure.
-func (p *Payment) follow(flags *Flags) {
+// useFlags makes it obey the flag paymentFailure.
+func (p *Payment) useFlags(flags *Flags) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.flags = flags
 }
 
-// mood is the words that a good card is refused with, or none.
-func (p *Payment) mood() string {
+// flagRefusal is the words that a good card is refused with, or none.
+func (p *Payment) flagRefusal() string {
 	p.mu.Lock()
 	flags := p.flags
 	p.mu.Unlock()
@@ -112,7 +112,7 @@ func (p *Payment) Charge(ctx context.Context, req *oteldemo.ChargeRequest) (*ote
 		LastFour:      number[max(0, len(number)-4):],
 		Synthetic:     strings.Contains(first(ctx, "baggage"), "synthetic_request=true"),
 		At:            time.Now(),
-	}, cmp.Or(p.mood(), check(number, card, time.Now())))
+	}, cmp.Or(p.flagRefusal(), check(number, card, time.Now())))
 	if err != nil {
 		return nil, err
 	}

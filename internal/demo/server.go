@@ -129,7 +129,7 @@ func (s *Server) begin(call Call) Fault {
 	s.active++
 	s.peak = max(s.peak, s.active)
 	f := s.fault(call.Method)
-	f.Kind = f.meet(s.counts[call.Method])
+	f.Kind = f.kindOf(s.counts[call.Method])
 	return f
 }
 
@@ -275,10 +275,10 @@ func (s *Server) wrap(next http.Handler) http.Handler {
 		case Hang:
 			<-r.Context().Done()
 		case LoseAnswer:
-			next.ServeHTTP(nowhere{}, r)
+			next.ServeHTTP(discarded{}, r)
 			hangUp(w)
 		case HangAfter:
-			next.ServeHTTP(nowhere{}, r)
+			next.ServeHTTP(discarded{}, r)
 			<-r.Context().Done()
 		case Late:
 			if s.delay(method, fault.Delay) {
@@ -304,12 +304,12 @@ func hangUp(w http.ResponseWriter) {
 	}
 }
 
-// nowhere is a ResponseWriter for an answer that is lost.
-type nowhere struct{}
+// discarded is a ResponseWriter for an answer that is lost.
+type discarded struct{}
 
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) WriteHeader(int)             {}
+func (discarded) Header() http.Header         { return http.Header{} }
+func (discarded) Write(p []byte) (int, error) { return len(p), nil }
+func (discarded) WriteHeader(int)             {}
 
 // serve runs a server on the listener until stop is called; an error that says no more than that it was stopped is
 // none.

@@ -44,20 +44,20 @@ type crash struct {
 type crashView struct {
 	At      time.Time
 	Outage  child.Outage
-	Fates   []fate // at most so many as are followed
-	More    bool   // there were more than that
-	Unknown string // why it is not known what was in progress
-	Words   string // what the customer of the order that was to be killed was told; empty when there is none
-	Open    int    // of the fates, those that are not settled
+	Orders  []followedOrder // at most so many as are followed
+	More    bool            // there were more than that
+	Unknown string          // why it is not known what was in progress
+	Words   string          // what the customer of the order that was to be killed was told; empty when there is none
+	Open    int             // of the orders, those that are not settled
 }
 
-// fate is an order in progress at the time of a crash.
-type fate struct {
-	ID          string
-	Mine        bool // it was placed to be killed
-	Before, Now checkoutv1.OrderState
-	Settled     time.Time // when it was finished, or needed an operator
-	Person      bool
+// followedOrder is an order in progress at the time of a crash.
+type followedOrder struct {
+	ID               string
+	ByPreset         bool // it was placed to be killed
+	Before, Now      checkoutv1.OrderState
+	Settled          time.Time // when it was finished, or needed an operator
+	RequiresOperator bool
 }
 
 // checkoutView is how checkout does.
@@ -114,8 +114,8 @@ func (c *crash) view() *crashView {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v := c.crashView
-	v.Fates = slices.Clone(c.Fates)
-	for _, f := range v.Fates {
+	v.Orders = slices.Clone(c.Orders)
+	for _, f := range v.Orders {
 		if f.Settled.IsZero() {
 			v.Open++
 		}
@@ -136,7 +136,7 @@ func (s *Storefront) crashWith(ctx context.Context, mine string) (*crash, error)
 		under[0], under[i] = under[i], under[0] // it is shown in any case
 	}
 	for _, o := range under[:min(len(under), followed)] {
-		c.Fates = append(c.Fates, fate{ID: o.GetOrderId(), Mine: o.GetOrderId() == mine, Before: o.GetState(), Now: o.GetState()})
+		c.Orders = append(c.Orders, followedOrder{ID: o.GetOrderId(), ByPreset: o.GetOrderId() == mine, Before: o.GetState(), Now: o.GetState()})
 	}
 	c.At = time.Now()
 	pid, err := s.Child.Kill()
@@ -175,20 +175,20 @@ func (s *Storefront) follow(c *crash, pid int) {
 
 // ask asks for the orders that are not settled, and returns how many those are still.
 func (s *Storefront) ask(ctx context.Context, c *crash) (open int) {
-	for _, f := range c.view().Fates {
+	for _, f := range c.view().Orders {
 		if !f.Settled.IsZero() {
 			continue
 		}
 		o, err := s.get(ctx, &checkoutv1.GetOrderRequest{OrderId: f.ID})
 		c.mu.Lock()
-		i := slices.IndexFunc(c.Fates, func(one fate) bool { return one.ID == f.ID })
+		i := slices.IndexFunc(c.Orders, func(one followedOrder) bool { return one.ID == f.ID })
 		if err == nil {
-			c.Fates[i].Now, c.Fates[i].Person = o.GetState(), o.GetRequiresOperator()
+			c.Orders[i].Now, c.Orders[i].RequiresOperator = o.GetState(), o.GetRequiresOperator()
 			if o.GetRequiresOperator() || !slices.Contains(wire.UnfinishedStates(), o.GetState()) {
-				c.Fates[i].Settled = time.Now()
+				c.Orders[i].Settled = time.Now()
 			}
 		}
-		if c.Fates[i].Settled.IsZero() {
+		if c.Orders[i].Settled.IsZero() {
 			open++
 		}
 		c.mu.Unlock()
@@ -213,7 +213,7 @@ func (s *Storefront) killDuringCheckout(ctx context.Context) error {
 	defer inject(s.Shop.Shipping, slow, ShipOrder)()
 	var customer sync.WaitGroup
 	var words string
-	customer.Go(func() { words = s.patience(ctx, user, key) })
+	customer.Go(func() { words = s.customerAnswer(ctx, user, key) })
 	id, err := s.awaitCharged(ctx, user, key)
 	var c *crash
 	if err == nil {
@@ -229,12 +229,12 @@ func (s *Storefront) killDuringCheckout(ctx context.Context) error {
 	return nil
 }
 
-// patience is the last message to a customer who repeats the question.
-func (s *Storefront) patience(ctx context.Context, user, key string) string {
+// customerAnswer is the last message to a customer who repeats the question.
+func (s *Storefront) customerAnswer(ctx context.Context, user, key string) string {
 	ctx, cancel := context.WithTimeout(ctx, OrderTime)
 	defer cancel()
 	start := time.Now()
-	got, asked := s.insist(ctx, demo.Order(user, "USD"), key)
+	got, asked := s.placeUntilAnswered(ctx, demo.Order(user, "USD"), key)
 	after := fmt.Sprintf("after %s, asked %d times with the same key", web.Took(time.Since(start)), asked)
 	if got.refused != nil {
 		return fmt.Sprintf("%s (%s)", got.refused.Title, after)

@@ -199,7 +199,7 @@ func (s *Storefront) faultInjection(mux *http.ServeMux) {
 	} {
 		mux.HandleFunc("POST "+button.path, func(w http.ResponseWriter, r *http.Request) {
 			if err := button.press(r); err != nil {
-				s.explain(w, r, err)
+				s.fail(w, r, err)
 				return
 			}
 			http.Redirect(w, r, "/faults"+button.to, http.StatusSeeOther)
@@ -220,8 +220,8 @@ func (s *Storefront) lookAtFaults(ctx context.Context, _ *http.Request) (any, er
 	}, nil
 }
 
-// wrong says that a form makes no sense.
-func wrong(format string, args ...any) error {
+// invalid says that a form makes no sense.
+func invalid(format string, args ...any) error {
 	return &problem{http.StatusUnprocessableEntity, "That cannot be set", fmt.Sprintf(format, args...)}
 }
 
@@ -229,7 +229,7 @@ func wrong(format string, args ...any) error {
 func number(r *http.Request, field string, most int) (int, error) {
 	n, err := strconv.Atoi(strings.TrimSpace(r.PostFormValue(field)))
 	if err != nil || n < 0 || n > most {
-		return 0, wrong("%s=%q must be a number between 0 and %d.", field, r.PostFormValue(field), most)
+		return 0, invalid("%s=%q must be a number between 0 and %d.", field, r.PostFormValue(field), most)
 	}
 	return n, nil
 }
@@ -245,7 +245,7 @@ func (s *Storefront) injectFault(r *http.Request) error {
 	}
 	i := slices.IndexFunc(s.seams(), func(one seam) bool { return one.ID == r.PostFormValue("call") })
 	if i < 0 {
-		return wrong("There is no such call.")
+		return invalid("There is no such call.")
 	}
 	seam := s.seams()[i]
 	for _, f := range seam.Faults() {
@@ -261,7 +261,7 @@ func (s *Storefront) injectFault(r *http.Request) error {
 		seam.at.Inject(t, seam.methods...)
 		return nil
 	}
-	return wrong("There is no such fault.")
+	return invalid("There is no such fault.")
 }
 
 func (s *Storefront) setAvailability(r *http.Request) error {
@@ -275,7 +275,7 @@ func (s *Storefront) setAvailability(r *http.Request) error {
 		}
 		return n.BringOnline()
 	}
-	return wrong("There is no such service.")
+	return invalid("There is no such service.")
 }
 
 func (s *Storefront) setFlag(r *http.Request) error {
@@ -295,7 +295,7 @@ func (s *Storefront) setFlag(r *http.Request) error {
 		}
 		return s.Shop.Flags.SetInt(flag, int64(copies))
 	}
-	return wrong("There is no such flag.")
+	return invalid("There is no such flag.")
 }
 
 // resetAll ends the preset and all faults. The load goes on.

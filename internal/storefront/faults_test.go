@@ -21,7 +21,7 @@ func TestAnOrderThatIsKilledOnItsWayIsFinished(t *testing.T) {
 		t.Errorf("a second one meanwhile: status %d: %s", status, page)
 	}
 	report := s.watch(t, "/faults", "crash", `data-open="0".*Its customer got: order .* is on its way`)
-	id := first(t, report, `(?s)fate-mine.*?href="/orders/([^"]*)"`)
+	id := first(t, report, `(?s)preset-order.*?href="/orders/([^"]*)"`)
 	for _, part := range []string{"was killed", "It serves", `<td><span class="badge info">charged</span></td><td><span class="badge good">completed</span>`} {
 		if !strings.Contains(report, part) {
 			t.Errorf("the report lacks %q: %s", part, report)

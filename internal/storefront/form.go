@@ -93,7 +93,7 @@ func (f *form) incomplete() bool {
 	local := slices.Contains([]string{"united states", "usa", "us"}, strings.ToLower(f.Field("country").Value))
 	for _, one := range f.fields {
 		if !one.Card && one.Value == "" && one.Name != "state" || one.Name == "zip" && local && !usual.MatchString(one.Value) {
-			f.blame(one.path)
+			f.markField(one.path)
 		}
 	}
 	return f.wrong()
@@ -104,8 +104,8 @@ func (f *form) wrong() bool {
 	return slices.ContainsFunc(f.fields, func(one *field) bool { return one.Problem != "" })
 }
 
-// blame marks the field of the request's field, if the form has it.
-func (f *form) blame(path string) {
+// markField marks the field of the request's field, if the form has it.
+func (f *form) markField(path string) {
 	if path == "address" {
 		path = "address.street_address"
 	}

@@ -164,7 +164,7 @@ func (s *Storefront) buy(ctx context.Context, user string) (answer, int) {
 			return answer{refused: &refusal{Title: "The cart is not available"}}, 0
 		}
 	}
-	return s.insist(ctx, demo.Order(user, "USD"), rand.Text())
+	return s.placeUntilAnswered(ctx, demo.Order(user, "USD"), rand.Text())
 }
 
 // cheap is how many products of the catalogue a visitor chooses from: not the observatory dome, which comes after them.

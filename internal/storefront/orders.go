@@ -50,7 +50,7 @@ func (s *Storefront) get(ctx context.Context, request *checkoutv1.GetOrderReques
 func (s *Storefront) lookAtOrders(ctx context.Context, _ *http.Request) (any, error) {
 	orders, _, err := s.list(ctx, listed)
 	if err != nil {
-		return nil, away("The record of orders")
+		return nil, unavailable("The record of orders")
 	}
 	return orders, nil
 }
@@ -128,7 +128,7 @@ func (s *Storefront) lookAtOrder(ctx context.Context, r *http.Request) (any, err
 	case code == codes.NotFound, code == codes.InvalidArgument:
 		return nil, &problem{http.StatusNotFound, "There is no such order", "Please check its number. Orders are not kept for ever."}
 	case page.Receipt.ID == "":
-		return nil, away("The record of orders")
+		return nil, unavailable("The record of orders")
 	}
 	return page, nil
 }

@@ -56,8 +56,8 @@ func (s *Storefront) place(ctx context.Context, request *oteldemo.PlaceOrderRequ
 	return answer{order: response.GetOrder(), late: len(trailer.Get("checkout-order-state")) > 0, trace: trace}
 }
 
-// insist asks until there is an answer that asking again would not better, or ctx ends; and returns how often it asked.
-func (s *Storefront) insist(ctx context.Context, request *oteldemo.PlaceOrderRequest, key string) (got answer, asked int) {
+// placeUntilAnswered asks until there is an answer that asking again would not better, or ctx ends; and returns how often it asked.
+func (s *Storefront) placeUntilAnswered(ctx context.Context, request *oteldemo.PlaceOrderRequest, key string) (got answer, asked int) {
 	const first, last = 100 * time.Millisecond, time.Second
 	for pause := first; ; pause = min(2*pause, last) {
 		got = s.place(ctx, request, key)

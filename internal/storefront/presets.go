@@ -115,7 +115,7 @@ func (s *Storefront) startPreset(r *http.Request) error {
 	all := s.presets()
 	i := slices.IndexFunc(all, func(p preset) bool { return p.ID == r.PostFormValue("preset") })
 	if i < 0 {
-		return wrong("There is no such preset.")
+		return invalid("There is no such preset.")
 	}
 	ctx, stop := context.WithTimeout(s.life, all[i].Lasts)
 	one := &incident{preset: all[i], ends: time.Now().Add(all[i].Lasts), stop: stop}

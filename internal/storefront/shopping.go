@@ -86,14 +86,14 @@ func (s *Storefront) showProducts(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	all, err := s.catalog.ListProducts(ctx, &oteldemo.Empty{})
 	if err != nil {
-		s.explain(w, r, away("The catalogue"))
+		s.fail(w, r, unavailable("The catalogue"))
 		return
 	}
 	s.showShop(w, r, http.StatusOK, "products", web.Page{Title: "Products", Nav: "/", Data: all.GetProducts()})
 }
 
-// away says that a service has not answered.
-func away(what string) error {
+// unavailable says that a service has not answered.
+func unavailable(what string) error {
 	return &problem{http.StatusServiceUnavailable, what + " is not available", "Please try again in a moment."}
 }
 
@@ -107,7 +107,7 @@ func (s *Storefront) changeCart(change func(ctx context.Context, user string, r 
 			user = setCookie(w, shopper)
 		}
 		if err := change(ctx, user, r); err != nil {
-			s.explain(w, r, err)
+			s.fail(w, r, err)
 			return
 		}
 		setCookie(w, orderKey)
@@ -139,7 +139,7 @@ func (s *Storefront) addItem(ctx context.Context, user string, r *http.Request) 
 // put adds pieces of a product to a cart; a negative number takes some out.
 func (s *Storefront) put(ctx context.Context, user string, item *oteldemo.CartItem) error {
 	if _, err := s.cart.AddItem(ctx, &oteldemo.AddItemRequest{UserId: user, Item: item}); err != nil {
-		return away("The cart")
+		return unavailable("The cart")
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (s *Storefront) changeLine(ctx context.Context, user string, r *http.Reques
 	}
 	cart, err := s.cart.GetCart(ctx, &oteldemo.GetCartRequest{UserId: user})
 	if err != nil {
-		return away("The cart")
+		return unavailable("The cart")
 	}
 	items := cart.GetItems()
 	i := slices.IndexFunc(items, func(item *oteldemo.CartItem) bool { return item.GetProductId() == r.PostFormValue("product") })
@@ -169,7 +169,7 @@ func (s *Storefront) changeLine(ctx context.Context, user string, r *http.Reques
 // fillCart replaces what a cart holds: the cart service can only add to it and empty it.
 func (s *Storefront) fillCart(ctx context.Context, user string, items []*oteldemo.CartItem) error {
 	if _, err := s.cart.EmptyCart(ctx, &oteldemo.EmptyCartRequest{UserId: user}); err != nil {
-		return away("The cart")
+		return unavailable("The cart")
 	}
 	for _, item := range items {
 		if err := s.put(ctx, user, item); err != nil {
@@ -217,7 +217,7 @@ func (s *Storefront) showForm(w http.ResponseWriter, r *http.Request, code int, 
 	ctx, cancel := context.WithTimeout(r.Context(), askTime)
 	defer cancel()
 	if err := s.readCart(ctx, &page, customer(r)); err != nil && refused == nil { // a refusal is shown in any case
-		s.explain(w, r, err)
+		s.fail(w, r, err)
 		return
 	}
 	if len(page.Lines) > 0 && !page.Gone && !page.Blocked() {
@@ -238,7 +238,7 @@ func (s *Storefront) readCart(ctx context.Context, page *cartPage, user string) 
 	page.Pending, page.Last = s.lastOrder(ctx, user)
 	cart, err := s.cart.GetCart(ctx, &oteldemo.GetCartRequest{UserId: user})
 	if err != nil {
-		return away("The cart")
+		return unavailable("The cart")
 	}
 	total := money.Zero("USD")
 	for _, item := range cart.GetItems() {
@@ -249,7 +249,7 @@ func (s *Storefront) readCart(ctx context.Context, page *cartPage, user string) 
 			page.Gone = true
 			continue
 		case err != nil:
-			return away("The catalogue")
+			return unavailable("The catalogue")
 		}
 		cost, err := wire.Amount(p.GetPriceUsd())
 		if err == nil {
@@ -276,7 +276,7 @@ func (s *Storefront) quote(ctx context.Context, page *cartPage, user string) {
 	case status.Code(err) != codes.Unimplemented: // by another program in checkout's place, which tells the total afterwards
 		page.Unpriced = refusalOf(err)
 		for _, violation := range page.Unpriced.fields {
-			f.blame(violation.GetField())
+			f.markField(violation.GetField())
 		}
 	}
 }
@@ -304,7 +304,7 @@ func (s *Storefront) placeOrder(w http.ResponseWriter, r *http.Request) {
 	f, request := read(r)
 	user := customer(r)
 	if f.Key == "" || user == "" {
-		s.apologise(w, r, http.StatusUnprocessableEntity, "Your session has ended", "Your card has not been charged, and your cart is empty. Please choose your products again. This shop needs cookies.")
+		s.showProblem(w, r, http.StatusUnprocessableEntity, "Your session has ended", "Your card has not been charged, and your cart is empty. Please choose your products again. This shop needs cookies.")
 		return
 	}
 	if f.incomplete() {
@@ -322,7 +322,7 @@ func (s *Storefront) placeOrder(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, violation := range got.refused.fields {
-		f.blame(violation.GetField())
+		f.markField(violation.GetField())
 	}
 	if !got.refused.SameKey {
 		f.Key = ""

@@ -202,7 +202,7 @@ func (s *Storefront) Handler() http.Handler {
 	s.backOffice(mux)
 	s.faultInjection(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.apologise(w, r, http.StatusNotFound, "There is no such page", "Please check the address.")
+		s.showProblem(w, r, http.StatusNotFound, "There is no such page", "Please check the address.")
 	})
 	return web.Secure(mux)
 }
@@ -234,7 +234,7 @@ func (s *Storefront) show(mux *http.ServeMux, path string, v view) {
 	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		data, err := s.look(r.Context(), r, v)
 		if err != nil {
-			s.explain(w, r, err)
+			s.fail(w, r, err)
 			return
 		}
 		s.showShop(w, r, http.StatusOK, v.name, web.Page{Title: v.title, Nav: v.nav, Live: r.URL.Path + "/live", Data: data})
@@ -291,15 +291,15 @@ type problem struct {
 
 func (p *problem) Error() string { return p.title + ": " + p.words }
 
-// explain answers with what went wrong.
-func (s *Storefront) explain(w http.ResponseWriter, r *http.Request, err error) {
+// fail answers with what went wrong.
+func (s *Storefront) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var p *problem
 	if !errors.As(err, &p) {
 		p = &problem{http.StatusServiceUnavailable, "This cannot be shown now", err.Error()}
 	}
-	s.apologise(w, r, p.status, p.title, p.words)
+	s.showProblem(w, r, p.status, p.title, p.words)
 }
 
-func (s *Storefront) apologise(w http.ResponseWriter, r *http.Request, status int, title, words string) {
+func (s *Storefront) showProblem(w http.ResponseWriter, r *http.Request, status int, title, words string) {
 	s.showShop(w, r, status, "problem", web.Page{Title: title, Data: map[string]string{"Title": title, "Words": words}})
 }

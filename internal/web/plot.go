@@ -72,20 +72,20 @@ func (p Plot) Draw() drawing {
 	words := []string{fmt.Sprintf("The last %s, until %s UTC.", Took(span), p.Until.UTC().Format(time.TimeOnly))}
 	for i, s := range p.Series {
 		path, area := p.trace(s, top)
-		l := line{Class: "c" + strconv.Itoa(i%7+1), Name: s.Name, Now: p.told(s.last()), Path: path}
+		l := line{Class: "c" + strconv.Itoa(i%7+1), Name: s.Name, Now: p.withUnit(s.last()), Path: path}
 		if s.Area {
 			l.Area = area
 		}
 		d.Lines = append(d.Lines, l)
 		low, high := s.bounds()
-		words = append(words, fmt.Sprintf("%s: now %s, between %s and %s.", s.Name, l.Now, p.told(low), p.told(high)))
+		words = append(words, fmt.Sprintf("%s: now %s, between %s and %s.", s.Name, l.Now, p.withUnit(low), p.withUnit(high)))
 	}
 	d.Words = strings.Join(words, " ")
 	return d
 }
 
-// told is a value with its unit.
-func (p Plot) told(v float64) string {
+// withUnit is a value with its unit.
+func (p Plot) withUnit(v float64) string {
 	switch {
 	case math.IsNaN(v):
 		return "–"

@@ -23,11 +23,11 @@ const (
 	// probeEvery is how often a child that does not serve yet is asked, and probeTime how long it may take to answer.
 	probeEvery = 10 * time.Millisecond
 	probeTime  = time.Second
-	// firstPause is how long a child stays dead, and lastPause the most: the pause doubles while one life is short after
-	// another. A life of at least longLife is not short.
+	// firstPause is how long the first pause before a restart is, and lastPause the longest: the pause doubles while the child
+	// runs for less than stableTime.
 	firstPause = 50 * time.Millisecond
 	lastPause  = 2 * time.Second
-	longLife   = time.Second
+	stableTime = time.Second
 	// maxTries is how often in a row it may die before it serves.
 	maxTries = 5
 )
@@ -45,15 +45,15 @@ type Options struct {
 	Grace time.Duration
 }
 
-// Status is how the child is.
+// Status is that of the child.
 type Status struct {
 	PID      int  // 0 while there is no process
-	Serving  bool // Probe has succeeded in this life
+	Serving  bool // Probe has succeeded since its start
 	Restarts int
 	Outage   Outage // the last one
 }
 
-// Outage is a death and what came after it. Times that have not come yet are zero.
+// Outage is an exit and the restart after it. Times that have not come yet are zero.
 type Outage struct {
 	PID     int       // of the process that died
 	Died    time.Time // when that was noticed
@@ -81,7 +81,7 @@ func Start(ctx context.Context, o Options) (*Child, error) {
 	c := &Child{options: o, last: &tail{}, ended: make(chan struct{}), changed: make(chan struct{})}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // until Close
 	c.stop = stop
-	go c.keep(life)
+	go c.supervise(life)
 	for {
 		changed := c.Changed()
 		if c.Status().Serving {
@@ -135,14 +135,14 @@ func (c *Child) Close() error {
 	return c.err
 }
 
-// keep runs life after life.
-func (c *Child) keep(ctx context.Context) {
+// supervise runs the program again and again, until ctx ends.
+func (c *Child) supervise(ctx context.Context) {
 	defer close(c.ended)
 	runtime.LockOSThread() // the kernel ends the child with the thread that started it
 	defer runtime.UnlockOSThread()
 	for tries, pause := 0, firstPause; ; pause = min(2*pause, lastPause) {
-		born := time.Now()
-		served, err := c.live(ctx)
+		began := time.Now()
+		served, err := c.runOnce(ctx)
 		if ctx.Err() != nil {
 			c.err = err
 			return
@@ -151,10 +151,10 @@ func (c *Child) keep(ctx context.Context) {
 			tries = 0
 		}
 		if tries == maxTries || !served && c.Status().Restarts == 0 {
-			c.err = c.obituary(err)
+			c.err = c.startError(err)
 			return
 		}
-		if time.Since(born) >= longLife {
+		if time.Since(began) >= stableTime {
 			pause = firstPause
 		}
 		if !wait.For(ctx, pause) {
@@ -163,9 +163,8 @@ func (c *Child) keep(ctx context.Context) {
 	}
 }
 
-// live is one life of the child, from its start to its death, and whether it ever served. When ctx has ended before, the
-// error describes an unexpected end.
-func (c *Child) live(ctx context.Context) (served bool, err error) {
+// runOnce runs the program to its end, and reports whether it ever served. The error describes an end that was not expected.
+func (c *Child) runOnce(ctx context.Context) (served bool, err error) {
 	cmd := exec.CommandContext(ctx, c.options.Path, c.options.Args...) //nolint:gosec // it is what the caller wants to run
 	cmd.Env = c.options.Env
 	cmd.Stdout = c.options.Log
@@ -176,15 +175,15 @@ func (c *Child) live(ctx context.Context) (served bool, err error) {
 	if err := cmd.Start(); err != nil {
 		return false, fmt.Errorf("starting %s: %w", c.options.Path, err)
 	}
-	c.born(cmd.Process)
+	c.started(cmd.Process)
 	dying, die := context.WithCancel(ctx)
 	var probing sync.WaitGroup
 	probing.Go(func() { c.probe(dying) })
 	_ = cmd.Wait()        // the process's own state tells more
-	_ = kill(cmd.Process) // what it has left behind would be in the way of the next life
+	_ = kill(cmd.Process) // what it has left behind would be in the way of the next process
 	die()
 	probing.Wait()
-	served = c.died(cmd.Process.Pid)
+	served = c.exited(cmd.Process.Pid)
 	if !cmd.ProcessState.Success() {
 		return served, fmt.Errorf("%s: %v", c.options.Path, cmd.ProcessState)
 	}
@@ -210,7 +209,7 @@ func (c *Child) probe(ctx context.Context) {
 	}
 }
 
-func (c *Child) born(p *os.Process) {
+func (c *Child) started(p *os.Process) {
 	c.change(func(s *Status) {
 		c.process, s.PID = p, p.Pid
 		if !s.Outage.Died.IsZero() {
@@ -220,7 +219,7 @@ func (c *Child) born(p *os.Process) {
 	})
 }
 
-func (c *Child) died(pid int) (served bool) {
+func (c *Child) exited(pid int) (served bool) {
 	c.change(func(s *Status) {
 		served = s.Serving
 		c.process, s.PID, s.Serving = nil, 0, false
@@ -237,8 +236,8 @@ func (c *Child) change(how func(*Status)) {
 	c.changed = make(chan struct{})
 }
 
-// obituary says that the child dies before it serves, why, and what it said last.
-func (c *Child) obituary(err error) error {
+// startError says that the child ends before it serves, why, and what it printed last.
+func (c *Child) startError(err error) error {
 	if err == nil {
 		err = fmt.Errorf("%s ended before it served", c.options.Path)
 	}
