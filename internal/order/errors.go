@@ -56,6 +56,8 @@ var (
 	ErrRefused = errors.New("refused")
 	// ErrUnsent: certainly nothing was done. The request never left this process, or was rejected before it was looked at.
 	ErrUnsent = errors.New("not done")
+	// ErrTooLate: too little time was left for a charge and its answer, so it was not sent.
+	ErrTooLate = errors.New("too late to charge")
 	// ErrGivenUp: the step is not tried again by itself. The order requires an operator.
 	ErrGivenUp = errors.New("given up")
 	// ErrFenced: the order has been taken over by another run.

@@ -47,7 +47,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 func (p *Placer) admit(ctx context.Context, c *call) error {
 	admitted, err := p.Admission.Admit(ctx)
 	if err != nil {
-		return Fail(ErrOverloaded, "", err)
+		return p.held(Fail(ErrOverloaded, "", err))
 	}
 	c.admitted = func(failure error) {
 		if errors.Is(failure, ErrDeclined) && c.declined != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"checkout/internal/money"
@@ -53,6 +54,7 @@ type Placer struct {
 	calls      calls
 	charges    latency
 	deliveries chan struct{} // a slot for each order that makes its deliveries right after its answer
+	unrecorded atomic.Bool   // the latest intent could not be recorded
 
 	runs          sync.WaitGroup
 	life          context.Context // ends when runs must
@@ -147,7 +149,7 @@ const (
 func (p *Placer) open(ctx context.Context, c *call, o *Order) (*run, *Order, error) {
 	for delay := clockTick; ; delay = min(2*delay, slowTick) {
 		if err := p.inTime(ctx); err != nil {
-			return nil, nil, &Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}
+			return nil, nil, p.held(&Error{Kind: ErrUnavailable, Step: StepCharge, Err: err})
 		}
 		conflict, err := p.insert(ctx, o)
 		switch {
@@ -187,10 +189,22 @@ func (p *Placer) insert(ctx context.Context, o *Order) (conflict *Order, err err
 	if err == nil && conflict == nil {
 		err = p.inTime(ctx) // the store may have taken long
 	}
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		p.unrecorded.Store(err != nil)
+	}
 	if err != nil {
 		return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
 	}
 	return conflict, nil
+}
+
+// held is the failure of an order for which there was no place or time. While orders cannot be recorded that is the reason, because
+// those hold their places until their cancellation is on record.
+func (p *Placer) held(failure error) error {
+	if p.unrecorded.Load() {
+		return &Error{Kind: ErrUnavailable, Step: StepRecord, Err: failure}
+	}
+	return failure
 }
 
 // leastTime is what must be left to a caller beside the recent duration of charges; with less it would not get the answer.
@@ -200,7 +214,7 @@ const leastTime = 100 * time.Millisecond
 func (p *Placer) inTime(ctx context.Context) error {
 	needed := leastTime + p.charges.expected()
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < needed {
-		return fmt.Errorf("too little time left to charge: it takes up to %v", needed.Round(time.Millisecond))
+		return fmt.Errorf("%w: it takes up to %v", ErrTooLate, needed.Round(time.Millisecond))
 	}
 	return ctx.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -372,4 +373,59 @@ func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 			t.Errorf("when the payment service may have recovered: %v", err)
 		}
 	})
+}
+
+// An order that could not be recorded holds its place until its cancellation is on record.
+func TestWhileOrdersCannotBeRecordedEveryCallerIsToldSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		var full atomic.Bool
+		full.Store(true)
+		s.before = func(_ context.Context, step Step) error {
+			if full.Load() && (step == "open" || step == "save cancelled") {
+				return errors.New("disk full")
+			}
+			return nil
+		}
+		p := s.open(t)
+		house := &house{Admission: s}
+		p.Admission = house
+		told := func(user string, within time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			defer cancel()
+			req := request()
+			req.UserID, s.carts[user] = user, s.carts["ada"]
+			_, err := p.Place(ctx, req)
+			return err
+		}
+		for i, within := range []time.Duration{15 * time.Second, 15 * time.Second, leastTime / 2} {
+			house.full = i == 1
+			err := told(fmt.Sprint("user ", i), within)
+			if failure, _ := errors.AsType[*Error](err); failure == nil || failure.Kind != ErrUnavailable || failure.Step != StepRecord {
+				t.Errorf("caller %d is told %v, want that the record is unavailable", i, err)
+			}
+		}
+		full.Store(false)
+		house.full = false
+		if err := told("ada", 15*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		house.full = true
+		if err := told("bob", 15*time.Second); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("when the record is back, the answer without a place is %v, want overloaded", err)
+		}
+	})
+}
+
+// house is an Admission that may be full.
+type house struct {
+	Admission
+	full bool
+}
+
+func (h *house) Admit(ctx context.Context) (func(error), error) {
+	if h.full {
+		return nil, errors.New("no place")
+	}
+	return h.Admission.Admit(ctx)
 }

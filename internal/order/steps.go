@@ -39,7 +39,7 @@ func (r *run) charge(ctx context.Context) error {
 	}
 	// We may have slept, or the store, and the order have been taken over. A machine that sleeps stops the monotonic clock.
 	if time.Since(o.Changed.Round(0)) > lease-stepTime-recordTime {
-		return r.refuse(ctx, Cancelled, ErrUnavailable, errors.New("too late to charge"))
+		return r.refuse(ctx, Cancelled, ErrUnavailable, ErrTooLate)
 	}
 	began := time.Now()
 	transaction, err := r.Payment.Charge(ctx, o.ID, o.Total, r.card)

@@ -141,7 +141,12 @@ func text(failure *order.Error) string {
 	case order.ErrRefunded:
 		return "the order was not placed; the charge was given back"
 	case order.ErrUnavailable, order.ErrImplausible:
-		if failure.Step != "" {
+		switch {
+		case failure.Step == order.StepRecord:
+			return "the record of orders is unavailable; this request charged nothing"
+		case errors.Is(failure.Err, order.ErrTooLate):
+			return order.ErrTooLate.Error()
+		case failure.Step != "":
 			return string(failure.Step) + ": " + failure.Kind.Error()
 		}
 	case order.ErrInvalid, order.ErrEmptyCart, order.ErrBadCart, order.ErrUnknownProduct, order.ErrKeyReused, order.ErrBusy:

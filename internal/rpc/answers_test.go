@@ -39,6 +39,8 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{order.Error{Kind: order.ErrUnknownProduct, Err: errors.New("below")}, codes.FailedPrecondition, "unknown product", "PRODUCT_UNKNOWN", "no"},
 		{order.Error{Kind: order.ErrImplausible, Step: order.StepConvert, Err: errors.New("below")}, codes.FailedPrecondition, "convert: implausible answer", "IMPLAUSIBLE_ANSWER", "no"},
 		{order.Error{Kind: order.ErrUnavailable, Step: order.StepCatalog, Err: errors.New("below")}, codes.Unavailable, "catalog: unavailable", "UNAVAILABLE", "no"},
+		{order.Error{Kind: order.ErrUnavailable, Step: order.StepRecord, Err: order.ErrTooLate}, codes.Unavailable, "the record of orders is unavailable; this request charged nothing", "UNAVAILABLE", "no"},
+		{order.Error{Kind: order.ErrUnavailable, Step: order.StepCharge, Err: fmt.Errorf("%w: it takes up to 1s", order.ErrTooLate)}, codes.Unavailable, "too late to charge", "UNAVAILABLE", "no"},
 		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}, codes.ResourceExhausted, "too many orders under way", "OVERLOADED", "no"},
 		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second, Err: order.Limit("too many declined charges of one user")}, codes.ResourceExhausted, "too many declined charges of one user", "LIMIT_REACHED", "no"},
 		{order.Error{Kind: order.ErrDeclined, OrderID: "1", Err: refused}, codes.FailedPrecondition, "failed to charge card: could not charge the card: rpc error: code = Unknown desc = Credit card info is invalid.", "CARD_DECLINED", "no"},
