@@ -22,7 +22,7 @@ groups:
     type: attribute_group
     brief: All.
     attributes:
-      - {id: colour, stability: stable, brief: The colour., type: {members: [{id: red, value: red, stability: stable, brief: Red.}]}}
+      - {id: colour, stability: stable, brief: The colour., type: {members: [{id: red, value: red, stability: stable, brief: as a fire engine}]}}
       - {id: size, type: int, stability: stable, brief: The size.}
       - {id: old.size, type: int, stability: stable, brief: The size., annotations: {names: app}}
   - {id: span.x.server, type: span, span_kind: server, stability: stable, brief: A span., events: [event.done], annotations: {span_name: ["paint {colour}"]}, attributes: [{ref: colour, requirement_level: required}, {ref: old.size, requirement_level: required}]}
@@ -151,7 +151,7 @@ func TestDefinitionsThatAreNotWholeAreRefused(t *testing.T) {
 		"a group twice":        {"id: event.line", "id: event.done", "event.done is defined twice"},
 		"an attribute twice":   {"id: old.size", "id: size", "size is defined twice"},
 		"another prefix":       {"id: metric.paint", "id: metric.pain", "metric.pain does not begin with metric.paint"},
-		"no brief":             {"brief: Red.", "brief: Red", `brief "Red"`},
+		"no brief":             {"brief: The colour.", "brief: The colour", `brief "The colour"`},
 		"no stability":         {"stability: stable, brief: Time.", "brief: Time.", `stability ""`},
 	} {
 		t.Run(name, func(t *testing.T) {
