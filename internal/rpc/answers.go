@@ -3,13 +3,17 @@ package rpc
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"checkout/internal/order"
@@ -90,13 +94,16 @@ func refusal(code codes.Code, reason, text string, id order.ID, bad ...order.Vio
 	return told(code, text, details)
 }
 
+// told is an error with details. The same details have the same bytes, so that HTTP/2 can send them as an index.
 func told(code codes.Code, text string, details []protoadapt.MessageV1) error {
-	plain := status.New(code, text)
-	detailed, err := plain.WithDetails(details...)
-	if err != nil {
-		return plain.Err()
+	whole := status.New(code, text).Proto()
+	for _, detail := range details {
+		packed := new(anypb.Any)
+		if anypb.MarshalFrom(packed, protoadapt.MessageV2Of(detail), proto.MarshalOptions{Deterministic: true}) == nil {
+			whole.Details = append(whole.Details, packed)
+		}
 	}
-	return detailed.Err()
+	return status.ErrorProto(whole)
 }
 
 func details(failure *order.Error, reason, moved string) []protoadapt.MessageV1 {
@@ -115,9 +122,16 @@ func details(failure *order.Error, reason, moved string) []protoadapt.MessageV1 
 		told = append(told, badRequest(failure.Violations))
 	}
 	if failure.RetryAfter > 0 {
-		told = append(told, &errdetails.RetryInfo{RetryDelay: durationpb.New(failure.RetryAfter)})
+		told = append(told, &errdetails.RetryInfo{RetryDelay: durationpb.New(roughly(failure.RetryAfter))})
 	}
 	return told
+}
+
+// roughly rounds a time up by an eighth at most. Of few different times, HTTP/2 sends and keeps each once (HPACK): in a flood of
+// refusals, others fill a table for each connection.
+func roughly(d time.Duration) time.Duration {
+	step := time.Millisecond << max(bits.Len64(uint64(d.Milliseconds()))-4, 0) //nolint:gosec // it is positive
+	return (d + step - 1).Truncate(step)
 }
 
 func badRequest(violations []order.Violation) *errdetails.BadRequest {

@@ -115,12 +115,12 @@ func TestViolationsAndRetryDelayAreDetails(t *testing.T) {
 	told := status.Convert(answer(&order.Error{
 		Kind:       order.ErrOverloaded,
 		Violations: []order.Violation{{Field: "email", Problem: "is missing"}},
-		RetryAfter: 1500 * time.Millisecond,
+		RetryAfter: 1430 * time.Millisecond,
 	}))
 	want := []any{
 		&errdetails.ErrorInfo{Reason: "OVERLOADED", Domain: "checkout", Metadata: map[string]string{"money_moved": "no", "safe_to_retry": "true"}},
 		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "email", Description: "is missing"}}},
-		&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(1536 * time.Millisecond)},
 	}
 	if diff := cmp.Diff(want, told.Details(), protocmp.Transform()); diff != "" {
 		t.Errorf("details (-want +got):\n%s", diff)

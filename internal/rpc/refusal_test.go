@@ -59,8 +59,8 @@ func TestInAFullRoomACallIsRefusedAtOnceAndCounted(t *testing.T) {
 				retry = d.GetRetryDelay().AsDuration()
 			}
 		}
-		if retry != 3*time.Second {
-			t.Errorf("it is asked to come back after %v, want 3 s", retry)
+		if retry != 3072*time.Millisecond {
+			t.Errorf("it is asked to come back after %v, want 3 s, rounded up", retry)
 		}
 		if n := c.refused.Load(); n != 1 || queue.rejected != 1 || seen.calls[oteldemo.CheckoutService_PlaceOrder_FullMethodName] != 1 {
 			t.Errorf("counted %d times as an order, %d times as rejected, %v as calls; want once each", n, queue.rejected, seen.calls)
