@@ -27,14 +27,16 @@ type call struct {
 	rank   float64
 	over   context.CancelFunc
 
-	refusal error // why it found no room; set by its goroutine
+	// Of its goroutine.
+	refusal error // why it found no room
+	sends   bool  // it has an answer
+	placed  bool  // it has placed an order
 
 	// Guarded by the room's mutex.
 	phase   phase
 	since   time.Time     // when that began
 	at      int           // its index in room.inside
 	called  chan struct{} // closed when it must leave the lobby
-	sends   bool          // it has an answer
 	sent    bool          // its answer has left
 	isStuck bool          // its answer has waited for too long, without a place
 }
@@ -100,17 +102,22 @@ func (c *call) move(to phase) {
 }
 
 // waits reports whether the call may lose its place because it only waits: for its turn, or for its client to send the message or
-// take the answer. In an overload, busy clients are late as well, so the latter is for unproven clients only.
+// take the answer. In an overload, busy clients are late as well, so the latter is for unproven clients only. A health check has
+// the time that its message needs.
 func (c *call) waits() bool {
-	return c.phase == waiting || c.phase != working && !c.client.Proven()
+	return c.phase == waiting || c.phase != working && !c.client.Proven() && !c.check
 }
 
 // isWaitingOrder reports whether the call waits and is an order without an answer.
 func (c *call) isWaitingOrder() bool { return c.order && c.phase != answering && c.waits() }
 
-// isLate reports whether the call's message is late and its client is unproven.
+// isLate reports whether the call's message is late. A proven client may be busy.
 func (c *call) isLate() bool {
-	return c.phase == receiving && !c.client.Proven() && time.Since(c.since) >= slowMessage
+	late := slowMessage
+	if c.client.Proven() {
+		late = lateMessage
+	}
+	return c.phase == receiving && time.Since(c.since) >= late
 }
 
 // dismiss takes the places of a call that waits.
@@ -175,9 +182,9 @@ func (c *call) end(failure error) {
 	c.leave()
 }
 
-// served counts a call that was answered. Health checks say nothing of a client.
+// served counts a call that was answered, if it has placed an order: what costs nothing says nothing of a client.
 func (c *call) served() {
-	if !c.check {
+	if c.placed {
 		c.client.End(true)
 	}
 }

@@ -51,11 +51,8 @@ func (l *leaving) Put(*[]byte) {
 
 // answer is what a call is answered with.
 func (c *call) answer(message any) any {
-	answer := &leaving{message, c}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.sends = true
-	return answer
+	return &leaving{message, c}
 }
 
 // stuck counts an answer that the client has not taken.

@@ -10,21 +10,23 @@ func (c *call) tooLate(deadline time.Time) bool {
 	if c.queue == nil || deadline.IsZero() {
 		return false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.lobby.Len() == 0 { // the admission will tell
 		return false
 	}
 	return c.queue.TooLate(c.queue.Waiting()+c.lobby.Ahead(c.client.Rank()), deadline)
 }
 
-// start notes that the call has a goroutine, and has an order wait in the lobby if it has to. It fails if the call has no place.
+// start notes that the call has a goroutine, after its time in the lobby if it has to wait there. It fails if the call has no place.
 func (c *call) start(ctx context.Context) bool {
-	if called := make(chan struct{}); c.toLobby(called) {
-		c.waitInLobby(ctx, called)
-	}
+	called := make(chan struct{}) // before the lock is taken
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.toLobby(called) {
+		c.mu.Unlock()
+		c.waitInLobby(ctx, called)
+		c.mu.Lock()
+		c.call()
+	}
 	if c.phase == outside {
 		return false
 	}
@@ -34,8 +36,6 @@ func (c *call) start(ctx context.Context) bool {
 
 // toLobby has an order wait, if it has to, until called is closed.
 func (c *call) toLobby(called chan struct{}) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.phase == outside || !c.order || c.queue == nil || c.lobby.Len() == 0 && c.queue.Waiting() < ready {
 		return false
 	}
@@ -59,9 +59,6 @@ func (c *call) waitInLobby(ctx context.Context, called <-chan struct{}) {
 	case <-patience:
 	case <-ctx.Done():
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.call()
 }
 
 // call has the call leave the lobby.

@@ -30,9 +30,10 @@ const (
 	// headerUnit is how many bytes of metadata a call may have for each place that it takes.
 	headerUnit = 4 << 10
 	// messageTime is how long a call's message may take to arrive, or its answer to leave. After slowMessage it does not count as
-	// what keeps the server busy.
+	// what keeps the server busy, and is late, but that of a proven client only after lateMessage.
 	messageTime = 5 * time.Second
 	slowMessage = 100 * time.Millisecond
+	lateMessage = time.Second
 	// lateAnswer is after how long an answer that has lost its place counts as one that the client does not take.
 	lateAnswer = time.Second
 	// ready is how many orders wait for their turn in the admission, with all that belongs to them. While there are as many,
@@ -52,7 +53,7 @@ const (
 	// watchTime is how long a health check may watch, and watchShare the part of the room that such watches may take.
 	watchTime  = 30 * time.Second
 	watchShare = 8
-	// lateShare is the part of the room for calls of unproven clients whose messages are late.
+	// lateShare is the part of the room for calls whose messages are late.
 	lateShare = 4
 	// calm is how long an overload lasts after the last order that found no place.
 	calm = time.Second
@@ -87,7 +88,7 @@ type room struct {
 	inside  []*call           // that have places
 	taken   int               // places, those of calls that have joined others included
 	orders  [phases]int       // that are in each phase, but for outside
-	late    int               // late calls, at the last sweep
+	late    int               // places of late calls, at the last sweep
 	watches int               // health checks that watch
 	resting int               // declined charges whose answers wait
 	lobby   fair.Queue[*call] // orders that will not begin soon
@@ -137,16 +138,14 @@ func (r *room) options() []grpc.ServerOption {
 
 // enter is a tap.ServerInHandle. The goroutine that reads a connection calls it and holds the connection's lock, so it must not wait.
 func (r *room) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if strings.Count(info.FullMethodName, "/") < 2 || info.FullMethodName[0] != '/' { // its goroutine ends at once
-		return ctx, nil
-	}
 	c := &call{
 		room: r, places: 1 + headerSize(info.Header)/headerUnit, came: time.Now(), client: fair.Of(ctx),
 		watch: info.FullMethodName == grpc_health_v1.Health_Watch_FullMethodName,
 		check: info.FullMethodName == grpc_health_v1.Health_Check_FullMethodName,
 		order: info.FullMethodName == oteldemo.CheckoutService_PlaceOrder_FullMethodName || info.FullMethodName == checkoutv1.QuoteService_Quote_FullMethodName,
 	}
-	if deadline, _ := ctx.Deadline(); c.order && c.tooLate(deadline) || !c.admit() {
+	malformed := strings.Count(info.FullMethodName, "/") < 2 || info.FullMethodName[0] != '/' // gRPC refuses it, unobserved
+	if deadline, _ := ctx.Deadline(); malformed || !c.admit(deadline) {
 		return c.refuse(ctx, info.FullMethodName)
 	}
 	ctx, c.over = context.WithCancel(ctx)
@@ -164,9 +163,11 @@ func headerSize(header metadata.MD) (size int) {
 }
 
 // Busy reports whether connections should not be read for now, because much of the room is taken by what ends soon: not by
-// orders in progress, nor by those that wait for their turn.
+// orders in progress, nor by those that wait for their turn. A room at whose lock others wait is busy.
 func (r *room) Busy() bool {
-	r.mu.Lock()
+	if !r.mu.TryLock() {
+		return true
+	}
 	defer r.mu.Unlock()
 	orders := r.lobby.Len()
 	if r.queue != nil {
@@ -187,7 +188,7 @@ func (r *room) Busy() bool {
 	return working >= r.size/2
 }
 
-// mostLate is how many late calls there may be. The stack of each takes as much memory as the rest of it.
+// mostLate is how many places late calls may have. The stack of each takes as much memory as the rest of it.
 func (r *room) mostLate() int { return max(r.size/lateShare, 1) }
 
 // inUse is how many places are taken.
@@ -207,10 +208,10 @@ func (r *room) enoughWait() bool {
 }
 
 // admit takes places of the call's own.
-func (c *call) admit() bool {
+func (c *call) admit(deadline time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.watch && c.watches >= max(c.size/watchShare, 1) {
+	if c.order && c.tooLate(deadline) || c.watch && c.watches >= max(c.size/watchShare, 1) {
 		return false
 	}
 	size := c.size
@@ -271,10 +272,10 @@ func (r *room) sweep() {
 		switch {
 		case c.phase != waiting && c.phase != working && time.Since(c.since) >= messageTime:
 			c.dismiss()
-		case c.isLate() && r.late == r.mostLate():
+		case c.isLate() && r.late >= r.mostLate():
 			c.dismiss()
 		case c.isLate():
-			r.late++
+			r.late += c.places
 		}
 	}
 	if len(r.inside) > 0 {

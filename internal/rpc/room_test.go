@@ -32,6 +32,7 @@ type crowd struct {
 	listener *bufconn.Listener
 	room     interface{ Busy() bool }
 	outcome  error         // of orders that are let go
+	created  time.Time     // of orders that were placed before; zero: each is placed now
 	gone     bool          // callers have closed their connections
 	clients  *fair.Clients // nil: the connections are nobody's in particular
 	hungUp   atomic.Int64  // connections
@@ -72,7 +73,10 @@ func (c *crowd) Place(ctx context.Context, _ order.Request) (*order.Order, error
 		if c.outcome != nil {
 			return nil, c.outcome
 		}
-		return &order.Order{}, nil
+		if !c.created.IsZero() {
+			return &order.Order{Created: c.created}, nil
+		}
+		return &order.Order{Created: time.Now()}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -537,7 +541,7 @@ func TestInAFullRoomWhoHasTheMostCallsThatWaitGivesOneUp(t *testing.T) {
 	})
 }
 
-func TestTheLateMessagesOfABusyClientKeepTheirPlaces(t *testing.T) {
+func TestTheLateMessagesOfABusyClientKeepTheirPlacesForASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const size = 8
@@ -562,5 +566,68 @@ func TestTheLateMessagesOfABusyClientKeepTheirPlaces(t *testing.T) {
 				t.Errorf("an order whose message was late: %v", err)
 			}
 		}
+		for range size {
+			headersOnly(t, shop)
+		}
+		time.Sleep(lateMessage)
+		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+			t.Errorf("an order in a room of messages that do not come: %v", err)
+		}
+	})
+}
+
+func TestAnswersThatCostNothingProveNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		c.created = time.Now().Add(-time.Minute)
+		close(c.letGo)
+		hostile := c.connect(t)
+		for range 2 * size {
+			if err := placeOrder(t.Context(), hostile); err != nil { // the same order again
+				t.Fatal(err)
+			}
+		}
+		for range size {
+			headersOnly(t, hostile)
+		}
+		time.Sleep(slowMessage)
+		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+			t.Errorf("an order in a room of messages that do not come: %v", err)
+		}
+	})
+}
+
+func TestAHealthCheckInAFullRoomKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		shop := c.connect(t)
+		close(c.letGo)
+		for range 10 * size { // its calls come before those of others
+			if err := placeOrder(t.Context(), shop); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.letGo = make(chan struct{})
+		check, err := c.connect(t).NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, grpc_health_v1.Health_Check_FullMethodName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 2 * size {
+			all.Go(func() { _ = placeOrder(t.Context(), shop) })
+		}
+		synctest.Wait()
+		answer := new(grpc_health_v1.HealthCheckResponse)
+		if err := errors.Join(check.SendMsg(new(grpc_health_v1.HealthCheckRequest)), check.CloseSend(), check.RecvMsg(answer)); err != nil {
+			t.Errorf("a health check: %v", err)
+		}
+		close(c.letGo)
+		all.Wait()
 	})
 }

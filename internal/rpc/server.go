@@ -157,7 +157,7 @@ func limits(opts Options) []grpc.ServerOption {
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.StaticStreamWindowSize(64 << 10), // as HTTP/2 has it, and never more
 		grpc.StaticConnWindowSize(64 << 10),
-		grpc.ReadBufferSize(4 << 10),
+		grpc.ReadBufferSize(1 << 10), // more is not read at once
 		grpc.WriteBufferSize(4 << 10),
 		grpc.ConnectionTimeout(5 * time.Second),
 		grpc.WaitForHandlers(true),
@@ -200,10 +200,11 @@ func (c *checkout) PlaceOrder(ctx context.Context, req *oteldemo.PlaceOrderReque
 	}
 	defer asked.Card.Clear()
 	placed, err := c.placer.Place(ctx, asked)
-	if errors.Is(err, order.ErrDeclined) {
-		if call := callOf(ctx); call != nil {
+	if call := callOf(ctx); call != nil {
+		if errors.Is(err, order.ErrDeclined) {
 			call.rest(ctx)
 		}
+		call.placed = err == nil && !placed.Created.Before(call.came)
 	}
 	if err != nil {
 		return nil, answer(err)

@@ -27,10 +27,12 @@ const (
 	// handshake is how often a connection is read until its first call has arrived.
 	handshake = 4
 	// readsPerCall is how often a connection is read for a call that is served, at most. What is read more often than fewReads
-	// for nothing, is greedy. One read is forgotten every forgetEvery.
+	// for nothing, is greedy. One read is forgotten every forgetEvery. Of health checks one is served every checkEvery: others
+	// are for nothing.
 	readsPerCall = 4
 	fewReads     = 8
 	forgetEvery  = 10 * time.Second
+	checkEvery   = 250 * time.Millisecond
 )
 
 // connections is a listener that accepts every connection. Beyond maxConns it closes the one that has been without a call
@@ -64,6 +66,7 @@ type connection struct {
 	begun    bool      // it has had a call
 	reads    float64   // that came to nothing
 	read     time.Time // when it was, last
+	checked  time.Time // when a health check was served, last
 	since    time.Time // when it was accepted, or its last call ended
 	ready    bool      // the handshakes of TLS and HTTP/2 are over
 	reserved bool
@@ -183,7 +186,11 @@ func (c *connection) Read(p []byte) (int, error) {
 	c.list.turns.end(c)
 	c.writing <- struct{}{}
 	<-c.writing
-	n, err := c.Conn.Read(p[:min(len(p), turnBytes)])
+	most := turnBytes
+	if c.greed > fewReads {
+		most = greedyBytes
+	}
+	n, err := c.Conn.Read(p[:min(len(p), most)])
 	if err != nil {
 		return n, err
 	}
@@ -266,10 +273,20 @@ func (l *connections) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		if c.calls--; c.calls == 0 {
 			c.since = time.Now()
 		}
-		if s.Error == nil && ctx.Value(checkKey{}) == nil {
+		if s.Error == nil && (ctx.Value(checkKey{}) == nil || c.mayCheck()) {
 			c.reads = max(c.reads-readsPerCall, -fewReads)
 		}
 	}
+}
+
+// mayCheck reports whether a health check counts as served.
+func (c *connection) mayCheck() bool {
+	now := time.Now()
+	if now.Sub(c.checked) < checkEvery {
+		return false
+	}
+	c.checked = now
+	return true
 }
 
 // HandleConn implements stats.Handler.

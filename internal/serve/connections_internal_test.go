@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/stats"
 
 	"checkout/internal/fair"
@@ -283,6 +284,62 @@ func TestWhoWasReadForNothingWaitsForOthers(t *testing.T) {
 		synctest.Wait()
 		if at := []time.Time{<-third, <-second, <-last}; at[0].After(at[1]) || at[1].After(at[2]) {
 			t.Errorf("read at %v: want the shop's, the stranger's, and the greedy one's", at)
+		}
+	})
+}
+
+func TestHealthChecksOverAKeptConnectionAreNotForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newHall()
+		probe, flood := r.accept(t, "probe").ready(t), r.accept(t, "flood").ready(t)
+		check := func(c *client) float64 {
+			c.ctx = r.TagRPC(c.ctx, &stats.RPCTagInfo{FullMethodName: grpc_health_v1.Health_Check_FullMethodName})
+			c.call(&stats.Begin{})
+			reads, _ := r.readAgain(c.Conn.(*connection))
+			c.call(&stats.End{})
+			return reads
+		}
+		for range 100 {
+			if reads := check(probe); reads > fewReads {
+				t.Fatalf("a check each %v counts as %v reads for nothing", checkEvery, reads)
+			}
+			time.Sleep(checkEvery)
+		}
+		for range 100 {
+			check(flood)
+		}
+		if reads := check(flood); reads < 90 {
+			t.Errorf("a flood of checks counts as %v reads for nothing", reads)
+		}
+	})
+}
+
+func TestFromWhomMuchWasReadForNothingLittleIsReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newHall()
+		c := r.accept(t, "greedy")
+		go func() {
+			for err := error(nil); err == nil; {
+				_, err = c.there.Write(make([]byte, turnBytes))
+			}
+		}()
+		defer func() { _ = c.Close() }()
+		read := func() int {
+			n, err := c.Read(make([]byte, 2*turnBytes))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if n := read(); n != turnBytes {
+			t.Errorf("%d bytes are read at once, want %d", n, turnBytes)
+		}
+		for range 2 * fewReads {
+			r.readAgain(c.Conn.(*connection))
+		}
+		read() // of which is known only then that it was one too many
+		if n := read(); n != greedyBytes {
+			t.Errorf("%d bytes are read at once of a greedy one, want %d", n, greedyBytes)
 		}
 	})
 }

@@ -10,7 +10,8 @@ import (
 
 const (
 	// turnBytes is how much a connection may read in its turn: one call, or a few.
-	turnBytes = 1 << 10
+	turnBytes   = 1 << 10
+	greedyBytes = 1 << 8 // of a connection that was read often for nothing
 	// turnsAtOnce is how many connections are read at once: as many as a shop's frontends have.
 	turnsAtOnce = 8
 	// turnTime is how long a turn lasts at most. That much is processed in less; whose turn takes longer waits for something.
