@@ -33,8 +33,7 @@ func newProcessors(runnable func() int, ceiling float64) *processors {
 	}
 }
 
-// WaitingForProcessor makes an Options.Runnable: how many goroutines could run if there was a processor. The runtime tells within
-// 0.1 µs.
+// WaitingForProcessor makes an Options.Runnable: how many goroutines could run if there was a processor. It takes 0.1 µs.
 func WaitingForProcessor() func() int {
 	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}} // once: the Limiter's lock is held while it is read
 	return func() int {
@@ -46,7 +45,7 @@ func WaitingForProcessor() func() int {
 	}
 }
 
-// adjust moves the limit by what the processors have to do now, at most once in a while, and tells whether it did.
+// adjust moves the limit by what the processors have to do now, at most once in a while, and reports whether it did.
 func (p *processors) adjust(underWay int) bool {
 	now := time.Now()
 	if now.Sub(p.adjusted) < lookEvery {

@@ -9,7 +9,7 @@ import (
 
 type key struct{}
 
-// With returns a context that tells when its request has arrived.
+// With returns a context that has the time when its request arrived.
 func With(ctx context.Context, at time.Time) context.Context {
 	return context.WithValue(ctx, key{}, at)
 }

@@ -92,7 +92,7 @@ func (r *remote) follow(ctx context.Context, publish func(answers)) {
 	}
 }
 
-// connected waits for a connection, and tells whether there is one; if not, ctx is done. To wait here and not in a
+// connected waits for a connection, and reports whether there is one; if not, ctx is done. To wait here and not in a
 // call keeps a flagd that is away from filling the telemetry with calls that failed.
 func (r *remote) connected(ctx context.Context) bool {
 	for {

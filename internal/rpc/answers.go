@@ -22,7 +22,7 @@ import (
 // domain is the ErrorInfo domain of our reasons.
 const domain = "checkout"
 
-// Whether the customer's money has moved, as ErrorInfo tells it.
+// Whether the customer's money has moved, as in ErrorInfo.
 const (
 	no      = "no"
 	yes     = "yes"

@@ -97,7 +97,7 @@ const (
 	answerShare     = 50
 	leastAnswerTime = 20 * time.Millisecond
 	mostAnswerTime  = 250 * time.Millisecond
-	// StateTrailer tells the state of an order that was accepted and is not on its way yet.
+	// StateTrailer has the state of an order that was accepted and is not on its way yet.
 	StateTrailer = "checkout-order-state"
 	// KeyHeader is the metadata with the idempotency key: up to 255 printable ASCII characters.
 	KeyHeader = "idempotency-key"

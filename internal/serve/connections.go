@@ -125,7 +125,7 @@ func (l *connections) add(c *connection) (victim *connection, idle bool) {
 	return victim, idle
 }
 
-// readAgain counts that a connection is read, and tells how much more often it was than its served calls account for, and
+// readAgain counts that a connection is read, and returns how much more often it was than its served calls account for, and
 // whether it has just begun.
 func (l *connections) readAgain(c *connection) (greed float64, begins bool) {
 	l.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gone tells whether a connection has been closed, by us or by the client, even if not all that it sent was read.
+// gone reports whether a connection has been closed, by us or by the client, even if not all that it sent was read.
 func gone(conn net.Conn) (closed bool) {
 	c, ok := conn.(syscall.Conn)
 	if !ok {

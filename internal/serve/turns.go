@@ -36,7 +36,7 @@ type turns struct {
 	timer   *time.Timer             // sees to those who wait
 }
 
-// begin waits for the connection's turn, and tells whether that took some time.
+// begin waits for the connection's turn, and reports whether that took some time.
 func (t *turns) begin(c *connection) (waited bool) {
 	c.greed, c.begins = c.list.readAgain(c)
 	if t.atOnce(c) {

@@ -47,7 +47,7 @@ type crashView struct {
 	Orders  []followedOrder // at most so many as are followed
 	More    bool            // there were more than that
 	Unknown string          // why it is not known what was in progress
-	Words   string          // what the customer of the order that was to be killed was told; empty when there is none
+	Words   string          // what the customer of the order that was to be killed got as the answer; empty when there is none
 	Open    int             // of the orders, those that are not settled
 }
 

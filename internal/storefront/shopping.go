@@ -273,7 +273,7 @@ func (s *Storefront) quote(ctx context.Context, page *cartPage, user string) {
 	switch {
 	case err == nil:
 		page.Quote = quote
-	case status.Code(err) != codes.Unimplemented: // by another program in checkout's place, which tells the total afterwards
+	case status.Code(err) != codes.Unimplemented: // by another program in checkout's place, which shows the total afterwards
 		page.Unpriced = refusalOf(err)
 		for _, violation := range page.Unpriced.fields {
 			f.markField(violation.GetField())
