@@ -178,6 +178,7 @@ func TestAHistoryIsATimeline(t *testing.T) {
 	process{stdout: &page}.history(&o, start.Add(50*time.Hour))
 	const want = `order        01890a5d-ac96-774b-bcce-000000000001
 state        placed for 2d; it requires an operator
+hint         The customer was charged, and the money is to be refunded.
 decisions    resolve --not-paid, retry
 pending      event
 undelivered  email

@@ -16,6 +16,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/cli"
+	operator "checkout/internal/decision"
 	"checkout/internal/wire"
 )
 
@@ -46,6 +47,7 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 		{"order", o.GetOrderId()},
 		{"state", state},
 		{"reason", o.GetReason()},
+		{"hint", operator.Hint(o)},
 		{"decisions", decisions(o)},
 		{"pending", strings.Join(o.GetPending(), ", ")},
 		{"undelivered", strings.Join(o.GetUndeliverable(), ", ")},

@@ -51,7 +51,6 @@ func (f form) Skips(delivery string) bool { return slices.Contains(f.Skip, deliv
 
 // choices are the decisions that make sense for an order.
 type choices struct {
-	Hint        string
 	Legend      string
 	Resolutions []resolution // none: which of the undelivered to skip
 	Ask         string       // for the reason
@@ -78,29 +77,23 @@ func (p orderPage) Choices() choices {
 	}
 	switch retry := slices.Contains(p.Decisions, "retry"); {
 	case p.State == "undelivered":
-		c.Hint, c.Legend, c.Ask = "The order is paid and shipped, but not everything could be delivered.", "Deliveries to skip", "Why are they skipped?"
+		c.Legend, c.Ask = "Deliveries to skip", "Why are they skipped?"
 		c.Retry, c.Caution = "Send again", "What was delivered is not sent again."
 	case !c.Offers("paid") && !c.Offers("shipped"):
-		c.Hint, c.Legend = "The customer was charged, and the money is to be refunded.", "Was it refunded?"
+		c.Legend = "Was it refunded?"
 		c.Resolutions = slices.DeleteFunc(c.Resolutions, func(v resolution) bool { return v.Name == "not_paid" }) // that was never sure
 		if retry {
 			c.Retry, c.Caution = "Refund again", "The payment service is asked to refund it."
 		}
 	case p.Transaction != "":
-		c.Hint, c.Legend = "The customer was charged. Find out from the shipping service whether it has sent a parcel.", "Was it shipped?"
-		if p.Shipments == 0 {
-			c.Hint = "The customer was charged, and no parcel is on record: the history says why."
-		}
+		c.Legend = "Was it shipped?"
 		c.When, c.Retry, c.Caution = "Or: it was not shipped", "Ship again", "If a parcel was sent before, the customer gets another one."
 		c.Resolutions = slices.DeleteFunc(c.Resolutions, func(v resolution) bool { return v.Name == "paid" }) // it means to ship again
 	default:
-		c.Hint, c.Legend = "It is not known whether the customer was charged. Look for a charge of this total at the payment provider.", "Was it paid?"
+		c.Legend = "Was it paid?"
 		if retry {
 			c.Retry, c.Caution = "Ask again", "The payment service is asked whether it has charged."
 		}
-	}
-	if c.Retry == "" {
-		c.Hint += " The payment service cannot be asked: it is a basic one."
 	}
 	return c
 }

@@ -8,6 +8,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/decision"
 	"checkout/internal/web"
 	"checkout/internal/wire"
 )
@@ -32,7 +33,8 @@ type orderPage struct {
 	TraceURL    string    `json:"trace_url,omitempty"`
 	History     []event   `json:"history"` // oldest first
 
-	form form // what was typed into the forms, and why it was not done
+	Hint string `json:"-"` // what is known, and what to find out
+	form form   // what was typed into the forms, and why it was not done
 }
 
 type item struct {
@@ -59,7 +61,7 @@ func (c *Console) pageOf(o *checkoutv1.Order) orderPage {
 		orderRow: rowOf(o), At: c.now(),
 		Items: []item{}, Shipping: moneyOf(o.GetShipping()),
 		Key: o.GetIdempotencyKey(), Transaction: o.GetTransactionId(), Shipments: o.GetShipAttempts(), Tracking: o.GetTrackingId(),
-		Trace: o.GetTraceId(), History: []event{},
+		Trace: o.GetTraceId(), History: []event{}, Hint: decision.Hint(o),
 	}
 	if c.traceURL != "" && p.Trace != "" {
 		p.TraceURL = strings.ReplaceAll(c.traceURL, traceMark, p.Trace)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,28 @@ func Charge(o *checkoutv1.Order) string {
 		return "the amount on record cannot be read"
 	}
 	return fmt.Sprintf("%s, requested once, at %s UTC; %s", amount, asked.AsTime().Format(time.DateTime), outcome)
+}
+
+// Hint says what is known of an order that requires an operator, and what to find out; "" if it requires none.
+func Hint(o *checkoutv1.Order) string {
+	offers := func(decision string) bool { return slices.Contains(o.GetDecisions(), decision) }
+	hint := "It is not known whether the customer was charged. Look for a charge of this total at the payment provider."
+	switch {
+	case !o.GetRequiresOperator():
+		return ""
+	case o.GetState() == checkoutv1.OrderState_UNDELIVERED:
+		return "The order is paid and shipped, but not everything could be delivered."
+	case !offers("paid") && !offers("shipped"):
+		hint = "The customer was charged, and the money is to be refunded."
+	case o.GetTransactionId() != "" && o.GetShipAttempts() == 0:
+		return "The customer was charged, and no parcel is on record: the history says why."
+	case o.GetTransactionId() != "":
+		return "The customer was charged. Find out from the shipping service whether it has sent a parcel."
+	}
+	if !offers("retry") {
+		hint += " The payment service cannot be asked: it is a basic one."
+	}
+	return hint
 }
 
 // Amount is what an operator has typed: an amount and its currency, in any order.
