@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/wait"
 )
 
 const (
@@ -35,15 +36,8 @@ func (n *Names) Name(product string) string {
 
 // Watch reads the names until ctx ends. A catalog that does not answer is asked again.
 func (n *Names) Watch(ctx context.Context) {
-	tick := time.NewTicker(namesEvery)
-	defer tick.Stop()
-	for {
+	for ok := true; ok; ok = wait.For(ctx, namesEvery) {
 		n.read(ctx)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/order"
+	"checkout/internal/wait"
 	"checkout/internal/web"
 	"checkout/internal/wire"
 )
@@ -316,9 +317,7 @@ func (c *Console) liveOrders(w http.ResponseWriter, r *http.Request) {
 // element "stale" says why there is nothing new.
 func (c *Console) keepFresh(w http.ResponseWriter, r *http.Request, page string, ask func(context.Context) (any, error), parts ...string) {
 	c.streams.Serve(w, r, func(ctx context.Context, emit web.Emit) error {
-		tick := time.NewTicker(freshEvery)
-		defer tick.Stop()
-		for {
+		for ok := true; ok; ok = wait.For(ctx, freshEvery) {
 			data, err := ask(ctx)
 			if err == nil {
 				err = errors.Join(c.emitAll(emit, page, data, parts...), emit("stale", nil))
@@ -328,11 +327,7 @@ func (c *Console) keepFresh(w http.ResponseWriter, r *http.Request, page string,
 			if err := errors.Join(err, emit("badge", c.badge())); err != nil {
 				return err
 			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return nil
-			}
 		}
+		return nil
 	})
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/open-feature/go-sdk/openfeature"
+
+	"checkout/internal/wait"
 )
 
 const (
@@ -31,15 +33,8 @@ type file struct {
 // follow publishes the file's flags whenever it changes. To look at it every second also works on file systems that
 // tell of no changes, and through the symbolic links of a Kubernetes volume.
 func (f *file) follow(ctx context.Context, publish func(answers)) {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			f.poll(publish)
-		}
+	for wait.For(ctx, pollInterval) {
+		f.poll(publish)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"checkout/internal/wait"
 )
 
 const (
@@ -100,16 +102,9 @@ func (s *stream) write(text string) error {
 
 // beat sends something at intervals until ctx ends, and ends the stream when its reader has left.
 func (s *stream) beat(ctx context.Context, gone context.CancelFunc) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if s.write(":\n\n") != nil {
-				gone()
-			}
-		case <-ctx.Done():
-			return
+	for wait.For(ctx, beatEvery) {
+		if s.write(":\n\n") != nil {
+			gone()
 		}
 	}
 }
