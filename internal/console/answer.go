@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -49,19 +50,10 @@ func (c *Console) showNothing(w http.ResponseWriter, r *http.Request) {
 	c.fail(w, r, &failure{Status: http.StatusNotFound, Reason: "NO_SUCH_PAGE", Message: "there is no such page"})
 }
 
-// emitPart makes a part of a page of data, and gives it to the element of that id.
-func (c *Console) emitPart(emit web.Emit, page, part, id string, data any) error {
-	html, err := c.pages.Part(page, part, data)
-	if err != nil {
-		return err
-	}
-	return emit(id, html)
-}
-
 // emitAll makes parts of a page of data, and gives each to the element that has its name for an id.
-func (c *Console) emitAll(emit web.Emit, page string, data any, parts ...string) error {
+func (c *Console) emitAll(ctx context.Context, emit web.Emit, page string, data any, parts ...string) error {
 	for _, part := range parts {
-		if err := c.emitPart(emit, page, part, part, data); err != nil {
+		if err := c.pages.Emit(ctx, emit, page, part, part, data); err != nil {
 			return err
 		}
 	}

@@ -320,9 +320,9 @@ func (c *Console) keepFresh(w http.ResponseWriter, r *http.Request, page string,
 		for ok := true; ok; ok = wait.For(ctx, freshEvery) {
 			data, err := ask(ctx)
 			if err == nil {
-				err = errors.Join(c.emitAll(emit, page, data, parts...), emit("stale", nil))
+				err = errors.Join(c.emitAll(ctx, emit, page, data, parts...), emit("stale", nil))
 			} else {
-				err = c.emitPart(emit, page, "stale", "stale", failureOf(err))
+				err = c.emitAll(ctx, emit, page, failureOf(err), "stale")
 			}
 			if err := errors.Join(err, emit("badge", c.badge())); err != nil {
 				return err

@@ -259,9 +259,9 @@ func (c *Console) liveOverview(w http.ResponseWriter, r *http.Request) {
 		for {
 			_, _, more := c.history.read()
 			o := c.overviewNow(ctx)
-			err := errors.Join(c.emitAll(emit, "overview", o, "notice", "now", "checks", "states", "outcomes"), emit("badge", c.badge()))
+			err := errors.Join(c.emitAll(ctx, emit, "overview", o, "notice", "now", "checks", "states", "outcomes"), emit("badge", c.badge()))
 			for _, p := range o.Plots() {
-				err = errors.Join(err, c.emitPart(emit, "overview", "chart", p.ID, p))
+				err = errors.Join(err, c.pages.Emit(ctx, emit, "overview", "chart", p.ID, p))
 			}
 			if err != nil {
 				return err

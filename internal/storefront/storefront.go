@@ -263,12 +263,7 @@ func (s *Storefront) keepFresh(ctx context.Context, r *http.Request, v view, emi
 	for {
 		if data, err := s.look(ctx, r, v); err == nil { // or what is shown stays
 			for _, p := range v.parts(data) {
-				html, err := s.pages.Part(v.name, p.template, p.data)
-				if err != nil {
-					s.Log.ErrorContext(ctx, "a part of page was not rendered", "page", v.name, "part", p.template, "error", err)
-					return err
-				}
-				if err := emit(p.id, html); err != nil {
+				if err := s.pages.Emit(ctx, emit, v.name, p.template, p.id, p.data); err != nil {
 					return err
 				}
 			}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -110,7 +111,7 @@ func (s Site) URL(path string) string {
 
 // Show answers with the page of that name. It is never kept by the browser: it shows how things are now.
 func (p *Pages) Show(w http.ResponseWriter, r *http.Request, status int, name string, page Page) {
-	html, err := p.Part(name, "layout", map[string]any{"Site": p.site, "Page": page})
+	html, err := p.render(name, "layout", map[string]any{"Site": p.site, "Page": page})
 	if err != nil {
 		p.site.Log.ErrorContext(r.Context(), "page was not rendered", "page", name, "error", err)
 		http.Error(w, "this page could not be made; the log says why", http.StatusInternalServerError)
@@ -122,8 +123,17 @@ func (p *Pages) Show(w http.ResponseWriter, r *http.Request, status int, name st
 	_, _ = w.Write(html) // the reader may have gone
 }
 
-// Part is what a template of the page makes of data: the new contents of an element, for an Emit.
-func (p *Pages) Part(name, part string, data any) ([]byte, error) {
+// Emit gives the element of that id what a template of the page makes of data.
+func (p *Pages) Emit(ctx context.Context, emit Emit, name, part, id string, data any) error {
+	html, err := p.render(name, part, data)
+	if err != nil {
+		p.site.Log.ErrorContext(ctx, "part of a page was not rendered", "page", name, "part", part, "error", err)
+		return err
+	}
+	return emit(id, html)
+}
+
+func (p *Pages) render(name, part string, data any) ([]byte, error) {
 	page, ok := p.pages[name]
 	if !ok {
 		return nil, fmt.Errorf("page %q: %w", name, fs.ErrNotExist)

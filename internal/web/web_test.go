@@ -133,6 +133,11 @@ func TestAPageThatCannotBeMadeIsNotHalfShown(t *testing.T) {
 	if answer.Code != http.StatusInternalServerError || strings.Contains(answer.Body.String(), "begun") || !strings.Contains(log.String(), "page=one") {
 		t.Errorf("status %d with %q, logged %q; want 500, nothing of the page, and why", answer.Code, answer.Body, log.String())
 	}
+	emitted := false
+	err = pages.Emit(t.Context(), func(string, []byte) error { emitted = true; return nil }, "one", "main", "id", 7)
+	if err == nil || emitted || !strings.Contains(log.String(), "part=main") {
+		t.Errorf("of a part: %v, emitted %t, logged %q; want an error, nothing, and why", err, emitted, log.String())
+	}
 }
 
 func TestTheLayoutOfAPage(t *testing.T) {
