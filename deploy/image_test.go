@@ -21,6 +21,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/process"
 )
 
@@ -124,11 +125,7 @@ func TestTheImageOfEachProgramRunsAsNobodyAndSaysWhatItIs(t *testing.T) {
 }
 
 func TestTheImagePlacesOrdersInTheDemosContainer(t *testing.T) {
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer shop.Close()
+	shop := demotest.Start(t)
 	port, err := process.FreePort(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 )
 
 var binary = flag.String("binary", "../bin/checkout", "the service's `executable`, as it is released")
@@ -162,11 +163,7 @@ type service struct {
 // startService starts the service in a shop of its own, as small as it is in the demo, and with what is set beside.
 func startService(t *testing.T, otlp string, set map[string]string, before ...string) *service {
 	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shop.Close() })
+	shop := demotest.Start(t)
 	addr := free(t)
 	_, port, _ := net.SplitHostPort(addr)
 	environ := shop.Environ()

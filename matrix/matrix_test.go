@@ -17,6 +17,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 )
 
 func TestThereAreTwelveStepsAndTheRecordAndEachGoesWrongInManyWays(t *testing.T) {
@@ -111,11 +112,7 @@ func TestACartThatIsStillFullMayBeBoughtAgain(t *testing.T) {
 
 func TestCustomersHaveCardsOfTheirOwnThatPaymentTakes(t *testing.T) {
 	t.Parallel()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shop.Close() })
+	shop := demotest.Start(t)
 	seen := make(map[string]bool)
 	for customer := range customers {
 		card := &oteldemo.CreditCardInfo{CreditCardNumber: cardNumber(customer), CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1}
@@ -157,11 +154,7 @@ func TestATotalIsOfAllLinesAndTheirQuantities(t *testing.T) {
 
 func TestAFrontGoesWrongAtItsMethodUntilItIsHealed(t *testing.T) {
 	t.Parallel()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shop.Close() })
+	shop := demotest.Start(t)
 	f, err := newFront(t.Context(), shop.Shipping.Address(), "ship-order", false, mode{call: func(x *exchange) { refuse(x, 418) }})
 	if err != nil {
 		t.Fatal(err)

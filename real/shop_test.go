@@ -22,6 +22,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/process"
 )
 
@@ -42,16 +43,7 @@ type shop struct {
 // The environment has precedence.
 func openShop(t testing.TB, k *kafka, db string, replicas int, environ ...map[string]string) *shop {
 	t.Helper()
-	s := &shop{placed: make(map[string]time.Duration), refused: make(map[codes.Code]int)}
-	var err error
-	if s.Shop, err = demo.Start(t.Context(), demo.Options{Folder: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := &shop{Shop: demotest.Start(t), placed: make(map[string]time.Duration), refused: make(map[codes.Code]int)}
 	s.Shipping.HonourKeys(true) // or a kill may send a second parcel
 	s.environ = s.Environ()
 	maps.Copy(s.environ, map[string]string{

@@ -12,6 +12,7 @@ import (
 	"checkout/bench/floor"
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 )
 
@@ -24,15 +25,7 @@ func TestAnOrderIsChargedShippedConfirmedAndPublished(t *testing.T) {
 		floor.Parallel:   {"Convert": 3, "GetSupportedCurrencies": 1},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
-			shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := shop.Close(); err != nil {
-					t.Error(err)
-				}
-			})
+			shop := demotest.Start(t)
 			shop.Cart.Put("ada", "OLJCESPC7Z", 2)
 			shop.Cart.Put("ada", "HQTGWGPNH4", 1)
 			order := place(t, kind, shop)

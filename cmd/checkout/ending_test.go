@@ -12,6 +12,7 @@ import (
 
 	"checkout/internal/cli"
 	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 )
 
@@ -29,10 +30,7 @@ type served struct {
 
 func start(t *testing.T, set map[string]string) *served {
 	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	shop := demotest.Start(t)
 	s := &served{shop: shop, environ: shop.Environ(), ended: make(chan struct{})}
 	_, s.environ["CHECKOUT_PORT"], _ = net.SplitHostPort(nettest.Reserve(t))
 	s.environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
@@ -49,9 +47,6 @@ func start(t *testing.T, set map[string]string) *served {
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
 		<-s.ended
-		if err := shop.Close(); err != nil {
-			t.Error(err)
-		}
 		if t.Failed() {
 			t.Logf("the service's log:\n%s", log.String())
 		}

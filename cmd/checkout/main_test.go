@@ -25,6 +25,7 @@ import (
 
 	"checkout/internal/demo"
 	"checkout/internal/serve"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 )
 
@@ -175,10 +176,7 @@ func TestHealthHasTheProbesExitStatuses(t *testing.T) {
 // shopping runs the service in a shop and returns the environment of its clients.
 func shopping(t *testing.T, set map[string]string) (*demo.Shop, map[string]string) {
 	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	shop := demotest.Start(t)
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"], environ["OTEL_SDK_DISABLED"] = "0", "memory", "true"
 	environ["CHECKOUT_DEADLINE"], environ["CHECKOUT_READ_TIMEOUT"] = "30s", "15s" // on a busy machine those who answer may take a while
@@ -194,9 +192,6 @@ func shopping(t *testing.T, set map[string]string) (*demo.Shop, map[string]strin
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := shop.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"checkout/internal/cli"
-	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 )
 
@@ -121,11 +121,7 @@ func TestTheServiceWritesNoCoreDumpsUnlessAsked(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("limits are read from /proc")
 	}
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shop.Close() })
+	shop := demotest.Start(t)
 	for setting, want := range map[string]bool{"": true, "false": true, "true": false} {
 		environ := shop.Environ()
 		maps.Copy(environ, map[string]string{

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 	"checkout/internal/wait"
 )
@@ -22,11 +22,7 @@ import (
 // net/http prints what a service sends unasked, and that may repeat what the customer typed.
 func TestWhatAServiceSendsUnaskedIsNotPrinted(t *testing.T) {
 	t.Parallel()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shop.Close() })
+	shop := demotest.Start(t)
 	email, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

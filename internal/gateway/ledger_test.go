@@ -14,9 +14,9 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
-	"checkout/internal/demo"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/test/demotest"
 )
 
 // ledgerOf is a Payment whose ledger answers every look-up like this.
@@ -213,15 +213,7 @@ func TestLedgerThatNamesTheCardDoesNotLeakIt(t *testing.T) {
 // The order's way through keyed payment, with the service of the demo shop.
 func TestReversedOrderCanNeverBeCharged(t *testing.T) {
 	t.Parallel()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := shop.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	shop := demotest.Start(t)
 	shop.Payment.HonourKeys(true)
 	payment := newPayment(t, shop.Payment.Address(), switches{}, patient)
 	lookup := func(want string) {

@@ -26,6 +26,7 @@ import (
 	"checkout/internal/rpc"
 	"checkout/internal/telemetry"
 	"checkout/internal/test/cardtest"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/output"
 )
 
@@ -234,7 +235,7 @@ func reveal(req order.Request) error {
 
 // TestAPanicTellsNoCard panics with every card in every spelling, in an order and outside of any.
 func TestAPanicTellsNoCard(t *testing.T) {
-	shop := openShop(t)
+	shop := demotest.Start(t)
 	for name, value := range shop.Environ() {
 		t.Setenv(name, value)
 	}

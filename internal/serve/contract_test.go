@@ -20,6 +20,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/demotest"
 )
 
 // What goes wrong in the stock service, and what must happen here. The admission of five times more orders than payment
@@ -253,7 +254,7 @@ func TestTheTextOfARefusedChargeIsStocks(t *testing.T) {
 }
 
 func TestTheBrokerIsAwayAtTheStart(t *testing.T) {
-	shop := openShop(t)
+	shop := demotest.Start(t)
 	shop.Broker.TakeOffline()
 	s := openIn(t, shop, map[string]string{"CHECKOUT_PUBLISH_TIMEOUT": "1s"})
 	if _, err := s.buy(t.Context(), "ada", "USD", map[string]int32{"OLJCESPC7Z": 1}); err != nil {

@@ -16,6 +16,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/output"
 )
 
@@ -39,25 +40,10 @@ type service struct {
 	stop func() error // ends it and waits; may be called twice
 }
 
-// openShop opens a shop that closes with the test.
-func openShop(t *testing.T) *demo.Shop {
-	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := shop.Close(); err != nil {
-			t.Errorf("closing the shop: %v", err)
-		}
-	})
-	return shop
-}
-
 // open runs the service in a new shop, with stock's environment and what is set over it.
 func open(t *testing.T, set map[string]string) *service {
 	t.Helper()
-	return openIn(t, openShop(t), set)
+	return openIn(t, demotest.Start(t), set)
 }
 
 // openIn runs the service in the shop. The SDK of OpenTelemetry reads the process's environment, so these tests set it,

@@ -26,6 +26,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/certs"
 	"checkout/internal/certs/certstest"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 )
 
@@ -246,7 +247,7 @@ func terminate(t *testing.T, k keyFolder, address string) (port string) {
 
 func TestEveryServiceCanBeCalledOverTLS(t *testing.T) {
 	k := newKeys(t)
-	shop := openShop(t)
+	shop := demotest.Start(t)
 	own := k.issue("checkout", "spiffe://shop/checkout")
 	environ := shop.Environ()
 	set := map[string]string{"CHECKOUT_OUTGOING_CA": own.CA, "CHECKOUT_OUTGOING_CERT": own.Cert, "CHECKOUT_OUTGOING_KEY": own.Key, "FLAGD_TLS": "true"}

@@ -20,10 +20,11 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
+	"checkout/internal/test/demotest"
 )
 
 func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
-	shop := openShop(t)
+	shop := demotest.Start(t)
 	for _, n := range []interface{ TakeOffline() }{
 		shop.Cart, shop.Catalog, shop.Currency, shop.Payment, shop.Shipping, shop.Email, shop.Broker, shop.Flags, shop.Collector,
 	} {
@@ -123,7 +124,7 @@ func TestFlagsHaveStocksVisibleEffect(t *testing.T) {
 }
 
 func TestAQueueOfExtraEvents(t *testing.T) {
-	shop := openShop(t)
+	shop := demotest.Start(t)
 	if err := shop.Flags.SetInt("kafkaQueueProblems", 7); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestAQueueOfExtraEvents(t *testing.T) {
 }
 
 func TestTwoServicesCannotShareARecord(t *testing.T) {
-	shop := openShop(t)
+	shop := demotest.Start(t)
 	db := filepath.Join(t.TempDir(), "orders.db")
 	openIn(t, shop, map[string]string{"CHECKOUT_DB": db})
 	environ := shop.Environ()
@@ -154,7 +155,7 @@ func TestTwoServicesCannotShareARecord(t *testing.T) {
 }
 
 func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
-	shop := openShop(t)
+	shop := demotest.Start(t)
 	environ := shop.Environ()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ":0")
 	if err != nil {
@@ -173,7 +174,7 @@ func TestAPortThatIsTakenEndsTheStart(t *testing.T) {
 }
 
 func TestAHostThatIsNotThisMachineEndsTheStart(t *testing.T) {
-	environ := openShop(t).Environ()
+	environ := demotest.Start(t).Environ()
 	for _, host := range []string{"rubbish.invalid", "192.0.2.1"} {
 		environ["CHECKOUT_HOST"], environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"] = host, "0", "memory"
 		config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })

@@ -28,6 +28,7 @@ import (
 	"checkout/internal/demo"
 	"checkout/internal/serve"
 	"checkout/internal/storefront/child"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 	"checkout/internal/test/output"
 )
@@ -80,12 +81,8 @@ func openKeyedShop(t *testing.T) *testShop {
 
 func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	shop := demotest.Start(t)
 	s := &testShop{Shop: shop, log: new(output.Buffer)}
-	t.Cleanup(func() { closeWell(t, shop.Close) })
 	customers, operators := nettest.Reserve(t), nettest.Reserve(t)
 	o := Options{
 		Shop: shop, Checkout: connect(t, customers), Orders: connect(t, operators),
@@ -102,6 +99,7 @@ func open(t *testing.T, keyed bool, change func(*Options)) *testShop {
 		env = append(env, "PAYMENT_MODE=keyed", "SHIPPING_MODE=keyed")
 	}
 	health := grpc_health_v1.NewHealthClient(o.Checkout)
+	var err error
 	o.Child, err = child.Start(t.Context(), child.Options{
 		Path: os.Args[0], Env: env, Log: s.log, Grace: patience,
 		Probe: func(ctx context.Context) error {

@@ -18,6 +18,7 @@ import (
 
 	"checkout/internal/demo"
 	"checkout/internal/storefront"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 	"checkout/internal/test/output"
 )
@@ -68,15 +69,7 @@ type session struct {
 // session starts checkout. The user's environment says where it is.
 func (u *user) session(t *testing.T) *session {
 	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := shop.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	shop := demotest.Start(t)
 	environ := shop.Environ()
 	_, environ["CHECKOUT_PORT"], _ = net.SplitHostPort(nettest.Reserve(t))
 	environ["CHECKOUT_ADMIN_ADDR"] = nettest.Reserve(t)

@@ -23,6 +23,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
+	"checkout/internal/test/demotest"
 	"checkout/internal/test/schema"
 )
 
@@ -165,11 +166,7 @@ type service struct {
 // of the process, so that these tests cannot run side by side.
 func open(t *testing.T, set map[string]string) *service {
 	t.Helper()
-	shop, err := demo.Start(t.Context(), demo.Options{Folder: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shop.Close() })
+	shop := demotest.Start(t)
 	environ := shop.Environ()
 	environ["CHECKOUT_PORT"] = "0"
 	environ["CHECKOUT_DB"] = filepath.Join(t.TempDir(), "orders.db")
