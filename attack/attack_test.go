@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,21 +15,14 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/rawgrpc"
 	"checkout/internal/wait"
 )
 
 func TestEveryAttackIsMadeAndEndsWithItsTime(t *testing.T) {
 	t.Parallel()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer(grpc.MaxConcurrentStreams(streams))
-	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
-	var running sync.WaitGroup
-	running.Go(func() { _ = server.Serve(l) })
-	t.Cleanup(func() { server.Stop(); running.Wait() })
+	addr := nettest.ServeGRPC(t, func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, health.NewServer()) }, grpc.MaxConcurrentStreams(streams))
 	silent := map[string]bool{none: true, "half-open connections": true, "idle connections": true, "connections come and go": true}
 	named := make(map[string]bool)
 	for _, a := range attacks() {
@@ -45,7 +36,7 @@ func TestEveryAttackIsMadeAndEndsWithItsTime(t *testing.T) {
 			var frames atomic.Int64
 			ended := make(chan struct{})
 			go func() {
-				v := &victim{addr: l.Addr().String(), perSecond: 2000, frames: &frames}
+				v := &victim{addr: addr, perSecond: 2000, frames: &frames}
 				for ctx.Err() == nil {
 					_ = a.run(ctx, v) // it is thrown out, and comes again
 				}

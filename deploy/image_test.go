@@ -16,12 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/process"
 )
 
@@ -142,11 +140,7 @@ func TestTheImagePlacesOrdersInTheDemosContainer(t *testing.T) {
 	name := "checkout-" + port
 	start(t, name, *images["checkout"], environ, "--volume", volume+":/var/lib/checkout")
 	await(t, name, port)
-	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", port), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := nettest.DialGRPC(t, net.JoinHostPort("127.0.0.1", port))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var placed string

@@ -14,12 +14,12 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 )
 
 var binary = flag.String("binary", "../bin/checkout", "the service's `executable`, as it is released")
@@ -179,11 +179,7 @@ func startService(t *testing.T, otlp string, set map[string]string, before ...st
 	maps.Copy(environ, set)
 	command := append(before, built(t, *binary))
 	s := &service{shop: shop, program: run(t, environ, command[0], command[1:]...)}
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := nettest.DialGRPC(t, addr)
 	await(t, "the service", func(ctx context.Context) error {
 		_, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 		return err

@@ -17,11 +17,10 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
 	"checkout/internal/demo"
+	"checkout/internal/test/nettest"
 )
 
 const (
@@ -147,11 +146,7 @@ func (p *parts) tellTheOthers(t *testing.T) {
 	for _, event := range p.shop.Accounting.Events() {
 		tell("accounting", "orders process", trace.Span_SPAN_KIND_CONSUMER, child(), parent(t, map[string][]string{"traceparent": {event.Headers["traceparent"]}}))
 	}
-	conn, err := grpc.NewClient(p.otlp, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := nettest.DialGRPC(t, p.otlp)
 	if _, err := tracecollector.NewTraceServiceClient(conn).Export(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}

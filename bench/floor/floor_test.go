@@ -7,7 +7,6 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"checkout/bench/floor"
 	"checkout/gen/oteldemo"
@@ -80,11 +79,7 @@ func place(t *testing.T, kind floor.Kind, shop *demo.Shop) *oteldemo.OrderResult
 			t.Error(err)
 		}
 	}()
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := nettest.DialGRPC(t, addr)
 	answer, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(t.Context(), &oteldemo.PlaceOrderRequest{
 		UserId: "ada", UserCurrency: "EUR", Email: "ada@example.com",
 		Address:    &oteldemo.Address{StreetAddress: "1 Main", City: "SF", State: "CA", Country: "US", ZipCode: "94102"},

@@ -8,11 +8,9 @@ import (
 	"strconv"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"checkout/gen/oteldemo"
 	"checkout/internal/cli"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/process"
 )
 
@@ -31,11 +29,7 @@ func TestTheServicesAreServedAtPortsThatAreKnownBefore(t *testing.T) {
 		t.Fatal(err)
 	case <-anything(written):
 	}
-	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", strconv.Itoa(first+1)), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := nettest.DialGRPC(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(first+1)))
 	if p, err := oteldemo.NewProductCatalogServiceClient(conn).GetProduct(t.Context(), &oteldemo.GetProductRequest{Id: "OLJCESPC7Z"}); err != nil {
 		t.Errorf("the catalog is not at the second port: %v, %v", p, err)
 	}

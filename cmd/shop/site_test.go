@@ -9,13 +9,14 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"checkout/internal/test/nettest"
 )
 
 // serving starts the command and returns the URL of its site once it serves, and how to end it, which returns
@@ -164,17 +165,9 @@ func TestACheckoutThatCannotStartIsQuoted(t *testing.T) {
 
 func TestAPortThatIsTakenIsRefused(t *testing.T) {
 	t.Parallel()
-	conn, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := grpc.NewServer()
-	grpc_health_v1.RegisterHealthServer(other, health.NewServer()) // as another checkout would, it says that it serves
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = other.Serve(conn) })
-	defer serving.Wait()
-	defer other.Stop()
-	_, port, _ := net.SplitHostPort(conn.Addr().String())
+	_, port, _ := net.SplitHostPort(nettest.ServeGRPC(t, func(s *grpc.Server) {
+		grpc_health_v1.RegisterHealthServer(s, health.NewServer()) // as another checkout would, it says that it serves
+	}))
 	status, said := exitOf(t, "-orders", "1", "-port", port)
 	if status != 1 || !strings.Contains(said, "-port="+port) || !strings.Contains(said, "address already in use") {
 		t.Errorf("exit status %d: %s", status, said)

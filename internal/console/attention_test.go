@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -10,12 +9,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/order"
 	"checkout/internal/store"
+	"checkout/internal/test/nettest"
 )
 
 // desk is a service that answers as its functions do.
@@ -43,27 +42,10 @@ func (d *desk) ResolveOrder(_ context.Context, req *checkoutv1.ResolveOrderReque
 // service runs the desk until the test ends.
 func (d *desk) service(t *testing.T, name string) Service {
 	t.Helper()
-	server := grpc.NewServer()
-	checkoutv1.RegisterOrderServiceServer(server, d)
-	checkoutv1.RegisterOrderAdminServer(server, d)
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		server.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return Service{name, conn}
+	return Service{name, nettest.DialGRPC(t, nettest.ServeGRPC(t, func(s *grpc.Server) {
+		checkoutv1.RegisterOrderServiceServer(s, d)
+		checkoutv1.RegisterOrderAdminServer(s, d)
+	}))}
 }
 
 // away is a service that says it cannot be asked.

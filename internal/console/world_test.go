@@ -20,7 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 
 	"checkout/internal/order"
@@ -29,6 +28,7 @@ import (
 	"checkout/internal/store"
 	"checkout/internal/store/storetest"
 	"checkout/internal/telemetry"
+	"checkout/internal/test/nettest"
 )
 
 var update = flag.Bool("update", false, "write what is shown to testdata")
@@ -111,12 +111,7 @@ func serve(t testing.TB, record *store.SQLite, ledger order.Ledger) *grpc.Client
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		_ = conn.Close()
 		server.GracefulStop()
 		if err := <-served; err != nil {
 			t.Error(err)
@@ -127,7 +122,7 @@ func serve(t testing.TB, record *store.SQLite, ledger order.Ledger) *grpc.Client
 			t.Error(err)
 		}
 	})
-	return conn
+	return nettest.DialGRPC(t, listener.Addr().String())
 }
 
 // put records an order: first as it was when it was new, then as it is.

@@ -19,6 +19,8 @@ import (
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"checkout/internal/test/nettest"
 )
 
 // update rewrites the golden files.
@@ -44,7 +46,7 @@ func at(ms float64) uint64 {
 
 func export(t *testing.T, c *Collector, spans ...*trace.Span) {
 	t.Helper()
-	_, err := tracecollector.NewTraceServiceClient(dial(t, c.Address())).Export(soon(t), &tracecollector.ExportTraceServiceRequest{
+	_, err := tracecollector.NewTraceServiceClient(nettest.DialGRPC(t, c.Address())).Export(soon(t), &tracecollector.ExportTraceServiceRequest{
 		ResourceSpans: []*trace.ResourceSpans{{ScopeSpans: []*trace.ScopeSpans{{
 			Scope: &common.InstrumentationScope{Name: "checkout"}, Spans: spans,
 		}}}},
@@ -58,7 +60,7 @@ func TestCollectorKeepsAllThreeSignals(t *testing.T) {
 	t.Parallel()
 	c := open(t, newCollector)
 	export(t, c, span("a", "", "PlaceOrder", 0, 1))
-	conn := dial(t, c.Address())
+	conn := nettest.DialGRPC(t, c.Address())
 	_, err := metricscollector.NewMetricsServiceClient(conn).Export(soon(t), &metricscollector.ExportMetricsServiceRequest{
 		ResourceMetrics: []*metrics.ResourceMetrics{{ScopeMetrics: []*metrics.ScopeMetrics{{Metrics: []*metrics.Metric{{Name: "orders"}}}}}},
 	})

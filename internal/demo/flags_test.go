@@ -11,6 +11,7 @@ import (
 
 	"checkout/gen/flagd/evaluationv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/test/nettest"
 )
 
 func openFlags(t *testing.T) *Flags {
@@ -27,7 +28,7 @@ func openFlags(t *testing.T) *Flags {
 func TestFlagsAreAnsweredAndLieInTheFile(t *testing.T) {
 	t.Parallel()
 	flags := openFlags(t)
-	client := evaluationv1.NewServiceClient(dial(t, flags.Address()))
+	client := evaluationv1.NewServiceClient(nettest.DialGRPC(t, flags.Address()))
 	for _, on := range []bool{false, true} {
 		if err := flags.SetBool("paymentUnreachable", on); err != nil {
 			t.Fatal(err)
@@ -68,7 +69,7 @@ func TestFlagsAreAnsweredAndLieInTheFile(t *testing.T) {
 
 func TestFlagsRefuseAsFlagdDoes(t *testing.T) {
 	t.Parallel()
-	client := evaluationv1.NewServiceClient(dial(t, openFlags(t).Address()))
+	client := evaluationv1.NewServiceClient(nettest.DialGRPC(t, openFlags(t).Address()))
 	for flag, want := range map[string]codes.Code{"noSuchFlag": codes.NotFound, "kafkaQueueProblems": codes.InvalidArgument} {
 		if _, err := client.ResolveBoolean(soon(t), &evaluationv1.ResolveBooleanRequest{FlagKey: flag}); status.Code(err) != want {
 			t.Errorf("%s: error %v, want %v", flag, err, want)
@@ -81,7 +82,7 @@ func TestFlagsTellOfEveryChange(t *testing.T) {
 	flags := openFlags(t)
 	ctx, cancel := context.WithCancel(soon(t))
 	defer cancel()
-	stream, err := evaluationv1.NewServiceClient(dial(t, flags.Address())).EventStream(ctx, &evaluationv1.EventStreamRequest{})
+	stream, err := evaluationv1.NewServiceClient(nettest.DialGRPC(t, flags.Address())).EventStream(ctx, &evaluationv1.EventStreamRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestThePaymentFlagRefusesGoodCards(t *testing.T) {
 	t.Parallel()
 	flags, payment := openFlags(t), open(t, newPayment)
 	payment.useFlags(flags)
-	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+	client := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, payment.Address()))
 	charge := &oteldemo.ChargeRequest{
 		Amount:     &oteldemo.Money{CurrencyCode: "USD", Units: 1},
 		CreditCard: &oteldemo.CreditCardInfo{CreditCardNumber: "4432-8015-6152-0454", CreditCardExpirationYear: 2099, CreditCardExpirationMonth: 1},
@@ -114,7 +115,7 @@ func TestThePaymentFlagRefusesGoodCards(t *testing.T) {
 		if err := flags.SetFloat("paymentFailure", share); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := evaluationv1.NewServiceClient(dial(t, flags.Address())).ResolveFloat(soon(t), &evaluationv1.ResolveFloatRequest{FlagKey: "paymentFailure"}); err != nil || got.GetValue() != share {
+		if got, err := evaluationv1.NewServiceClient(nettest.DialGRPC(t, flags.Address())).ResolveFloat(soon(t), &evaluationv1.ResolveFloatRequest{FlagKey: "paymentFailure"}); err != nil || got.GetValue() != share {
 			t.Errorf("the flag is %v, error %v, want %v", got, err, share)
 		}
 		if _, err := client.Charge(soon(t), charge); status.Code(err) != want {

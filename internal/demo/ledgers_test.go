@@ -8,13 +8,14 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/test/nettest"
 )
 
 func TestLedgersOfAnOrderThatWentWellMatch(t *testing.T) {
 	t.Parallel()
 	shop, ctx := openShop(t), soon(t)
 	call := metadata.AppendToOutgoingContext(ctx, "idempotency-key", "order-1")
-	if _, err := oteldemo.NewPaymentServiceClient(dial(t, shop.Payment.Address())).Charge(call, visa()); err != nil {
+	if _, err := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, shop.Payment.Address())).Charge(call, visa()); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := shop.Ledgers().Differences(), []string{"order order-1: paid, not shipped"}; !cmp.Equal(got, want) {

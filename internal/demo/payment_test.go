@@ -15,6 +15,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
+	"checkout/internal/test/nettest"
 )
 
 // Each promise of proto/checkout/v1/payment.proto is a test here.
@@ -31,7 +32,7 @@ type counter struct {
 // counterOf is the counter of a payment service. Both its services are at one address.
 func counterOf(t *testing.T, payment *Payment) counter {
 	t.Helper()
-	conn := dial(t, payment.Address())
+	conn := nettest.DialGRPC(t, payment.Address())
 	return counter{t, soon(t), payment, oteldemo.NewPaymentServiceClient(conn), checkoutv1.NewPaymentLedgerClient(conn)}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/test/nettest"
 )
 
 func TestCallsOfALimitedRateAreDoneOneAfterTheOther(t *testing.T) {
@@ -55,7 +56,7 @@ func TestAPersistentServiceDoesCallsWhoseCallerHasLeft(t *testing.T) {
 	t.Parallel()
 	payment := open(t, newPayment)
 	payment.Inject(Fault{Rate: 20, Persist: true}, "Charge")
-	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+	client := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, payment.Address()))
 	for calls := range 2 { // the first has its turn at once, the second waits for it when its caller leaves
 		gone := until(t, payment.Server, func() bool { return payment.Count("Charge") == calls+1 })
 		_, _ = client.Charge(gone, visa())

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"checkout/gen/oteldemo"
+	"checkout/internal/test/nettest"
 	"checkout/internal/wait"
 )
 
@@ -49,7 +50,7 @@ func TestGRPCCallsMeetTheirFault(t *testing.T) {
 				ctx = until(t, payment.Server, func() bool { return payment.Count("") == 1 && (len(payment.Charges()) == 1 || !test.done) })
 			}
 
-			_, err := oteldemo.NewPaymentServiceClient(dial(t, payment.Address())).Charge(ctx, visa())
+			_, err := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, payment.Address())).Charge(ctx, visa())
 
 			if status.Code(err) != test.code || test.text != "" && status.Convert(err).Message() != test.text {
 				t.Errorf("error %v, want %v %q", err, test.code, test.text)
@@ -148,7 +149,7 @@ func TestALateCallIsDoneAfterItsCallerHasGivenUp(t *testing.T) {
 			t.Parallel()
 			payment := open(t, newPayment)
 			payment.Inject(fault)
-			client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+			client := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, payment.Address()))
 			start := time.Now()
 			giveUp(t, payment.Server, func(ctx context.Context) error {
 				_, err := client.Charge(ctx, visa())
@@ -186,7 +187,7 @@ func TestALateCallIsNeverDoneOnceTheServiceHasClosed(t *testing.T) {
 	}
 	payment, stop := newPayment(newServer(d, newNotifier()))
 	payment.Inject(Fault{Kind: Late, Delay: time.Hour})
-	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+	client := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, payment.Address()))
 	giveUp(t, payment.Server, func(ctx context.Context) error {
 		_, err := client.Charge(ctx, visa())
 		return err
@@ -219,7 +220,7 @@ func TestARedirectionAndAWrongAnswerAreFaultsToo(t *testing.T) {
 func TestEveryThirdCallOfAMethodFails(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
-	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	client := oteldemo.NewCartServiceClient(nettest.DialGRPC(t, cart.Address()))
 	cart.Inject(Fault{Kind: Refuse, Every: 3}, "GetCart")
 
 	var got []codes.Code
@@ -240,7 +241,7 @@ func TestEveryThirdCallOfAMethodFails(t *testing.T) {
 func TestAMethodsOwnFaultGoesBeforeTheServers(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
-	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	client := oteldemo.NewCartServiceClient(nettest.DialGRPC(t, cart.Address()))
 	get := func() codes.Code {
 		_, err := client.GetCart(soon(t), &oteldemo.GetCartRequest{})
 		return status.Code(err)
@@ -269,7 +270,7 @@ func TestAServiceRemembersWhatArrived(t *testing.T) {
 	cart := open(t, newCart)
 	ctx := metadata.AppendToOutgoingContext(soon(t), "idempotency-key", "k1")
 	req := &oteldemo.GetCartRequest{UserId: "ann"}
-	if _, err := oteldemo.NewCartServiceClient(dial(t, cart.Address())).GetCart(ctx, req); err != nil {
+	if _, err := oteldemo.NewCartServiceClient(nettest.DialGRPC(t, cart.Address())).GetCart(ctx, req); err != nil {
 		t.Fatal(err)
 	}
 	shipping := open(t, newShipping)
@@ -297,7 +298,7 @@ func TestPeakIsHowManyCalledAtOnce(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
 	cart.Inject(Fault{Kind: Hang})
-	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	client := oteldemo.NewCartServiceClient(nettest.DialGRPC(t, cart.Address()))
 	ctx, cancel := context.WithCancel(soon(t))
 	var callers sync.WaitGroup
 	for range 5 {

@@ -13,12 +13,13 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
+	"checkout/internal/test/nettest"
 )
 
 func TestCartMergesLinesOfOneProduct(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
-	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	client := oteldemo.NewCartServiceClient(nettest.DialGRPC(t, cart.Address()))
 	for _, quantity := range []int32{2, 3, -1} {
 		item := &oteldemo.CartItem{ProductId: "L9ECAV7KIM", Quantity: quantity}
 		if _, err := client.AddItem(soon(t), &oteldemo.AddItemRequest{UserId: "ann", Item: item}); err != nil {
@@ -40,7 +41,7 @@ func TestCartMergesLinesOfOneProduct(t *testing.T) {
 func TestCartOfAStrangerIsEmptyAndCanBeEmptiedTwice(t *testing.T) {
 	t.Parallel()
 	cart := open(t, newCart)
-	client := oteldemo.NewCartServiceClient(dial(t, cart.Address()))
+	client := oteldemo.NewCartServiceClient(nettest.DialGRPC(t, cart.Address()))
 	cart.Put("ann", "L9ECAV7KIM", 1)
 	for range 2 {
 		if _, err := client.EmptyCart(soon(t), &oteldemo.EmptyCartRequest{UserId: "ann"}); err != nil {
@@ -74,7 +75,7 @@ func TestCatalogIsPaddedToItsSize(t *testing.T) {
 func TestCatalogListsFindsAndSearches(t *testing.T) {
 	t.Parallel()
 	catalog := open(t, theCatalog)
-	client := oteldemo.NewProductCatalogServiceClient(dial(t, catalog.Address()))
+	client := oteldemo.NewProductCatalogServiceClient(nettest.DialGRPC(t, catalog.Address()))
 
 	list, err := client.ListProducts(soon(t), &oteldemo.Empty{})
 	if err != nil || len(list.GetProducts()) != len(catalog.Products()) || len(list.GetProducts()) < 12 {
@@ -112,7 +113,7 @@ func TestCatalogHasThePricesThatHurt(t *testing.T) {
 
 func TestCurrencyConvertsToTheNearestBillionth(t *testing.T) {
 	t.Parallel()
-	client := oteldemo.NewCurrencyServiceClient(dial(t, open(t, newCurrency).Address()))
+	client := oteldemo.NewCurrencyServiceClient(nettest.DialGRPC(t, open(t, newCurrency).Address()))
 	for name, test := range map[string]struct {
 		from *oteldemo.Money
 		want *oteldemo.Money
@@ -134,7 +135,7 @@ func TestCurrencyConvertsToTheNearestBillionth(t *testing.T) {
 
 func TestCurrencyRefusesWhatItCannotConvert(t *testing.T) {
 	t.Parallel()
-	client := oteldemo.NewCurrencyServiceClient(dial(t, open(t, newCurrency).Address()))
+	client := oteldemo.NewCurrencyServiceClient(nettest.DialGRPC(t, open(t, newCurrency).Address()))
 	for want, req := range map[codes.Code]*oteldemo.CurrencyConversionRequest{
 		codes.InvalidArgument: {From: usd(1, 0), ToCode: "XXX"},
 		codes.OutOfRange:      {From: usd(math.MaxInt64, 0), ToCode: "JPY"},
@@ -147,7 +148,7 @@ func TestCurrencyRefusesWhatItCannotConvert(t *testing.T) {
 
 func TestCurrencyKnowsIsoCurrenciesOfEveryKindAndNoOthers(t *testing.T) {
 	t.Parallel()
-	client := oteldemo.NewCurrencyServiceClient(dial(t, open(t, newCurrency).Address()))
+	client := oteldemo.NewCurrencyServiceClient(nettest.DialGRPC(t, open(t, newCurrency).Address()))
 	supported, err := client.GetSupportedCurrencies(soon(t), &oteldemo.Empty{})
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +185,7 @@ func card(number string, year, month int32) *oteldemo.CreditCardInfo {
 func TestPaymentRefusesInTheStockShopsWords(t *testing.T) {
 	t.Parallel()
 	payment := open(t, newPayment)
-	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+	client := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, payment.Address()))
 	for text, card := range map[string]*oteldemo.CreditCardInfo{
 		"Credit card info is invalid.": card("4432-8015-6152-0455", 2039, 1),
 		"Sorry, we cannot process amex credit cards. Only VISA or MasterCard is accepted.":     card("3782 822463 10005", 2039, 1),
@@ -223,7 +224,7 @@ func TestACardIsGoodToTheEndOfItsMonth(t *testing.T) {
 func TestPaymentWritesEveryChargeDownAndNoCardNumber(t *testing.T) {
 	t.Parallel()
 	payment := open(t, newPayment)
-	client := oteldemo.NewPaymentServiceClient(dial(t, payment.Address()))
+	client := oteldemo.NewPaymentServiceClient(nettest.DialGRPC(t, payment.Address()))
 	ctx := metadata.AppendToOutgoingContext(soon(t), "idempotency-key", "order-1", "baggage", "session.id=s,synthetic_request=true")
 
 	first, err1 := client.Charge(ctx, visa())

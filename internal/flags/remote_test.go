@@ -3,9 +3,8 @@ package flags_test
 import (
 	"context"
 	"log/slog"
-	"net"
+	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +17,7 @@ import (
 
 	"checkout/gen/flagd/evaluationv1"
 	"checkout/internal/flags"
+	"checkout/internal/test/nettest"
 )
 
 // static are flags that are on for everybody.
@@ -326,25 +326,11 @@ func TestClosedFlagsGiveTheirDefaults(t *testing.T) {
 
 func TestFlagdIsFoundByHostAndPort(t *testing.T) {
 	t.Parallel()
-	var config net.ListenConfig
-	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := netip.ParseAddrPort(nettest.ServeGRPC(t, func(s *grpc.Server) { evaluationv1.RegisterServiceServer(s, newFlagd(static())) }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
-	evaluationv1.RegisterServiceServer(server, newFlagd(static()))
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(listener) })
-	t.Cleanup(func() {
-		server.Stop()
-		serving.Wait()
-	})
-
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatalf("listening on %v, which is not TCP", listener.Addr())
-	}
-	f := follow(t, flags.Config{Host: "localhost", Port: address.Port})
+	f := follow(t, flags.Config{Host: "localhost", Port: int(address.Port())})
 	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"checkout/internal/frames"
+	"checkout/internal/test/nettest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,13 +32,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // dial connects to a service over connections in memory.
 func dial(t *testing.T, connect func(context.Context) (net.Conn, error)) grpc_health_v1.HealthClient {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///service", grpc.WithTransportCredentials(frames.Limit(insecure.NewCredentials())),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return connect(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return grpc_health_v1.NewHealthClient(conn)
+	return grpc_health_v1.NewHealthClient(nettest.DialGRPC(t, "passthrough:///service", grpc.WithTransportCredentials(frames.Limit(insecure.NewCredentials())),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return connect(ctx) })))
 }
 
 // floods are frames that a client has to read, and that bring it nothing.
@@ -173,12 +169,7 @@ func TestAServiceThatAnswersIsNotLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		listener := bufconn.Listen(64 << 10)
-		server := grpc.NewServer()
-		grpc_health_v1.RegisterHealthServer(server, health.NewServer())
-		var serving sync.WaitGroup
-		defer serving.Wait()
-		serving.Go(func() { _ = server.Serve(listener) })
-		defer server.Stop()
+		nettest.ServeGRPCOn(t, listener, func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, health.NewServer()) })
 		var dials atomic.Int32
 		client := dial(t, func(ctx context.Context) (net.Conn, error) {
 			dials.Add(1)

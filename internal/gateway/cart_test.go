@@ -11,12 +11,13 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
+	"checkout/internal/test/nettest"
 )
 
 // cartOf is a Cart whose service answers every GetCart like this.
 func cartOf(t *testing.T, reply *oteldemo.Cart, err error) *Cart {
 	t.Helper()
-	return NewCart(dial(t, serve(t, cartService{
+	return NewCart(dial(t, nettest.ServeGRPC(t, cartService{
 		get: func(context.Context, *oteldemo.GetCartRequest) (*oteldemo.Cart, error) { return reply, err },
 	}.register)), patient)
 }
@@ -74,7 +75,7 @@ func TestCartFailureMayPass(t *testing.T) {
 func TestCartIsEmptiedForTheUser(t *testing.T) {
 	t.Parallel()
 	emptied := make(chan string, 1)
-	cart := NewCart(dial(t, serve(t, cartService{
+	cart := NewCart(dial(t, nettest.ServeGRPC(t, cartService{
 		empty: func(_ context.Context, r *oteldemo.EmptyCartRequest) (*oteldemo.Empty, error) {
 			emptied <- r.GetUserId()
 			return &oteldemo.Empty{}, nil

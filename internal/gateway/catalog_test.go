@@ -11,11 +11,12 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
 	"checkout/internal/pricing"
+	"checkout/internal/test/nettest"
 )
 
 func catalogOf(t *testing.T, reply *oteldemo.Product, err error) *Catalog {
 	t.Helper()
-	return NewCatalog(dial(t, serve(t, catalogService{
+	return NewCatalog(dial(t, nettest.ServeGRPC(t, catalogService{
 		get: func(context.Context, *oteldemo.GetProductRequest) (*oteldemo.Product, error) { return reply, err },
 	}.register)), patient)
 }

@@ -14,11 +14,12 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/test/nettest"
 )
 
 func currencyOf(t *testing.T, reply *oteldemo.Money, err error) *Currency {
 	t.Helper()
-	return NewCurrency(dial(t, serve(t, currencyService{
+	return NewCurrency(dial(t, nettest.ServeGRPC(t, currencyService{
 		convert: func(context.Context, *oteldemo.CurrencyConversionRequest) (*oteldemo.Money, error) { return reply, err },
 	}.register)), patient)
 }
@@ -96,7 +97,7 @@ func TestExchangeFailureMayPass(t *testing.T) {
 func TestSupportedCurrenciesAreThoseThatCanBeCodes(t *testing.T) {
 	t.Parallel()
 	supported := func(codes ...string) ([]money.Currency, error) {
-		return NewCurrency(dial(t, serve(t, currencyService{
+		return NewCurrency(dial(t, nettest.ServeGRPC(t, currencyService{
 			list: func(context.Context) (*oteldemo.GetSupportedCurrenciesResponse, error) {
 				return &oteldemo.GetSupportedCurrenciesResponse{CurrencyCodes: codes}, nil
 			},
@@ -115,7 +116,7 @@ func TestSupportedCurrenciesAreThoseThatCanBeCodes(t *testing.T) {
 
 func TestExchangeWithoutAListHasNone(t *testing.T) {
 	t.Parallel()
-	server := serve(t, func(s *grpc.Server) {
+	server := nettest.ServeGRPC(t, func(s *grpc.Server) {
 		oteldemo.RegisterCurrencyServiceServer(s, oteldemo.UnimplementedCurrencyServiceServer{})
 	})
 	list, err := NewCurrency(dial(t, server), patient).Supported(t.Context())

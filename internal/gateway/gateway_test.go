@@ -43,7 +43,7 @@ var proxy string
 
 func TestServicesAreNotCalledThroughAProxy(t *testing.T) {
 	asked := nettest.Proxy(t, proxy)
-	_, port, _ := net.SplitHostPort(serve(t, paymentService{
+	_, port, _ := net.SplitHostPort(nettest.ServeGRPC(t, paymentService{
 		charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 			return &oteldemo.ChargeResponse{TransactionId: "T-1"}, nil
 		},
@@ -92,34 +92,12 @@ func listen(t *testing.T, addr string) net.Listener {
 	return listener
 }
 
-// serve runs a gRPC server until the test ends and returns its address.
-func serve(t *testing.T, register func(*grpc.Server), opts ...grpc.ServerOption) string {
-	t.Helper()
-	listener := listen(t, "127.0.0.1:0")
-	serveOn(t, listener, register, opts...)
-	return listener.Addr().String()
-}
-
-func serveOn(t *testing.T, listener net.Listener, register func(*grpc.Server), opts ...grpc.ServerOption) {
-	t.Helper()
-	server := grpc.NewServer(opts...)
-	register(server)
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-}
-
 // inMemory runs a gRPC server until the test ends, and is the way to it: over connections in memory, so that time may be
 // virtual, whatever the target is.
 func inMemory(t *testing.T, register func(*grpc.Server)) grpc.DialOption {
 	t.Helper()
 	listener := bufconn.Listen(64 << 10)
-	serveOn(t, listener, register)
+	nettest.ServeGRPCOn(t, listener, register)
 	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) })
 }
 

@@ -48,7 +48,7 @@ func flaky(t *testing.T, failures int32) (addr string, calls *atomic.Int32) {
 		}
 		return handle(ctx, req)
 	}
-	addr = serve(t, func(s *grpc.Server) {
+	addr = nettest.ServeGRPC(t, func(s *grpc.Server) {
 		cartService{}.register(s)
 		catalogService{}.register(s)
 		currencyService{}.register(s)
@@ -190,7 +190,7 @@ func TestAnswerThatIsNotTheMessageIsAnErrorAndOfAChargeADoubt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			addr := serve(t, func(*grpc.Server) {}, grpc.ForceServerCodec(verbatim{}),
+			addr := nettest.ServeGRPC(t, func(*grpc.Server) {}, grpc.ForceServerCodec(verbatim{}),
 				grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 					return errors.Join(stream.RecvMsg(nil), stream.SendMsg([]byte(answer)))
 				}))
@@ -240,7 +240,7 @@ func TestAServiceThatIsAbsentAtTheStartIsFoundLater(t *testing.T) {
 	if _, err := cart.Lines(t.Context(), "ann"); status.Code(err) != codes.Unavailable {
 		t.Fatalf("error is %v, want Unavailable", err)
 	}
-	serveOn(t, listen(t, addr), cartService{
+	nettest.ServeGRPCOn(t, listen(t, addr), cartService{
 		get: func(context.Context, *oteldemo.GetCartRequest) (*oteldemo.Cart, error) { return &oteldemo.Cart{}, nil },
 	}.register)
 	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {

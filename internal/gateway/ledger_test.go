@@ -17,12 +17,13 @@ import (
 	"checkout/internal/money"
 	"checkout/internal/order"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 )
 
 // ledgerOf is a Payment whose ledger answers every look-up like this.
 func ledgerOf(t *testing.T, reply *checkoutv1.LookupResponse, err error) *Payment {
 	t.Helper()
-	return newPayment(t, serve(t, ledgerService{
+	return newPayment(t, nettest.ServeGRPC(t, ledgerService{
 		lookup: func(context.Context, *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {
 			return reply, err
 		},
@@ -91,7 +92,7 @@ func TestLookupThatCannotBeIsImplausibleAndMayPass(t *testing.T) {
 func TestLedgerIsAskedUnderTheOrdersID(t *testing.T) {
 	t.Parallel()
 	keys := make(chan string, 2)
-	payment := newPayment(t, serve(t, ledgerService{
+	payment := newPayment(t, nettest.ServeGRPC(t, ledgerService{
 		lookup: func(_ context.Context, r *checkoutv1.LookupRequest) (*checkoutv1.LookupResponse, error) {
 			keys <- r.GetIdempotencyKey()
 			return &checkoutv1.LookupResponse{State: checkoutv1.LookupResponse_NONE}, nil
@@ -118,7 +119,7 @@ func TestOnlyARefusalSaysThatNothingWasRefunded(t *testing.T) {
 	}
 	refused := []codes.Code{codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.OutOfRange, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented}
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
-		payment := newPayment(t, serve(t, ledgerService{refund: func(r *checkoutv1.RefundRequest) error {
+		payment := newPayment(t, nettest.ServeGRPC(t, ledgerService{refund: func(r *checkoutv1.RefundRequest) error {
 			if r.GetIdempotencyKey() != string(orderID) || r.GetAmount().GetUnits() != 2 {
 				t.Errorf("asked for %v", r)
 			}
@@ -148,7 +149,7 @@ func ask(t *testing.T, payment *Payment, want func(t *testing.T, err error)) {
 
 func TestAPaymentServiceWithoutALedgerIsRecognized(t *testing.T) {
 	t.Parallel()
-	stock := newPayment(t, serve(t, paymentService{}.register), switches{}, patient)
+	stock := newPayment(t, nettest.ServeGRPC(t, paymentService{}.register), switches{}, patient)
 	ask(t, stock, func(t *testing.T, err error) {
 		wantError(t, err, nil, "does not serve checkout.v1.PaymentLedger, which PAYMENT_MODE=keyed needs")
 	})
@@ -191,7 +192,7 @@ func TestSilentLedgerIsGivenUpAtItsDeadline(t *testing.T) {
 
 func TestUnreachablePaymentHasNoLedgerEither(t *testing.T) {
 	t.Parallel()
-	there := serve(t, ledgerService{}.register) // would panic if it were asked
+	there := nettest.ServeGRPC(t, ledgerService{}.register) // would panic if it were asked
 	ask(t, newPayment(t, there, switches{unreachable: true}, patient), func(t *testing.T, err error) {
 		if status.Code(err) != codes.Unavailable {
 			t.Errorf("error is %v, want Unavailable", err)

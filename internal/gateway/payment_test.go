@@ -49,7 +49,7 @@ func newPayment(t *testing.T, target string, flags Flags, timeouts Timeouts, opt
 // paymentOf is a Payment whose service answers every charge like this.
 func paymentOf(t *testing.T, reply *oteldemo.ChargeResponse, err error) *Payment {
 	t.Helper()
-	return newPayment(t, serve(t, paymentService{
+	return newPayment(t, nettest.ServeGRPC(t, paymentService{
 		charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) { return reply, err },
 	}.register), switches{}, patient)
 }
@@ -61,7 +61,7 @@ func TestChargeTakesTheAmountFromTheCardUnderTheOrdersID(t *testing.T) {
 		keys    []string
 	}
 	calls := make(chan call, 1)
-	payment := newPayment(t, serve(t, paymentService{
+	payment := newPayment(t, nettest.ServeGRPC(t, paymentService{
 		charge: func(ctx context.Context, r *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 			calls <- call{r, metadata.ValueFromIncomingContext(ctx, "idempotency-key")}
 			return &oteldemo.ChargeResponse{TransactionId: "T-1"}, nil
@@ -282,7 +282,7 @@ func TestChargeThatIsCutOffIsInDoubtAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	listener := &cuttable{Listener: listen(t, "127.0.0.1:0")}
 	var charges atomic.Int32
-	serveOn(t, listener, paymentService{
+	nettest.ServeGRPCOn(t, listener, paymentService{
 		charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 			charges.Add(1)
 			listener.cut()

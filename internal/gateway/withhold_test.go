@@ -19,6 +19,7 @@ import (
 	"checkout/internal/creditcard"
 	"checkout/internal/order"
 	"checkout/internal/test/cardtest"
+	"checkout/internal/test/nettest"
 )
 
 // overhear is an option of a client that keeps the errors which telemetry sees.
@@ -48,7 +49,7 @@ func TestWhatMayHoldTheCardIsWithheldFromEverybody(t *testing.T) {
 		"Sorry, we cannot process amex credit cards. Only VISA or MasterCard is accepted. Not \xff 672": "Sorry, we cannot process " + withheld,
 	} {
 		var overheard []string
-		payment := newPayment(t, serve(t, paymentService{
+		payment := newPayment(t, nettest.ServeGRPC(t, paymentService{
 			charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 				return nil, status.Error(codes.Unknown, text)
 			},
@@ -126,7 +127,7 @@ func TestWhatTheLedgerSaysIsWithheld(t *testing.T) {
 		"error reading from server: EOF": "error reading from server: EOF",
 	} {
 		var overheard []string
-		payment := newPayment(t, serve(t, ledgerService{
+		payment := newPayment(t, nettest.ServeGRPC(t, ledgerService{
 			reverse: func(context.Context, *checkoutv1.ReverseRequest) (*checkoutv1.ReverseResponse, error) {
 				return nil, status.Error(codes.Internal, text)
 			},
@@ -160,7 +161,7 @@ func TestATransactionThatMayBeACardIsLookedUpUnderTheOrdersID(t *testing.T) {
 // chargedAs is a Payment whose service calls every charge by this transaction.
 func chargedAs(t *testing.T, transaction string) *Payment {
 	t.Helper()
-	return newPayment(t, serve(t, func(s *grpc.Server) {
+	return newPayment(t, nettest.ServeGRPC(t, func(s *grpc.Server) {
 		paymentService{charge: func(context.Context, *oteldemo.ChargeRequest) (*oteldemo.ChargeResponse, error) {
 			return &oteldemo.ChargeResponse{TransactionId: transaction}, nil
 		}}.register(s)

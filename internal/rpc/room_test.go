@@ -14,7 +14,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -25,6 +24,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/fair"
 	"checkout/internal/order"
+	"checkout/internal/test/nettest"
 )
 
 // crowd is a server with room for a few calls, whose orders wait until they are let go.
@@ -91,13 +91,8 @@ func (c *crowd) ordersPlaced() int {
 // connect makes a connection to the server.
 func (c *crowd) connect(t *testing.T) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///crowd", grpc.WithTransportCredentials(insecure.NewCredentials()),
+	return nettest.DialGRPC(t, "passthrough:///crowd",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.listener.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
 }
 
 func placeOrder(ctx context.Context, conn *grpc.ClientConn) error {

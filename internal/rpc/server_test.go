@@ -29,6 +29,7 @@ import (
 	"checkout/internal/creditcard"
 	"checkout/internal/money"
 	"checkout/internal/order"
+	"checkout/internal/test/nettest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,7 +55,7 @@ func reach(t *testing.T, server *grpc.Server) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dial(t, server, listener, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return dial(t, server, listener)
 }
 
 // dial runs a server on the listener until the test ends, and returns a connection to it.
@@ -68,12 +69,7 @@ func dial(t *testing.T, server *grpc.Server, listener net.Listener, opts ...grpc
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	conn, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return nettest.DialGRPC(t, "passthrough:///"+listener.Addr().String(), opts...)
 }
 
 func usd(units int64, nanos int32) money.Amount {

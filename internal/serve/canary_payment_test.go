@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/rpc"
 	"checkout/internal/test/cardtest"
+	"checkout/internal/test/nettest"
 )
 
 const (
@@ -78,22 +78,10 @@ func (g gossip) Lookup(_ context.Context, req *checkoutv1.LookupRequest) (*check
 // serveGossip serves it and returns its address.
 func serveGossip(t *testing.T, g gossip) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	oteldemo.RegisterPaymentServiceServer(server, g)
-	checkoutv1.RegisterPaymentLedgerServer(server, g)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	return nettest.ServeGRPC(t, func(s *grpc.Server) {
+		oteldemo.RegisterPaymentServiceServer(s, g)
+		checkoutv1.RegisterPaymentLedgerServer(s, g)
 	})
-	return listener.Addr().String()
 }
 
 // purchase is an order of the test, with what the payment service will say of it.

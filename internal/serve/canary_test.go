@@ -27,6 +27,7 @@ import (
 	"checkout/internal/telemetry"
 	"checkout/internal/test/cardtest"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/output"
 )
 
@@ -294,5 +295,5 @@ func serveTo(t *testing.T, tel *telemetry.Telemetry, placer rpc.Placer) oteldemo
 			t.Error(err)
 		}
 	})
-	return oteldemo.NewCheckoutServiceClient(dial(t, listener.Addr().String()))
+	return oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, listener.Addr().String()))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -21,6 +20,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 )
 
 // What goes wrong in the stock service, and what must happen here. The admission of five times more orders than payment
@@ -117,22 +117,10 @@ func (h hostile) GetSupportedCurrencies(context.Context, *oteldemo.Empty) (*otel
 // serve runs h on loopback and returns its address.
 func (h hostile) serve(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	oteldemo.RegisterProductCatalogServiceServer(server, h)
-	oteldemo.RegisterCurrencyServiceServer(server, h)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-served; err != nil {
-			t.Errorf("the hostile server: %v", err)
-		}
+	return nettest.ServeGRPC(t, func(s *grpc.Server) {
+		oteldemo.RegisterProductCatalogServiceServer(s, h)
+		oteldemo.RegisterCurrencyServiceServer(s, h)
 	})
-	return l.Addr().String()
 }
 
 func TestWhatCannotBeIsRefusedBeforeTheCharge(t *testing.T) {

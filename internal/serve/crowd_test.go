@@ -17,6 +17,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
+	"checkout/internal/test/nettest"
 )
 
 // occupy opens so many connections and leaves them as begin does.
@@ -98,7 +99,7 @@ func TestTheProbeAndOrdersGetInHoweverManyConnectionsThereAre(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, nil)
 			occupy(t, s.addr, 300, begin)
-			resp, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+			resp, err := grpc_health_v1.NewHealthClient(nettest.DialGRPC(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 			if err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 				t.Errorf("the probe: %v, %v", resp, err)
 			}
@@ -125,7 +126,7 @@ func TestRequestsThatWaitForTheirUsersFirstTakeNoPlaces(t *testing.T) {
 			for user := range greedy.users {
 				name := fmt.Sprint("greedy-", user)
 				s.shop.Cart.Put(name, "OLJCESPC7Z", 1)
-				conn := oteldemo.NewCheckoutServiceClient(dial(t, s.addr))
+				conn := oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, s.addr))
 				for range greedy.requests {
 					all.Go(func() {
 						if _, err := conn.PlaceOrder(t.Context(), request(name, "USD")); status.Code(err) == codes.ResourceExhausted {

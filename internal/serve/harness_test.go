@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/output"
 )
 
@@ -86,18 +85,8 @@ func openIn(t *testing.T, shop *demo.Shop, set map[string]string) *service {
 		ended <- err
 		t.Fatalf("the service did not start: %v", err)
 	}
-	s.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(dial(t, s.addr))
+	s.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, s.addr))
 	return s
-}
-
-func dial(t *testing.T, addr string) *grpc.ClientConn {
-	t.Helper()
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
 }
 
 // buy puts the items into a user's cart and places the order.

@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -64,19 +63,14 @@ func source(t *testing.T, f certs.Files) *certs.Source {
 // connect makes a connection with the certificate of f, and with a token unless that is empty.
 func connect(t *testing.T, addr string, f certs.Files, token string) *grpc.ClientConn {
 	t.Helper()
-	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	var options []grpc.DialOption
 	if f != (certs.Files{}) {
-		options = []grpc.DialOption{grpc.WithTransportCredentials(source(t, f).Credentials())}
+		options = append(options, grpc.WithTransportCredentials(source(t, f).Credentials()))
 	}
 	if token != "" {
 		options = append(options, grpc.WithPerRPCCredentials(certs.Token(token)))
 	}
-	conn, err := grpc.NewClient(addr, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return nettest.DialGRPC(t, addr, options...)
 }
 
 func TestOnlyCallersWithAnAcceptedCertificatePlaceOrders(t *testing.T) {

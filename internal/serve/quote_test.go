@@ -9,13 +9,14 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
 	"checkout/internal/rpc"
+	"checkout/internal/test/nettest"
 )
 
 func TestTheQuotedTotalIsCharged(t *testing.T) {
 	s := open(t, nil)
 	s.shop.Cart.Put("ada", "OLJCESPC7Z", 2)
 	order := request("ada", "EUR")
-	quotes := checkoutv1.NewQuoteServiceClient(dial(t, s.addr))
+	quotes := checkoutv1.NewQuoteServiceClient(nettest.DialGRPC(t, s.addr))
 	quote, err := quotes.Quote(t.Context(), &checkoutv1.QuoteRequest{UserId: "ada", UserCurrency: "EUR", Address: order.GetAddress()})
 	if err != nil {
 		t.Fatal(err)

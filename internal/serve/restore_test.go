@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/process"
 )
 
@@ -26,7 +27,7 @@ func TestARestoredBackupMailsNothingAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := checkoutv1.NewRecordAdminClient(dial(t, admin)).BackupRecord(t.Context(), &checkoutv1.BackupRecordRequest{})
+	stream, err := checkoutv1.NewRecordAdminClient(nettest.DialGRPC(t, admin)).BackupRecord(t.Context(), &checkoutv1.BackupRecordRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestARestoredBackupMailsNothingAgain(t *testing.T) {
 	if n := mails(o.GetOrderId()); n != 1 {
 		t.Errorf("the order of the backup was confirmed %d times, want once", n)
 	}
-	is, err := checkoutv1.NewOrderServiceClient(dial(t, admin)).GetOrder(t.Context(), &checkoutv1.GetOrderRequest{OrderId: o.GetOrderId()})
+	is, err := checkoutv1.NewOrderServiceClient(nettest.DialGRPC(t, admin)).GetOrder(t.Context(), &checkoutv1.GetOrderRequest{OrderId: o.GetOrderId()})
 	if err != nil || is.GetState() != checkoutv1.OrderState_UNDELIVERED {
 		t.Errorf("the order of the backup is %v, %v, want UNDELIVERED", is.GetState(), err)
 	}

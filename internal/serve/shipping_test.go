@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/test/nettest"
 )
 
 // carrier is a shipping service that answers the shipment of an order as the street says where it goes.
@@ -98,7 +99,7 @@ func TestShippingsAnswerDecidesWhetherItIsRetried(t *testing.T) {
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
 	s := open(t, map[string]string{"SHIPPING_ADDR": server.URL, "CHECKOUT_SHIP_ATTEMPTS": "1"})
-	orders := checkoutv1.NewOrderServiceClient(dial(t, s.addr))
+	orders := checkoutv1.NewOrderServiceClient(nettest.DialGRPC(t, s.addr))
 	for street, want := range answers {
 		t.Run(street, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -21,6 +21,7 @@ import (
 	"checkout/internal/demo"
 	"checkout/internal/serve"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 )
 
 func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
@@ -31,7 +32,7 @@ func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
 		n.TakeOffline()
 	}
 	s := openIn(t, shop, nil)
-	resp, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	resp, err := grpc_health_v1.NewHealthClient(nettest.DialGRPC(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 	if err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Errorf("its health is %v, %v; want SERVING", resp, err)
 	}
@@ -63,7 +64,7 @@ func TestTheServiceStartsInAnEmptyShop(t *testing.T) {
 
 func TestHealthChecksLeaveNoTelemetry(t *testing.T) {
 	s := open(t, nil)
-	if _, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
+	if _, err := grpc_health_v1.NewHealthClient(nettest.DialGRPC(t, s.addr)).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	// An order that fails at once, so that there is telemetry to look through.
@@ -84,7 +85,7 @@ func TestHealthChecksLeaveNoTelemetry(t *testing.T) {
 
 func TestAWatcherOfTheHealthDoesNotHoldUpTheEnd(t *testing.T) {
 	s := open(t, map[string]string{"CHECKOUT_DRAIN": "5m"})
-	watch, err := grpc_health_v1.NewHealthClient(dial(t, s.addr)).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	watch, err := grpc_health_v1.NewHealthClient(nettest.DialGRPC(t, s.addr)).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

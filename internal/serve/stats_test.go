@@ -9,12 +9,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/test/nettest"
 )
 
 // requests are how many requests to place an order there were by outcome and error.type, as the operators' listener says.
 func (s *service) requests(t *testing.T) map[string]float64 {
 	t.Helper()
-	conn := dial(t, s.admin(t))
+	conn := nettest.DialGRPC(t, s.admin(t))
 	stats, err := checkoutv1.NewStatsServiceClient(conn).GetStats(t.Context(), &checkoutv1.GetStatsRequest{Names: []string{"checkout.orders"}})
 	if err != nil || len(stats.GetMetrics()) != 1 {
 		t.Fatalf("metrics: %v, %v; want checkout.orders alone", stats.GetMetrics(), err)

@@ -17,6 +17,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/output"
 	"checkout/internal/test/pgtest"
 )
@@ -174,7 +175,7 @@ func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
 	if _, err := s.place(t, "k1"); status.Code(err) != codes.Aborted {
 		t.Fatalf("answered %v, want ABORTED", err)
 	}
-	orders := checkoutv1.NewOrderServiceClient(dial(t, s.addr))
+	orders := checkoutv1.NewOrderServiceClient(nettest.DialGRPC(t, s.addr))
 	o, err := orders.GetOrder(t.Context(), &checkoutv1.GetOrderRequest{UserId: "ada", IdempotencyKey: "k1"})
 	if err != nil || o.GetState() != checkoutv1.OrderState_IN_DOUBT || !o.GetRequiresOperator() {
 		t.Fatalf("on record: %v, %v; want it in doubt", o, err)
@@ -183,10 +184,10 @@ func TestAnOperatorResolvesAnOrderInDoubt(t *testing.T) {
 		OrderId: o.GetOrderId(), Resolution: checkoutv1.ResolveOrderRequest_PAID,
 		TransactionId: s.shop.Payment.Charges()[0].TransactionID, By: "grace", Why: "the bank has it",
 	}
-	if _, err := checkoutv1.NewOrderAdminClient(dial(t, s.addr)).ResolveOrder(t.Context(), resolve); status.Code(err) != codes.Unimplemented {
+	if _, err := checkoutv1.NewOrderAdminClient(nettest.DialGRPC(t, s.addr)).ResolveOrder(t.Context(), resolve); status.Code(err) != codes.Unimplemented {
 		t.Errorf("resolved by way of the shop's port: %v, want that it is not served there", err)
 	}
-	if _, err := checkoutv1.NewOrderAdminClient(dial(t, s.admin(t))).ResolveOrder(t.Context(), resolve); err != nil {
+	if _, err := checkoutv1.NewOrderAdminClient(nettest.DialGRPC(t, s.admin(t))).ResolveOrder(t.Context(), resolve); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitLedgers(t, demo.Tally{Charges: 1, Parcels: 1, Emails: 1, Events: 1})

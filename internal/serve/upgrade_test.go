@@ -9,6 +9,7 @@ import (
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/demo"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/pgtest"
 )
 
@@ -23,7 +24,7 @@ func TestTheOrdersOfAnEarlierReleaseAreFinished(t *testing.T) {
 			record := fresh()
 			write(t, driver, record)
 			s := open(t, map[string]string{"CHECKOUT_DB": record, "PAYMENT_MODE": "keyed"})
-			orders := checkoutv1.NewOrderServiceClient(dial(t, s.addr))
+			orders := checkoutv1.NewOrderServiceClient(nettest.DialGRPC(t, s.addr))
 			for user, want := range map[string]struct {
 				state checkoutv1.OrderState
 				done  demo.Tally // for it, since

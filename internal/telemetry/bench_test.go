@@ -16,6 +16,7 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/order"
+	"checkout/internal/test/nettest"
 )
 
 type cartServer struct {
@@ -49,8 +50,8 @@ func BenchmarkClientCall(b *testing.B) {
 		},
 	} {
 		b.Run(name, func(b *testing.B) {
-			addr := startServer(b, func(s *grpc.Server) { oteldemo.RegisterCartServiceServer(s, cartServer{}) })
-			client := oteldemo.NewCartServiceClient(dial(b, addr, options()...))
+			addr := nettest.ServeGRPC(b, func(s *grpc.Server) { oteldemo.RegisterCartServiceServer(s, cartServer{}) })
+			client := oteldemo.NewCartServiceClient(nettest.DialGRPC(b, addr, options()...))
 			request := &oteldemo.GetCartRequest{UserId: "u"}
 			b.ReportAllocs()
 			for b.Loop() {

@@ -16,11 +16,11 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 
 	"checkout/internal/order"
+	"checkout/internal/test/nettest"
 )
 
 // What telemetry costs, apart from what it observes: no network, no other services, only what is called on behalf of them.
@@ -79,11 +79,7 @@ var loopback = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 50051}
 // calls makes what plays calls to a server, observed by tel.
 func calls(b *testing.B, tel *Telemetry) func(ctx context.Context, method string) {
 	b.Helper()
-	conn, err := grpc.NewClient("cart:8080", grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = conn.Close() })
+	conn := nettest.DialGRPC(b, "cart:8080")
 	h := &rpcClient{Telemetry: tel}
 	invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 		for _, option := range opts {

@@ -1,9 +1,7 @@
 package telemetry
 
 import (
-	"context"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -15,6 +13,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"checkout/internal/test/nettest"
 )
 
 // received is what two headers held when they came in, by the last word of the path.
@@ -64,11 +64,7 @@ func headersOverHTTP(t *testing.T, r *received) string {
 }
 
 func headersOverGRPC(t *testing.T, r *received) string {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+	return "http://" + nettest.ServeGRPC(t, func(*grpc.Server) {}, grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(stream)
 		in, _ := metadata.FromIncomingContext(stream.Context())
 		one := func(name string) (value string) {
@@ -83,7 +79,4 @@ func headersOverGRPC(t *testing.T, r *received) string {
 		}
 		return stream.SendMsg(&emptypb.Empty{})
 	}))
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(s.Stop)
-	return "http://" + l.Addr().String()
 }

@@ -89,17 +89,11 @@ func TestARequestIsASpanAndThreeMetrics(t *testing.T) {
 // sum is the sum of a histogram of integers with one point.
 func (r *recording) sum(t *testing.T, name string) int64 {
 	t.Helper()
-	var all metricdata.ResourceMetrics
-	if err := r.reader.Collect(t.Context(), &all); err != nil {
-		t.Fatal(err)
+	h, ok := r.collect(t)[name].Data.(metricdata.Histogram[int64])
+	if !ok {
+		t.Fatalf("no histogram %s", name)
 	}
-	for _, m := range all.ScopeMetrics[0].Metrics {
-		if h, ok := m.Data.(metricdata.Histogram[int64]); ok && m.Name == name {
-			return h.DataPoints[0].Sum
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
+	return h.DataPoints[0].Sum
 }
 
 func TestAFailedRequestSaysWhy(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.opentelemetry.io/otel/baggage"
 )
 
 func (r *recording) producer(t *testing.T, opts ...kgo.Opt) *kgo.Client {
@@ -40,15 +39,7 @@ func TestARecordIsASpanThatItsConsumersContinue(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	client := r.producer(t)
-	member, err := baggage.NewMember("session.id", "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bag, err := baggage.New(member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, parent := r.tracer.Start(baggage.ContextWithBaggage(t.Context(), bag), "parent")
+	ctx, parent := r.tracer.Start(withBaggage(t, t.Context(), "session.id=s"), "parent")
 	first := &kgo.Record{Topic: "orders", Value: []byte("first")}
 	second := &kgo.Record{Topic: "orders", Value: []byte("second")}
 	for _, record := range []*kgo.Record{first, second} {

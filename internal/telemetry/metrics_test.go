@@ -67,22 +67,11 @@ func TestOrdersAreCountedByWhatCameOfThem(t *testing.T) {
 // counted is how many calls have had each outcome, and error.type.
 func (r *recording) counted(t *testing.T) map[string]int64 {
 	t.Helper()
-	var m metricdata.ResourceMetrics
-	if err := r.reader.Collect(t.Context(), &m); err != nil {
-		t.Fatal(err)
-	}
 	all := map[string]int64{}
-	for _, s := range m.ScopeMetrics {
-		for _, metric := range s.Metrics {
-			if metric.Name != metricOrders {
-				continue
-			}
-			for _, p := range metric.Data.(metricdata.Sum[int64]).DataPoints {
-				outcome, _ := p.Attributes.Value(outcomeKey)
-				kind, _ := p.Attributes.Value(errorType)
-				all[outcome.AsString()+" "+kind.AsString()] = p.Value
-			}
-		}
+	for _, p := range r.collect(t)[metricOrders].Data.(metricdata.Sum[int64]).DataPoints {
+		outcome, _ := p.Attributes.Value(outcomeKey)
+		kind, _ := p.Attributes.Value(errorType)
+		all[outcome.AsString()+" "+kind.AsString()] = p.Value
 	}
 	return all
 }
@@ -155,16 +144,10 @@ func TestEveryMetricStandsInTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := instruments()
-	var m metricdata.ResourceMetrics
-	if err := r.reader.Collect(t.Context(), &m); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range m.ScopeMetrics {
-		for _, metric := range s.Metrics {
-			i, ok := table[metric.Name]
-			if !ok || i.unit != metric.Unit || i.text != metric.Description || i.text == "" {
-				t.Errorf("%s (%s, %q) is not in the table: %+v", metric.Name, metric.Unit, metric.Description, i)
-			}
+	for name, metric := range r.collect(t) {
+		i, ok := table[name]
+		if !ok || i.unit != metric.Unit || i.text != metric.Description || i.text == "" {
+			t.Errorf("%s (%s, %q) is not in the table: %+v", name, metric.Unit, metric.Description, i)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.opentelemetry.io/otel/baggage"
 
 	"checkout/internal/creditcard"
 	"checkout/internal/money"
@@ -106,15 +105,7 @@ func TestAnOrderHasItsSpansAndOneLine(t *testing.T) {
 		return o, nil
 	}))
 
-	member, err := baggage.NewMember("session.id", "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bag, err := baggage.New(member)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, call := r.tracer.Start(baggage.ContextWithBaggage(t.Context(), bag), "PlaceOrder")
+	ctx, call := r.tracer.Start(withBaggage(t, t.Context(), "session.id=s"), "PlaceOrder")
 	if _, err := placer.Place(ctx, request()); err != nil {
 		t.Fatal(err)
 	}

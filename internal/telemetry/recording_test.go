@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -83,19 +85,9 @@ func (r *recording) span(t *testing.T, kindAndName string) sdktrace.ReadOnlySpan
 	t.Helper()
 	s, ok := r.ended()[kindAndName]
 	if !ok {
-		t.Fatalf("no span %q among %v", kindAndName, slices.Sorted(keys(r.ended())))
+		t.Fatalf("no span %q among %v", kindAndName, slices.Sorted(maps.Keys(r.ended())))
 	}
 	return s
-}
-
-func keys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // waitFor waits until n spans have ended: a server's span may end after its client has the answer.
@@ -117,6 +109,16 @@ func (ends) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 func (e ends) OnEnd(sdktrace.ReadOnlySpan)                   { e <- struct{}{} }
 func (ends) Shutdown(context.Context) error                  { return nil }
 func (ends) ForceFlush(context.Context) error                { return nil }
+
+// withBaggage is ctx with baggage, as a header has it.
+func withBaggage(t *testing.T, ctx context.Context, header string) context.Context {
+	t.Helper()
+	bag, err := baggage.Parse(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return baggage.ContextWithBaggage(ctx, bag)
+}
 
 // describe writes a span as text, with what changes from run to run left out.
 func describe(s sdktrace.ReadOnlySpan) string {
@@ -148,18 +150,28 @@ func attributes(indent string, attrs []attribute.KeyValue) string {
 	return strings.Join(lines, "")
 }
 
-// metrics are the recorded metrics: name, unit, and the attributes of every point.
-func (r *recording) metrics(t *testing.T) map[string]string {
+// collect are the recorded metrics, by name.
+func (r *recording) collect(t testing.TB) map[string]metricdata.Metrics {
 	t.Helper()
 	var m metricdata.ResourceMetrics
 	if err := r.reader.Collect(t.Context(), &m); err != nil {
 		t.Fatalf("collect: %v", err)
 	}
-	out := map[string]string{}
+	all := map[string]metricdata.Metrics{}
 	for _, s := range m.ScopeMetrics {
 		for _, metric := range s.Metrics {
-			out[metric.Name] = metric.Unit + "\n" + points(metric.Data)
+			all[metric.Name] = metric
 		}
+	}
+	return all
+}
+
+// metrics are the recorded metrics: name, unit, and the attributes of every point.
+func (r *recording) metrics(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for name, metric := range r.collect(t) {
+		out[name] = metric.Unit + "\n" + points(metric.Data)
 	}
 	return out
 }

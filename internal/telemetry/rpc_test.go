@@ -11,7 +11,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -34,44 +33,14 @@ func (s checkoutServer) PlaceOrder(ctx context.Context, _ *oteldemo.PlaceOrderRe
 	return &oteldemo.PlaceOrderResponse{Order: &oteldemo.OrderResult{OrderId: "o-1"}}, nil
 }
 
-// startServer runs a server on a free port until the test ends, and returns its address, by number: no name server is asked.
-func startServer(t testing.TB, register func(*grpc.Server), opts ...grpc.ServerOption) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := grpc.NewServer(append(opts, grpc.WaitForHandlers(true))...)
-	register(s)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	t.Cleanup(func() {
-		s.Stop()
-		if err := <-served; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return l.Addr().String()
-}
-
-func dial(t testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn {
-	t.Helper()
-	conn, err := grpc.NewClient(addr, append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
 // checkout makes a server that is observed by r, and a client that is, too.
 func (r *recording) checkout(t *testing.T, place func(context.Context) error) oteldemo.CheckoutServiceClient {
 	t.Helper()
-	addr := startServer(t, func(s *grpc.Server) {
+	addr := nettest.ServeGRPC(t, func(s *grpc.Server) {
 		oteldemo.RegisterCheckoutServiceServer(s, checkoutServer{place: place})
 	}, grpc.StatsHandler(r.ServerHandler()))
 	_, port, _ := net.SplitHostPort(addr)
-	return oteldemo.NewCheckoutServiceClient(dial(t, "passthrough:///localhost:"+port, r.DialOptions()...))
+	return oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, "passthrough:///localhost:"+port, r.DialOptions()...))
 }
 
 func TestACallIsASpanOnEitherSide(t *testing.T) {
@@ -210,11 +179,11 @@ func TestAServerIsNotToBlameForItsCallers(t *testing.T) {
 func TestHealthChecksAndMadeUpNamesLeaveNoTelemetry(t *testing.T) {
 	t.Parallel()
 	r := record(t)
-	addr := startServer(t, func(s *grpc.Server) {
+	addr := nettest.ServeGRPC(t, func(s *grpc.Server) {
 		oteldemo.RegisterCheckoutServiceServer(s, checkoutServer{place: func(context.Context) error { return nil }})
 		grpc_health_v1.RegisterHealthServer(s, health.NewServer())
 	}, grpc.StatsHandler(r.ServerHandler()))
-	conn := dial(t, addr)
+	conn := nettest.DialGRPC(t, addr)
 	if _, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
 		t.Fatal(err)
 	}
@@ -237,8 +206,8 @@ func TestHealthChecksAndMadeUpNamesLeaveNoTelemetry(t *testing.T) {
 func TestAStreamThatACallOpensLeavesTheCallAlone(t *testing.T) {
 	t.Parallel()
 	r := record(t)
-	watched := startServer(t, func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, health.NewServer()) })
-	other := grpc_health_v1.NewHealthClient(dial(t, watched, r.DialOptions()...))
+	watched := nettest.ServeGRPC(t, func(s *grpc.Server) { grpc_health_v1.RegisterHealthServer(s, health.NewServer()) })
+	other := grpc_health_v1.NewHealthClient(nettest.DialGRPC(t, watched, r.DialOptions()...))
 	client := r.checkout(t, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -279,14 +248,6 @@ func TestTraceContextAndBaggageReachTheServer(t *testing.T) {
 	r := record(t)
 	var got context.Context
 	client := r.checkout(t, func(ctx context.Context) error { got = ctx; return nil })
-	member, err := baggage.NewMember("synthetic_request", "true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bag, err := baggage.New(member)
-	if err != nil {
-		t.Fatal(err)
-	}
 	state, err := trace.ParseTraceState("vendor=1")
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +256,7 @@ func TestTraceContextAndBaggageReachTheServer(t *testing.T) {
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled, TraceState: state, Remote: true,
 	})
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "idempotency-key", "k")
-	ctx = baggage.ContextWithBaggage(trace.ContextWithRemoteSpanContext(ctx, parent), bag)
+	ctx = withBaggage(t, trace.ContextWithRemoteSpanContext(ctx, parent), "synthetic_request=true")
 	if _, err := client.PlaceOrder(ctx, &oteldemo.PlaceOrderRequest{}); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +276,7 @@ func TestAServerThatCannotBeReachedIsNamedOnTheSpan(t *testing.T) {
 	t.Parallel()
 	r := record(t)
 	_, port, _ := net.SplitHostPort(nettest.Reserve(t))
-	client := oteldemo.NewCartServiceClient(dial(t, "passthrough:///localhost:"+port, r.DialOptions()...))
+	client := oteldemo.NewCartServiceClient(nettest.DialGRPC(t, "passthrough:///localhost:"+port, r.DialOptions()...))
 	if _, err := client.GetCart(t.Context(), &oteldemo.GetCartRequest{}); status.Code(err) != codes.Unavailable {
 		t.Fatalf("got %v, want UNAVAILABLE", err)
 	}

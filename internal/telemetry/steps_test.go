@@ -127,19 +127,11 @@ func TestAStepLeadsToItsTrace(t *testing.T) {
 // histogramOf are the points of a histogram.
 func histogramOf(t testing.TB, r *recording, name string) []metricdata.HistogramDataPoint[float64] {
 	t.Helper()
-	var m metricdata.ResourceMetrics
-	if err := r.reader.Collect(t.Context(), &m); err != nil {
-		t.Fatal(err)
+	h, ok := r.collect(t)[name].Data.(metricdata.Histogram[float64])
+	if !ok {
+		t.Fatalf("no histogram %s", name)
 	}
-	for _, s := range m.ScopeMetrics {
-		for _, metric := range s.Metrics {
-			if h, ok := metric.Data.(metricdata.Histogram[float64]); ok && metric.Name == name {
-				return h.DataPoints
-			}
-		}
-	}
-	t.Fatalf("no histogram %s", name)
-	return nil
+	return h.DataPoints
 }
 
 // sharing is a read phase that shares two calls of another order.

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+
+	"checkout/internal/test/nettest"
 )
 
 // startWith starts telemetry in an environment. The SDK reads that of the process, so that such tests run alone.
@@ -36,9 +38,21 @@ func emit(t *testing.T, tel *Telemetry) {
 	span.End()
 }
 
+// emitted is what a collector got of some of each signal, in an environment, and the telemetry that sent it.
+func emitted(t *testing.T, stdout io.Writer, variables ...string) (*collector, *Telemetry) {
+	t.Helper()
+	c := newCollector()
+	tel := startWith(t, stdout, append(variables, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+nettest.ServeGRPC(t, c.register))...)
+	emit(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c, tel
+}
+
 func TestAllSignalsReachTheCollectorWithOneResource(t *testing.T) {
 	grpcCollector, httpCollector := newCollector(), newCollector()
-	overGRPC := startServer(t, grpcCollector.register)
+	overGRPC := nettest.ServeGRPC(t, grpcCollector.register)
 	overHTTP := httptest.NewServer(httpCollector)
 	t.Cleanup(overHTTP.Close)
 
@@ -93,13 +107,8 @@ func TestAllSignalsReachTheCollectorWithOneResource(t *testing.T) {
 }
 
 func TestAWrongResourceAttributeIsNamedWithItsVariableAndTheOthersAreUsed(t *testing.T) {
-	c := newCollector()
 	stdout := new(syncBuffer)
-	tel := startWith(t, stdout, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register), "OTEL_RESOURCE_ATTRIBUTES", "no value,a=100%,service.namespace=shop,")
-	emit(t, tel)
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c, _ := emitted(t, stdout, "OTEL_RESOURCE_ATTRIBUTES", "no value,a=100%,service.namespace=shop,")
 	if got := attributesOf(c.resources["traces"])["service.namespace"]; got != "shop" {
 		t.Errorf("service.namespace=%q, want shop", got)
 	}
@@ -114,23 +123,14 @@ func TestAWrongResourceAttributeIsNamedWithItsVariableAndTheOthersAreUsed(t *tes
 }
 
 func TestTheNameOfTheServiceIsTheOperators(t *testing.T) {
-	c := newCollector()
-	tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register), "OTEL_SERVICE_NAME", "till")
-	emit(t, tel)
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c, _ := emitted(t, io.Discard, "OTEL_SERVICE_NAME", "till")
 	if got := attributesOf(c.resources["traces"])["service.name"]; got != "till" {
 		t.Errorf("service.name=%q, want till", got)
 	}
 }
 
 func TestTheOldRuntimeMetricsCanBeHad(t *testing.T) {
-	c := newCollector()
-	tel := startWith(t, io.Discard, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register), "OTEL_GO_X_DEPRECATED_RUNTIME_METRICS", "true")
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c, _ := emitted(t, io.Discard, "OTEL_GO_X_DEPRECATED_RUNTIME_METRICS", "true")
 	for _, want := range []string{"process.runtime.go.mem.heap_alloc", "process.runtime.go.gc.count", "process.runtime.go.goroutines"} {
 		if !slices.Contains(c.names["metrics"], want) {
 			t.Errorf("no %s among %q", want, c.names["metrics"])
@@ -200,16 +200,11 @@ func TestTheConsoleShowsWhatIsExported(t *testing.T) {
 
 func TestUnknownValuesAreWarningsOnly(t *testing.T) {
 	stdout := new(syncBuffer)
-	c := newCollector()
 	unknown := []string{
 		"OTEL_TRACES_EXPORTER", "zipkin", "OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon", "OTEL_PROPAGATORS", "b3,tracecontext",
 		"LOG_LEVEL", "loud", "OTEL_SDK_DISABLED", "perhaps",
 	}
-	tel := startWith(t, stdout, append(unknown, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+startServer(t, c.register))...)
-	emit(t, tel)
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c, tel := emitted(t, stdout, unknown...)
 	warned := map[any]bool{}
 	for _, line := range stdout.lines(t) {
 		warned[line["variable"]] = true

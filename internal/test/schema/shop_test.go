@@ -16,14 +16,13 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/serve"
 	"checkout/internal/test/demotest"
+	"checkout/internal/test/nettest"
 	"checkout/internal/test/schema"
 )
 
@@ -194,11 +193,7 @@ func open(t *testing.T, set map[string]string) *service {
 	select {
 	case addr := <-ready:
 		_, port, _ := net.SplitHostPort(addr)
-		conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", port), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
+		conn := nettest.DialGRPC(t, net.JoinHostPort("127.0.0.1", port))
 		s.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(conn)
 	case err := <-ended:
 		ended <- err
