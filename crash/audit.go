@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
@@ -89,7 +90,7 @@ func (c *checker) entry(id string, a *entry) {
 	c.check(name, !parked && len(a.parcels) > 0 && a.events == 0, "shipped, and its event was lost")
 	c.check(name, len(a.parcels) == 0 && a.emails+a.events > 0, "confirmed, and not shipped")
 	for _, charge := range a.charges {
-		c.check(name, known && !sameAmount(charge.Amount, o.GetTotal()), "charged %v, and its total is %v", charge.Amount, o.GetTotal())
+		c.check(name, known && !proto.Equal(charge.Amount, o.GetTotal()), "charged %v, and its total is %v", charge.Amount, o.GetTotal())
 	}
 	c.parcels(name, a, o)
 }
@@ -145,7 +146,7 @@ func (c *checker) purchase(p *purchase) {
 			paid += a.net()
 		}
 	}
-	c.check(this.String(), paid > 1, "paid %d times, with the orders %v", paid, c.sorted(this))
+	c.check(this.String(), paid > 1, "paid %d times, with the orders %v", paid, slices.Sorted(slices.Values(c.orders[this])))
 	answered := ""
 	for _, a := range p.answers {
 		if a.code != codes.OK {
@@ -185,8 +186,6 @@ func (c *checker) refused(this purchaseID, a answer, paid int) {
 		c.check(this.String(), true, "refused without reason: %s %s: %s", a.code, a.reason, a.text)
 	}
 }
-
-func (c *checker) sorted(of purchaseID) []string { return slices.Sorted(slices.Values(c.orders[of])) }
 
 // killsIn is how many processes were killed from one moment to another.
 func (e *observed) killsIn(from, to time.Time) int {

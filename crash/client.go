@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -29,10 +28,6 @@ type answer struct {
 
 // client is a client of one replica.
 type client struct{ oteldemo.CheckoutServiceClient }
-
-func newClient(conn *grpc.ClientConn) client {
-	return client{oteldemo.NewCheckoutServiceClient(conn)}
-}
 
 // ask places the order once.
 func (c client) ask(ctx context.Context, p *purchase) answer {

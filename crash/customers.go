@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -111,7 +112,7 @@ func (m *customers) keep(p *purchase) {
 func (m *customers) made() []*purchase {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]*purchase(nil), m.purchases...)
+	return slices.Clone(m.purchases)
 }
 
 // fill puts what the purchase is about into the cart: some products, as many pieces of each as its number says.
@@ -154,12 +155,7 @@ func (m *customers) ask(ctx context.Context, p *purchase, first int) answer {
 
 // served reports whether an answer was an order.
 func (p *purchase) served() bool {
-	for _, a := range p.answers {
-		if a.code == codes.OK {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.answers, func(a answer) bool { return a.code == codes.OK })
 }
 
 // emptied reports whether the customer's cart is empty, soon.

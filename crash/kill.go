@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/wait"
 )
@@ -35,7 +36,7 @@ var errViolated = errors.New("guarantees were violated")
 
 // killRun kills processes while customers buy, and audits the outcome.
 func (s *harness) killRun(ctx context.Context) error {
-	s.title()
+	s.say("%d kills of %d on %s, %s payment, %s shipping, %d customers at once, seed %d\n", s.kills, len(s.replicas), s.db, s.payment, s.shipping, s.concurrency, s.seed)
 	s.injectFaults()
 	m := s.newCustomers()
 	r := &result{recoveryLimit: restartRecovery}
@@ -70,7 +71,7 @@ func (s *harness) injectFaults() {
 func (s *harness) newCustomers() *customers {
 	m := &customers{shop: s.shop, seed: s.seed, retryUnknown: s.payment == keyed}
 	for _, r := range s.replicas {
-		m.clients = append(m.clients, newClient(r.conn))
+		m.clients = append(m.clients, client{oteldemo.NewCheckoutServiceClient(r.conn)})
 	}
 	return m
 }

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
-	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/wait"
 )
@@ -196,9 +195,4 @@ func (s *harness) confirmed(parked []*checkoutv1.Order) bool {
 		}
 	}
 	return true
-}
-
-// sameAmount reports whether two amounts are the same money.
-func sameAmount(a, b *oteldemo.Money) bool {
-	return a.GetCurrencyCode() == b.GetCurrencyCode() && a.GetUnits() == b.GetUnits() && a.GetNanos() == b.GetNanos()
 }

@@ -36,10 +36,6 @@ func (r *result) late() []violation {
 
 func (s *harness) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format, args...) }
 
-func (s *harness) title() {
-	s.say("%d kills of %d on %s, %s payment, %s shipping, %d customers at once, seed %d\n", s.kills, len(s.replicas), s.db, s.payment, s.shipping, s.concurrency, s.seed)
-}
-
 // progress says now and then how far it is.
 func (s *harness) progress(kills int) {
 	if tenth := max(s.kills/10, 1); s.kills >= 100 && kills%tenth == 0 && kills < s.kills {

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"slices"
+
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -52,11 +54,15 @@ type instrument struct {
 
 // instruments is the table of the metrics. Those of the semantic conventions have their descriptions.
 func instruments() map[string]instrument {
-	seconds := secondBuckets()
+	// Seconds are those of the conventions. Amounts suit dollars as well as yen. Of pauses the runtime itself has some 160.
+	seconds := []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+	amounts := []float64{1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 50_000, 100_000, 1_000_000}
+	lines := []float64{1, 2, 3, 5, 10, 20, 50, 100, 200}
+	pauses := []float64{10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3}
 	return map[string]instrument{
 		metricOrders:        {"{order}", "Calls to place an order, by outcome.", nil},
-		metricAmount:        {"{currency}", "Totals of orders, including shipping, in the order's currency.", amountBuckets()},
-		metricLines:         {"{line}", "Different products in an order.", lineBuckets()},
+		metricAmount:        {"{currency}", "Totals of orders, including shipping, in the order's currency.", amounts},
+		metricLines:         {"{line}", "Different products in an order.", lines},
 		metricSteps:         {"s", "Duration of a step of an order, including retries and the wait for a connection.", seconds},
 		metricActive:        {"{order}", "Orders in progress: admitted, and not yet settled.", nil},
 		metricUnfinished:    {"{order}", "Unfinished orders on record, by state. Replicas that share a record all report the same.", nil},
@@ -82,8 +88,8 @@ func instruments() map[string]instrument {
 		processDescriptors: {"{file_descriptor}", "Number of unix file descriptors in use by the process.", nil},
 		goCycles:           {"{gc_cycle}", "Number of completed GC cycles.", nil},
 		goCPU:              {"s", "Estimated CPU time spent by the Go runtime.", nil},
-		goPause:            {"s", "Distribution of individual GC-related stop-the-world pause latencies.", pauseBuckets()},
-		goSchedule:         {"s", "The time goroutines have spent in the scheduler in a runnable state before actually running.", waitBuckets()},
+		goPause:            {"s", "Distribution of individual GC-related stop-the-world pause latencies.", pauses},
+		goSchedule:         {"s", "The time goroutines have spent in the scheduler in a runnable state before actually running.", append(slices.Clip(pauses), 500e-3, 1)},
 
 		"rpc.server.duration":      {"ms", "Measures the duration of inbound RPC.", nil},
 		"rpc.server.request.size":  {"By", "Measures the size of RPC request messages (uncompressed).", nil},
@@ -94,29 +100,6 @@ func instruments() map[string]instrument {
 		"rpc.server.call.duration": {"s", "Measures the duration of an incoming Remote Procedure Call (RPC).", seconds},
 		"rpc.client.call.duration": {"s", "Measures the duration of an outgoing Remote Procedure Call (RPC).", seconds},
 	}
-}
-
-// secondBuckets are the boundaries of the conventions for durations in seconds.
-func secondBuckets() []float64 {
-	return []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-}
-
-// amountBuckets suit dollars as well as yen.
-func amountBuckets() []float64 {
-	return []float64{1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 50_000, 100_000, 1_000_000}
-}
-
-// lineBuckets go up to the default limit of an order.
-func lineBuckets() []float64 { return []float64{1, 2, 3, 5, 10, 20, 50, 100, 200} }
-
-// pauseBuckets are few; the runtime itself has some 160.
-func pauseBuckets() []float64 {
-	return []float64{10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3}
-}
-
-// waitBuckets are for goroutines that wait for a processor.
-func waitBuckets() []float64 {
-	return []float64{10e-6, 50e-6, 100e-6, 500e-6, 1e-3, 5e-3, 10e-3, 50e-3, 100e-3, 500e-3, 1}
 }
 
 // made returns an instrument, and reports the error if it could not be made: it is then a no-op.
