@@ -95,7 +95,7 @@ func (p process) backUp(ctx context.Context, r *remote, to io.Writer) error {
 		if written != size {
 			return fmt.Errorf("the backup ended after %d of %d bytes; try again", written, size)
 		}
-		_, _ = fmt.Fprintf(p.stderr, "%d bytes; unfinished orders that require an operator in the copy: %d\n", written, held)
+		_, _ = fmt.Fprintf(p.stderr, "%d bytes; orders in the copy that require an operator: %d\n", written, held)
 		return nil
 	})
 }
@@ -119,7 +119,7 @@ service is started. DB is as in CHECKOUT_DB. Repeating it does no harm.`,
 			if err := errors.Join(err, record.Close()); err != nil {
 				return cli.Fail(err)
 			}
-			_, _ = fmt.Fprintf(p.stdout, "held: %d\n", held)
+			_, _ = fmt.Fprintf(p.stdout, "orders that require an operator: %d\n", held)
 			return nil
 		},
 	}

@@ -36,9 +36,10 @@ func TestARecordIsBackedUpWhileItIsServed(t *testing.T) {
 	off := officeOf(t, openRecord(t, filepath.Join(folder, "orders.db")), nil)
 	off.put(t, 1, order.Completed)
 	off.put(t, 2, order.Charged)
+	off.put(t, 3, order.Parked)
 	backup := filepath.Join(folder, "backup.db")
 	status, _, stderr := call(t, off.environ, "", "record", "backup", backup)
-	if status != cli.OK || !strings.Contains(stderr, "require an operator in the copy: 1\n") {
+	if status != cli.OK || !strings.Contains(stderr, "orders in the copy that require an operator: 2\n") {
 		t.Fatalf("exit status %d: %s", status, stderr)
 	}
 	if status, _, stderr := call(t, off.environ, "", "record", "backup", backup); status != cli.Failed || !strings.Contains(stderr, "exists") {
@@ -52,7 +53,7 @@ func TestARecordIsBackedUpWhileItIsServed(t *testing.T) {
 		t.Errorf("to standard output: exit status %d, %d bytes, want %d, %s", status, len(stdout), len(whole), stderr)
 	}
 	restored := &office{SQLite: openRecord(t, backup)}
-	for n, want := range map[int]order.State{1: order.Completed, 2: order.Parked} {
+	for n, want := range map[int]order.State{1: order.Completed, 2: order.Parked, 3: order.Parked} {
 		if got := restored.state(t, n); got != want {
 			t.Errorf("order %d is %v in the backup, want %v", n, got, want)
 		}
@@ -127,8 +128,8 @@ func TestARecordIsMovedToPostgreSQLAndHeld(t *testing.T) {
 		{nil, 0, ""}, // the service ends
 		{[]string{"copy", path, url}, cli.OK, "orders: 2\n"},
 		{[]string{"copy", path, url}, cli.Failed, "there are orders in it already"},
-		{[]string{"hold", url}, cli.OK, "held: 1\n"},
-		{[]string{"hold", url}, cli.OK, "held: 0\n"},
+		{[]string{"hold", url}, cli.OK, "orders that require an operator: 1\n"},
+		{[]string{"hold", url}, cli.OK, "orders that require an operator: 1\n"}, // though it has nothing to do
 		{[]string{"hold", path + "x"}, cli.Failed, "no such file"},
 		{[]string{"hold", "memory"}, cli.Failed, "ends with its process"},
 		{[]string{"hold", "mysql://root:secret@db/shop"}, cli.Failed, `unsupported scheme "mysql"`},

@@ -12,7 +12,7 @@ import (
 // Record is a record of orders that no service works on.
 type Record interface {
 	store.Database
-	// Hold makes the orders that are not finished require an operator.
+	// Hold makes the orders that are not finished require an operator, and returns how many do.
 	Hold(ctx context.Context) (held int, err error)
 	Close() error
 }

@@ -23,7 +23,7 @@ const (
 )
 
 // Backup makes a copy of the record as it is at one moment, and needs as much room beside it. Orders go on meanwhile. In the
-// copy the orders that are not finished require an operator (Hold), held of them. The file is in no folder any more, and gone
+// copy, held orders require an operator: all that are not finished (Hold). The file is in no folder any more, and gone
 // when it is closed. There is one backup at a time. The error is order.ErrRefused when the record is not in a file.
 func (s *SQLite) Backup(ctx context.Context) (file *os.File, held int, err error) {
 	if s.path == "" {

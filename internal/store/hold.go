@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"checkout/internal/lookup"
@@ -22,18 +23,23 @@ const (
 	heldWhy = "restored from a backup; it may have been charged, shipped, refunded or delivered since"
 )
 
-// Hold makes the orders that are not finished require an operator, and returns how many there are: in a restored
+// Hold makes the orders that are not finished require an operator, and returns how many do: in a restored
 // backup, their outcome is unknown, and to go on could charge, ship or mail again. The record must not be in use meanwhile. Orders
 // that are held already stay as they are.
 func (s orders) Hold(ctx context.Context) (held int, err error) {
+	waiting := []order.State{order.Parked, order.Undelivered}
 	q := lookup.Query{
-		States: []order.State{order.Charging, order.Charged, order.Placed, order.InDoubt, order.Refunding}, Limit: holdPart,
+		States: append(waiting, order.Charging, order.Charged, order.Placed, order.InDoubt, order.Refunding), Limit: holdPart,
 	}
 	for {
 		found, next, unread := s.List(ctx, q)
 		err = errors.Join(err, unread)
 		for _, o := range found {
 			from := o.State
+			if slices.Contains(waiting, from) {
+				held++
+				continue
+			}
 			hold(o)
 			keep := order.UntilResolved
 			if o.State.Final() {
