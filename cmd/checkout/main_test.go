@@ -77,6 +77,7 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		{[]string{"order", "lst"}, 2, "checkout order: unknown command \"lst\"; did you mean list?\nSee 'checkout order --help'.\n"},
 		{[]string{"order", "list", "--atention"}, 2, "checkout order list: unknown flag --atention; did you mean --attention?\n"},
 		{[]string{"order", "list", "-atention"}, 2, "checkout order list: unknown flag --atention; did you mean --attention?\n"},
+		{[]string{"order", "list", "--yes"}, 2, "checkout order list: unknown flag --yes\n"},
 		{[]string{"-no-such-flag"}, 2, "checkout serve: unknown flag --no-such-flag\n"},
 		{[]string{"serve", "more"}, 2, `checkout serve: unexpected argument "more"`},
 		{[]string{"order", "place"}, 2, "checkout order place: missing --user ID\ncheckout order place: missing --email ADDRESS\n"},

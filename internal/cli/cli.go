@@ -141,7 +141,7 @@ func FlagError(cmd *cobra.Command, err error) error {
 
 // didYouMean suggests commands of a group for a name that is none of them.
 func didYouMean(group *cobra.Command, name, prefix string) string {
-	group.SuggestionsMinimumDistance = 2
+	group.SuggestionsMinimumDistance = min(2, len(name)/2)
 	suggestions := group.SuggestionsFor(name)
 	if len(suggestions) == 0 {
 		return ""

@@ -236,7 +236,7 @@ func (s *Settings) CheckNames(environ []string) {
 		name, _, _ := strings.Cut(variable, "=")
 		near, distance := "", 2 // one letter, and more in a name that can only be ours
 		if ours, ok := strings.CutPrefix(name, "CHECKOUT_"); ok {
-			distance = max(3, len(ours)/4+1)
+			distance = max(min(3, len(ours)/2+1), len(ours)/4+1)
 		}
 		for _, row := range s.rows {
 			if edits := edits(name, row.env); edits < distance {
