@@ -17,6 +17,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/cli"
 	operator "checkout/internal/decision"
+	"checkout/internal/sheet"
 	"checkout/internal/wire"
 )
 
@@ -119,10 +120,7 @@ func (p process) print(output cli.Output, answer proto.Message, words func()) {
 // cells prints a line of CSV (RFC 4180), in which no spreadsheet takes text from outside for a formula.
 func (p process) cells(cells ...string) {
 	for i, cell := range cells {
-		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-			cell = "'" + cell
-		}
-		cells[i] = `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
+		cells[i] = `"` + strings.ReplaceAll(sheet.Text(cell), `"`, `""`) + `"`
 	}
 	_, _ = fmt.Fprintln(p.stdout, strings.Join(cells, ","))
 }

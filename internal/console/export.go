@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"checkout/gen/checkout/checkoutv1"
+	"checkout/internal/sheet"
 )
 
 const (
@@ -164,7 +165,7 @@ type csvTable struct{ *csv.Writer }
 func (t csvTable) row(r row) error {
 	cells := r.cells()
 	for i := range cells {
-		cells[i] = plain(cells[i])
+		cells[i] = sheet.Text(cells[i])
 	}
 	return t.Write(cells)
 }
@@ -174,14 +175,6 @@ func (t csvTable) end(problem string) {
 		_ = t.Write([]string{problem}) // the reader may have gone
 	}
 	t.Flush()
-}
-
-// plain keeps a spreadsheet from taking text from outside for a formula.
-func plain(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }
 
 // jsonTable writes an array. One that is not complete is not closed.
