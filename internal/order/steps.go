@@ -63,7 +63,7 @@ func (r *run) charge(ctx context.Context) error {
 	case r.recorded.Load().State != Charging:
 		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: ErrFenced}
 	default:
-		return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
+		return &Error{Kind: ErrInDoubt, Step: StepRecord, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
 	}
 	if err := r.save(ctx, Charged, lease); err != nil { // it may have been recorded long before the answer came: the lease is renewed
 		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: err}
