@@ -47,8 +47,7 @@ func slowly(ctx context.Context, _ Step) error {
 
 func TestManyClicksAreOneOrderThatIsPricedOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = slowly
 		p := s.open(t)
 		got := newAnswers()
@@ -75,8 +74,7 @@ func TestManyClicksAreOneOrderThatIsPricedOnce(t *testing.T) {
 
 func TestCallsThatWaitForOthersAreBounded(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = slowly
 		p := s.open(t)
 		p.MaxJoined = 50
@@ -105,8 +103,7 @@ func TestCallsThatWaitForOthersAreBounded(t *testing.T) {
 
 func TestOrdersOfAUserTakeTurnsWithoutHoldingPlaces(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = slowly
 		counted := &places{Admission: s}
 		p := s.open(t)
@@ -150,8 +147,7 @@ func (p *places) Admit(context.Context) (func(error), error) {
 
 func TestWhenACallerHangsUpTheNextClickPlacesTheOrder(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = slowly
 		p := s.open(t)
 		first, hangUp := context.WithCancel(t.Context())
@@ -180,8 +176,7 @@ func TestARequestAtItsDeadlineIsAnsweredFromTheRecord(t *testing.T) {
 	for step, want := range map[Step]Kind{StepCart: ErrBusy, StepCharge: ErrInDoubt, StepShip: ""} {
 		t.Run(string(step), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = func(ctx context.Context, is Step) error {
 					if is == step && !wait.For(ctx, 5*time.Second) {
 						return ctx.Err()
@@ -207,8 +202,7 @@ func TestARequestAtItsDeadlineIsAnsweredFromTheRecord(t *testing.T) {
 
 func TestALateClickIsAnOrderOfItsOwn(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = func(ctx context.Context, step Step) error {
 			if step == StepShip && !wait.For(ctx, 5*time.Second) {
 				return ctx.Err()
@@ -246,8 +240,7 @@ func (s *strict) Allow(Request) (func(), error) {
 
 func TestWhoseCardsAreDeclinedTooOftenIsRefusedUnasked(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepCharge, 1000, ErrRefused)
 		p := s.open(t)
 		p.Admission = &strict{Admission: s, limit: 3}

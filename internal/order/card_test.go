@@ -26,8 +26,7 @@ func (k *keeper) Charge(ctx context.Context, id ID, amount money.Amount, card cr
 func TestTheCardIsClearedAfterTheCharge(t *testing.T) {
 	for name, err := range map[string]error{"taken": nil, "refused": ErrRefused, "in doubt": errAway} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				if err != nil {
 					s.before = failing(StepCharge, 1, err)
 				}
@@ -80,8 +79,7 @@ func TestATrackingIDThatMayHoldTheCardIsReplacedByTheOrdersID(t *testing.T) {
 	} {
 		for _, recovered := range []bool{false, true} {
 			t.Run(fmt.Sprint(label, ", recovered: ", recovered), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					s := newShop()
+				inShop(t, func(t *testing.T, s *shop) {
 					p := s.open(t)
 					p.Shipping = labeller{p.Shipping, label}
 					want := replaced.live

@@ -36,8 +36,7 @@ func TestTheServiceEndsInTimeWhateverHangs(t *testing.T) {
 		"the record":             {[]Step{"save charged"}, drain, Charging}, // given up by itself
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = stuck(test.hang...)
 				p := s.open(t)
 				go func() { _, _ = p.Place(t.Context(), request()) }()

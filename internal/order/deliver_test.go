@@ -15,8 +15,7 @@ var errNoMailbox = fmt.Errorf("%w: answered 422 Unprocessable Entity", ErrRefuse
 func TestADeliveryThatIsRefusedDoesNotHoldTheOthers(t *testing.T) {
 	for step, is := range map[Step]Delivery{StepEmail: EmailSent, StepPublish: EventPublished} {
 		t.Run(string(step), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = both(failing(step, 1<<30, errNoMailbox), failing(StepEmptyCart, 2, errAway))
 				p := s.placed(t)
 				recovering(t, p, time.Hour)
@@ -39,8 +38,7 @@ func TestADeliveryThatIsRefusedDoesNotHoldTheOthers(t *testing.T) {
 }
 
 func TestADeliveryThatFailsForADayIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = both(failing(StepEmail, 1<<30, errAway), failing(StepPublish, 1<<30, errAway))
 		p := s.placed(t)
 		recovering(t, p, 23*time.Hour)
@@ -66,8 +64,7 @@ func TestADeliveryThatFailsForADayIsGivenUp(t *testing.T) {
 func TestACartThatCannotBeEmptiedDoesNotMakeAnOrderUndelivered(t *testing.T) {
 	for name, err := range map[string]error{"away": errAway, "refused": ErrRefused} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = failing(StepEmptyCart, 1<<30, err)
 				p := s.placed(t)
 				recovering(t, p, 5*time.Minute)
@@ -106,8 +103,7 @@ func TestAnOperatorDecidesAboutWhatCouldNotBeDelivered(t *testing.T) {
 		"the money is said to be paid back": {StepEmail, false, resolve(PaidBack, ""), true, Undelivered, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = func(_ context.Context, step Step) error {
 					if step == test.step || test.step == "both" && (step == StepEmail || step == StepPublish) {
 						return errNoMailbox
@@ -136,8 +132,7 @@ func TestAnOperatorDecidesAboutWhatCouldNotBeDelivered(t *testing.T) {
 }
 
 func TestTheHistoryNamesWhatCouldNotBeDelivered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepEmail, 1, errNoMailbox)
 		s.placed(t)
 		var lines []string
@@ -154,8 +149,7 @@ func TestTheHistoryNamesWhatCouldNotBeDelivered(t *testing.T) {
 func TestAServiceThatWasAwayForADayGivesOthersTimeToComeBack(t *testing.T) {
 	for _, step := range []Step{StepShip, StepEmail} {
 		t.Run(string(step), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = failing(step, shipTries, ErrUnsent)
 				if step == StepEmail {
 					s.before = failing(step, 1, errAway)
@@ -176,8 +170,7 @@ func TestAServiceThatWasAwayForADayGivesOthersTimeToComeBack(t *testing.T) {
 func TestADeliveryThatFailsForADayWaitsForAnOperator(t *testing.T) {
 	for _, step := range []Step{StepShip, StepLookup} {
 		t.Run(string(step), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.keyed = true
 				s.before = failing(step, 1<<30, errAway)
 				if step == StepLookup {
@@ -208,8 +201,7 @@ func TestADeliveryThatFailsForADayWaitsForAnOperator(t *testing.T) {
 }
 
 func TestASlowCartThatIsSettledDoesNotKeepTheNextOrderWaitingForAnEmail(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		empties := failing(StepEmptyCart, 1, errAway) // so that it is left to the deliveries
 		s.before = func(ctx context.Context, step Step) error {
 			switch step {

@@ -6,13 +6,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
 func TestTheSameKeyHasTheSameAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		first, err := ask(t, p, keyed("k1"))
 		if err != nil {
@@ -32,8 +30,7 @@ func TestTheSameKeyHasTheSameAnswer(t *testing.T) {
 }
 
 func TestAKeyBelongsToOneRequestOfOneUser(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		first, err := ask(t, p, keyed("k1"))
 		if err != nil {
@@ -71,8 +68,7 @@ func TestAskingTwiceAtOnceIsOneOrder(t *testing.T) {
 	} {
 		for _, key := range []string{"", "k1"} {
 			t.Run(name+" "+key, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					s := newShop()
+				inShop(t, func(t *testing.T, s *shop) {
 					fail := failing(test.step, test.times, test.err)
 					s.before = func(ctx context.Context, step Step) error {
 						time.Sleep(10 * time.Millisecond)
@@ -122,8 +118,7 @@ func TestAskingTwiceAtOnceIsOneOrder(t *testing.T) {
 }
 
 func TestAnEmptyCartIsALostAnswerForADay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		first, err := ask(t, p, request())
 		if err != nil {
@@ -148,8 +143,7 @@ func TestAnEmptyCartIsALostAnswerForADay(t *testing.T) {
 func TestAFullCartIsANewOrderHoweverSoon(t *testing.T) {
 	for name, mail := range map[string]time.Duration{"right away": 0, "while the e-mail takes its time": 4 * time.Second} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = taking(StepEmail, mail)
 				p := s.open(t)
 				for i := range 3 {
@@ -173,8 +167,7 @@ func TestAFullCartIsANewOrderHoweverSoon(t *testing.T) {
 }
 
 func TestAnotherCartIsNeverAnsweredByTheOrderBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = hanging(StepEmail) // so that it is not on record for a while that the cart has been emptied
 		p := s.open(t)
 		if _, err := ask(t, p, request()); err != nil {
@@ -192,8 +185,7 @@ func TestAnotherCartIsNeverAnsweredByTheOrderBefore(t *testing.T) {
 }
 
 func TestAnotherOrderWaitsForTheOneUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = taking(StepShip, 2*time.Second)
 		p := s.open(t)
 		var tabs sync.WaitGroup
@@ -238,8 +230,7 @@ func TestAnOrderThatWaitsForAnOperatorIsSupersededByAnotherCart(t *testing.T) {
 		"unshippable, another cart":       {StepShip, ErrRefused, func(s *shop, _ *Request) { s.carts["ada"] = []Line{{"lens", 1}} }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = failing(test.step, 1, test.err)
 				p := s.open(t)
 				if _, err := ask(t, p, request()); err == nil {
@@ -258,8 +249,7 @@ func TestAnOrderThatWaitsForAnOperatorIsSupersededByAnotherCart(t *testing.T) {
 }
 
 func TestAKeyWhoseOrderWasNeverChargedIsFreeForAnotherTry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepCharge, 1, ErrUnsent)
 		p := s.open(t)
 		if _, err := ask(t, p, keyed("k1")); !errors.Is(err, ErrPaymentUnreachable) {
@@ -275,8 +265,7 @@ func TestAKeyWhoseOrderWasNeverChargedIsFreeForAnotherTry(t *testing.T) {
 }
 
 func TestADeclinedCardIsTheAnswerToItsKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepCharge, 1, ErrRefused)
 		p := s.open(t)
 		for range 2 {
@@ -291,8 +280,7 @@ func TestADeclinedCardIsTheAnswerToItsKey(t *testing.T) {
 }
 
 func TestAStoreWhoseClockWasSetBackMakesNoBusyLoop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.placed(t)
 		for _, r := range s.rows {
 			r.settled = time.Now().Add(time.Minute)
@@ -313,8 +301,7 @@ func TestAStoreWhoseClockWasSetBackMakesNoBusyLoop(t *testing.T) {
 }
 
 func TestWhatTheRecordHasRefusedForCertainIsNotAbandoned(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing("open", 1, ErrUnsent)
 		p := s.open(t)
 		if _, err := ask(t, p, request()); !errors.Is(err, ErrUnavailable) {
@@ -330,8 +317,7 @@ func TestWhatTheRecordHasRefusedForCertainIsNotAbandoned(t *testing.T) {
 func TestWhileTheRecordCannotBeReadNothingIsPlaced(t *testing.T) {
 	for name, req := range map[string]Request{"with a key": keyed("k1"), "with an empty cart": request()} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				if req.Key == "" {
 					delete(s.carts, "ada")
 				}
@@ -346,8 +332,7 @@ func TestWhileTheRecordCannotBeReadNothingIsPlaced(t *testing.T) {
 
 // An order that is paid, and may have been shipped, was answered as one on its way. Its cart is as it was.
 func TestWhatMayHaveBeenShippedIsNotBoughtAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.ships, s.after = 1, failing(StepShip, 1, errAway)
 		p := s.open(t)
 		first, err := ask(t, p, request())
@@ -371,8 +356,7 @@ func TestWhatMayHaveBeenShippedIsNotBoughtAgain(t *testing.T) {
 
 // As long as its cart might still be emptied and filled again, the same cart may be another purchase; then it is not.
 func TestAPlacedOrderWhoseCartCannotBeEmptiedIsAnsweredSoon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepEmptyCart, -1, errAway)
 		p := s.open(t)
 		first, err := ask(t, p, request())

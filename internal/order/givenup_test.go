@@ -3,7 +3,6 @@ package order
 import (
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -18,8 +17,7 @@ func TestAnOrderThatBeginsToRequireAnOperatorIsReportedOnceAsGivenUp(t *testing.
 		"no shipping for a day": {func(s *shop) { s.before = failing(StepShip, 1<<30, ErrUnsent) }, StepShip},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				test.change(s)
 				p := s.placed(t)
 				recovering(t, p, patience+time.Hour)

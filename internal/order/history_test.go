@@ -5,13 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
 func TestAnOrderShowsItsHistory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepPublish, 3, errAway)
 		p := s.placed(t)
 		recovering(t, p, time.Minute)
@@ -30,8 +28,7 @@ func TestAnOrderShowsItsHistory(t *testing.T) {
 }
 
 func TestTheRecordShowsNoAddressThatAServiceQuotes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepEmail, 1<<30, fmt.Errorf("%w: no mailbox for ada@leak.example", ErrRefused))
 		p := s.placed(t)
 		recovering(t, p, time.Minute)

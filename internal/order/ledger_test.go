@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"checkout/internal/money"
@@ -28,8 +27,7 @@ func TestNothingIsInDoubtForLongWhenTheLedgerCanBeAsked(t *testing.T) {
 		"the card is refused":            {before: failing(StepCharge, 1, ErrRefused), answer: ErrDeclined, state: Declined},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.keyed, s.before, s.after = true, test.before, test.after
 				p := s.open(t)
 				_, err := ask(t, p, request())
@@ -48,8 +46,7 @@ func TestNothingIsInDoubtForLongWhenTheLedgerCanBeAsked(t *testing.T) {
 }
 
 func TestAnOrderOfWhichTheLedgerHasAnotherAmountWaitsForAnOperator(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.keyed, s.after = true, failing(StepCharge, 1, errAway)
 		other, err := money.New("EUR", 1, 0)
 		if err != nil {
@@ -78,8 +75,7 @@ func TestAnOrderOfWhichTheLedgerHasAnotherAmountWaitsForAnOperator(t *testing.T)
 }
 
 func TestACrashAroundTheChargeIsLookedUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.keyed = true
 		p := s.open(t)
 		o := opened(t, p).order
@@ -103,8 +99,7 @@ func refunding(t *testing.T, p *Placer, id ID, amount money.Amount) error {
 
 // TestACompletedOrderIsRefundedInParts refunds twice in part, and then what is left.
 func TestACompletedOrderIsRefundedInParts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.keyed, s.before = true, failing(StepReverse, 1, errAway)
 		p := s.placed(t)
 		o := s.the(t)
@@ -134,8 +129,7 @@ func TestACompletedOrderIsRefundedInParts(t *testing.T) {
 }
 
 func TestALedgerThatRefundsWholeChargesOnlyLeavesTheOrderCompleted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.keyed, s.before = true, failing(StepReverse, 1, ErrRefused)
 		p := s.placed(t)
 		o := s.the(t)

@@ -14,8 +14,7 @@ import (
 )
 
 func TestAnOrderIsPaidShippedAndDelivered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		o, err := s.open(t).Place(t.Context(), request())
 		if err != nil {
 			t.Fatal(err)
@@ -185,8 +184,7 @@ func TestFailuresAfterTheIntentIsOnRecord(t *testing.T) {
 		"placed fails to be recorded":         {before: failing("save placed", 1000, away), state: Placed, books: [4]int{1, 1, 0, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before, s.after = test.before, test.after
 				p := s.open(t)
 				ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
@@ -210,8 +208,7 @@ func TestFailuresAfterTheIntentIsOnRecord(t *testing.T) {
 }
 
 func TestACallerWhoHangsUpAfterTheChargeLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		s.after = func(_ context.Context, step Step) error {
 			if step == StepCharge {
@@ -234,8 +231,7 @@ func TestACallerWhoHangsUpAfterTheChargeLosesNothing(t *testing.T) {
 }
 
 func TestAnOrderThatWasOpenedWithoutOurHearingOfItIsNotInDoubt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.after = failing("open", 1, errAway)
 		p := s.open(t)
 		if _, err := p.Place(t.Context(), request()); !errors.Is(err, ErrUnavailable) {
@@ -255,8 +251,7 @@ func TestTheAnswerComesWithinTheCallersDeadline(t *testing.T) {
 		StepEmail: "", StepPublish: "", "save completed": "",
 	} {
 		t.Run(string(step), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = hanging(step)
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
@@ -277,8 +272,7 @@ func TestTheAnswerComesWithinTheCallersDeadline(t *testing.T) {
 }
 
 func TestNoChargeIsStartedWithTooLittleTimeLeft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = taking(StepCatalog, 950*time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -290,8 +284,7 @@ func TestNoChargeIsStartedWithTooLittleTimeLeft(t *testing.T) {
 }
 
 func TestABugInOneOrderIsThatOrdersAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = func(_ context.Context, step Step) error {
 			if step == StepShip {
 				panic("bug")
@@ -310,8 +303,7 @@ func TestABugInOneOrderIsThatOrdersAlone(t *testing.T) {
 }
 
 func TestCloseWaitsForOrdersUnderWayAndThenLetsGo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = hanging(StepShip)
 		p := s.open(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -334,8 +326,7 @@ func TestCloseWaitsForOrdersUnderWayAndThenLetsGo(t *testing.T) {
 
 func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		slow := time.Second
 		s.before = func(ctx context.Context, step Step) error {
 			if step == StepCharge && !wait.For(ctx, slow) {
@@ -377,8 +368,7 @@ func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 
 // An order that could not be recorded holds its place until its cancellation is on record.
 func TestWhileOrdersCannotBeRecordedEveryCallerIsToldSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		var full atomic.Bool
 		full.Store(true)
 		s.before = func(_ context.Context, step Step) error {

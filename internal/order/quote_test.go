@@ -51,8 +51,7 @@ func TestAQuoteIsThePriceThatIsCharged(t *testing.T) {
 }
 
 func TestAnotherTotalThanAgreedIsNotCharged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		req := request()
 		quote, err := p.Quote(t.Context(), req)
@@ -90,8 +89,7 @@ func TestWhatCannotBeQuotedIsRefused(t *testing.T) {
 		"a full house":  {func(_ *shop, p *Placer, _ *Request) { p.Admission = full{p.Admission} }, ErrOverloaded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				p := s.open(t)
 				req := request()
 				test.change(s, p, &req)

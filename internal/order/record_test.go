@@ -6,15 +6,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
 // What this process alone knows is recorded sooner or later, however long the record is away.
 
 func TestAReceiptWhoseRecordIsMadeAndNotAnsweredIsOnRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		var once atomic.Bool
 		s.after = func(ctx context.Context, step Step) error {
 			if step == "save charged" && !once.Swap(true) { // its answer takes longer than recordTime
@@ -39,8 +37,7 @@ func TestAReceiptWhoseRecordIsMadeAndNotAnsweredIsOnRecord(t *testing.T) {
 }
 
 func TestAReceiptOnWhichAnotherProcessHasActedIsOnRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p, other := s.open(t), s.open(t)
 		var once atomic.Bool
 		s.after = func(_ context.Context, step Step) error {
@@ -67,8 +64,7 @@ func TestAReceiptOnWhichAnotherProcessHasActedIsOnRecord(t *testing.T) {
 }
 
 func TestAReceiptIsNotActedUponBeforeItsLeaseIsRenewed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		back := time.Now().Add(lease - time.Second)
 		var made atomic.Bool
 		s.after = func(ctx context.Context, step Step) error {
@@ -102,8 +98,7 @@ func TestAnOrderThatWasNeverChargedIsCancelledHoweverLongTheRecordIsAway(t *test
 		late   bool // it is opened when everybody has given up
 	}{"opened": {opened: true}, "not opened": {}, "opened in the end": {late: true}} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				back := time.Now().Add(10 * time.Minute)
 				var late *Order
 				s.before = func(_ context.Context, step Step) error {
@@ -149,8 +144,7 @@ func TestAnOrderThatWasNeverChargedIsCancelledHoweverLongTheRecordIsAway(t *test
 func TestARefusalIsRecordedHoweverLongTheRecordIsAway(t *testing.T) {
 	for refusal, want := range map[error]State{ErrUnsent: Cancelled, ErrRefused: Declined} {
 		t.Run(want.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				back := time.Now().Add(10 * time.Minute)
 				away := func(_ context.Context, step Step) error {
 					if recordSteps(step) && step != "open" && time.Now().Before(back) {
@@ -183,8 +177,7 @@ func TestAReceiptOutlivesAnOutageOfTheRecord(t *testing.T) {
 		"longer than the lease":              {5 * time.Minute, ErrInDoubt},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				back := time.Now().Add(test.outage)
 				s.before = func(_ context.Context, step Step) error {
 					if step != "open" && recordSteps(step) && time.Now().Before(back) {

@@ -23,8 +23,7 @@ func recovering(t *testing.T, p *Placer, d time.Duration) {
 func TestRecoveryMakesPendingDeliveries(t *testing.T) {
 	for _, state := range []State{Charged, Placed} {
 		t.Run(state.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = failing(StepShip, shipTries, errAway)
 				if state == Placed {
 					s.before = failing(StepPublish, 1, errAway)
@@ -48,8 +47,7 @@ func TestRecoveryMakesPendingDeliveries(t *testing.T) {
 }
 
 func TestAnOrderFoundInChargingIsInDoubt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		opened(t, p) // and here the process dies
 		recovering(t, p, time.Minute)
@@ -63,8 +61,7 @@ func TestAnOrderFoundInChargingIsInDoubt(t *testing.T) {
 }
 
 func TestAZombieStopsWhenItsOrderHasBeenTakenOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		var asleep atomic.Bool
 		s.before = func(_ context.Context, step Step) error {
@@ -86,8 +83,7 @@ func TestAZombieStopsWhenItsOrderHasBeenTakenOver(t *testing.T) {
 }
 
 func TestAZombieThatHasChargedTakesItsOrderBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		s.after = func(_ context.Context, step Step) error {
 			if step == StepCharge { // we sleep through the lease
@@ -111,8 +107,7 @@ func TestAZombieThatHasChargedTakesItsOrderBack(t *testing.T) {
 }
 
 func TestRecoveryLeavesALaterCartAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepEmptyCart, 2, errAway)
 		p := s.placed(t)
 		s.carts["ada"] = append(s.carts["ada"], Line{"lens", 5})
@@ -137,8 +132,7 @@ func TestBackOffGrowsAndIsBounded(t *testing.T) {
 }
 
 func TestRecoveryIsInNoHurryWhileNothingGetsFurther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		away := time.Now().Add(10 * time.Minute)
 		s.before = func(_ context.Context, step Step) error {
 			if step == StepPublish && time.Now().Before(away) {
@@ -164,8 +158,7 @@ func TestRecoveryIsInNoHurryWhileNothingGetsFurther(t *testing.T) {
 }
 
 func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p := s.open(t)
 		for range p.Background {
 			p.deliveries <- struct{}{}
@@ -185,8 +178,7 @@ func TestDeliveriesBeyondTheBoundAreTakenUpSoon(t *testing.T) {
 }
 
 func TestAPaidOrderDoesNotWaitBehindEmails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = func(ctx context.Context, step Step) error {
 			if step != StepEmail {
 				return nil

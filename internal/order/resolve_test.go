@@ -34,8 +34,7 @@ func TestAnOperatorResolvesAnOrder(t *testing.T) {
 		"declined":                          {StepCharge, ErrRefused, resolve(Paid, "tx 1"), Declined, ErrFenced, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.before = failing(test.step, 1, test.err)
 				p := s.open(t)
 				_, _ = ask(t, p, request())
@@ -75,8 +74,7 @@ func TestAnOrderIsCancelledOrRefunded(t *testing.T) {
 		"declined, refunded":    {StepCharge, ErrRefused, Refund, false, Declined, ErrFenced, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.keyed = true
 				s.before = failing(test.step, 1, test.err)
 				p := s.open(t)
@@ -134,8 +132,7 @@ func (p *Placer) retry(id ID) (*Order, error) {
 }
 
 func TestAResolutionThatIsInterruptedLeavesTheOrderToBeResolved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepShip, 1, ErrRefused)
 		p := s.open(t)
 		_, _ = ask(t, p, request())

@@ -26,8 +26,7 @@ func TestTheAnswerGoesBeforeTheDeadline(t *testing.T) {
 }
 
 func TestABugAroundTheChargeIsInDoubt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.after = func(_ context.Context, step Step) error {
 			if step == StepCharge {
 				panic("bug")
@@ -43,8 +42,7 @@ func TestABugAroundTheChargeIsInDoubt(t *testing.T) {
 }
 
 func TestABugInTheStoreIsThatOrdersAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = func(_ context.Context, step Step) error {
 			switch step {
 			case "open":
@@ -72,8 +70,7 @@ func TestNoChargeFollowsASlowRecord(t *testing.T) {
 		"the lease would not do":    {record: lease - stepTime - recordTime + time.Millisecond, callers: time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.after = taking("open", test.record)
 				ctx, cancel := context.WithTimeout(t.Context(), test.callers)
 				defer cancel()
@@ -92,8 +89,7 @@ func TestNoChargeFollowsASlowRecord(t *testing.T) {
 }
 
 func TestASlowDiskDoesNotMakeTwoMasters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.after = func(_ context.Context, step Step) error {
 			switch step {
 			case "save charged":
@@ -129,8 +125,7 @@ func TestTheStepsFitIntoTheLease(t *testing.T) {
 }
 
 func TestACartThatHangsDoesNotHoldTheOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = hanging(StepEmptyCart)
 		began := time.Now()
 		if _, err := s.open(t).Place(t.Context(), request()); err != nil {
@@ -143,8 +138,7 @@ func TestACartThatHangsDoesNotHoldTheOrder(t *testing.T) {
 }
 
 func TestWhatIsPutIntoTheCartMeanwhileStays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.after = func(_ context.Context, step Step) error {
 			if step == StepShip {
 				time.Sleep(10 * time.Second)
@@ -162,8 +156,7 @@ func TestWhatIsPutIntoTheCartMeanwhileStays(t *testing.T) {
 }
 
 func TestARefusalThatNoCallerHearsIsReported(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = func(_ context.Context, step Step) error {
 			if step == StepShip {
 				time.Sleep(2 * time.Second)
@@ -185,8 +178,7 @@ func TestARefusalThatNoCallerHearsIsReported(t *testing.T) {
 }
 
 func TestAReasonEndsWithItsState(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepPublish, 1, errAway)
 		p := s.placed(t)
 		if got := s.the(t); got.Reason == "" {

@@ -32,8 +32,7 @@ func TestAnOrderIsNotMoreParcelsThanItHasAttempts(t *testing.T) {
 				lasts = patience + time.Hour
 			}
 			t.Run(fmt.Sprint(name, ", attempts: ", attempts), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					s := newShop()
+				inShop(t, func(t *testing.T, s *shop) {
 					s.ships, s.after = attempts, lossy(after)
 					p := s.open(t)
 					if o, err := ask(t, p, request()); err != nil || o.TransactionID == "" {
@@ -57,8 +56,7 @@ func TestAnOrderIsNotMoreParcelsThanItHasAttempts(t *testing.T) {
 }
 
 func TestEveryAttemptToShipIsOnRecordBeforeItIsMade(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		began := time.Now()
 		var onRecord []int
 		var at []time.Duration
@@ -82,8 +80,7 @@ func TestEveryAttemptToShipIsOnRecordBeforeItIsMade(t *testing.T) {
 }
 
 func TestAnOrderThatGoesWellIsRecordedFourTimes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		var writes []Step
 		s.before = func(_ context.Context, step Step) error {
 			if step == "open" || strings.HasPrefix(string(step), "save ") {
@@ -102,8 +99,7 @@ func TestAnOrderThatGoesWellIsRecordedFourTimes(t *testing.T) {
 }
 
 func TestWhatCertainlyWasNotShippedIsTriedFreely(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.ships = 1
 		back := time.Now().Add(time.Hour)
 		s.before = func(_ context.Context, step Step) error {
@@ -124,8 +120,7 @@ func TestWhatCertainlyWasNotShippedIsTriedFreely(t *testing.T) {
 }
 
 func TestWhatCannotBeSentForADayIsParkedAsNotShipped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepShip, 1<<30, ErrUnsent)
 		p := s.placed(t)
 		recovering(t, p, 25*time.Hour)
@@ -139,8 +134,7 @@ func TestWhatCannotBeSentForADayIsParkedAsNotShipped(t *testing.T) {
 func TestAnAttemptThatACrashInterruptsCounts(t *testing.T) {
 	for _, test := range []struct{ before, parcels, after int }{{1, 1, 2}, {2, 1, 3}, {3, 0, 3}, {4, 0, 4}} {
 		t.Run(fmt.Sprint(test.before), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				now := time.Now()
 				s.rows["1"] = &row{Order: Order{ID: "1", UserID: "ada", State: Charged, TransactionID: "tx 1", ShipAttempts: test.before, Changed: now}, due: now}
 				recovering(t, s.open(t), 10*time.Second)
@@ -160,8 +154,7 @@ func TestAnAttemptThatACrashInterruptsCounts(t *testing.T) {
 }
 
 func TestNoAttemptIsMadeThatCannotBeRecorded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.after = failing(StepShip, 1, errAway)
 		p := s.placed(t)
 		synctest.Wait()
@@ -176,8 +169,7 @@ func TestNoAttemptIsMadeThatCannotBeRecorded(t *testing.T) {
 func TestARefusalAfterAnAttemptThatMayHaveShippedNeedsAnOperator(t *testing.T) {
 	for _, ledger := range []bool{false, true} {
 		t.Run(fmt.Sprint("ledger: ", ledger), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.keyed = ledger
 				s.after = failing(StepShip, 1, errAway)
 				p := s.placed(t)
@@ -211,8 +203,7 @@ func TestAnOperatorSaysWhatBecameOfTheShipment(t *testing.T) {
 		"skip the e-mail":               {Resolution{Kind: SkipDeliveries, Skip: EmailSent}, true, Parked, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+			inShop(t, func(t *testing.T, s *shop) {
 				s.ships, s.after = 1, failing(StepShip, 1, errAway)
 				p := s.open(t)
 				first, err := ask(t, p, keyed("k1"))
@@ -243,8 +234,7 @@ func TestAnOperatorSaysWhatBecameOfTheShipment(t *testing.T) {
 }
 
 func TestShippedIsSaidOfPaidOrdersOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = failing(StepCharge, 1, errAway)
 		p := s.open(t)
 		_, _ = ask(t, p, request())
@@ -255,8 +245,7 @@ func TestShippedIsSaidOfPaidOrdersOnly(t *testing.T) {
 }
 
 func TestNothingIsShippedByWhoHasSleptThroughTheLease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		p, other := s.open(t), s.open(t)
 		var asleep atomic.Bool
 		s.after = func(_ context.Context, step Step) error {

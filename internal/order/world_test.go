@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"checkout/internal/creditcard"
@@ -47,6 +48,12 @@ func newShop() *shop {
 		charges: map[ID][]money.Amount{}, parcels: map[ID]int{}, mails: map[ID]int{}, events: map[ID]int{},
 		rows: map[ID]*row{}, calls: map[Step]int{}, undone: map[ID]bool{}, refunds: map[ID]money.Amount{}, ships: 3,
 	}
+}
+
+// inShop runs a test in a shop of its own, in virtual time.
+func inShop(t *testing.T, test func(t *testing.T, s *shop)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, newShop()) })
 }
 
 // call is the one door to the shop.
