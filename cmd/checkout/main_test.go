@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -24,9 +23,9 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/internal/demo"
-	"checkout/internal/serve"
 	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
+	"checkout/internal/test/servetest"
 )
 
 // call runs a command and returns its exit status and what it printed.
@@ -182,20 +181,7 @@ func shopping(t *testing.T, set map[string]string) (*demo.Shop, map[string]strin
 	environ["CHECKOUT_PORT"], environ["CHECKOUT_DB"], environ["OTEL_SDK_DISABLED"] = "0", "memory", "true"
 	environ["CHECKOUT_DEADLINE"], environ["CHECKOUT_READ_TIMEOUT"] = "30s", "15s" // on a busy machine those who answer may take a while
 	maps.Copy(environ, set)
-	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, ended := make(chan net.Addr, 1), make(chan error, 1)
-	go func() { ended <- serve.Run(ctx, config, io.Discard, func(a net.Addr) { ready <- a }) }()
-	_, environ["CHECKOUT_PORT"], _ = net.SplitHostPort((<-ready).String())
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	_, environ["CHECKOUT_PORT"], _ = net.SplitHostPort(servetest.Run(t, environ).Addr)
 	return shop, environ
 }
 

@@ -3,9 +3,7 @@ package serve_test
 import (
 	"context"
 	"maps"
-	"net"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,10 +11,10 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/serve"
 	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
 	"checkout/internal/test/output"
+	"checkout/internal/test/servetest"
 )
 
 // TestMain ignores lookups of unknown host names, such as that of the unreachable payment service: package net continues them
@@ -60,33 +58,8 @@ func openIn(t *testing.T, shop *demo.Shop, set map[string]string) *service {
 	for name, value := range environ {
 		t.Setenv(name, value)
 	}
-	s := &service{shop: shop, log: &output.Buffer{}}
-	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, ended := make(chan string, 1), make(chan error, 1)
-	go func() { ended <- serve.Run(ctx, config, s.log, func(a net.Addr) { ready <- a.String() }) }()
-	s.stop = sync.OnceValue(func() error { cancel(); return <-ended })
-	t.Cleanup(func() {
-		if err := s.stop(); err != nil {
-			t.Errorf("the service ended with: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the service's log:\n%s", s.log)
-		}
-	})
-	select {
-	case addr := <-ready:
-		_, port, _ := net.SplitHostPort(addr)
-		s.addr = net.JoinHostPort("127.0.0.1", port)
-	case err := <-ended:
-		ended <- err
-		t.Fatalf("the service did not start: %v", err)
-	}
-	s.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, s.addr))
-	return s
+	s := servetest.Run(t, environ)
+	return &service{oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, s.Addr)), shop, s.Addr, s.Log, s.Stop}
 }
 
 // buy puts the items into a user's cart and places the order.

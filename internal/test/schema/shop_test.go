@@ -1,17 +1,14 @@
 package schema_test
 
 import (
-	"bytes"
 	"context"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,10 +17,11 @@ import (
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
-	"checkout/internal/serve"
 	"checkout/internal/test/demotest"
 	"checkout/internal/test/nettest"
+	"checkout/internal/test/output"
 	"checkout/internal/test/schema"
+	"checkout/internal/test/servetest"
 )
 
 // TestMain ignores lookups of unknown host names, such as that of the unreachable payment service: package net continues them
@@ -157,8 +155,8 @@ type service struct {
 	oteldemo.CheckoutServiceClient
 
 	shop *demo.Shop
-	log  *bytes.Buffer // not to be read before stop
-	stop func()        // ends it and waits
+	log  *output.Buffer
+	stop func() // ends it and waits
 }
 
 // open runs the service in a new shop, with stock's environment and what is set over it. The SDK reads the environment
@@ -175,31 +173,8 @@ func open(t *testing.T, set map[string]string) *service {
 	for name, value := range environ {
 		t.Setenv(name, value)
 	}
-	s := &service{shop: shop, log: new(bytes.Buffer)}
-	config, err := serve.ParseConfig(nil, func(name string) string { return environ[name] })
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, ended := make(chan string, 1), make(chan error, 1)
-	go func() { ended <- serve.Run(ctx, config, s.log, func(a net.Addr) { ready <- a.String() }) }()
-	s.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the service ended with: %v", err)
-		}
-	})
-	t.Cleanup(s.stop)
-	select {
-	case addr := <-ready:
-		_, port, _ := net.SplitHostPort(addr)
-		conn := nettest.DialGRPC(t, net.JoinHostPort("127.0.0.1", port))
-		s.CheckoutServiceClient = oteldemo.NewCheckoutServiceClient(conn)
-	case err := <-ended:
-		ended <- err
-		t.Fatalf("the service did not start: %v", err)
-	}
-	return s
+	s := servetest.Run(t, environ)
+	return &service{oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, s.Addr)), shop, s.Log, func() { _ = s.Stop() }} // Run reports its error
 }
 
 // check shows everything that has left the process to c.
@@ -216,8 +191,8 @@ func (s *service) check(c *schema.Checker) {
 		c.Metric(metric.Metric, metric.Scope == "checkout")
 		c.Resource(metric.Resource)
 	}
-	for line := range bytes.Lines(s.log.Bytes()) {
-		c.Line(line)
+	for line := range strings.Lines(s.log.String()) {
+		c.Line([]byte(line))
 	}
 }
 
