@@ -181,7 +181,7 @@ func TestCertificatesAreRotatedUnderLoad(t *testing.T) {
 }
 
 func TestOperatorsPresentAToken(t *testing.T) {
-	const token = "an operator's token 4711"
+	const token = "an operator's token xyzzy"
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestOperatorsPresentAToken(t *testing.T) {
 		return status.Code(err)
 	}
 	for presented, want := range map[string]codes.Code{
-		token: codes.OK, "": codes.Unauthenticated, "another token 4711 47": codes.Unauthenticated, token + "x": codes.Unauthenticated,
+		token: codes.OK, "": codes.Unauthenticated, "another token xyzzy 47": codes.Unauthenticated, token + "x": codes.Unauthenticated,
 	} {
 		if got := list(admin, presented); got != want {
 			t.Errorf("with the token %q: %v, want %v", presented, got, want)
@@ -218,7 +218,7 @@ func TestOperatorsPresentAToken(t *testing.T) {
 	if got := list(s.addr, token); got != codes.Unimplemented {
 		t.Errorf("orders on the port of PlaceOrder: %v, want UNIMPLEMENTED", got)
 	}
-	if strings.Contains(s.log.String(), "4711") {
+	if strings.Contains(s.log.String(), "xyzzy") {
 		t.Error("a token is in the log")
 	}
 }
