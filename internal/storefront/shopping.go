@@ -235,8 +235,13 @@ func (s *Storefront) readCart(ctx context.Context, page *cartPage, user string) 
 	if user == "" {
 		return nil
 	}
-	page.Pending, page.Last = s.lastOrder(ctx, user)
 	cart, err := s.cart.GetCart(ctx, &oteldemo.GetCartRequest{UserId: user})
+	if err == nil && len(cart.GetItems()) == 0 { // it was ordered, if only after there was no answer
+		if o, err := s.get(ctx, &checkoutv1.GetOrderRequest{UserId: user, IdempotencyKey: page.Form.Key}); err == nil {
+			s.receipts.keep(receipt{ID: o.GetOrderId(), User: user})
+		}
+	}
+	page.Pending, page.Last = s.lastOrder(ctx, user)
 	if err != nil {
 		return unavailable("The cart")
 	}

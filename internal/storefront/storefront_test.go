@@ -107,6 +107,17 @@ func TestWhatIsBoughtIsSeenOnEveryPage(t *testing.T) {
 	}
 }
 
+// A customer who got no answer, such as in a crash, finds the cart empty once the order is shipped.
+func TestAnEmptyCartLeadsToTheOrderThatWasNotAnswered(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	_, path := s.post(t, "/checkout", s.fillCart(t))
+	s.site.receipts.all = nil // as if no answer had come
+	if cart := s.see(t, "/cart"); !strings.Contains(cart, `id="last-order" href="`+path+`"`) {
+		t.Errorf("the cart after %s was ordered: %s", path, cart)
+	}
+}
+
 func digitsOf(text string) string { return regexp.MustCompile(`[ -]`).ReplaceAllString(text, "") }
 
 func TestAFormThatIsSentTwiceIsOneOrder(t *testing.T) {
