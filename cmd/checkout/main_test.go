@@ -82,6 +82,7 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		{[]string{"order", "place"}, 2, "checkout order place: missing --user ID\ncheckout order place: missing --email ADDRESS\n"},
 		{[]string{"order", "place", "--item", "X=0"}, 2, `--item="X=0": must be product=quantity, such as OLJCESPC7Z=2`},
 		{[]string{"order", "list", "--admin-addr", "5051"}, 2, `--admin-addr="5051": must be host:port, such as localhost:5051`},
+		{[]string{"order", "list", "--admin-addr", "http://checkout:5051/"}, 2, `--admin-addr="http://checkout:5051/": must be host:port, such as checkout:5051`},
 		{[]string{"order", "place", "--user", "a\xff", "--email", "ada@example.com"}, 2, `checkout order place: argument "a\xff": must be UTF-8`},
 		{[]string{"order", "place", "--item=\xff=1", "--user", "a", "--email", "ada@example.com"}, 2, `must be UTF-8`},
 		{[]string{"order", "refund", id(1), "--amount", "EUR 1", "--by", "grace", "--why", "a\xff", "--yes"}, 2, `argument "a\xff": must be UTF-8`},

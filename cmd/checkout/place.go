@@ -194,7 +194,7 @@ func (p process) card(file string) (*oteldemo.CreditCardInfo, error) {
 		in, from = f, "--card="+file
 	case file == "" && set != "":
 		in, from = strings.NewReader(set), cardVariable
-	case isTerminal(in):
+	case columns(in) > 0: // a person types it
 		_, _ = fmt.Fprintln(p.stderr, "Reading the card as JSON from standard input; Ctrl-D ends it.")
 	}
 	data, err := io.ReadAll(io.LimitReader(in, 4096))
@@ -206,16 +206,6 @@ func (p process) card(file string) (*oteldemo.CreditCardInfo, error) {
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}
 	return card, nil
-}
-
-// isTerminal reports whether a person types what is read.
-func isTerminal(in io.Reader) bool {
-	file, ok := in.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // parseCard reads a card as JSON, as it is printed: with blanks and dashes, with a year of two digits, with zeros in front of

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -128,18 +129,23 @@ func dial(addr string, creds credentials.TransportCredentials, options ...grpc.D
 	if strings.HasPrefix(addr, ":") {
 		addr = "localhost" + addr
 	}
-	if !strings.Contains(addr, ":") || strings.Contains(addr, "@") { // gRPC would quote it, and the password in it
-		example := "5050"
-		if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
-			example = addr
-		}
-		return nil, errors.New("must be host:port, such as localhost:" + example)
+	example := "localhost:5050"
+	page, _ := url.Parse(addr)
+	_, noPort := strconv.ParseUint(addr, 10, 16)
+	switch {
+	case noPort == nil:
+		example = "localhost:" + addr
+	case page != nil && page.Host != "":
+		example = page.Host
+	case !strings.Contains(addr, ":"), strings.Contains(addr, "@"): // gRPC would quote it, and the password in it
+	default:
+		return grpc.NewClient(addr, append(options,
+			grpc.WithTransportCredentials(creds),
+			grpc.WithDisableServiceConfig(),
+			grpc.WithNoProxy(), // a proxy would read the card
+		)...)
 	}
-	return grpc.NewClient(addr, append(options,
-		grpc.WithTransportCredentials(creds),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithNoProxy(), // a proxy would read the card
-	)...)
+	return nil, errors.New("must be host:port, such as " + example)
 }
 
 // refused explains a failed call: to people in words, to programs as the google.rpc.Status on stdout.

@@ -3,15 +3,14 @@
 package main
 
 import (
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// columns is the width of the terminal that out is, or 0 when it is none.
-func columns(out io.Writer) int {
-	file, ok := out.(*os.File)
+// columns is the width of the terminal that a stream is, or 0 when it is none.
+func columns(stream any) int {
+	file, ok := stream.(*os.File)
 	if !ok {
 		return 0
 	}

@@ -80,11 +80,18 @@ func (s *settings) readToken() error {
 
 func (s *settings) check() error {
 	var problems []error
+	address := func(name, addr, example string) {
+		if host, _, err := net.SplitHostPort(addr); err != nil || host == "" && name != "CHECKOUT_CONSOLE_ADDR" {
+			problems = append(problems, fmt.Errorf("%s=%q: must be host:port, such as %s", name, addr, example))
+		}
+	}
+	address("CHECKOUT_CONSOLE_ADDR", s.addr, "127.0.0.1:8070")
 	for i, addr := range s.admin {
 		s.admin[i] = strings.TrimSpace(addr)
-		if host, _, err := net.SplitHostPort(s.admin[i]); err != nil || host == "" {
-			problems = append(problems, fmt.Errorf("CHECKOUT_ADMIN_ADDR=%q: must be host:port, such as 127.0.0.1:5051", addr))
-		}
+		address("CHECKOUT_ADMIN_ADDR", s.admin[i], "127.0.0.1:5051")
+	}
+	if s.catalogAddr != "" {
+		address("PRODUCT_CATALOG_ADDR", s.catalogAddr, "product-catalog:3550")
 	}
 	if (s.cert == "") != (s.key == "") {
 		problems = append(problems, fmt.Errorf("CHECKOUT_CONSOLE_TLS_CERT=%q, CHECKOUT_CONSOLE_TLS_KEY=%q: set both or neither", s.cert, s.key))

@@ -92,10 +92,10 @@ func New(o Options) (*Console, error) {
 		return nil, errors.New("there is no service to look at")
 	}
 	if o.Token != "" && len(o.Token) < minToken {
-		return nil, fmt.Errorf("the token is shorter than %d bytes", minToken)
+		return nil, fmt.Errorf("CHECKOUT_CONSOLE_TOKEN: must have at least %d bytes", minToken)
 	}
 	if o.TraceURL != "" && !strings.Contains(o.TraceURL, traceMark) {
-		return nil, fmt.Errorf("the URL of traces, %q, has no %s in it", o.TraceURL, traceMark)
+		return nil, fmt.Errorf("CHECKOUT_TRACE_URL=%q: must contain %s", o.TraceURL, traceMark)
 	}
 	c := &Console{
 		services: o.Services, traceURL: o.TraceURL, nameOf: o.ProductName, log: o.Log,
