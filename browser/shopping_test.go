@@ -136,6 +136,6 @@ func TestTwoClicksAreOneOrder(t *testing.T) {
 	id := p.order()
 	p.sees("#order-state", "completed")
 	p.visit("/reconciliation")
-	p.sees("#result", "2 orders") // the shop's first, and this
+	p.sees("#result", "once: 2") // the shop's first, and this
 	p.sees("#reconciliation tbody", id)
 }
