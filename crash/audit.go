@@ -13,7 +13,7 @@ import (
 	"checkout/gen/oteldemo"
 )
 
-// cartTime is for how long an order empties its cart: what is in it later may be something else.
+// cartTime is how soon an order has emptied its cart, if nothing is wrong with that.
 const cartTime = time.Minute
 
 // violation is a guarantee that did not hold, for an order, a purchase or accounting.

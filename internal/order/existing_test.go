@@ -370,5 +370,14 @@ func TestAPlacedOrderWhoseCartCannotBeEmptiedIsAnsweredSoon(t *testing.T) {
 		if took := time.Since(began); took > cartHaste+time.Second {
 			t.Errorf("it was answered after %v, want about %v", took, cartHaste)
 		}
+		recovering(t, p, 23*time.Hour)
+		if again, err := ask(t, p, request()); err != nil || again.ID != first.ID {
+			t.Errorf("the same after 23 hours: %v, %v; want the first order", again, err)
+		}
+		s.before = nil
+		recovering(t, p, time.Minute)
+		if len(s.carts["ada"]) != 0 || s.the(t).State != Completed {
+			t.Errorf("the cart has %v, and the order is %v; want it empty, and completed", s.carts["ada"], s.the(t).State)
+		}
 	})
 }

@@ -21,8 +21,9 @@ const (
 	recordTime = 4 * time.Second  // bounds the tries to make a record
 	// cartHaste is how soon after the cart was read it may be emptied without another look, and how long that may take.
 	cartHaste = 3 * time.Second
-	// cartTime is how long an order may still empty the cart that it came from: two take-overs, and some more.
-	cartTime = 90 * time.Second
+	// cartTime is how long an order still empties the cart that it came from. Until it is settled, the same cart is the same purchase:
+	// what a customer cannot get rid of must not be charged again.
+	cartTime = emptyCartTime
 	// shipTries is how often in a row a shipment is tried that certainly was not made, while the caller may be waiting.
 	shipTries = 3
 	// slow is how long deliveries take before it is put on record that the cart is settled: the user's next order waits for it.
@@ -322,7 +323,7 @@ func (r *run) deliverOne(ctx context.Context, d Delivery, o *Order) error {
 }
 
 // settleCart empties the cart unless it has changed since: what the customer has put into it later is theirs. The cart
-// has no version, so after a while it is left alone for good.
+// has no version, so after a day it is left alone for good.
 func (r *run) settleCart(ctx context.Context, o *Order) error {
 	if time.Since(o.Changed) > cartTime {
 		return nil

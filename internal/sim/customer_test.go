@@ -86,8 +86,8 @@ func (c *customer) choose() []order.Line {
 	return lines
 }
 
-// keyless is for how long a request without a key is repeated: after a minute an order leaves the cart alone.
-const keyless = 40 * time.Second
+// keyless is for how long a request without a key is repeated.
+const keyless = 10 * time.Minute
 
 // buy orders a basket until there is an answer, or the customer gives up.
 func (c *customer) buy(b *basket) {
@@ -112,7 +112,7 @@ func (c *customer) buy(b *basket) {
 		if a.heard && !a.retryable() {
 			break
 		}
-		pause := d.between(10*time.Millisecond, one(d, time.Second, 8*time.Second, 20*time.Second))
+		pause := d.between(10*time.Millisecond, one(d, time.Second, time.Second, 8*time.Second, 8*time.Second, 20*time.Second, 3*time.Minute))
 		if key == "" && time.Since(first)+pause > keyless || !c.w.sleep(pause) {
 			return
 		}
@@ -123,7 +123,7 @@ func (c *customer) buy(b *basket) {
 // again repeats a request that was answered, to see whether the answer is the same.
 func (c *customer) again(b *basket, key string, first time.Time) {
 	d := c.dice
-	later := d.between(0, one(d, time.Second, 20*time.Second))
+	later := d.between(0, one(d, time.Second, 20*time.Second, 3*time.Minute))
 	if d.chance(0.6) || key == "" && time.Since(first)+later > keyless || !c.w.sleep(later) {
 		return
 	}
