@@ -5,36 +5,80 @@ import (
 	"time"
 )
 
-// latency is how long calls to a service have taken lately: the mean, and how far from it they were (RFC 6298, §2).
+// latency predicts how long a call to a service takes: so long alone, and so much longer for each call that is under way. A service
+// that answers calls side by side takes nothing for the others; one that answers them one after another takes as long again for each.
+// Both times are learnt from each call by the part that it says something about (normalised least mean squares).
 type latency struct {
-	mu              sync.Mutex
-	mean, deviation time.Duration
-	observed        time.Time // the latest
+	mu          sync.Mutex
+	alone, each float64 // ns
+	wrong       float64 // how much longer than predicted calls took lately, on average
+	underWay    int
+	busy        time.Time // since when there have been calls under way
+	asked       time.Time // when the latest call was reserved
+	ended       time.Time // the latest call
+	newest      time.Time // when the newest of those that have ended began
 }
 
-// latencyTime is how long a latency is believed: a service that is not called may have recovered.
+// latencyTime is how long a service is not called that would take too long. Of a call that began so much before others that have
+// ended, nothing is learnt: the service has recovered since.
 const latencyTime = 3 * time.Second
 
-func (l *latency) observe(took time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.known() {
-		l.deviation += ((took - l.mean).Abs() - l.deviation) / 4
-		l.mean += (took - l.mean) / 8
-	} else {
-		l.mean, l.deviation = took, took/2
-	}
-	l.observed = time.Now()
+// timing is that of a call that is under way, or about to be.
+type timing struct {
+	expected time.Duration
+	others   int       // calls under way when it was reserved
+	began    time.Time // zero: it was not made
 }
 
-func (l *latency) known() bool { return !l.observed.IsZero() && time.Since(l.observed) < latencyTime }
-
-// expected is what hardly any call takes longer than; 0 when nothing is known.
-func (l *latency) expected() time.Duration {
+// reserve counts a call as under way, unless it is expected to take longer than that.
+func (l *latency) reserve(most time.Duration) (t timing, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.known() {
+	t = timing{expected: l.expected(), others: l.underWay}
+	if t.expected > most {
+		return t, false
+	}
+	l.asked = time.Now()
+	if l.underWay++; l.underWay == 1 {
+		l.busy = l.asked
+	}
+	return t, true
+}
+
+// end ends a call that was reserved.
+func (l *latency) end(t timing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.underWay--
+	if t.began.IsZero() || l.newest.Sub(t.began) > latencyTime {
+		return
+	}
+	took, others := float64(time.Since(t.began)), float64(t.others)
+	if l.ended.IsZero() {
+		l.alone, l.wrong = took, took/8
+	}
+	wrong := took - l.alone - l.each*others
+	step := wrong / (1 + others*others)
+	if wrong > 0 { // others may not take so long
+		step /= 2
+	}
+	l.alone, l.each = max(l.alone+step, 0), max(l.each+step*others, 0)
+	l.wrong += (max(wrong, 0) - l.wrong) / 4
+	l.ended = time.Now()
+	if t.began.After(l.newest) {
+		l.newest = t.began
+	}
+}
+
+// expected is what hardly any call takes longer than that begins now; 0 when nothing is known. While none ends, it takes at least as
+// long as that has lasted.
+func (l *latency) expected() time.Duration {
+	if time.Since(l.asked) >= latencyTime { // one has to find out
 		return 0
 	}
-	return l.mean + 4*l.deviation
+	expected := l.alone + l.each*float64(l.underWay) + 4*l.wrong
+	if l.underWay > 0 {
+		expected = max(expected, float64(min(time.Since(l.ended), time.Since(l.busy))))
+	}
+	return time.Duration(expected)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -148,10 +149,14 @@ const (
 // for that one, which may be the answer, and prices again what is in the cart then.
 func (p *Placer) open(ctx context.Context, c *call, o *Order) (*run, *Order, error) {
 	for delay := clockTick; ; delay = min(2*delay, slowTick) {
-		if err := p.inTime(ctx); err != nil {
+		charge, err := p.reserveCharge(ctx)
+		if err != nil {
 			return nil, nil, p.held(&Error{Kind: ErrUnavailable, Step: StepCharge, Err: err})
 		}
-		conflict, err := p.insert(ctx, o)
+		conflict, err := p.insert(ctx, o, charge)
+		if conflict != nil || err != nil {
+			p.charges.end(charge)
+		}
 		switch {
 		case errors.Is(err, ErrUnsent):
 			return nil, nil, err
@@ -159,7 +164,7 @@ func (p *Placer) open(ctx context.Context, c *call, o *Order) (*run, *Order, err
 			p.cancel(ctx, c, o, err)
 			return nil, nil, err
 		case conflict == nil:
-			return p.start(c, o), nil, nil
+			return p.start(c, o, charge), nil, nil
 		}
 		c.release(ErrBusy)
 		if answer, err := p.waitFor(ctx, conflict, o); answer != nil || err != nil {
@@ -178,7 +183,7 @@ func (p *Placer) open(ctx context.Context, c *call, o *Order) (*run, *Order, err
 
 // insert records the order as its user's latest, unless another one is in the way. After an error, but for ErrUnsent, it may
 // be on record or not.
-func (p *Placer) insert(ctx context.Context, o *Order) (conflict *Order, err error) {
+func (p *Placer) insert(ctx context.Context, o *Order, charge timing) (conflict *Order, err error) {
 	defer caught(&err)
 	opening := Opening{Order: o, Hold: lease, CartRead: o.Created}
 	conflict, err = p.Store.Open(ctx, opening)
@@ -187,7 +192,7 @@ func (p *Placer) insert(ctx context.Context, o *Order) (conflict *Order, err err
 		conflict, err = p.Store.Open(ctx, opening)
 	}
 	if err == nil && conflict == nil {
-		err = p.inTime(ctx) // the store may have taken long
+		err = charge.inTime(ctx) // the store may have taken long
 	}
 	if !errors.Is(ctx.Err(), context.Canceled) {
 		p.unrecorded.Store(err != nil)
@@ -210,11 +215,24 @@ func (p *Placer) held(failure error) error {
 // leastTime is what must be left to a caller beside the recent duration of charges; with less it would not get the answer.
 const leastTime = 100 * time.Millisecond
 
-// inTime fails if the caller has left, or has too little time left for a charge and its answer.
-func (p *Placer) inTime(ctx context.Context) error {
-	needed := leastTime + p.charges.expected()
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < needed {
-		return fmt.Errorf("%w: it takes up to %v", ErrTooLate, needed.Round(time.Millisecond))
+// reserveCharge counts a charge as under way. It fails if the caller has left, or has too little time left for it.
+func (p *Placer) reserveCharge(ctx context.Context) (timing, error) {
+	left := time.Duration(math.MaxInt64)
+	if deadline, ok := ctx.Deadline(); ok {
+		left = time.Until(deadline)
+	}
+	charge, ok := p.charges.reserve(left - leastTime)
+	err := charge.inTime(ctx)
+	if ok && err != nil {
+		p.charges.end(charge)
+	}
+	return charge, err
+}
+
+// inTime fails if the caller has left, or has too little time left for the charge and its answer.
+func (t timing) inTime(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < leastTime+t.expected {
+		return fmt.Errorf("%w: it takes up to %v", ErrTooLate, (leastTime + t.expected).Round(time.Millisecond))
 	}
 	return ctx.Err()
 }

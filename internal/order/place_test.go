@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -335,24 +336,13 @@ func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 			return nil
 		}
 		p := s.open(t)
-		place := func(user string, deadline time.Duration) error {
-			s.mu.Lock()
-			s.carts[user] = []Line{{"lens", 1}}
-			s.mu.Unlock()
-			req := request()
-			req.UserID = user
-			ctx, cancel := context.WithTimeout(t.Context(), deadline)
-			defer cancel()
-			_, err := p.Place(ctx, req)
-			return err
-		}
 		for i := range 20 {
-			if err := place(fmt.Sprint("patient ", i), 5*time.Second); err != nil {
+			if err := s.buy(t, p, fmt.Sprint("patient ", i), 5*time.Second); err != nil {
 				t.Fatal(err)
 			}
 		}
 		charged := s.count(StepCharge)
-		if err := place("hasty", 900*time.Millisecond); !errors.Is(err, ErrUnavailable) {
+		if err := s.buy(t, p, "hasty", 900*time.Millisecond); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("a charge that takes a second, with 0.9 s left: %v, want unavailable", err)
 		}
 		if s.count(StepCharge) != charged {
@@ -360,10 +350,84 @@ func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 		}
 		slow = 0
 		time.Sleep(latencyTime)
-		if err := place("hasty later", 900*time.Millisecond); err != nil {
+		if err := s.buy(t, p, "hasty later", 900*time.Millisecond); err != nil {
 			t.Errorf("when the payment service may have recovered: %v", err)
 		}
 	})
+}
+
+func TestASlowChargeRefusesNobodyWhoHasTheTimeForIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.before = func(ctx context.Context, step Step) error {
+			if step == StepCharge && !wait.For(ctx, 5500*time.Millisecond) {
+				return ctx.Err()
+			}
+			return nil
+		}
+		p := s.open(t)
+		for i := range 10 {
+			if err := s.buy(t, p, fmt.Sprint("user ", i), 15*time.Second); err != nil {
+				t.Errorf("order %d: %v", i, err)
+			}
+		}
+	})
+}
+
+// The payment service answers one charge after another, 30 a second, and five times as many are asked for.
+func TestAPaymentServiceThatIsTooSlowIsAskedForAsMuchAsItAnswersInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const each = time.Second / 30
+		s := newShop()
+		turn := make(chan struct{}, 1)
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepCharge { // callers that have left are served all the same
+				turn <- struct{}{}
+				time.Sleep(each)
+				<-turn
+			}
+			return nil
+		}
+		p := s.open(t)
+		var served, late [10]atomic.Int64
+		var all sync.WaitGroup
+		began := time.Now()
+		for i := range 150 * len(served) {
+			time.Sleep(time.Second / 150)
+			second := time.Since(began) / (time.Second + time.Millisecond)
+			all.Go(func() {
+				switch err := s.buy(t, p, fmt.Sprint("user ", i), time.Second); {
+				case err == nil:
+					served[second].Add(1)
+				case !errors.Is(err, ErrUnavailable):
+					late[second].Add(1)
+				}
+			})
+		}
+		all.Wait()
+		for second := 3; second < len(served); second++ {
+			if ok, lost := served[second].Load(), late[second].Load(); ok < 24 || lost > 0 {
+				t.Errorf("in second %d, %d of 30 orders are placed in time, and %d charges not answered", second, ok, lost)
+			}
+		}
+		p.runs.Wait()
+	})
+}
+
+// buy has a user place an order of a lens.
+func (s *shop) buy(t *testing.T, p *Placer, user string, within time.Duration) error {
+	t.Helper()
+	s.mu.Lock()
+	s.carts[user] = []Line{{"lens", 1}}
+	s.mu.Unlock()
+	req := request()
+	req.UserID = user
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	_, err := p.Place(ctx, req)
+	return err
 }
 
 // An order that could not be recorded holds its place until its cancellation is on record.

@@ -18,6 +18,7 @@ type run struct {
 
 	card     creditcard.Card // of Place alone: it is never stored, so no other run can charge it
 	caller   *caller         // of Place alone
+	timing   timing          // of the charge; likewise
 	held     time.Time       // when the order's lease began: it is this run's until the lease is over
 	reserved bool            // the latest of order.ShipAttempts is on record and was not made: it is this run's to make
 	pending  *HistoryEntry   // an outcome that could not be recorded in time
@@ -33,8 +34,8 @@ type caller struct {
 }
 
 // start makes the run of an order that was just opened.
-func (p *Placer) start(c *call, o *Order) *run {
-	r := &run{Placer: p, order: o, caller: &caller{release: c.handOver(), answered: make(chan struct{})}}
+func (p *Placer) start(c *call, o *Order, charge timing) *run {
+	r := &run{Placer: p, order: o, caller: &caller{release: c.handOver(), answered: make(chan struct{})}, timing: charge}
 	r.card = c.request.Card.Clone() // the caller's is cleared when it has its answer, which may be before the charge
 	r.snapshot()
 	c.run.Store(r)

@@ -40,11 +40,10 @@ func (r *run) charge(ctx context.Context) error {
 	}
 	// We may have slept, or the store, and the order have been taken over. A machine that sleeps stops the monotonic clock.
 	if time.Since(o.Changed.Round(0)) > lease-stepTime-recordTime {
+		r.charges.end(r.timing)
 		return r.refuse(ctx, Cancelled, ErrUnavailable, ErrTooLate)
 	}
-	began := time.Now()
-	transaction, err := r.Payment.Charge(ctx, o.ID, o.Total, r.card)
-	r.charges.observe(time.Since(began))
+	transaction, err := r.chargeCard(ctx)
 	r.card.ForgetCVV()
 	switch {
 	case errors.Is(err, ErrUnsent):
@@ -70,6 +69,12 @@ func (r *run) charge(ctx context.Context) error {
 		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: err}
 	}
 	return nil
+}
+
+func (r *run) chargeCard(ctx context.Context) (transaction string, err error) {
+	defer func() { r.charges.end(r.timing) }()
+	r.timing.began = time.Now()
+	return r.Payment.Charge(ctx, r.order.ID, r.order.Total, r.card)
 }
 
 // refuse records that no money moved. Should that fail, and this process end, the order will be in doubt: safe.
