@@ -40,6 +40,23 @@ func (c *slowCatalog) Product(ctx context.Context, id string) (pricing.Product, 
 
 func nobody(context.Context, context.Context) {}
 
+// sharing runs a test of a slow catalogue whose calls are shared, in virtual time.
+func sharing(t *testing.T, test func(t *testing.T, slow *slowCatalog, catalog pricing.Catalog)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		slow := new(slowCatalog)
+		test(t, slow, ShareCatalog(slow, nobody))
+	})
+}
+
+// wantAsked wants so many calls.
+func (c *slowCatalog) wantAsked(t *testing.T, want int32) {
+	t.Helper()
+	if got := c.asked.Load(); got != want {
+		t.Errorf("%d calls; want %d", got, want)
+	}
+}
+
 func TestOrdersThatAskTheSameAtOnceShareOneCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,25 +87,19 @@ func TestOrdersThatAskTheSameAtOnceShareOneCall(t *testing.T) {
 
 func TestAnAnswerIsNotKept(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		slow := new(slowCatalog)
-		catalog := ShareCatalog(slow, nobody)
+	sharing(t, func(t *testing.T, slow *slowCatalog, catalog pricing.Catalog) {
 		for range 3 {
 			if _, err := catalog.Product(t.Context(), "telescope"); err != nil {
 				t.Error(err)
 			}
 		}
-		if got := slow.asked.Load(); got != 3 {
-			t.Errorf("%d calls; want 3", got)
-		}
+		slow.wantAsked(t, 3)
 	})
 }
 
 func TestDifferentQuestionsAreDifferentCalls(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		slow := new(slowCatalog)
-		catalog := ShareCatalog(slow, nobody)
+	sharing(t, func(t *testing.T, slow *slowCatalog, catalog pricing.Catalog) {
 		var all sync.WaitGroup
 		for _, id := range []string{"telescope", "flashlight"} {
 			all.Go(func() {
@@ -98,18 +109,15 @@ func TestDifferentQuestionsAreDifferentCalls(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if got := slow.asked.Load(); got != 2 {
-			t.Errorf("%d calls; want 2", got)
-		}
+		slow.wantAsked(t, 2)
 	})
 }
 
 func TestAFailureIsNotShared(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	sharing(t, func(t *testing.T, slow *slowCatalog, catalog pricing.Catalog) {
 		away := errors.New("away")
-		slow := &slowCatalog{err: away}
-		catalog := ShareCatalog(slow, nobody)
+		slow.err = away
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
@@ -119,18 +127,14 @@ func TestAFailureIsNotShared(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if got := slow.asked.Load(); got != 3 {
-			t.Errorf("%d calls; want 3: each has asked", got)
-		}
+		slow.wantAsked(t, 3) // each has asked
 	})
 }
 
 func TestAHangingCallDelaysNoOther(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		slow := new(slowCatalog)
+	sharing(t, func(t *testing.T, slow *slowCatalog, catalog pricing.Catalog) {
 		slow.hang.Store(true)
-		catalog := ShareCatalog(slow, nobody)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		var all sync.WaitGroup
@@ -165,9 +169,7 @@ func TestWhoJoinsIsNotHurtByWhoAsks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				slow := new(slowCatalog)
-				catalog := ShareCatalog(slow, nobody)
+			sharing(t, func(t *testing.T, slow *slowCatalog, catalog pricing.Catalog) {
 				ctx, hangUp := context.WithCancel(t.Context())
 				defer hangUp()
 				var all sync.WaitGroup
@@ -188,9 +190,7 @@ func TestWhoJoinsIsNotHurtByWhoAsks(t *testing.T) {
 				synctest.Wait()
 				hurt(slow, hangUp)
 				all.Wait()
-				if got := slow.asked.Load(); got != 4 {
-					t.Errorf("%d calls; want 4: those who had joined have asked for themselves", got)
-				}
+				slow.wantAsked(t, 4) // those who had joined have asked for themselves
 			})
 		})
 	}
@@ -198,8 +198,7 @@ func TestWhoJoinsIsNotHurtByWhoAsks(t *testing.T) {
 
 func TestWhoJoinsMayHangUp(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		catalog := ShareCatalog(new(slowCatalog), nobody)
+	sharing(t, func(t *testing.T, _ *slowCatalog, catalog pricing.Catalog) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			if _, err := catalog.Product(t.Context(), "telescope"); err != nil {

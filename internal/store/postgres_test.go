@@ -247,8 +247,7 @@ func TestOneReplicaIndexesOrdersAndTheOthersDoNotWaitForIt(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Start(t).Fresh(t)
 	s := postgres(t, url)
-	ms := storetest.Order("1").Created.UnixMilli()
-	put(t, s, storetest.Order(order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff))))
+	put(t, s, storetest.Order(storetest.IDAt(storetest.Order("1").Created)))
 	db, err := sql.Open("postgres", url)
 	if err != nil {
 		t.Fatal(err)

@@ -24,8 +24,7 @@ func searches(t *testing.T, s record) {
 	states := order.States()
 	for i := range 60 {
 		created := storetest.Order("1").Created.Add(time.Duration(i) * time.Minute)
-		ms := created.UnixMilli()
-		o := storetest.Order(order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff)))
+		o := storetest.Order(storetest.IDAt(created))
 		o.UserID, o.Key, o.Email = fmt.Sprint("user ", i%4), "", order.EmailAddress(fmt.Sprintf("Person%d@example.com", i%5))
 		o.Created = created
 		put(t, s, o)
@@ -155,8 +154,7 @@ func TestASearchLooksAtSoManyOrdersAtMost(t *testing.T) {
 func TestANewOrderIsFoundBeforeItIsIndexed(t *testing.T) {
 	t.Parallel()
 	s := memory(t)
-	ms := time.Now().UnixMilli()
-	o := storetest.Order(order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff)))
+	o := storetest.Order(storetest.IDAt(time.Now()))
 	o.Created = time.Now()
 	put(t, s, o)
 	o.State, o.TransactionID = order.Charged, "a transaction"

@@ -16,7 +16,7 @@ func lists(t *testing.T, s Store) {
 	var all []*order.Order // newest first
 	for i := range 10 * len(states) {
 		created := start.Add(time.Duration(i) * time.Minute)
-		o := in(Order(id(created)), states[i%len(states)])
+		o := in(Order(IDAt(created)), states[i%len(states)])
 		o.Created = created
 		mustOpen(t, s, o, held)
 		all = append([]*order.Order{o}, all...)
@@ -52,8 +52,8 @@ func lists(t *testing.T, s Store) {
 	}
 }
 
-// id is a UUID of version 7 that was made at a time.
-func id(at time.Time) order.ID {
+// IDAt is a UUID of version 7 that was made at a time.
+func IDAt(at time.Time) order.ID {
 	ms := at.UnixMilli()
 	return order.ID(fmt.Sprintf("%08x-%04x-774b-bcce-b302099a8057", ms>>16, ms&0xffff))
 }
