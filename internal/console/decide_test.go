@@ -56,9 +56,7 @@ func TestADecisionIsRecordedAndShown(t *testing.T) {
 				w := open(t, Options{})
 				w.put(t, test.of())
 				form := url.Values{"by": {"grace"}, "why": {"seen in the books"}}
-				for name, values := range test.form {
-					form[name] = values
-				}
+				maps.Copy(form, test.form)
 				path := "/orders/" + string(id(2)) + "/" + test.action
 				r := w.do(t, http.MethodPost, path, form, "Accept", accept)
 				if accept == "text/html" {

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,11 +11,9 @@ import (
 // stuck is a before that never returns by itself from the steps named.
 func stuck(steps ...Step) func(context.Context, Step) error {
 	return func(ctx context.Context, step Step) error {
-		for _, s := range steps {
-			if step == s {
-				<-ctx.Done()
-				return ctx.Err()
-			}
+		if slices.Contains(steps, step) {
+			<-ctx.Done()
+			return ctx.Err()
 		}
 		return nil
 	}

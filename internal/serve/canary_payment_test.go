@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -185,9 +186,7 @@ func listenToGossip(t *testing.T, mode string, numbers []string) {
 		records.Write(raw(t, log.LogRecord))
 	}
 	everything["spans"], everything["log records"] = spans.String(), records.String()
-	for name, text := range worldSinks(t, s.shop, folder) {
-		everything[name] = text
-	}
+	maps.Copy(everything, worldSinks(t, s.shop, folder))
 	for _, name := range []string{"answers", "stdout", "spans", "log records", "the record", "events"} {
 		if !strings.Contains(everything[name], planted) {
 			t.Errorf("the planted text is not found in %s: this test would find nothing", name)

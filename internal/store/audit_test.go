@@ -24,7 +24,7 @@ func audits(t *testing.T, s record) {
 		id := uuid.Must(uuid.NewV7()).String()
 		ids = append(ids, id)
 		for _, outcome := range []string{"begun", "done"} {
-			if err := s.WriteAudit(t.Context(), id, order.ID(fmt.Sprint("order ", i%2)), []byte(fmt.Sprint(i, " ", outcome))); err != nil {
+			if err := s.WriteAudit(t.Context(), id, order.ID(fmt.Sprint("order ", i%2)), fmt.Append(nil, i, " ", outcome)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -142,8 +142,8 @@ func TestThereIsNowhereToRecordACard(t *testing.T) {
 		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
 			visit(path, of.Elem())
 		case reflect.Struct:
-			for i := range of.NumField() {
-				visit(path+"."+of.Field(i).Name, of.Field(i).Type)
+			for field := range of.Fields() {
+				visit(path+"."+field.Name, field.Type)
 			}
 		}
 		if of == card || of.Kind() == reflect.Interface {

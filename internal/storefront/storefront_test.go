@@ -47,7 +47,7 @@ func (s *testShop) form(t *testing.T, page string) url.Values {
 func (s *testShop) formOf(t *testing.T, page, names string) url.Values {
 	t.Helper()
 	form := values("currency", "USD")
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		form.Set(name, first(t, page, `name="`+name+`"[^>]* value="([^"]*)"`))
 	}
 	return form

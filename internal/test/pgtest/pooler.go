@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,10 +187,8 @@ func pass(from io.Reader, to io.Writer, last string) ([]byte, error) {
 		if _, err := to.Write(message); err != nil {
 			return nil, err
 		}
-		for _, kind := range []byte(last) {
-			if message[0] == kind {
-				return message, nil
-			}
+		if slices.Contains([]byte(last), message[0]) {
+			return message, nil
 		}
 	}
 }

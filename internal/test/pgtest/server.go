@@ -266,7 +266,7 @@ func (s *Server) signal(sig syscall.Signal) error {
 		return err
 	}
 	errs := []error{syscall.Kill(main, sig)} // first, so that there will be no more of them
-	for _, child := range strings.Fields(string(children)) {
+	for child := range strings.FieldsSeq(string(children)) {
 		pid, err := strconv.Atoi(child)
 		if err == nil {
 			err = syscall.Kill(pid, sig)
