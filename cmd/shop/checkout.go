@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,10 +120,7 @@ const adminPort = 5051
 
 // freePorts returns two ports that are not in use, for customers and for operators.
 func (o options) freePorts(ctx context.Context) (customers, operators int, err error) {
-	first, err := take(ctx, o.port)
-	if err != nil && o.anyPort {
-		first, err = take(ctx, 0)
-	}
+	first, err := take(ctx, o.port, o.anyPort)
 	if err != nil {
 		return 0, 0, fmt.Errorf("--port=%d: %w", o.port, err)
 	}
@@ -131,28 +129,23 @@ func (o options) freePorts(ctx context.Context) (customers, operators int, err e
 	if o.anyPort {
 		wanted = adminPort
 	}
-	second, err := take(ctx, wanted)
-	if err != nil && o.anyPort {
-		second, err = take(ctx, 0)
-	}
+	second, err := take(ctx, wanted, true)
 	if err != nil {
 		return 0, 0, err
 	}
 	return portOf(first), portOf(second), second.Close()
 }
 
-// take listens on a port or, when that is 0, on one between lowPort and highPort.
-func take(ctx context.Context, port int) (net.Listener, error) {
-	if port != 0 {
-		return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	}
+// take listens on a port. If that is 0, or in use and any other will do, it is one between lowPort and highPort.
+func take(ctx context.Context, port int, orAny bool) (net.Listener, error) {
 	var failures []error
 	for range 20 {
-		listener, err := take(ctx, lowPort+rand.IntN(highPort-lowPort)) //nolint:gosec // any will do
-		if err == nil {
-			return listener, nil
+		listen := cmp.Or(port, lowPort+rand.IntN(highPort-lowPort)) //nolint:gosec // any will do
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(listen)))
+		if err == nil || port != 0 && !orAny {
+			return listener, err
 		}
-		failures = append(failures, err)
+		failures, port = append(failures, err), 0
 	}
 	return nil, fmt.Errorf("looking for a free port: %w", errors.Join(failures...))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -169,9 +170,5 @@ func (c chances) set(s string) error {
 
 // isService reports whether checkout calls a service of that name during an order.
 func isService(name string) bool {
-	switch name {
-	case "cart", "catalog", "currency", "payment", "shipping", "email":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"cart", "catalog", "currency", "payment", "shipping", "email"}, name)
 }

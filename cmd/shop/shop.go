@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -36,7 +37,6 @@ type shop struct {
 // open starts everything. On an error nothing is left running.
 func open(ctx context.Context, o options, environ []string, p *page) (_ *shop, err error) {
 	s := &shop{options: o, page: p}
-	close := func() { err = errors.Join(err, s.close()) }
 	if s.folder, err = os.MkdirTemp("", "shop-"); err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
 	}
@@ -47,8 +47,7 @@ func open(ctx context.Context, o options, environ []string, p *page) (_ *shop, e
 		err = s.openSite(ctx)
 	}
 	if err != nil {
-		close()
-		return nil, err
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
@@ -168,11 +167,9 @@ func (s *shop) endFaults() error {
 
 func (s *shop) eachOffline(do func(storefront.Server) error) error {
 	var failures []error
-	for _, name := range s.options.offline {
-		for _, n := range storefront.Services(s.Shop) {
-			if n.Name == name {
-				failures = append(failures, do(n.Server))
-			}
+	for _, n := range storefront.Services(s.Shop) {
+		if slices.Contains(s.options.offline, n.Name) {
+			failures = append(failures, do(n.Server))
 		}
 	}
 	return errors.Join(failures...)

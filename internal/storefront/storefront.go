@@ -101,20 +101,19 @@ func New(o Options) (*Storefront, error) {
 	if s.pages, err = s.parse(); err != nil {
 		return nil, fmt.Errorf("the storefront's templates: %w", err)
 	}
-	for _, n := range []struct {
-		address string
-		use     func(*grpc.ClientConn)
-	}{
-		{o.Shop.Cart.Address(), func(c *grpc.ClientConn) { s.cart = oteldemo.NewCartServiceClient(c) }},
-		{o.Shop.Catalog.Address(), func(c *grpc.ClientConn) { s.catalog = oteldemo.NewProductCatalogServiceClient(c) }},
-		{o.Shop.Currency.Address(), func(c *grpc.ClientConn) { s.currency = oteldemo.NewCurrencyServiceClient(c) }},
-	} {
-		conn, err := Dial(n.address)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
+	dial := func(address string) *grpc.ClientConn {
+		conn, failure := Dial(address)
+		if failure == nil {
+			s.conns = append(s.conns, conn)
 		}
-		s.conns = append(s.conns, conn)
-		n.use(conn)
+		err = errors.Join(err, failure)
+		return conn
+	}
+	s.cart = oteldemo.NewCartServiceClient(dial(o.Shop.Cart.Address()))
+	s.catalog = oteldemo.NewProductCatalogServiceClient(dial(o.Shop.Catalog.Address()))
+	s.currency = oteldemo.NewCurrencyServiceClient(dial(o.Shop.Currency.Address()))
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
