@@ -142,6 +142,11 @@ func Fail(kind Kind, step Step, cause error) error {
 	return &Error{Kind: kind, Step: step, Err: cause}
 }
 
+// error is why the order does not go on.
+func (o *Order) error(kind Kind, step Step, cause error) *Error {
+	return &Error{Kind: kind, Step: step, OrderID: o.ID, Err: cause}
+}
+
 // Guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.
 func Guard(f func() error) (err error) {
 	defer caught(&err)

@@ -41,7 +41,7 @@ func (r *run) postponeFor(ctx context.Context, step Step, cause error, hold time
 	}
 	r.unreserve()
 	err := r.save(ctx, o.State, hold)
-	return &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: errors.Join(cause, err)}
+	return o.error(ErrUnavailable, step, errors.Join(cause, err))
 }
 
 // park leaves the order to an operator. It returns the failure.
@@ -53,7 +53,7 @@ func (r *run) park(ctx context.Context, step Step, cause error) error {
 	if o.State == Charged && o.ShipAttempts > 0 {
 		reason = fmt.Sprintf("shipped or not? Attempts: %d, last: %s", o.ShipAttempts, reason)
 	}
-	failure := &Error{Kind: ErrUnavailable, Step: step, OrderID: o.ID, Err: fmt.Errorf("%w: %w", ErrGivenUp, cause)}
+	failure := o.error(ErrUnavailable, step, fmt.Errorf("%w: %w", ErrGivenUp, cause))
 	if err := r.record(ctx, Parked, reason); err != nil { // it is tried once more
 		failure.Err = errors.Join(cause, err)
 	}
@@ -98,7 +98,7 @@ func (r *run) recordFor(ctx context.Context, to State, reason string, hold time.
 	}
 	if err := r.save(ctx, before.State, hold); err != nil {
 		*r.order = before
-		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: before.ID, Err: err}
+		return before.error(ErrUnavailable, StepRecord, err)
 	}
 	r.reserved = reserved
 	return nil

@@ -57,7 +57,7 @@ func (r *run) finish(ctx context.Context) (*Order, error) {
 		c.gone.Store(true)
 		switch o := r.recorded.Load(); o.State {
 		case Charging:
-			return nil, &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}
+			return nil, o.error(ErrInDoubt, StepCharge, ctx.Err())
 		case Charged, Placed, InDoubt, Refunding:
 			if err := o.failure(); err != nil {
 				return nil, err
@@ -113,7 +113,7 @@ func (r *run) answer(ctx context.Context, err error) {
 		c.placed = o
 		r.report(ctx, err)
 	case errors.Is(err, ErrInternal): // a bug of ours: the card may have been charged before it showed
-		c.failure = &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: err}
+		c.failure = o.error(ErrInDoubt, StepCharge, err)
 		r.report(ctx, err)
 	default:
 		c.failure = err

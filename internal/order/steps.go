@@ -61,12 +61,12 @@ func (r *run) charge(ctx context.Context) error {
 	switch { // the outcome is recorded before anything else happens
 	case r.retryRecord(ctx):
 	case r.recorded.Load().State != Charging:
-		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: ErrFenced}
+		return o.error(ErrUnavailable, StepRecord, ErrFenced)
 	default:
-		return &Error{Kind: ErrInDoubt, Step: StepRecord, OrderID: o.ID, Err: fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err)}
+		return o.error(ErrInDoubt, StepRecord, fmt.Errorf("paid (transaction %s), and not recorded: %w", transaction, err))
 	}
 	if err := r.save(ctx, Charged, lease); err != nil { // it may have been recorded long before the answer came: the lease is renewed
-		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: err}
+		return o.error(ErrUnavailable, StepRecord, err)
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (r *run) chargeCard(ctx context.Context) (transaction string, err error) {
 // refuse records that no money moved. Should that fail, and this process end, the order will be in doubt: safe.
 func (r *run) refuse(ctx context.Context, to State, kind Kind, cause error) error {
 	r.report(ctx, r.recordOutcome(ctx, to, brief(cause)))
-	return &Error{Kind: kind, Step: StepCharge, OrderID: r.order.ID, Err: cause}
+	return r.order.error(kind, StepCharge, cause)
 }
 
 // doubt records that it is unknown whether the card was charged. The ledger may, if there is one.
@@ -90,7 +90,7 @@ func (r *run) doubt(ctx context.Context, cause error) error {
 	if r.Ledger != nil && unrecorded == nil {
 		return nil
 	}
-	return &Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: r.order.ID, Err: cause}
+	return r.order.error(ErrInDoubt, StepCharge, cause)
 }
 
 // lookUp asks the ledger whether an order in doubt was charged. If it was not, it must never be: a charge may still be on its
@@ -113,7 +113,7 @@ func (r *run) lookUp(ctx context.Context) error {
 		err = r.record(ctx, Refunding, o.Reason)
 	}
 	if err != nil {
-		return &Error{Kind: ErrInDoubt, Step: StepLookup, OrderID: o.ID, Err: err}
+		return o.error(ErrInDoubt, StepLookup, err)
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (r *run) reserve(ctx context.Context) error {
 	o.Reason = ""
 	if err := r.save(ctx, Charged, lease); err != nil {
 		o.ShipAttempts--
-		return &Error{Kind: ErrUnavailable, Step: StepRecord, OrderID: o.ID, Err: err}
+		return o.error(ErrUnavailable, StepRecord, err)
 	}
 	r.reserved = true
 	return nil
@@ -214,7 +214,7 @@ func (r *run) unshippable(ctx context.Context, cause error) error {
 		return r.record(ctx, Refunding, brief(cause))
 	}
 	r.report(ctx, r.record(ctx, Parked, brief(cause)))
-	return &Error{Kind: ErrUnshippable, Step: StepShip, OrderID: r.order.ID, Err: cause}
+	return r.order.error(ErrUnshippable, StepShip, cause)
 }
 
 // refund makes the net charge zero for ever, and tells the caller: of what was paid and cannot be shipped, that it was
@@ -236,7 +236,7 @@ func (r *run) refund(ctx context.Context) error {
 		err = r.record(ctx, to, o.Reason)
 	}
 	if err != nil {
-		return &Error{Kind: kind, Step: StepReverse, OrderID: o.ID, Err: err}
+		return o.error(kind, StepReverse, err)
 	}
 	return o.failure()
 }
@@ -362,7 +362,7 @@ func (r *run) collect(ctx context.Context, made <-chan delivery, pending int) (f
 			case d.is != CartSettled && (errors.Is(d.err, ErrRefused) || o.triedEnough()):
 				o.Undeliverable |= d.is
 				o.failed(d.is.step(), d.err)
-				r.report(ctx, &Error{Kind: ErrUnavailable, Step: d.is.step(), OrderID: o.ID, Err: fmt.Errorf("%w: %w", ErrGivenUp, d.err)})
+				r.report(ctx, o.error(ErrUnavailable, d.is.step(), fmt.Errorf("%w: %w", ErrGivenUp, d.err)))
 			default:
 				failed = append(failed, d)
 			}

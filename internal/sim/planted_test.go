@@ -134,8 +134,8 @@ func bugs() []bug {
 		},
 		{
 			"I9", "a caller whose deadline ends during the charge is answered that no money has moved", answer,
-			"&Error{Kind: ErrInDoubt, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}",
-			"&Error{Kind: ErrUnavailable, Step: StepCharge, OrderID: o.ID, Err: ctx.Err()}",
+			"o.error(ErrInDoubt, StepCharge, ctx.Err())",
+			"o.error(ErrUnavailable, StepCharge, ctx.Err())",
 		},
 		{
 			"I10", "the reason of a refusal quotes the card", steps,
