@@ -93,22 +93,11 @@ func (o options) observe(ctx context.Context, c cell, r *result) (_ *observed, e
 	shop.Cart.Supply(func(string) ([]*oteldemo.CartItem, bool) {
 		return []*oteldemo.CartItem{{ProductId: "OLJCESPC7Z", Quantity: 1}}, false
 	})
-	to, move := c.step.at(shop), c.step.move
-	if c.step.database {
-		addr, through, err := o.cluster.database(ctx)
-		if err != nil {
-			return nil, err
-		}
-		to, move = addr, func(environ map[string]string, front string) { environ["CHECKOUT_DB"] = through(front) }
-	}
-	f, err := newFront(ctx, to, c.step.method, c.step.protocol == grpc, c.mode)
+	f, environ, err := o.frontBefore(ctx, c, shop)
 	if err != nil {
 		return nil, err
 	}
 	defer f.close()
-	f.healed.Store(c.step.database)
-	environ := o.environ(shop)
-	move(environ, f.addr)
 	service, err := process.Serve(ctx, o.binary, environ, "")
 	if err != nil {
 		return nil, err
@@ -148,6 +137,28 @@ func (o options) observe(ctx context.Context, c cell, r *result) (_ *observed, e
 	e.rejected = shop.Accounting.Rejects()
 	_ = service.Close() // it has been stopped
 	return e, ctx.Err()
+}
+
+// frontBefore starts the front before the service that goes wrong, and returns it with the environment that leads through it.
+func (o options) frontBefore(ctx context.Context, c cell, shop *demo.Shop) (_ *front, environ map[string]string, err error) {
+	to, move := "", c.step.move
+	if c.step.database {
+		var through func(front string) string
+		if to, through, err = o.cluster.database(ctx); err != nil {
+			return nil, nil, err
+		}
+		move = func(environ map[string]string, front string) { environ["CHECKOUT_DB"] = through(front) }
+	} else {
+		to = c.step.at(shop)
+	}
+	f, err := newFront(ctx, to, c.step.method, c.step.protocol == grpc, c.mode)
+	if err != nil {
+		return nil, nil, err
+	}
+	f.healed.Store(c.step.database)
+	environ = o.environ(shop)
+	move(environ, f.addr)
+	return f, environ, nil
 }
 
 // await waits for the events of completed orders: accounting may not have read them yet.

@@ -59,7 +59,7 @@ func steps() []step {
 		{name: "flags", at: func(s *demo.Shop) string { return s.Flags.Address() }, move: func(environ map[string]string, addr string) {
 			environ["FLAGD_HOST"], environ["FLAGD_PORT"], _ = net.SplitHostPort(addr) // it is a listener's
 		}, protocol: grpc, data: flagsData, optional: true},
-		{name: "database", at: cart, database: true, data: databaseModes},
+		{name: "database", database: true, data: databaseModes},
 		{name: "record", at: cart, move: func(map[string]string, string) {}, data: diskModes, again: true},
 		{name: "telemetry", at: func(s *demo.Shop) string { return s.Collector.Address() }, move: env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"), protocol: grpc, optional: true},
 	}
