@@ -134,7 +134,7 @@ func (p *Placer) waitFor(ctx context.Context, conflict, next *Order) (*Order, er
 	})
 	emptied := (o.State == Placed || o.State == Completed) && o.Settled() && soon()
 	switch {
-	case same && !emptied: // or, after so long, perhaps not emptied at all
+	case same && !emptied && o.State != Cancelled: // or, after so long, perhaps not emptied at all
 		return o.repeated()
 	case o.Settled():
 		return nil, nil

@@ -381,3 +381,30 @@ func TestAPlacedOrderWhoseCartCannotBeEmptiedIsAnsweredSoon(t *testing.T) {
 		}
 	})
 }
+
+func TestADuplicateOfAnOrderThatCouldNotBeRecordedIsPlaced(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop) {
+		lost := failing("open", 1, errAway)
+		s.after = func(ctx context.Context, step Step) error {
+			err := lost(ctx, step)
+			if err != nil {
+				time.Sleep(time.Second)
+			}
+			return err
+		}
+		one, other := s.open(t), s.open(t) // two replicas
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := ask(t, one, request()); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("the first caller is told %v, want that the record is unavailable", err)
+			}
+		})
+		time.Sleep(time.Second / 2)
+		if _, err := ask(t, other, request()); err != nil {
+			t.Errorf("the second caller is told %v, want an order", err)
+		}
+		first.Wait()
+		other.runs.Wait()
+		s.wantMoved(t, [4]int{1, 1, 1, 1})
+	})
+}
