@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"time"
 )
 
 // Files names PEM files. An empty name means that there is none.
@@ -28,7 +27,8 @@ type Source struct {
 
 	mu       sync.Mutex
 	content  content
-	versions [3]version
+	versions versions
+	reported versions // that could not be used
 }
 
 // content is what the files contained when they were last read without an error.
@@ -37,12 +37,8 @@ type content struct {
 	ca   *x509.CertPool
 }
 
-// version reports whether a file has changed.
-type version struct {
-	modified time.Time
-	size     int64
-	file     os.FileInfo
-}
+// versions are the files as they were at one moment; nil is one that is not there.
+type versions [3]os.FileInfo
 
 // Load reads the files. Later, when a changed file cannot be used, the content before is kept and failed, unless nil, is
 // called with the reason.
@@ -103,20 +99,26 @@ func Authorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func (f Files) versions() (v [3]version) {
+func (f Files) versions() (v versions) {
 	for i, name := range []string{f.Cert, f.Key, f.CA} {
 		if info, err := os.Stat(name); err == nil {
-			v[i] = version{info.ModTime(), info.Size(), info}
+			v[i] = info
 		}
 	}
 	return v
 }
 
-func (v version) same(other version) bool {
-	if v.file == nil || other.file == nil {
-		return v.file == other.file
+func (v versions) same(others versions) bool {
+	for i, other := range others {
+		if v[i] == nil || other == nil {
+			if v[i] != other {
+				return false
+			}
+		} else if !v[i].ModTime().Equal(other.ModTime()) || v[i].Size() != other.Size() || !os.SameFile(v[i], other) {
+			return false
+		}
 	}
-	return v.modified.Equal(other.modified) && v.size == other.size && os.SameFile(v.file, other.file)
+	return true
 }
 
 // current is the content of the files now, or as it was last without an error.
@@ -124,12 +126,15 @@ func (s *Source) current() content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	versions := s.files.versions() // before they are read: what changes meanwhile is noticed the next time
-	if versions[0].same(s.versions[0]) && versions[1].same(s.versions[1]) && versions[2].same(s.versions[2]) {
+	if versions.same(s.versions) {
 		return s.content
 	}
 	read, err := s.files.read()
 	if err != nil {
-		s.failed(fmt.Errorf("the previous certificates stay in use: %w", err))
+		if !versions.same(s.reported) { // once, and not to each stranger who connects
+			s.failed(fmt.Errorf("the previous certificates stay in use: %w", err))
+		}
+		s.reported = versions
 		return s.content
 	}
 	s.content, s.versions = read, versions
