@@ -76,18 +76,12 @@ func (c Card) Digits() []byte {
 	if c.secret == nil {
 		return nil
 	}
-	digits := make([]byte, 0, len(c.number))
-	for _, d := range c.number {
-		if '0' <= d && d <= '9' {
-			digits = append(digits, d)
-		}
-	}
-	return digits
+	return digitsIn(c.number)
 }
 
 // NumberIn reports whether the digits of text, in any script, contain the card's number.
 func (c Card) NumberIn(text string) bool {
 	number := c.Digits()
 	defer clear(number)
-	return len(number) >= minDigits && bytes.Contains(digitsIn([]byte(ASCIIDigits(text))), number)
+	return len(number) >= MinDigits && bytes.Contains(digitsIn([]byte(ASCIIDigits(text))), number)
 }

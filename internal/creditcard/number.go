@@ -6,9 +6,10 @@ import (
 	"github.com/google/uuid"
 )
 
+// How many digits the number of a card has (ISO/IEC 7812-1).
 const (
-	minDigits = 12 // of a card's number (ISO/IEC 7812-1)
-	maxDigits = 19
+	MinDigits = 12
+	MaxDigits = 19
 )
 
 // ValidNumber reports whether s is 12 to 19 digits, and nothing else, of which the last is the right check digit (Luhn,
@@ -25,7 +26,7 @@ func ValidNumber[S string | []byte](s S) bool {
 		}
 		sum += d
 	}
-	return len(s) >= minDigits && len(s) <= maxDigits && sum%10 == 0
+	return len(s) >= MinDigits && len(s) <= MaxDigits && sum%10 == 0
 }
 
 // HasNumber reports whether text holds what looks like the number of a payment card: 12 to 19 digits with a right check
@@ -57,7 +58,7 @@ func startsWithCard(text string) bool {
 		case !strings.ContainsRune(" -.", rune(text[i])) || !isDigit(text, i-1):
 			return false
 		}
-		if len(number) > maxDigits {
+		if len(number) > MaxDigits {
 			return false
 		}
 	}

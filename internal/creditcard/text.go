@@ -30,23 +30,16 @@ const depth = 2
 // written as codes of characters, in hexadecimal, base64 or base32, also twice, if that stands for nothing but plain text. It
 // is true of two random UUIDs in 10 million. No list of codes is complete.
 func (c Card) IsIn(id string) bool {
-	number, cvv := c.digits()
-	if number == nil {
+	number := c.Digits()
+	if len(number) == 0 {
 		return false
 	}
-	backwards := slices.Clone(number)
+	cvv, backwards := strconv.AppendInt(nil, int64(c.cvv), 10), slices.Clone(number)
 	slices.Reverse(backwards)
+	defer func() { clear(number); clear(cvv); clear(backwards) }()
 	return strings.ContainsFunc(id, isForeignDigit) || inHex(id, number) || inReading([]byte(id), depth, func(reading []byte) bool {
 		return repeats(reading, number, cvv) || repeats(reading, backwards, cvv)
 	})
-}
-
-// digits is the number and the CVV of the card, the latter without zeros before it; nil without a card.
-func (c Card) digits() (number, cvv []byte) {
-	if c.secret == nil || len(c.number) == 0 {
-		return nil, nil
-	}
-	return digitsIn(c.number), strconv.AppendInt(nil, int64(c.cvv), 10)
 }
 
 // repeats is IsIn for one reading of an id.
@@ -171,7 +164,7 @@ func codes(into, text []byte, base int) []byte {
 
 // digitsIn is the digits of text without what stands between them.
 func digitsIn(text []byte) []byte {
-	found := make([]byte, 0, 32)
+	found := make([]byte, 0, len(text)) // never copied: it may be the card's
 	for _, b := range text {
 		if isDecimal(b) {
 			found = append(found, b)

@@ -72,12 +72,6 @@ func delimits(r rune) bool {
 	return unicode.IsSpace(r) || strings.ContainsRune(`"'<>(){}[],;:=|/\`, r)
 }
 
-// A card number has as many digits as order accepts.
-const (
-	minDigits = 12
-	maxDigits = 19
-)
-
 // group is a run of digits, s[start:end].
 type group struct{ start, end int }
 
@@ -112,7 +106,7 @@ func withoutCards(s string) string {
 
 // enoughDigits reports whether there are as many digits in s as a card number has. Nearly all texts have fewer.
 func enoughDigits(s string) bool {
-	if len(s) < minDigits {
+	if len(s) < creditcard.MinDigits {
 		return false
 	}
 	n := 0
@@ -121,7 +115,7 @@ func enoughDigits(s string) bool {
 			n++
 		}
 	}
-	return n >= minDigits
+	return n >= creditcard.MinDigits
 }
 
 func digitGroups(s string) []group {
@@ -152,7 +146,7 @@ func cardAt(s string, groups []group) int {
 			break
 		}
 		digits = append(digits, s[g.start:g.end]...)
-		if len(digits) > maxDigits {
+		if len(digits) > creditcard.MaxDigits {
 			break
 		}
 		if creditcard.ValidNumber(digits) {
