@@ -184,24 +184,22 @@ func (s *Settings) Config(getenv func(string) string, given func(flag string) bo
 		if given(row.flagName()) {
 			continue
 		}
-		var ignored error
-		if value := env.Clean(getenv(row.env)); value != "" {
-			err := row.value.Set(value)
-			if err == nil {
-				continue
+		value := env.Clean(getenv(row.env))
+		if value == "" {
+			if row.required {
+				problems = append(problems, fmt.Errorf("%s is not set: %s", row.env, strings.ReplaceAll(row.usage, "`", "")))
 			}
-			err = fmt.Errorf("%s=%q: %w", row.env, value, err)
-			if _, ok := errors.AsType[unusable](err); !ok || row.required {
-				problems = append(problems, err)
-				continue
-			}
-			ignored = err
+			continue
 		}
-		switch {
-		case ignored != nil:
-			c.warnings = append(c.warnings, fmt.Errorf("%w; the default %s is used", ignored, row.value))
-		case row.required:
-			problems = append(problems, fmt.Errorf("%s is not set: %s", row.env, strings.ReplaceAll(row.usage, "`", "")))
+		err := row.value.Set(value)
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("%s=%q: %w", row.env, value, err)
+		if _, ok := errors.AsType[unusable](err); ok && !row.required {
+			c.warnings = append(c.warnings, fmt.Errorf("%w; the default %s is used", err, row.value))
+		} else {
+			problems = append(problems, err)
 		}
 	}
 	if problems != nil {
