@@ -36,7 +36,8 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	p.follow("#set-ship")
 	p.letPass(*pictures / 3)
 	p.size(1280, 1080)
-	p.sees("#notice", "No order requires manual action.") // or the machine is too busy for a picture
+	p.sees("#notice", "No order requires manual action.")
+	p.await("document.querySelector('.stat.warn') === null") // or the machine is too busy for a picture
 	p.photograph("console.webp")
 
 	p.visit("/faults")
