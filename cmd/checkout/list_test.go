@@ -164,7 +164,7 @@ func TestAHistoryIsATimeline(t *testing.T) {
 		"items": [{"item": {"productId": "LENS", "quantity": 2}, "cost": {"currencyCode": "USD", "units": "19", "nanos": 990000000}}],
 		"shipping": {"currencyCode": "USD", "units": "8"}, "total": {"currencyCode": "USD", "units": "47", "nanos": 980000000},
 		"pending": ["event"], "undeliverable": ["email"], "skipped": ["event"], "shipAttempts": 2, "attempts": 4, "created": "`+at(0)+`", "changed": "`+at(2*time.Hour)+`",
-		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "requiresOperator": true, "decisions": ["not_paid", "retry"],
+		"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "requiresOperator": true, "decisions": ["paid", "not_paid", "retry"],
 		"history": [
 			{"at": "`+at(2*time.Millisecond)+`", "state": "CHARGING"},
 			{"at": "`+at(8100*time.Millisecond)+`", "state": "IN_DOUBT", "problem": "no answer\nin time"},
@@ -178,7 +178,7 @@ func TestAHistoryIsATimeline(t *testing.T) {
 	process{stdout: &page}.history(&o, start.Add(50*time.Hour))
 	const want = `order        01890a5d-ac96-774b-bcce-000000000001
 state        placed for 2d; it requires an operator
-hint         The customer was charged, and the money is to be refunded.
+hint         The customer was charged. Find out from the shipping service whether it has sent a parcel.
 decisions    resolve --not-paid, retry
 pending      event
 undelivered  email

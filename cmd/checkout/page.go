@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -75,9 +76,10 @@ func (p process) history(o *checkoutv1.Order, now time.Time) {
 func decisions(o *checkoutv1.Order) string {
 	var commands []string
 	for _, name := range o.GetDecisions() {
-		switch name {
-		case "retry", "cancel", "refund":
+		switch {
+		case name == "retry", name == "cancel", name == "refund":
 			commands = append(commands, name)
+		case name == "paid" && o.GetTransactionId() != "" && slices.Contains(o.GetDecisions(), "retry"): // does the same
 		default:
 			commands = append(commands, "resolve --"+strings.ReplaceAll(name, "_", "-"))
 		}
