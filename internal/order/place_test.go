@@ -358,8 +358,7 @@ func TestNoChargeIsStartedThatWouldTakeTooLong(t *testing.T) {
 
 func TestASlowChargeRefusesNobodyWhoHasTheTimeForIt(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+	inShop(t, func(t *testing.T, s *shop) {
 		s.before = func(ctx context.Context, step Step) error {
 			if step == StepCharge && !wait.For(ctx, 5500*time.Millisecond) {
 				return ctx.Err()
