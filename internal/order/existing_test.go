@@ -39,8 +39,7 @@ func TestAKeyBelongsToOneRequestOfOneUser(t *testing.T) {
 		other := keyed("k1")
 		other.Address.City = "Paris"
 		_, err = ask(t, p, other)
-		var failure *Error
-		if !errors.As(err, &failure) || failure.Kind != ErrKeyReused || failure.OrderID != first.ID {
+		if failure, ok := errors.AsType[*Error](err); !ok || failure.Kind != ErrKeyReused || failure.OrderID != first.ID {
 			t.Errorf("the key with another address: %v, want that it was reused, and by which order", err)
 		}
 		s.carts["eve"] = []Line{{"lens", 1}}

@@ -68,8 +68,7 @@ func TestWhatIsRefusedBeforeAnythingMoves(t *testing.T) {
 				test.req(&req)
 			}
 			_, err := s.open(t).Place(t.Context(), req)
-			var failure *Error
-			if !errors.As(err, &failure) || failure.Kind != test.want {
+			if failure, ok := errors.AsType[*Error](err); !ok || failure.Kind != test.want {
 				t.Errorf("Place says %v, want %v", err, test.want)
 			}
 			if s.books() != [4]int{} || len(s.rows) > 0 {
@@ -220,8 +219,7 @@ func TestACallerWhoHangsUpAfterTheChargeLosesNothing(t *testing.T) {
 		}
 		p := s.open(t)
 		_, err := p.Place(ctx, request())
-		var failure *Error
-		if !errors.As(err, &failure) || failure.Kind != ErrInDoubt {
+		if failure, ok := errors.AsType[*Error](err); !ok || failure.Kind != ErrInDoubt {
 			t.Errorf("the caller who left gets %v, want in doubt", err)
 		}
 		p.runs.Wait()

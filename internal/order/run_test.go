@@ -34,8 +34,7 @@ func TestABugAroundTheChargeIsInDoubt(t *testing.T) {
 			return nil
 		}
 		_, err := s.open(t).Place(t.Context(), request())
-		var failure *Error
-		if !errors.As(err, &failure) || failure.Kind != ErrInDoubt || failure.OrderID != s.the(t).ID {
+		if failure, ok := errors.AsType[*Error](err); !ok || failure.Kind != ErrInDoubt || failure.OrderID != s.the(t).ID {
 			t.Errorf("Place says %v after %d charges, want that order in doubt", err, s.books()[0])
 		}
 	})
