@@ -32,6 +32,7 @@ import (
 const (
 	placeDeclined = 3
 	statusUnknown = 4 // of placing an order or deciding about one: it may have been done
+	placeRepeat   = 5
 )
 
 // cardVariable is the environment variable with the card.
@@ -61,7 +62,8 @@ The card is JSON, read from the file --card, from the environment variable CHECK
    "credit_card_expiration_year": 2039, "credit_card_expiration_month": 1}
 
 Exit status: 0 placed; 1 not placed, nothing was charged; 2 the command line is wrong; 3 the card was declined; 4 the card was
-or may have been charged: do not order again, look at the order.`,
+or may have been charged: do not order again, look at the order; 5 this command charged nothing, an earlier one with the same
+--key may have: repeat it.`,
 		Example: `  checkout order place --user ada --email ada@example.com --street '1 Main' --city London --country UK --zip N1 \
     --item OLJCESPC7Z=2 --cart-addr localhost:7070 --card card.json
   checkout order place --user ada --email ada@example.com --street '1 Main' --key 4711 < card.json`,
@@ -109,7 +111,7 @@ func (p process) place(ctx context.Context, b *purchase) error {
 		resp, err := oteldemo.NewCheckoutServiceClient(conn).PlaceOrder(ctx, &b.req, grpc.Trailer(&trailer), grpc.Peer(&server))
 		if err != nil {
 			refused := p.refused(&b.remote, err)
-			refused.Status = placeStatus(err, server.Addr != nil)
+			refused.Status = placeStatus(err, server.Addr != nil, b.key != "")
 			if refused.Status == statusUnknown && refused.Err != nil {
 				look := "list --user " + b.req.GetUserId()
 				if id := wire.ErrorInfo(err).GetMetadata()["order_id"]; id != "" {
@@ -124,14 +126,16 @@ func (p process) place(ctx context.Context, b *purchase) error {
 	})
 }
 
-// placeStatus is the exit status for an order that was not placed. sent: the server may have the request.
-func placeStatus(err error, sent bool) int {
+// placeStatus is the exit status for an order that was not placed. sent: the server may have the request; keyed: it has a key.
+func placeStatus(err error, sent, keyed bool) int {
 	if info := wire.ErrorInfo(err); info != nil {
 		switch moved := info.GetMetadata()["money_moved"]; {
 		case info.GetReason() == "CARD_DECLINED":
 			return placeDeclined
 		case moved == "no" || moved == "":
 			return cli.Failed
+		case moved == "unknown" && keyed && info.GetMetadata()["safe_to_retry"] == "true":
+			return placeRepeat
 		}
 		return statusUnknown
 	}

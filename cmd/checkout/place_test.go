@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,7 +19,8 @@ import (
 func TestTheExitStatusSaysWhetherMoneyMayHaveMoved(t *testing.T) {
 	t.Parallel()
 	failure := func(code codes.Code, reason, moved string) error {
-		s, err := status.New(code, "").WithDetails(&errdetails.ErrorInfo{Reason: reason, Metadata: map[string]string{"money_moved": moved}})
+		safe := strconv.FormatBool(code == codes.Unavailable || moved == "no")
+		s, err := status.New(code, "").WithDetails(&errdetails.ErrorInfo{Reason: reason, Metadata: map[string]string{"money_moved": moved, "safe_to_retry": safe}})
 		return errors.Join(s.Err(), err)
 	}
 	for name, test := range map[string]struct {
@@ -29,6 +31,7 @@ func TestTheExitStatusSaysWhetherMoneyMayHaveMoved(t *testing.T) {
 		"declined":                     {failure(codes.FailedPrecondition, "CARD_DECLINED", "no"), true, 3},
 		"not charged":                  {failure(codes.Unavailable, "UNAVAILABLE", "no"), true, 1},
 		"charged and not shipped":      {failure(codes.Aborted, "SHIPPING_REFUSED", "yes"), true, 4},
+		"perhaps by an earlier call":   {failure(codes.Unavailable, "UNAVAILABLE", "unknown"), true, 4},
 		"charge not answered":          {failure(codes.Aborted, "PAYMENT_UNKNOWN", "unknown"), true, 4},
 		"invalid, of another server":   {status.Error(codes.InvalidArgument, ""), true, 1},
 		"no server":                    {status.Error(codes.Unavailable, ""), false, 1},
@@ -36,8 +39,14 @@ func TestTheExitStatusSaysWhetherMoneyMayHaveMoved(t *testing.T) {
 		"no answer in time":            {status.Error(codes.DeadlineExceeded, ""), true, 4},
 		"any error, of another server": {status.Error(codes.Internal, ""), true, 4},
 	} {
-		if got := placeStatus(test.err, test.sent); got != test.want {
+		if got := placeStatus(test.err, test.sent, false); got != test.want {
 			t.Errorf("%s: exit status %d, want %d", name, got, test.want)
+		}
+		if name == "perhaps by an earlier call" {
+			test.want = 5
+		}
+		if got := placeStatus(test.err, test.sent, true); got != test.want {
+			t.Errorf("%s, with a key: exit status %d, want %d", name, got, test.want)
 		}
 	}
 }

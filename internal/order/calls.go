@@ -96,7 +96,7 @@ func (s *calls) begin(t turn, req Request, most int) (c, other *call, err error)
 	defer s.mu.Unlock()
 	if other = s.byTurn[t]; other != nil {
 		if other.waiters == maxWaiters || s.joined.Load() >= int64(most) {
-			return nil, nil, &Error{Kind: ErrOverloaded, RetryAfter: waitTime, Err: Limit("too many calls of one user")}
+			return nil, nil, &Error{Kind: ErrOverloaded, RetryAfter: waitTime, MayBePaid: true, Err: Limit("too many calls of one user")}
 		}
 		other.waiters++
 		s.joined.Add(1)
@@ -149,9 +149,9 @@ func (c *call) soFar(same bool) (*Order, error) {
 	r := c.run.Load()
 	switch {
 	case r == nil:
-		return nil, &Error{Kind: ErrBusy}
+		return nil, &Error{Kind: ErrBusy, MayBePaid: true}
 	case same:
 		return r.recorded.Load().repeated()
 	}
-	return nil, &Error{Kind: ErrBusy, OrderID: r.recorded.Load().ID}
+	return nil, &Error{Kind: ErrBusy, OrderID: r.recorded.Load().ID, MayBePaid: true}
 }

@@ -92,6 +92,7 @@ type Error struct {
 	Violations []Violation   // with ErrInvalid and ErrBadCart: what to correct
 	Total      money.Amount  // with ErrPriceChanged: what the order costs now
 	Repeated   bool          // it is about an order that another call has placed, and that has failed
+	MayBePaid  bool          // this call has charged nothing, and an earlier one may have paid for the same purchase
 	RetryAfter time.Duration // with ErrOverloaded and ErrUnavailable: when to ask again, if known
 	Err        error         // the cause, if there is one below
 }
@@ -145,6 +146,17 @@ func Fail(kind Kind, step Step, cause error) error {
 // error is why the order does not go on.
 func (o *Order) error(kind Kind, step Step, cause error) *Error {
 	return &Error{Kind: kind, Step: step, OrderID: o.ID, Err: cause}
+}
+
+// mayBePaid is the failure of a call that could not find out whether an earlier one has paid for the same purchase.
+func mayBePaid(failure error) error {
+	known, ok := errors.AsType[*Error](failure)
+	if !ok {
+		return failure
+	}
+	unsure := *known
+	unsure.MayBePaid = true
+	return &unsure
 }
 
 // Guard turns a panic of f into an ErrInternal, so that a bug met by one order is that order's alone.

@@ -32,7 +32,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 		return nil, answer, err
 	}
 	if c.declined, err = p.Admission.Allow(req); err != nil {
-		err = Fail(ErrOverloaded, "", err)
+		err = mayBePaid(Fail(ErrOverloaded, "", err))
 	} else if err = p.admit(ctx, c); err == nil && req.Key != "" {
 		answer, err = p.replay(ctx, c)
 	}
@@ -47,7 +47,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 func (p *Placer) admit(ctx context.Context, c *call) error {
 	admitted, err := p.Admission.Admit(ctx)
 	if err != nil {
-		return p.held(Fail(ErrOverloaded, "", err))
+		return mayBePaid(p.held(Fail(ErrOverloaded, "", err)))
 	}
 	c.admitted = func(failure error) {
 		if errors.Is(failure, ErrDeclined) && c.declined != nil {
@@ -72,22 +72,28 @@ func (p *Placer) replay(ctx context.Context, c *call) (*Order, error) {
 // emptyCartTime is how long after an order an empty cart means that its answer was lost, if there is no key.
 const emptyCartTime = 24 * time.Hour
 
-// replayIfEmptied answers a call that could not be priced. If its cart is empty the answer may be that of the order that has
-// emptied it.
+// replayIfEmptied answers a call that could not be priced, or not charged in time. If its cart is empty the answer may be that
+// of the order that has emptied it. Without a key, the failure says whether the user's latest order may be the same purchase.
 func (p *Placer) replayIfEmptied(ctx context.Context, c *call, failure error) (*Order, error) {
 	c.release(outcome(ctx, failure))
-	if !errors.Is(failure, ErrEmptyCart) {
-		return nil, failure
+	req, empty := c.request, errors.Is(failure, ErrEmptyCart)
+	if req.Key != "" && !empty || errors.Is(failure, ErrInternal) {
+		return nil, failure // the key was looked up, or the failure claims nothing
 	}
-	req := c.request
 	o, err := p.lookup(ctx, req)
 	switch {
-	case err != nil:
+	case err != nil && empty:
 		return nil, err
-	case o == nil, req.Key == "" && (!o.mayHaveEmptiedCart() || o.terms() != req.terms()):
+	case err != nil:
+		return nil, mayBePaid(failure)
+	case o == nil, req.Key == "" && o.terms() != req.terms():
 		return nil, failure
+	case empty && (req.Key != "" || o.mayHaveEmptiedCart()):
+		return p.replayAnswer(ctx, o, req.terms())
+	case !o.Settled(), o.mayHaveEmptiedCart(): // it may have been settled since the cart was read
+		return nil, mayBePaid(failure)
 	}
-	return p.replayAnswer(ctx, o, req.terms())
+	return nil, failure
 }
 
 // mayHaveEmptiedCart reports whether the order has emptied the cart lately, or was about to.
@@ -107,7 +113,7 @@ func (p *Placer) lookup(ctx context.Context, req Request) (*Order, error) {
 	case errors.Is(err, ErrNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
+		return nil, mayBePaid(&Error{Kind: ErrUnavailable, Step: StepRecord, Err: err})
 	}
 	return o, nil
 }

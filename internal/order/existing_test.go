@@ -407,3 +407,95 @@ func TestADuplicateOfAnOrderThatCouldNotBeRecordedIsPlaced(t *testing.T) {
 		s.wantMoved(t, [4]int{1, 1, 1, 1})
 	})
 }
+
+// A customer whose answer was lost asks again, and is not told that nothing was charged unless that is known.
+func TestACallThatCannotFindAnEarlierOrderDoesNotSayThatNothingWasCharged(t *testing.T) {
+	for name, test := range map[string]struct {
+		key    string
+		before func(context.Context, Step) error
+		admit  bool // there is no place
+		cart   []Line
+		later  time.Duration
+		next   func(*Request)
+		want   Kind
+		known  bool
+	}{
+		"record away, with a key":               {key: "k", before: failing("look", 9, errAway), want: ErrUnavailable},
+		"record away":                           {before: failing("look", 9, errAway), want: ErrUnavailable},
+		"record and cart away":                  {before: both(failing("look", 9, errAway), failing(StepCart, 9, errAway)), want: ErrUnavailable},
+		"cart away":                             {before: failing(StepCart, 9, errAway), want: ErrUnavailable},
+		"cart away, with a key nobody has used": {before: failing(StepCart, 9, errAway), next: func(r *Request) { r.Key = "new" }, want: ErrUnavailable, known: true},
+		"cart away, for another address":        {before: failing(StepCart, 9, errAway), next: func(r *Request) { r.Address.City = "Paris" }, want: ErrUnavailable, known: true},
+		"catalog away":                          {cart: []Line{{"lens", 7}}, before: failing(StepCatalog, 9, errAway), want: ErrUnavailable},
+		"catalog away, after a day":             {cart: []Line{{"lens", 7}}, later: emptyCartTime, before: failing(StepCatalog, 9, errAway), want: ErrUnavailable, known: true},
+		"another cart, record away":             {cart: []Line{{"lens", 7}}, before: failing("open", 9, errAway), want: ErrUnavailable},
+		"no place":                              {admit: true, want: ErrOverloaded},
+		"no place, with a key":                  {key: "k", admit: true, want: ErrOverloaded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inShop(t, func(t *testing.T, s *shop) {
+				p := s.open(t)
+				req := keyed(test.key)
+				if _, err := ask(t, p, req); err != nil {
+					t.Fatal(err)
+				}
+				p.runs.Wait()
+				time.Sleep(test.later)
+				s.carts["ada"], s.before = test.cart, test.before
+				p.Admission = &house{Admission: s, full: test.admit}
+				if test.next != nil {
+					test.next(&req)
+				}
+				_, err := ask(t, p, req)
+				if failure, _ := errors.AsType[*Error](err); failure == nil || failure.Kind != test.want || failure.MayBePaid == test.known {
+					t.Errorf("answered %+v, want %v, known: %t", failure, test.want, test.known)
+				}
+			})
+		})
+	}
+}
+
+func TestWhileTheCartOfAPaidOrderIsFullAFailureDoesNotSayThatNothingWasCharged(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop) {
+		var away atomic.Value
+		away.Store(StepEmptyCart)
+		s.before = func(_ context.Context, step Step) error {
+			if step == StepEmptyCart || step == away.Load() {
+				return errAway
+			}
+			return nil
+		}
+		p := s.open(t)
+		if _, err := ask(t, p, request()); err != nil {
+			t.Fatal(err)
+		}
+		for step, patience := range map[Step]time.Duration{StepCatalog: 15 * time.Second, "": leastTime / 2} {
+			away.Store(step)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			_, err := p.Place(ctx, request())
+			if failure, _ := errors.AsType[*Error](err); failure == nil || failure.Kind != ErrUnavailable || !failure.MayBePaid {
+				t.Errorf("the same request while step %q fails, within %v: %+v, want unavailable, and perhaps paid", step, patience, failure)
+			}
+		}
+	})
+}
+
+func TestACallWhoseTimeEndsBehindAnotherMayBePaidByIt(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop) {
+		s.before = taking(StepCart, 2*time.Second)
+		p := s.open(t)
+		var first sync.WaitGroup
+		first.Go(func() { _, _ = ask(t, p, keyed("k")) })
+		time.Sleep(time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := p.Place(ctx, keyed("k"))
+		if failure, _ := errors.AsType[*Error](err); failure == nil || failure.Kind != ErrBusy || !failure.MayBePaid {
+			t.Errorf("the second click is answered %+v, want busy, and perhaps paid", failure)
+		}
+		first.Wait()
+		p.runs.Wait()
+		s.wantMoved(t, [4]int{1, 1, 1, 1})
+	})
+}

@@ -151,7 +151,8 @@ func (p *Placer) open(ctx context.Context, c *call, o *Order) (*run, *Order, err
 	for delay := clockTick; ; delay = min(2*delay, slowTick) {
 		charge, err := p.reserveCharge(ctx)
 		if err != nil {
-			return nil, nil, p.held(&Error{Kind: ErrUnavailable, Step: StepCharge, Err: err})
+			answer, err := p.replayIfEmptied(ctx, c, p.held(&Error{Kind: ErrUnavailable, Step: StepCharge, Err: err}))
+			return nil, answer, err
 		}
 		conflict, err := p.insert(ctx, o, charge)
 		if conflict != nil || err != nil {
@@ -198,7 +199,7 @@ func (p *Placer) insert(ctx context.Context, o *Order, charge timing) (conflict 
 		p.unrecorded.Store(err != nil)
 	}
 	if err != nil {
-		return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}
+		return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err, MayBePaid: true}
 	}
 	return conflict, nil
 }

@@ -22,14 +22,14 @@ import (
 // domain is the ErrorInfo domain of our reasons.
 const domain = "checkout"
 
-// Whether the customer's money has moved, as in ErrorInfo.
+// Whether money has moved for the purchase, by this call or an earlier one, as in ErrorInfo.
 const (
 	no      = "no"
 	yes     = "yes"
 	unknown = "unknown"
 )
 
-// answerTo is the answer to a kind of failure: its status code, its ErrorInfo reason, and whether money has moved.
+// answerTo is the answer to a kind of failure: its status code, its ErrorInfo reason, and whether money has moved as far as it is known.
 // UNAVAILABLE and RESOURCE_EXHAUSTED invite a retry by themselves, so they stand only where nothing has moved.
 func answerTo(kind order.Kind) (code codes.Code, reason, moved string) {
 	switch kind {
@@ -78,7 +78,11 @@ func answer(err error) error {
 	if _, ok := errors.AsType[order.Limit](failure.Err); ok {
 		reason = "LIMIT_REACHED"
 	}
-	return told(code, text(failure), details(failure, reason, moved))
+	safe := moved == no
+	if failure.MayBePaid {
+		moved = unknown
+	}
+	return told(code, text(failure), details(failure, reason, moved, safe))
 }
 
 // refusal is the status error of a call that looks at orders or resolves them. It says nothing of money: it moves none.
@@ -106,8 +110,8 @@ func told(code codes.Code, text string, details []protoadapt.MessageV1) error {
 	return status.ErrorProto(whole)
 }
 
-func details(failure *order.Error, reason, moved string) []protoadapt.MessageV1 {
-	info := map[string]string{"money_moved": moved, "safe_to_retry": strconv.FormatBool(moved == no)}
+func details(failure *order.Error, reason, moved string, safe bool) []protoadapt.MessageV1 {
+	info := map[string]string{"money_moved": moved, "safe_to_retry": strconv.FormatBool(safe)}
 	if failure.OrderID != "" {
 		info["order_id"] = string(failure.OrderID)
 	}

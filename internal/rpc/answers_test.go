@@ -41,6 +41,8 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 		{order.Error{Kind: order.ErrUnavailable, Step: order.StepCatalog, Err: errors.New("below")}, codes.Unavailable, "catalog: unavailable", "UNAVAILABLE", "no"},
 		{order.Error{Kind: order.ErrUnavailable, Step: order.StepRecord, Err: order.ErrTooLate}, codes.Unavailable, "the record of orders is unavailable; this request charged nothing", "UNAVAILABLE", "no"},
 		{order.Error{Kind: order.ErrUnavailable, Step: order.StepCharge, Err: fmt.Errorf("%w: it takes up to 1s", order.ErrTooLate)}, codes.Unavailable, "too late to charge", "UNAVAILABLE", "no"},
+		{order.Error{Kind: order.ErrUnavailable, MayBePaid: true, Step: order.StepRecord}, codes.Unavailable, "the record of orders is unavailable; this request charged nothing", "UNAVAILABLE", "unknown"},
+		{order.Error{Kind: order.ErrBusy, MayBePaid: true}, codes.Aborted, "another order of the user is under way", "ORDER_UNDER_WAY", "unknown"},
 		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}, codes.ResourceExhausted, "too many orders under way", "OVERLOADED", "no"},
 		{order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second, Err: order.Limit("too many declined charges of one user")}, codes.ResourceExhausted, "too many declined charges of one user", "LIMIT_REACHED", "no"},
 		{order.Error{Kind: order.ErrDeclined, OrderID: "1", Err: refused}, codes.FailedPrecondition, "failed to charge card: could not charge the card: rpc error: code = Unknown desc = Credit card info is invalid.", "CARD_DECLINED", "no"},
@@ -67,13 +69,13 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 				t.Errorf("told %v, want reason %s and money_moved=%s", info, test.reason, test.moved)
 			}
 			line, ok := documented[strings.ToLower(test.code.String())+" "+test.reason]
-			if says := strings.Contains(line, "Money moved: `"+test.moved+"`"); !ok || says != (test.moved != "no") {
+			if says := strings.Contains(line, "Money moved: `"+test.moved+"`"); !ok || says != (test.moved != "no" && !test.failure.MayBePaid) {
 				t.Errorf("docs/answers.md says %q under %v, want %s and money moved %s", line, test.code, test.reason, test.moved)
 			}
 			if got := info.GetMetadata()["order_id"]; got != string(test.failure.OrderID) {
 				t.Errorf("told order_id %q, want %q", got, test.failure.OrderID)
 			}
-			if retryable := test.code == codes.Unavailable || test.code == codes.ResourceExhausted; retryable && info.GetMetadata()["safe_to_retry"] != "true" {
+			if retryable := test.code == codes.Unavailable || test.code == codes.ResourceExhausted || test.failure.MayBePaid; retryable && info.GetMetadata()["safe_to_retry"] != "true" {
 				t.Errorf("%v invites a retry that is not safe", test.code)
 			}
 		})

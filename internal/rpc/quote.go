@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 
 	"google.golang.org/grpc/metadata"
 
@@ -19,6 +20,9 @@ func (c *checkout) Quote(ctx context.Context, req *checkoutv1.QuoteRequest) (*ch
 		UserID: req.GetUserId(), Currency: money.Currency(req.GetUserCurrency()), Address: wire.Address(req.GetAddress()),
 	})
 	if err != nil {
+		if failure, ok := errors.AsType[*order.Error](err); ok {
+			failure.MayBePaid = false // there is nothing to pay
+		}
 		return nil, answer(err)
 	}
 	result := wire.OrderResult(o)

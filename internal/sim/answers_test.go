@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -95,10 +96,18 @@ func (w *world) checkRefusal(a *ask) {
 	if says == 0 {
 		w.violated("I9", a.name, "was answered %v", a.err)
 	}
+	failure, _ := errors.AsType[*order.Error](a.err)
+	unsure := failure != nil && failure.MayBePaid
+	if unsure {
+		w.saw("perhaps paid by an earlier call")
+	}
 	w.checkPrivacy(a.name, a.err.Error())
 	for _, o := range w.orders() {
 		if o.Trace["ask"] == a.name && says == no && w.account(o.ID).net() > 0 {
 			w.violated("I9", a.name, "was answered %q, and %s is charged", kind, w.name(o.ID))
+		}
+		if says == no && !unsure && w.samePurchase(a, o) && w.account(o.ID).net() > 0 && w.account(o.ID).since.Before(a.asked) {
+			w.violated("I9", a.name, "was answered %q, and %s of an earlier request is charged", kind, w.name(o.ID))
 		}
 	}
 	o := w.on(id)
@@ -112,6 +121,12 @@ func (w *world) checkRefusal(a *ask) {
 	case w.plan.calm() && slices.Contains([]order.Kind{order.ErrUnavailable, order.ErrPaymentUnreachable, order.ErrImplausible}, kind) && a.hadTime():
 		w.violated("I9", a.name, "was answered %v without a fault", a.err)
 	}
+}
+
+// samePurchase reports whether the order is of a call with the same request and basket.
+func (w *world) samePurchase(a *ask, o *order.Order) bool {
+	i := slices.IndexFunc(w.asks, func(other *ask) bool { return other.name == o.Trace["ask"] })
+	return i >= 0 && w.asks[i].basket == a.basket && w.asks[i].request.Key == a.request.Key && w.asks[i].request.Address == a.request.Address
 }
 
 // hadTime reports whether the customer waited long enough for the answer.

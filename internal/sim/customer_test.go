@@ -20,6 +20,7 @@ type ask struct {
 	request  order.Request
 	answer   *order.Order // nil with err; both nil when the process died over it
 	err      error
+	asked    time.Time
 	at       time.Time // when it was answered
 	heard    bool      // the customer knows the answer
 	patience time.Duration
@@ -165,7 +166,7 @@ func (c *customer) askAt(replica int, d dice, b *basket, r order.Request) *ask {
 	w := c.w
 	w.mu.Lock()
 	c.asked++
-	a := &ask{name: fmt.Sprintf("%s.%d", c.name, c.asked), basket: b, request: r}
+	a := &ask{name: fmt.Sprintf("%s.%d", c.name, c.asked), basket: b, request: r, asked: time.Now()}
 	a.request.Trace = map[string]string{"ask": a.name}
 	w.asks = append(w.asks, a)
 	p := w.replicas[replica].process

@@ -19,7 +19,7 @@ func bugs() []bug {
 	return []bug{
 		{
 			"I1", "an order is charged that could not be recorded", place,
-			"return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err}",
+			"return nil, &Error{Kind: ErrUnavailable, Step: StepRecord, Err: err, MayBePaid: true}",
 			"return nil, nil",
 		},
 		{

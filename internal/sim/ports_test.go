@@ -207,7 +207,9 @@ func (w *world) charge(id order.ID, name string, amount money.Amount, card strin
 	case w.plan.keyed && len(a.taken) > 0:
 		return a.tx, nil
 	}
-	a.taken = append(a.taken, amount)
+	if a.taken = append(a.taken, amount); a.since.IsZero() {
+		a.since = time.Now()
+	}
 	a.tx = fmt.Sprintf("tx %d of %s", len(a.taken), name)
 	if o := w.on(id); o != nil && o.State == order.InDoubt {
 		w.saw("a charge after the order was in doubt")

@@ -129,7 +129,7 @@ func mustHappen() []string {
 		"taken over by the other replica", "fenced", "a conflict", "a receipt came late",
 		"a charge after the order was in doubt", "a late charge after its reversal", "looked up and found", "reversed a charge",
 		"charging", "charged", "placed", "completed", "declined", "cancelled", "in_doubt", "refunding", "refunded", "parked",
-		"OK without a parcel", "refunded after an OK", "joined by key", "joined by no key",
+		"perhaps paid by an earlier call", "OK without a parcel", "refunded after an OK", "joined by key", "joined by no key",
 		"an empty cart was answered with the last order", "a cart filled later was left alone", "a cart was left as it was",
 		"e-mail refused for good", "event refused for good", "undelivered", "certainly not shipped", "perhaps shipped", "a second parcel refused", "reported",
 		"an operator retries", "an operator says paid", "an operator says not paid", "an operator says paid back", "a wrong resolution refused",

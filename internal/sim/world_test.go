@@ -118,6 +118,7 @@ func (w *world) on(id order.ID) *order.Order {
 type account struct {
 	sent     int // charges that left a replica
 	taken    []money.Amount
+	since    time.Time // of the first of them
 	tx       string
 	reversed bool         // by the service, for ever
 	returned int          // by operators

@@ -123,6 +123,9 @@ func (f *refusal) say(code codes.Code, moved string) {
 		f.Tone, f.Money = "bad", "Your card has been charged, and we owe you the money."
 	case "unknown":
 		f.Tone, f.Money = "bad", "We do not know yet whether your card was charged."
+		if f.again { // by an earlier call: this one has charged nothing
+			f.Tone, f.Money = "warn", "Your card is charged once at most, even if you have sent this order before."
+		}
 	}
 	f.Title, f.Advice = "The order was not placed", "Please correct the form and order again."
 	switch f.Reason {

@@ -145,13 +145,13 @@ func TestACustomerWithTooManyDeclinesIsAskedToWaitAsLongAsIsNeeded(t *testing.T)
 		time.Second: "in a minute.", time.Minute: "in a minute.", 61 * time.Second: "in 2 minutes.", 10 * time.Minute: "in 10 minutes.",
 	} {
 		answer, err := status.New(codes.ResourceExhausted, "too many declined charges of one user").WithDetails(
-			&errdetails.ErrorInfo{Reason: "LIMIT_REACHED", Metadata: map[string]string{"money_moved": "no", "safe_to_retry": "true"}},
+			&errdetails.ErrorInfo{Reason: "LIMIT_REACHED", Metadata: map[string]string{"money_moved": "unknown", "safe_to_retry": "true"}},
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := refusalOf(answer.Err())
-		if said := got.Title + ". " + got.Money + " " + got.Advice; said != "Too many attempts. Your card has not been charged. Please try again "+want || got.status != http.StatusTooManyRequests {
+		if said := got.Title + ". " + got.Money + " " + got.Advice; said != "Too many attempts. Your card is charged once at most, even if you have sent this order before. Please try again "+want || got.status != http.StatusTooManyRequests {
 			t.Errorf("status %d: %q, want to be asked to come back %s", got.status, said, want)
 		}
 	}
