@@ -101,7 +101,9 @@ func (o *Order) mayHaveEmptiedCart() bool {
 	switch o.State {
 	case Charging, Charged, Placed, Completed, Undelivered:
 		return time.Since(o.Created) < emptyCartTime
-	case Declined, InDoubt, Refunding, Refunded, Cancelled, Parked:
+	case Refunding:
+		return o.TrackingID != "" && time.Since(o.Created) < emptyCartTime // it was placed, and perhaps a part is refunded
+	case Declined, InDoubt, Refunded, Cancelled, Parked:
 	}
 	return false
 }
