@@ -40,8 +40,8 @@ const (
 	// others wait in the lobby, which is looked at every lobbyEvery.
 	ready      = 16
 	lobbyEvery = 10 * time.Millisecond
-	// arriving is how many orders may be here in an overload that neither wait nor are in progress: they are being received or
-	// answered.
+	// arriving is how many calls may be here that neither wait nor are in progress: they are being received or answered. Then
+	// connections are not read, and in an overload no further order may wait.
 	arriving = 3 * ready
 	// refusingAtOnce is how many calls each processor refuses at once, each by a goroutine, before the server is busy. More would
 	// only take memory. mostRefusals is the limit. While the server is busy, connections are read so slowly that it is not reached,
@@ -176,8 +176,8 @@ func (r *room) Busy() bool {
 	if int(r.refusing.Load()) >= refusingAtOnce*runtime.GOMAXPROCS(0) || r.overloaded() && r.present()-orders >= arriving {
 		return true
 	}
-	working := r.inUse() - orders
-	if working < r.size/2 {
+	working, most := r.inUse()-orders, min(r.size/2, arriving)
+	if working < most {
 		return false
 	}
 	for _, c := range r.inside {
@@ -185,7 +185,7 @@ func (r *room) Busy() bool {
 			working -= c.places
 		}
 	}
-	return working >= r.size/2
+	return working >= most
 }
 
 // mostLate is how many places late calls may have. The stack of each takes as much memory as the rest of it.

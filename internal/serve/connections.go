@@ -187,7 +187,7 @@ func (c *connection) Read(p []byte) (int, error) {
 	c.writing <- struct{}{}
 	<-c.writing
 	most := turnBytes
-	if c.greed > fewReads {
+	if c.isGreedy() {
 		most = greedyBytes
 	}
 	n, err := c.Conn.Read(p[:min(len(p), most)])
@@ -199,6 +199,9 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// isGreedy reports whether the connection was read often for nothing.
+func (c *connection) isGreedy() bool { return c.greed > fewReads && !c.client.Proven() }
 
 // Write implements net.Conn.
 func (c *connection) Write(p []byte) (int, error) {

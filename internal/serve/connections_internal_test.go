@@ -344,6 +344,32 @@ func TestFromWhomMuchWasReadForNothingLittleIsReadAtOnce(t *testing.T) {
 	})
 }
 
+func TestWhileTheServerIsBusyAGreedyConnectionWaitsAlsoAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newHall()
+		r.PauseWhile(func() bool { return true })
+		c := r.accept(t, "greedy")
+		read := func() time.Duration {
+			began, done := time.Now(), c.reads()
+			_, _ = c.there.Write([]byte("x"))
+			return (<-done).Sub(began)
+		}
+		if took := read(); took > 0 {
+			t.Errorf("its first call waited for %v", took)
+		}
+		for range 2 * fewReads {
+			r.readAgain(c.Conn.(*connection))
+		}
+		if took := read(); took < busyTime-busyEvery {
+			t.Errorf("it was read after %v, want %v", took, busyTime)
+		}
+		c.Conn.(*connection).client.End(true)
+		if took := read(); took > 0 {
+			t.Errorf("when it has proven itself, it waited for %v", took)
+		}
+	})
+}
+
 func TestAClosedConnectionDoesNotWaitForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHall()
@@ -352,7 +378,7 @@ func TestAClosedConnectionDoesNotWaitForItsTurn(t *testing.T) {
 		ended := make(chan time.Duration, 1)
 		for i := range turnsAtOnce + 1 {
 			c := r.accept(t, strconv.Itoa(i))
-			for range 2 * fewReads {
+			for range i / turnsAtOnce * 2 * fewReads { // of the last one
 				r.readAgain(c.Conn.(*connection))
 			}
 			go func() {

@@ -11,7 +11,7 @@ import (
 const (
 	// turnBytes is how much a connection may read in its turn: one call, or a few.
 	turnBytes   = 1 << 10
-	greedyBytes = 1 << 8 // of a connection that was read often for nothing
+	greedyBytes = 1 << 8 // of a greedy one
 	// turnsAtOnce is how many connections are read at once: as many as a shop's frontends have.
 	turnsAtOnce = 8
 	// turnTime is how long a turn lasts at most. That much is processed in less; whose turn takes longer waits for something.
@@ -50,7 +50,7 @@ func (t *turns) begin(c *connection) (waited bool) {
 func (t *turns) atOnce(c *connection) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.waiting.Len() == 0 && len(t.reading) < turnsAtOnce {
+	if t.waiting.Len() == 0 && len(t.reading) < turnsAtOnce && !(c.isGreedy() && t.isBusy()) {
 		t.give(c)
 		return true
 	}
@@ -126,8 +126,10 @@ func (t *turns) mayWait() bool {
 	switch next := t.waiting.First(); {
 	case next.begins:
 		return false
-	case next.greed <= fewReads:
+	case !next.isGreedy():
 		most = firstTime
 	}
-	return t.busy != nil && time.Since(t.given) < most && t.busy()
+	return time.Since(t.given) < most && t.isBusy()
 }
+
+func (t *turns) isBusy() bool { return t.busy != nil && t.busy() }
