@@ -49,8 +49,8 @@ func withholdCard(ctx context.Context, method string, req, reply any, conn *grpc
 		if isCharge {
 			certainty = order.ErrUnsent
 		}
-	case isCharge && refused(answer):
-		certainty = order.ErrRefused
+	case isCharge:
+		certainty = certain(answer)
 	}
 	return &paymentError{status.New(answer.Code(), text), certainty}
 }
@@ -104,21 +104,21 @@ func digits(text string) string {
 	}, text)
 }
 
-// refused reports whether the payment service has refused the charge, so that certainly no money moved.
+// certain is what an answer to a charge says for certain: order.ErrRefused, the card is refused; order.ErrUnsent, this service was
+// refused, because of its address, credentials or rights; or nil: money may have moved.
 //
 // Codes that gRPC itself may return after the request was sent are not in the list: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED,
 // INTERNAL, RESOURCE_EXHAUSTED (also for too large an answer) and UNKNOWN. Neither are ALREADY_EXISTS, with which this order may
 // have been charged, and ABORTED, with which another charge for it may be in progress.
-func refused(s *status.Status) bool {
-	switch s.Code() {
-	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange, codes.NotFound,
-		codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
-		return true
-	case codes.Unknown:
-		return stockRefusal(s.Message()) != ""
-	default:
-		return false
+func certain(s *status.Status) error {
+	switch code := s.Code(); {
+	case code == codes.NotFound, code == codes.PermissionDenied, code == codes.Unauthenticated, code == codes.Unimplemented:
+		return order.ErrUnsent
+	case code == codes.InvalidArgument, code == codes.FailedPrecondition, code == codes.OutOfRange,
+		code == codes.Unknown && stockRefusal(s.Message()) != "":
+		return order.ErrRefused
 	}
+	return nil
 }
 
 // stockRefusal is the beginning of text if it is a refusal of the demo's payment service, which has no codes; otherwise "".

@@ -32,7 +32,8 @@ const (
 	ErrOverloaded Kind = "too many orders under way"
 	// ErrDeclined: the payment service refused the card.
 	ErrDeclined Kind = "card declined"
-	// ErrPaymentUnreachable: the charge could not be sent, or is undone for ever. No money moved.
+	// ErrPaymentUnreachable: the charge could not be sent, was refused before the card was looked at, or is undone for ever. No money
+	// moved.
 	ErrPaymentUnreachable Kind = "payment unreachable"
 	// ErrInDoubt: the charge was sent and not answered in time. Do not pay again; look the order up.
 	ErrInDoubt Kind = "payment outcome unknown"

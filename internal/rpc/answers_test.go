@@ -24,7 +24,7 @@ func TestEveryKindOfFailureHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	documented := documentedAnswers(t)
 	refused := fmt.Errorf("could not charge the card: %w", status.Error(codes.Unknown, "Credit card info is invalid."))
-	wrongCVV := fmt.Errorf("could not charge the card: %w", status.Error(codes.PermissionDenied, "[text withheld: it may hold card data]"))
+	wrongCVV := fmt.Errorf("could not charge the card: %w", status.Error(codes.InvalidArgument, "[text withheld: it may hold card data]"))
 	unreachable := fmt.Errorf("could not charge the card: %w", status.Error(codes.Unavailable, "no such host"))
 	for _, test := range []struct {
 		failure order.Error

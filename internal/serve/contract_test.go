@@ -131,6 +131,7 @@ func TestWhatCannotBeIsRefusedBeforeTheCharge(t *testing.T) {
 	for name, test := range map[string]struct {
 		shop             func(*demo.Shop)
 		price, converted *oteldemo.Money
+		elsewhere        bool // PAYMENT_ADDR is that of another service
 		request          func(*oteldemo.PlaceOrderRequest)
 		quantity         int32
 		code             codes.Code
@@ -155,6 +156,10 @@ func TestWhatCannotBeIsRefusedBeforeTheCharge(t *testing.T) {
 		"shipping sends us elsewhere": {quantity: 1, shop: func(s *demo.Shop) {
 			s.Shipping.Inject(demo.Fault{Kind: demo.Refuse, Status: http.StatusTemporaryRedirect, Location: "http://" + s.Email.Address() + "/send_order_confirmation"})
 		}, code: codes.Unavailable, reason: "UNAVAILABLE"},
+		"payment refuses this service": {quantity: 1, shop: func(s *demo.Shop) {
+			s.Payment.Inject(demo.Fault{Kind: demo.Refuse, Code: codes.PermissionDenied, Text: "RBAC: access denied"})
+		}, code: codes.Unavailable, reason: "PAYMENT_UNREACHABLE"},
+		"another service at the payment address": {quantity: 1, elsewhere: true, code: codes.Unavailable, reason: "PAYMENT_UNREACHABLE"},
 		"the payment refuses the card": {quantity: 1, shop: func(s *demo.Shop) {
 			s.Payment.Inject(demo.Fault{Kind: demo.Refuse, Code: codes.Unknown, Text: "Credit card info is invalid."})
 		}, code: codes.FailedPrecondition, reason: "CARD_DECLINED"},
@@ -164,6 +169,9 @@ func TestWhatCannotBeIsRefusedBeforeTheCharge(t *testing.T) {
 			if test.price != nil {
 				addr := hostile{price: test.price, converted: test.converted}.serve(t)
 				set["PRODUCT_CATALOG_ADDR"], set["CURRENCY_ADDR"] = addr, addr
+			}
+			if test.elsewhere {
+				set["PAYMENT_ADDR"] = hostile{}.serve(t)
 			}
 			s := open(t, set)
 			if test.quantity != 0 {
