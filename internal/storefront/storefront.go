@@ -26,6 +26,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/demo"
 	"checkout/internal/storefront/child"
+	"checkout/internal/wait"
 	"checkout/internal/web"
 	"checkout/internal/wire"
 )
@@ -257,24 +258,21 @@ func (s *Storefront) look(ctx context.Context, r *http.Request, v view) (any, er
 
 // keepFresh emits the changing parts of a view until ctx ends.
 func (s *Storefront) keepFresh(ctx context.Context, r *http.Request, v view, emit web.Emit) error {
-	tick := time.NewTicker(refresh)
-	defer tick.Stop()
-	for {
-		if data, err := s.look(ctx, r, v); err == nil { // or what is shown stays
-			for _, p := range v.parts(data) {
-				if err := s.pages.Emit(ctx, emit, v.name, p.template, p.id, p.data); err != nil {
-					return err
-				}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	for ok := true; ok; ok = wait.For(ctx, refresh) {
+		data, err := s.look(ctx, r, v)
+		if err != nil {
+			continue // what is shown stays
+		}
+		for _, p := range v.parts(data) {
+			if err := s.pages.Emit(ctx, emit, v.name, p.template, p.id, p.data); err != nil {
+				return err
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.life.Done():
-			return nil
-		}
 	}
+	return ctx.Err()
 }
 
 // problem is an error with words for the reader, and a status.
