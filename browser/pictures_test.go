@@ -24,7 +24,7 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	p.photograph("order.webp")
 
 	p.visit("/faults")
-	p.setLoad(30)
+	p.setLoad(10)
 	p.letPass(*pictures / 3)
 	p.visit("/faults")
 	p.follow("#away-kafka")
@@ -47,7 +47,7 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	p.follow("#preset-kill")
 	p.sees("[data-testid=preset-order] td:nth-of-type(2)", "completed")
 	served := "Number(document.querySelector('#load-placed').innerText)"
-	p.await(fmt.Sprintf("%s > %d", served, read[int](p, served)+300)) // ten seconds of well served customers
+	p.await(fmt.Sprintf("%s > %d", served, read[int](p, served)+100)) // ten seconds of well served customers
 	read[bool](p, "(scrollTo({top: 0, behavior: 'instant'}), true)")
 	p.size(1280, 1760)
 	p.photograph("faults.webp")
