@@ -8,10 +8,15 @@ import (
 	"testing"
 
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
+	"checkout/gen/oteldemo"
 	"checkout/internal/creditcard"
 	"checkout/internal/order"
 	"checkout/internal/test/cardtest"
+	"checkout/internal/test/nettest"
 )
 
 const traceOfCaller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -148,6 +153,47 @@ func TestTheCardOfTheRequestIsInNoContextHoweverItIsSpelt(t *testing.T) {
 				}
 			}
 			r.spans.Reset()
+		}
+	}
+}
+
+func TestATraceThatIsNamedAfterTheCardIsLeft(t *testing.T) {
+	t.Parallel()
+	card := creditcard.New("4008-8560-0000-2252", 123, 2039, 1)
+	for parent, kept := range map[string]bool{
+		traceOfCaller: true,
+		"00-40088560000022520000000000000000-b7ad6b7169203331-01": false,
+		"00-a4008b8560c0000d2252000000000000-b7ad6b7169203331-01": false,
+		"00-0af7651916cd43dd8448eb211c80319c-4008856000002252-01": false,
+		"00-00000000000000000000000040088560-00002252aaaaaaaa-01": false,
+	} {
+		r := record(t)
+		var inside trace.SpanContext
+		var trail string
+		addr := nettest.ServeGRPC(t, func(s *grpc.Server) {
+			oteldemo.RegisterCheckoutServiceServer(s, checkoutServer{place: func(ctx context.Context) error {
+				next := &bystander{Telemetry: r.Telemetry}
+				_, err := r.Placer(next).Place(ctx, order.Request{Card: card})
+				inside, trail = trace.SpanContextFromContext(ctx), fmt.Sprint(next.trace, next.outgoing)
+				return err
+			}})
+		}, grpc.StatsHandler(r.ServerHandler()))
+		ctx := metadata.AppendToOutgoingContext(t.Context(), traceparent, parent, "baggage", "a=1")
+		if _, err := oteldemo.NewCheckoutServiceClient(nettest.DialGRPC(t, addr)).PlaceOrder(ctx, &oteldemo.PlaceOrderRequest{}); err == nil {
+			t.Fatal("a bystander has placed an order")
+		}
+		r.waitFor(t, 2)
+		server := r.span(t, "server oteldemo.CheckoutService/PlaceOrder")
+		if server.SpanContext().SpanID() != inside.SpanID() || server.Parent().IsValid() != kept {
+			t.Errorf("%s: the call's span is %v of %v, and inside it is %v", parent, server.SpanContext(), server.Parent(), inside)
+		}
+		for _, span := range r.spans.Ended() {
+			if got := span.SpanContext().TraceID().String(); (got == parent[3:35]) != kept || got != inside.TraceID().String() {
+				t.Errorf("%s: span %q is in trace %s, inside the call it is %s", parent, span.Name(), got, inside.TraceID())
+			}
+		}
+		if written := trail + r.stdout.String(); strings.Contains(written, parent[3:35]) != kept || !strings.Contains(written, inside.TraceID().String()) {
+			t.Errorf("%s: on record, to services and in the log: %s", parent, written)
 		}
 	}
 }

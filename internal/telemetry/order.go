@@ -69,6 +69,9 @@ func (p placer) countFromZero() {
 }
 
 func (p placer) Place(ctx context.Context, req order.Request) (*order.Order, error) {
+	if call := callOf(ctx); call != nil {
+		call.leaveTrace(req.Card)
+	}
 	span := trace.SpanFromContext(ctx)
 	ctx = withoutCard(ctx, req.Card)
 	customer := p.names.customer(req)

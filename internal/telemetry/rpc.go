@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -22,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"checkout/internal/arrival"
+	"checkout/internal/creditcard"
 	"checkout/internal/redact"
 )
 
@@ -153,6 +155,9 @@ type rpcCall struct {
 	peer []attribute.KeyValue // empty as long as there is no connection
 	// explained says that the span has its error already: PlaceOrder's, in the order's terms.
 	explained bool
+
+	caller trace.SpanContext               // of a server's call
+	anew   atomic.Pointer[context.Context] // of a server's call that has left its caller's trace
 }
 
 type rpcKey struct{}
@@ -161,7 +166,21 @@ func (c *rpcCall) Value(key any) any {
 	if key == (rpcKey{}) {
 		return c
 	}
+	if anew := c.anew.Load(); anew != nil {
+		return (*anew).Value(key)
+	}
 	return c.Context.Value(key)
+}
+
+// leaveTrace begins the call's span anew, in a trace of its own, if the ids of its caller's hold the number of the card. The span
+// until then never ends, so it is not exported.
+func (c *rpcCall) leaveTrace(card creditcard.Card) {
+	if !c.caller.IsValid() || !card.NumberIn(c.caller.TraceID().String()+c.caller.SpanID().String()) {
+		return
+	}
+	ctx, span := c.tracer.Start(c.Context, c.rpcMethod.span, append(slices.Clone(c.start), trace.WithNewRoot())...)
+	c.span = span
+	c.anew.Store(&ctx)
 }
 
 // callOf returns the call that ctx belongs to, or nil.
@@ -325,7 +344,9 @@ func (s rpcServer) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.C
 	if arrival := arrival.Of(ctx, now); now.Sub(arrival) >= time.Millisecond {
 		waited = append(waited, trace.WithTimestamp(arrival))
 	}
-	call := m.begin(s.propagator.Extract(ctx, incoming{ctx}), waited...)
+	ctx = s.propagator.Extract(ctx, incoming{ctx})
+	call := m.begin(ctx, waited...)
+	call.caller = trace.SpanContextFromContext(ctx)
 	call.peer, _ = ctx.Value(connKey{}).([]attribute.KeyValue)
 	return call
 }
