@@ -96,7 +96,7 @@ func (s *calls) begin(t turn, req Request, most int) (c, other *call, err error)
 	defer s.mu.Unlock()
 	if other = s.byTurn[t]; other != nil {
 		if other.waiters == maxWaiters || s.joined.Load() >= int64(most) {
-			return nil, nil, &Error{Kind: ErrOverloaded, RetryAfter: waitTime, MayBePaid: true, Err: Limit("too many calls of one user")}
+			return nil, nil, &Error{Kind: ErrOverloaded, RetryAfter: waitTime, Err: Limit("too many calls of one user")}
 		}
 		other.waiters++
 		s.joined.Add(1)

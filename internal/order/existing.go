@@ -32,7 +32,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 		return nil, answer, err
 	}
 	if c.declined, err = p.Admission.Allow(req); err != nil {
-		err = mayBePaid(Fail(ErrOverloaded, "", err))
+		err = Fail(ErrOverloaded, "", err)
 	} else if err = p.admit(ctx, c); err == nil && req.Key != "" {
 		answer, err = p.replay(ctx, c)
 	}
@@ -47,7 +47,7 @@ func (p *Placer) existing(ctx context.Context, req Request) (*call, *Order, erro
 func (p *Placer) admit(ctx context.Context, c *call) error {
 	admitted, err := p.Admission.Admit(ctx)
 	if err != nil {
-		return mayBePaid(p.held(Fail(ErrOverloaded, "", err)))
+		return p.held(Fail(ErrOverloaded, "", err))
 	}
 	c.admitted = func(failure error) {
 		if errors.Is(failure, ErrDeclined) && c.declined != nil {
@@ -90,10 +90,16 @@ func (p *Placer) replayIfEmptied(ctx context.Context, c *call, failure error) (*
 		return nil, failure
 	case empty && (req.Key != "" || o.mayHaveEmptiedCart()):
 		return p.replayAnswer(ctx, o, req.terms())
-	case !o.Settled(), o.mayHaveEmptiedCart(): // it may have been settled since the cart was read
+	case !o.Settled(), o.mayHaveEmptiedCart() && (cartUnknown(failure) || !o.Changed.Before(c.began)):
 		return nil, mayBePaid(failure)
 	}
 	return nil, failure
+}
+
+// cartUnknown reports whether the failure is that the cart could not be read.
+func cartUnknown(failure error) bool {
+	known, ok := errors.AsType[*Error](failure)
+	return ok && known.Step == StepCart
 }
 
 // mayHaveEmptiedCart reports whether the order has emptied the cart lately, or was about to.

@@ -82,7 +82,6 @@ func refuse(p Placer, opts Options) func(ctx context.Context, method string) err
 	return func(ctx context.Context, method string) error {
 		failure := &order.Error{Kind: order.ErrOverloaded, RetryAfter: time.Second}
 		if method == oteldemo.CheckoutService_PlaceOrder_FullMethodName {
-			failure.MayBePaid = true
 			if opts.Queue != nil {
 				failure.RetryAfter = opts.Queue.Reject()
 			}

@@ -106,7 +106,7 @@ func (w *world) checkRefusal(a *ask) {
 		if o.Trace["ask"] == a.name && says == no && w.account(o.ID).net() > 0 {
 			w.violated("I9", a.name, "was answered %q, and %s is charged", kind, w.name(o.ID))
 		}
-		if says == no && !unsure && w.samePurchase(a, o) && w.account(o.ID).net() > 0 && w.account(o.ID).since.Before(a.asked) {
+		if says == no && !unsure && kind != order.ErrOverloaded && w.samePurchase(a, o) && w.account(o.ID).net() > 0 && w.account(o.ID).since.Before(a.asked) {
 			w.violated("I9", a.name, "was answered %q, and %s of an earlier request is charged", kind, w.name(o.ID))
 		}
 	}
