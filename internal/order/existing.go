@@ -75,12 +75,17 @@ const emptyCartTime = 24 * time.Hour
 // replayIfEmptied answers a call that could not be priced, or not charged in time. If its cart is empty the answer may be that
 // of the order that has emptied it. Without a key, the failure says whether the user's latest order may be the same purchase.
 func (p *Placer) replayIfEmptied(ctx context.Context, c *call, failure error) (*Order, error) {
-	c.release(outcome(ctx, failure))
 	req, empty := c.request, errors.Is(failure, ErrEmptyCart)
 	if req.Key != "" && !empty || errors.Is(failure, ErrInternal) {
+		c.release(outcome(ctx, failure))
 		return nil, failure // the key was looked up, or the failure claims nothing
 	}
+	if ctx.Err() != nil {
+		c.release(outcome(ctx, failure))
+		return nil, mayBePaid(failure)
+	}
 	o, err := p.lookup(ctx, req)
+	c.release(outcome(ctx, failure)) // the order may have to be waited for
 	switch {
 	case err != nil && empty:
 		return nil, err
