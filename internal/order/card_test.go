@@ -49,13 +49,15 @@ func TestTheCardIsClearedAfterTheCharge(t *testing.T) {
 	}
 }
 
-func TestTheCardsNumberIsFoundInDigitsOfAnyScript(t *testing.T) {
+func TestTheCardsNumberIsFoundInDigitsOfAnyScriptAndEncoded(t *testing.T) {
 	t.Parallel()
-	req := Request{Card: creditcard.New("4432-8015-6152-0454", 672, 2039, 1), Address: Address{City: "４４３２８０１５６１５２０４５４"}}
-	var bad violations
-	req.keepsCardToItself(&bad)
-	if len(bad) != 1 || bad[0].Field != "address.city" {
-		t.Errorf("the violations are %v, want that of the city", bad)
+	for _, city := range []string{"４４３２８０１５６１５２０４５４", "4432%2D8015%252D6152%2D0454", "4432%38015 6152 0454"} {
+		req := Request{Card: creditcard.New("4432-8015-6152-0454", 672, 2039, 1), Address: Address{City: city}}
+		var bad violations
+		req.keepsCardToItself(&bad)
+		if len(bad) != 1 || bad[0].Field != "address.city" {
+			t.Errorf("%s: the violations are %v, want that of the city", city, bad)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,7 +21,9 @@ const maxText = 16 << 10
 // unlike what the payment gateway masks. Invalid UTF-8 is replaced: it would make an exporter drop a whole batch. What is too long
 // is cut.
 func Text(text string) string {
-	text = Emails(strings.ToValidUTF8(text, "\uFFFD"))
+	text = maskWords(strings.ToValidUTF8(text, "\uFFFD"), func(word, plain string) bool {
+		return isEmail(plain) || plain != word && HasCard(plain)
+	})
 	ascii := creditcard.ASCIIDigits(text)
 	if without := withoutCards(ascii); without != ascii {
 		text = without
@@ -37,9 +40,33 @@ func HasCard(text string) bool {
 	return withoutCards(ascii) != ascii
 }
 
-// Emails returns s with every word masked that is an e-mail address.
+// Emails returns s with every word masked that is an e-mail address, percent-encoded or not.
 func Emails(s string) string {
-	if !strings.Contains(s, "@") {
+	return maskWords(s, func(_, plain string) bool { return isEmail(plain) })
+}
+
+// AtSigns are the characters that stand between the name and the domain of an e-mail address.
+const AtSigns = "@＠﹫"
+
+// Decoded is text without percent-encoding, even if it was encoded up to three times. What is no encoding stays.
+func Decoded(text string) string {
+	for n := 0; n < 3 && strings.Contains(text, "%"); n++ {
+		parts := strings.Split(text, "%")
+		for i, part := range parts[1:] {
+			plain, err := url.PathUnescape("%" + part[:min(2, len(part))])
+			if err != nil {
+				plain, part = "%", "  "+part
+			}
+			parts[i+1] = plain + part[min(2, len(part)):]
+		}
+		text = strings.Join(parts, "")
+	}
+	return text
+}
+
+// maskWords returns s with every word masked that is private, as it is written or decoded.
+func maskWords(s string, private func(word, plain string) bool) string {
+	if !strings.ContainsAny(s, AtSigns+"%") {
 		return s
 	}
 	var b strings.Builder
@@ -49,7 +76,7 @@ func Emails(s string) string {
 			end = len(s)
 		}
 		word := s[:end]
-		if isEmail(word) {
+		if private(word, Decoded(word)) {
 			word = masked
 		}
 		b.WriteString(word)
@@ -60,12 +87,17 @@ func Emails(s string) string {
 	return b.String()
 }
 
-// isEmail reports whether word has an @ and a domain. The last label of a domain does not begin with a digit (RFC 3696,
+// isEmail reports whether word has a name, an at sign and a domain. The last label of a domain does not begin with a digit (RFC 3696,
 // §2), as the version of a Go module does.
 func isEmail(word string) bool {
-	name, domain, _ := strings.Cut(word, "@")
+	at := strings.IndexAny(word, AtSigns)
+	if at <= 0 {
+		return false
+	}
+	_, size := utf8.DecodeRuneInString(word[at:])
+	domain := strings.TrimRight(word[at+size:], ".")
 	last := domain[strings.LastIndexByte(domain, '.')+1:]
-	return name != "" && last != "" && !isDigit(last[0])
+	return last != "" && !isDigit(last[0])
 }
 
 func delimits(r rune) bool {

@@ -28,6 +28,15 @@ func TestTextHidesCardsAndEmails(t *testing.T) {
 		"ünï@exämple.org bounced":                                    "*** bounced",
 		"code = Unavailable desc = dial tcp 10.0.0.1:50051: refused": "code = Unavailable desc = dial tcp 10.0.0.1:50051: refused",
 		"order 01890a5d-ac96-774b-bcce-b302099a8057":                 "order 01890a5d-ac96-774b-bcce-b302099a8057",
+		"ada%40example.com refused":                                  "*** refused",
+		"to %61da%2540example.com.":                                  "to ***",
+		"ada＠example.com, ada﹫example.com":                           "***, ***",
+		"ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ":                                            "***",
+		"ada%EF%BC%A0example.com":                                    "***",
+		"card %34432801561520454":                                    "card ***",
+		"4432%2D8015%2D6152%2D0454":                                  "***",
+		"100% of 40%, 5%40":                                          "100% of 40%, 5%40",
+		"/cart%20of%zz?a=%41":                                        "/cart%20of%zz?a=%41",
 		"9:00 @ the gate":                                            "9:00 @ the gate",
 		"caf\xe9 refused":                                            "caf\uFFFD refused", // or it would cost the batch that it travels in
 	} {

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -24,7 +23,7 @@ const maxState = 512
 const syntheticKey = "synthetic_request"
 
 // inbound is a propagator that accepts from a caller only what may be propagated: baggage with allowed keys, and no card
-// number.
+// number and no e-mail address.
 type inbound struct {
 	propagation.TextMapPropagator
 	allowed   []string                       // keys of baggage; none: all
@@ -36,9 +35,9 @@ func (i inbound) Extract(ctx context.Context, carrier propagation.TextMapCarrier
 	ctx = i.TextMapPropagator.Extract(ctx, carrier)
 	ctx = withoutBaggage(ctx, func(member string) bool {
 		key, _, _ := strings.Cut(member, "=")
-		return len(i.allowed) > 0 && !slices.Contains(i.allowed, key) || !synthetic && key == syntheticKey || holdsCard(member)
+		return len(i.allowed) > 0 && !slices.Contains(i.allowed, key) || !synthetic && key == syntheticKey || holdsCard(member) || redact.Emails(member) != member
 	})
-	return withoutState(ctx, holdsCard)
+	return withoutState(ctx, isPrivateState)
 }
 
 // withoutBaggage returns ctx without the members of its baggage that are forbidden.
@@ -83,7 +82,7 @@ func (r restated) SpanContext() trace.SpanContext { return r.context }
 // withoutCard returns ctx without the members of its baggage and of its tracestate that repeat the card, in whatever spelling.
 func withoutCard(ctx context.Context, card creditcard.Card) context.Context {
 	repeats := func(member string) bool {
-		text := decoded(member)
+		text := redact.Decoded(member)
 		_, value, _ := strings.Cut(text, "=")
 		return card.IsIn(value) || card.NumberIn(text)
 	}
@@ -91,20 +90,11 @@ func withoutCard(ctx context.Context, card creditcard.Card) context.Context {
 }
 
 // holdsCard reports whether a member contains a card number, percent-encoded or not.
-func holdsCard(member string) bool { return redact.HasCard(decoded(member)) }
+func holdsCard(member string) bool { return redact.HasCard(redact.Decoded(member)) }
 
-// decoded is text without percent-encoding, even if it was encoded up to three times. What is no encoding stays.
-func decoded(text string) string {
-	for range 3 {
-		parts := strings.Split(text, "%")
-		for i, part := range parts[1:] {
-			plain, err := url.PathUnescape("%" + part[:min(2, len(part))])
-			if err != nil {
-				plain, part = "%", "  "+part
-			}
-			parts[i+1] = plain + part[min(2, len(part)):]
-		}
-		text = strings.Join(parts, "")
-	}
-	return text
+// isPrivateState reports whether a member of a tracestate contains a card number, or perhaps an e-mail address: no value needs an
+// at sign, while a key may be tenant@vendor.
+func isPrivateState(member string) bool {
+	_, value, _ := strings.Cut(member, "=")
+	return holdsCard(member) || strings.ContainsAny(redact.Decoded(value), redact.AtSigns)
 }

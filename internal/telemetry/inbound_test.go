@@ -15,6 +15,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/creditcard"
 	"checkout/internal/order"
+	"checkout/internal/redact"
 	"checkout/internal/test/cardtest"
 	"checkout/internal/test/nettest"
 )
@@ -42,7 +43,7 @@ func TestACardInTheContextOfACallerDoesNotGoOn(t *testing.T) {
 			}
 			for _, encoded := range []string{once, url.PathEscape(once), all, url.PathEscape(all), all + "%zz"} {
 				baggage, _ := passOn(t, silentEnv(), "a=1,pay="+encoded+",c="+encoded+";p=1,d=2;p="+encoded, "")
-				if cardtest.Find(decoded(baggage), number) != nil || !strings.Contains(baggage, "a=1") {
+				if cardtest.Find(redact.Decoded(baggage), number) != nil || !strings.Contains(baggage, "a=1") {
 					t.Errorf("of the baggage with %q goes on %q, want a=1", encoded, baggage)
 				}
 			}
@@ -194,6 +195,18 @@ func TestATraceThatIsNamedAfterTheCardIsLeft(t *testing.T) {
 		}
 		if written := trail + r.stdout.String(); strings.Contains(written, parent[3:35]) != kept || !strings.Contains(written, inside.TraceID().String()) {
 			t.Errorf("%s: on record, to services and in the log: %s", parent, written)
+		}
+	}
+}
+
+func TestAnEmailAddressInTheContextOfACallerDoesNotGoOn(t *testing.T) {
+	t.Parallel()
+	for _, spelt := range []string{"ada@example.com", "ada%40example.com", "ada%2540example.com", "ada@", "@me", "ada%EF%BC%A0example.com", "ada%EF%B9%ABb"} {
+		if _, state := passOn(t, silentEnv(), "", "v="+spelt+",tenant@vendor=ok"); state != "tenant@vendor=ok" {
+			t.Errorf("of the tracestate with %q goes on %q, want tenant@vendor=ok", spelt, state)
+		}
+		if baggage, _ := passOn(t, silentEnv(), "a=1,b="+url.PathEscape(spelt), ""); len(spelt) > len("ada@") && baggage != "a=1" {
+			t.Errorf("of the baggage with %q goes on %q, want a=1", spelt, baggage)
 		}
 	}
 }
