@@ -95,16 +95,10 @@ func (p *Placer) replayIfEmptied(ctx context.Context, c *call, failure error) (*
 		return nil, failure
 	case empty && (req.Key != "" || o.mayHaveEmptiedCart()):
 		return p.replayAnswer(ctx, o, req.terms())
-	case !o.Settled(), o.mayHaveEmptiedCart() && (cartUnknown(failure) || !o.Changed.Before(c.began)):
+	case !o.Settled(), o.mayHaveEmptiedCart(): // perhaps since the cart was read, if it was
 		return nil, mayBePaid(failure)
 	}
 	return nil, failure
-}
-
-// cartUnknown reports whether the failure is that the cart could not be read.
-func cartUnknown(failure error) bool {
-	known, ok := errors.AsType[*Error](failure)
-	return ok && known.Step == StepCart
 }
 
 // mayHaveEmptiedCart reports whether the order has emptied the cart lately, or was about to.

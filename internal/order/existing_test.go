@@ -426,7 +426,8 @@ func TestACallThatCannotFindAnEarlierOrderDoesNotSayThatNothingWasCharged(t *tes
 		"cart away":                             {before: failing(StepCart, 9, errAway), want: ErrUnavailable},
 		"cart away, with a key nobody has used": {before: failing(StepCart, 9, errAway), next: func(r *Request) { r.Key = "new" }, want: ErrUnavailable, known: true},
 		"cart away, for another address":        {before: failing(StepCart, 9, errAway), next: func(r *Request) { r.Address.City = "Paris" }, want: ErrUnavailable, known: true},
-		"catalog away":                          {cart: []Line{{"lens", 7}}, later: time.Second, before: failing(StepCatalog, 9, errAway), want: ErrUnavailable, known: true},
+		"catalog away":                          {cart: []Line{{"lens", 7}}, before: failing(StepCatalog, 9, errAway), want: ErrUnavailable},
+		"catalog away, after a day":             {cart: []Line{{"lens", 7}}, later: emptyCartTime, before: failing(StepCatalog, 9, errAway), want: ErrUnavailable, known: true},
 		"another cart, record away":             {cart: []Line{{"lens", 7}}, before: failing("open", 9, errAway), want: ErrUnavailable},
 		"no place":                              {admit: true, want: ErrOverloaded, known: true}, // it says only that this call has done nothing
 	} {

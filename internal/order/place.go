@@ -208,7 +208,7 @@ func (p *Placer) insert(ctx context.Context, o *Order, charge timing) (conflict 
 // those hold their places until their cancellation is on record.
 func (p *Placer) held(failure error) error {
 	if p.unrecorded.Load() {
-		return &Error{Kind: ErrUnavailable, Step: StepRecord, Err: failure}
+		return &Error{Kind: ErrUnavailable, Step: StepRecord, Err: failure, MayBePaid: true}
 	}
 	return failure
 }
