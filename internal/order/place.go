@@ -56,6 +56,7 @@ type Placer struct {
 	charges    latency
 	deliveries chan struct{} // a slot for each order that makes its deliveries right after its answer
 	unrecorded atomic.Bool   // the latest intent could not be recorded
+	retrying   sync.Map      // the runs that try to record an outcome which only they know, by the order's id
 
 	runs          sync.WaitGroup
 	life          context.Context // ends when runs must

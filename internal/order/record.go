@@ -147,10 +147,16 @@ func (r *run) snapshot() {
 // tells whether this run goes on with the order. A process that has taken the order over meanwhile could only put it in
 // doubt, unless an earlier try had been recorded.
 func (r *run) retryRecord(ctx context.Context) bool {
+	if r.pending == nil {
+		return true
+	}
+	r.retrying.Store(r.order.ID, r)
+	defer r.retrying.Delete(r.order.ID)
 	for tries := 1; r.pending != nil; tries++ {
 		if !wait.For(r.life, r.backoff(min(tries, 3))) {
 			return false
 		}
+		r.order.Epoch = max(r.order.Epoch, r.claimed.Load())
 		err := r.recordPending(ctx)
 		if errors.Is(err, ErrFenced) && r.pending.State != Placed {
 			err = r.reclaim(ctx)
@@ -161,6 +167,7 @@ func (r *run) retryRecord(ctx context.Context) bool {
 		case errors.Is(err, ErrFenced) && r.wasRecorded(ctx):
 			r.pending = nil
 			return false
+		case errors.Is(err, ErrFenced) && r.claimed.Load() > r.order.Epoch: // by this process: it is this run's again
 		case errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound):
 			r.report(ctx, fmt.Errorf("not recorded as %s (transaction %q): %w", r.pending.State, r.order.TransactionID, err))
 			r.pending = nil

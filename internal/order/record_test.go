@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -194,6 +195,55 @@ func TestAReceiptOutlivesAnOutageOfTheRecord(t *testing.T) {
 					t.Errorf("once the record is back the order is %v, want completed", got)
 				}
 				s.wantMoved(t, [4]int{1, 1, 1, 1})
+			})
+		})
+	}
+}
+
+// The disk is full for longer than an order is left to its process.
+func TestRecoveryLeavesAnOrderToTheRunThatKnowsItsOutcome(t *testing.T) {
+	for outcome, test := range map[Step]struct {
+		charge error
+		want   State
+	}{
+		"save charged":   {nil, Completed},
+		"save placed":    {nil, Completed},
+		"save declined":  {ErrRefused, Declined},
+		"save cancelled": {ErrUnsent, Cancelled},
+	} {
+		t.Run(string(outcome), func(t *testing.T) {
+			inShop(t, func(t *testing.T, s *shop) {
+				began := time.Now()
+				refuse := failing(StepCharge, 1, test.charge)
+				s.before = func(ctx context.Context, step Step) error {
+					age := time.Since(began)
+					if step == "claim" && age < 40*time.Second || step == outcome && age < 100*time.Second {
+						return errors.New("disk full")
+					}
+					return refuse(ctx, step)
+				}
+				p := s.open(t)
+				var caller sync.WaitGroup
+				caller.Go(func() { _, _ = ask(t, p, request()) })
+				recovering(t, p, 4*time.Minute)
+				caller.Wait()
+				o := s.the(t)
+				if o.State != test.want {
+					t.Errorf("it is %v, want %v", o.State, test.want)
+				}
+				for _, entry := range o.History {
+					if entry.State == InDoubt || strings.Contains(entry.Problem, "ended") {
+						t.Errorf("its history says %q, %q: its process has not ended", entry.State, entry.Problem)
+					}
+				}
+				if s.parcels[o.ID] > 1 {
+					t.Errorf("%d parcels were sent", s.parcels[o.ID])
+				}
+				for _, report := range s.reports {
+					if strings.Contains(report.Error(), "ended") || errors.Is(report, ErrFenced) {
+						t.Errorf("reported: %v", report)
+					}
+				}
 			})
 		})
 	}

@@ -70,8 +70,13 @@ func (p *Placer) recover(ctx context.Context, queue Queue, atOnce int) {
 	}
 }
 
-// resume takes one claimed order as far as it goes. It returns why it did not go further, if it did not.
+// resume takes one claimed order as far as it goes, or leaves it to the run of this process that has its outcome. It returns why
+// it did not go further, if it did not.
 func (p *Placer) resume(o *Order) error {
+	if holder, ok := p.retrying.Load(o.ID); ok {
+		holder.(*run).claimed.Store(o.Epoch)
+		return nil
+	}
 	r := &run{Placer: p, order: o, held: time.Now().Round(0)}
 	r.snapshot()
 	if o.Attempts == 0 {

@@ -22,6 +22,7 @@ type run struct {
 	held     time.Time       // when the order's lease began: it is this run's until the lease is over
 	reserved bool            // the latest of order.ShipAttempts is on record and was not made: it is this run's to make
 	pending  *HistoryEntry   // an outcome that could not be recorded in time
+	claimed  atomic.Int64    // the epoch in which recovery, in this process, left the order to this run, because that has the outcome
 }
 
 // caller is the caller that waits for a run of Place.
