@@ -105,7 +105,16 @@ func (c *call) move(to phase) {
 // take the answer. In an overload, busy clients are late as well, so the latter is for unproven clients only. A health check has
 // the time that its message needs.
 func (c *call) waits() bool {
-	return c.phase == waiting || c.phase != working && !c.client.Proven() && !c.check
+	switch c.phase {
+	case waiting:
+		return true
+	case answering:
+		return !c.client.Proven()
+	case entered, receiving:
+		return !c.client.Proven() && !c.check
+	case outside, working:
+	}
+	return false
 }
 
 // isWaitingOrder reports whether the call waits and is an order without an answer.

@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"checkout/gen/oteldemo"
 	"checkout/internal/fair"
 	"checkout/internal/test/rawgrpc"
 )
 
-// deaf is a client that lets nothing of its answers be sent, and places so many orders.
-func (c *crowd) deaf(t *testing.T, orders int) (takes func()) {
+// deaf is a client that lets nothing of its answers be sent, and makes so many calls.
+func (c *crowd) deaf(t *testing.T, method string, calls int) (takes func()) {
 	t.Helper()
 	conn, err := c.listener.DialContext(t.Context())
 	if err != nil {
@@ -24,17 +24,13 @@ func (c *crowd) deaf(t *testing.T, orders int) (takes func()) {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	go func() { _, _ = io.Copy(io.Discard, conn) }()
-	message, err := proto.Marshal(&oteldemo.PlaceOrderRequest{UserId: "deaf"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	framer := http2.NewFramer(conn, nil)
 	_, err = conn.Write([]byte(http2.ClientPreface))
 	err = errors.Join(err, framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
-	for i := range uint32(orders) {
+	for i := range uint32(calls) {
 		err = errors.Join(err,
-			framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: rawgrpc.Block("crowd", oteldemo.CheckoutService_PlaceOrder_FullMethodName), EndHeaders: true}),
-			framer.WriteData(2*i+1, true, rawgrpc.Frame(message)))
+			framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: rawgrpc.Block("crowd", method), EndHeaders: true}),
+			framer.WriteData(2*i+1, true, rawgrpc.Frame(nil)))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +52,7 @@ func TestWhoTakesItsAnswersLateIsNotHungUpOn(t *testing.T) {
 		c := newCrowd(t, size, Options{})
 		c.clients = new(fair.Clients)
 		close(c.letGo)
-		take := c.deaf(t, size)
+		take := c.deaf(t, oteldemo.CheckoutService_PlaceOrder_FullMethodName, size)
 		for range size - 2 {
 			headersOnly(t, c.connect(t)) // it takes the place of an answer
 		}
@@ -69,6 +65,20 @@ func TestWhoTakesItsAnswersLateIsNotHungUpOn(t *testing.T) {
 	})
 }
 
+func TestAHealthCheckWhoseAnswerIsNotTakenGivesUpItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		c.deaf(t, grpc_health_v1.Health_Check_FullMethodName, 2*(size+probes))
+		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+			t.Errorf("an order beside answers that nobody takes: %v", err)
+		}
+	})
+}
+
 func TestACallHasItsPlaceUntilItsAnswerHasLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +86,7 @@ func TestACallHasItsPlaceUntilItsAnswerHasLeft(t *testing.T) {
 		c := newCrowd(t, size, Options{})
 		c.clients = new(fair.Clients)
 		close(c.letGo)
-		if c.deaf(t, 2*size); c.ordersPlaced() != size {
+		if c.deaf(t, oteldemo.CheckoutService_PlaceOrder_FullMethodName, 2*size); c.ordersPlaced() != size {
 			t.Errorf("%d orders were placed whose answers nobody takes, with room for %d", c.ordersPlaced(), size)
 		}
 		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
@@ -87,7 +97,7 @@ func TestACallHasItsPlaceUntilItsAnswerHasLeft(t *testing.T) {
 			t.Error("a client that takes no answers stays connected")
 		}
 		all := c.ordersPlaced()
-		if c.deaf(t, 2*size); c.ordersPlaced() != all+size {
+		if c.deaf(t, oteldemo.CheckoutService_PlaceOrder_FullMethodName, 2*size); c.ordersPlaced() != all+size {
 			t.Errorf("then %d more are placed, want %d: places are given back", c.ordersPlaced()-all, size)
 		}
 	})
