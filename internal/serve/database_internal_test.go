@@ -2,8 +2,17 @@ package serve
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"checkout/internal/store"
 )
 
 // parse is the configuration of a service whose record is db, set by the environment and by a flag.
@@ -85,5 +94,42 @@ func TestAPlaceOfTheRecordThatIsNotUnderstoodIsRefusedWithTheRemedy(t *testing.T
 				t.Errorf("CHECKOUT_DB=%s: %v, want it to say %s", db, err, want)
 			}
 		}
+	}
+}
+
+func TestADatabaseMayStartLater(t *testing.T) {
+	t.Parallel()
+	refused := fmt.Errorf("open the store: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	wrong := errors.New("password authentication failed")
+	for name, test := range map[string]struct {
+		fails time.Duration
+		then  error
+		takes time.Duration
+	}{
+		"at once":          {takes: 0},
+		"after 40 s":       {fails: 40 * time.Second, takes: 40 * time.Second},
+		"never":            {fails: time.Hour, then: refused, takes: startTime},
+		"wrong password":   {then: wrong, takes: 0},
+		"wrong, and later": {fails: 5 * time.Second, then: wrong, takes: 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				var log bytes.Buffer
+				_, err := patiently(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), func() (*store.Postgres, error) {
+					if time.Since(began) < test.fails {
+						return nil, refused
+					}
+					return new(store.Postgres), test.then
+				})
+				if took := time.Since(began); !errors.Is(err, test.then) || took != test.takes {
+					t.Errorf("after %v: %v; want %v after %v", took, err, test.then, test.takes)
+				}
+				if lines := strings.Count(log.String(), "waiting for the database"); lines != min(1, int(test.fails)) {
+					t.Errorf("%d lines in the log, want one if it waits: %s", lines, &log)
+				}
+			})
+		})
 	}
 }

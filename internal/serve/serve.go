@@ -18,6 +18,7 @@ import (
 	"checkout/internal/store"
 	"checkout/internal/telemetry"
 	"checkout/internal/version"
+	"checkout/internal/wait"
 )
 
 // record is the record of orders, in whichever database.
@@ -156,10 +157,29 @@ func load(l *admission.Limiter) telemetry.Load {
 	}
 }
 
+// startTime is how long the service waits for a database that starts later.
+const startTime = time.Minute
+
+// patiently opens a database, for up to startTime again while there is none that takes connections.
+func patiently(ctx context.Context, log *slog.Logger, open func() (*store.Postgres, error)) (*store.Postgres, error) {
+	for began, waits := time.Now(), false; ; waits = true {
+		p, err := open()
+		if !store.IsAbsent(err) || time.Since(began) >= startTime {
+			return p, err
+		}
+		if !waits {
+			log.WarnContext(ctx, "waiting for the database", "error", err)
+		}
+		if !wait.For(ctx, time.Second) {
+			return nil, err
+		}
+	}
+}
+
 // openStore opens the record of orders where the configuration says.
 func openStore(ctx context.Context, c Config, log *slog.Logger) (record, error) {
 	if isURL(c.DB) {
-		r, err := store.OpenPostgres(ctx, c.DB, notReloaded(log))
+		r, err := patiently(ctx, log, func() (*store.Postgres, error) { return store.OpenPostgres(ctx, c.DB, notReloaded(log)) })
 		if err != nil {
 			return nil, fmt.Errorf("CHECKOUT_DB: %w", err)
 		}

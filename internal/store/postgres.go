@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -88,6 +89,12 @@ func OpenPostgres(ctx context.Context, url string, failed ...func(error)) (*Post
 	}
 	p.orders = orders{p.do, secret}
 	return p, nil
+}
+
+// IsAbsent reports whether a database could not be opened because none takes connections at its address, perhaps not yet.
+func IsAbsent(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || pq.As(err, pqerror.TooManyConnections, pqerror.CannotConnectNow) != nil
 }
 
 // Ready is nil when the database can be reached and takes writes.

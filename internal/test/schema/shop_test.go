@@ -127,6 +127,7 @@ func unmet() map[string]string {
 		"event.log.flagd_available":                 elsewhere,
 		"event.log.no_runtime_metrics":              byHand,
 		"event.log.read_ahead":                      byHand,
+		"event.log.record_awaited":                  elsewhere,
 		"event.log.order_held_up: skipped":          masses,
 		"event.log.order_not_placed: skipped":       masses,
 		"event.log.order_not_recorded":              elsewhere,
