@@ -34,6 +34,7 @@ type call struct {
 
 	// Guarded by the room's mutex.
 	phase   phase
+	counted bool          // among the late ones
 	since   time.Time     // when that began
 	at      int           // its index in room.inside
 	called  chan struct{} // closed when it must leave the lobby
@@ -94,6 +95,10 @@ func (c *call) leave() {
 }
 
 func (c *call) move(to phase) {
+	if c.counted {
+		c.late -= c.places
+		c.counted = false
+	}
 	if c.order {
 		c.orders[c.phase]--
 		c.orders[to]++

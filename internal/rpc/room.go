@@ -88,7 +88,7 @@ type room struct {
 	inside  []*call           // that have places
 	taken   int               // places, those of calls that have joined others included
 	orders  [phases]int       // that are in each phase, but for outside
-	late    int               // places of late calls, at the last sweep
+	late    int               // places of late calls, of those found by a sweep
 	watches int               // health checks that watch
 	resting int               // declined charges whose answers wait
 	lobby   fair.Queue[*call] // orders that will not begin soon
@@ -266,16 +266,17 @@ func (r *room) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweeps.Fired()
-	r.late = 0
 	for i := len(r.inside) - 1; i >= 0; i-- { // the last one takes the place in the list of who leaves
 		c := r.inside[i]
 		switch {
 		case c.phase != waiting && c.phase != working && time.Since(c.since) >= messageTime:
 			c.dismiss()
-		case c.isLate() && r.late >= r.mostLate():
+		case !c.isLate() || c.counted:
+		case r.late >= r.mostLate():
 			c.dismiss()
-		case c.isLate():
+		default:
 			r.late += c.places
+			c.counted = true
 		}
 	}
 	if len(r.inside) > 0 {

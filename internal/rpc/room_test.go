@@ -571,6 +571,26 @@ func TestTheLateMessagesOfABusyClientKeepTheirPlacesForASecond(t *testing.T) {
 	})
 }
 
+func TestLateMessagesThatHaveGoneAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 8
+		c := newCrowd(t, size, Options{})
+		c.clients = new(fair.Clients)
+		close(c.letGo)
+		hostile := c.connect(t)
+		for range size {
+			headersOnly(t, hostile)
+		}
+		time.Sleep(slowMessage + time.Millisecond)
+		_ = hostile.Close()
+		synctest.Wait()
+		if err := placeOrder(t.Context(), c.connect(t)); err != nil {
+			t.Errorf("an order just after: %v", err)
+		}
+	})
+}
+
 func TestAnswersThatCostNothingProveNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
