@@ -18,6 +18,7 @@ import (
 	"checkout/gen/oteldemo"
 	"checkout/internal/cli"
 	operator "checkout/internal/decision"
+	"checkout/internal/order"
 	"checkout/internal/sheet"
 	"checkout/internal/wire"
 )
@@ -195,6 +196,8 @@ func some(m *oteldemo.Money) string {
 // shipping is how often the order may have been shipped, unless it was once and that is known.
 func shipping(o *checkoutv1.Order) string {
 	switch n := o.GetShipAttempts(); {
+	case n >= order.UnknownShipments:
+		return "attempts unknown"
 	case n > 1:
 		return fmt.Sprintf("%d attempts", n)
 	case n == 1 && o.GetTrackingId() == "":

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"checkout/gen/checkout/checkoutv1"
 	"checkout/internal/cli"
 	"checkout/internal/demo"
 	"checkout/internal/order"
@@ -81,6 +82,15 @@ func TestAnOrderThatIsRepeatedIsNotTwiceAsLarge(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int32{"LS4PSXUNUM": 2, "STICKER020": 2}, got); diff != "" {
 		t.Errorf("what was shipped (-want +got):\n%s", diff)
+	}
+}
+
+func TestAttemptsOfARestoredOrderAreUnknown(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int32]string{0: "", 1: "1 attempt", 3: "3 attempts", order.UnknownShipments: "attempts unknown"} {
+		if got := shipping(&checkoutv1.Order{ShipAttempts: n}); got != want {
+			t.Errorf("%d shipments are shown as %q, want %q", n, got, want)
+		}
 	}
 }
 

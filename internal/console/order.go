@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"checkout/gen/checkout/checkoutv1"
 	"checkout/gen/oteldemo"
 	"checkout/internal/decision"
+	"checkout/internal/order"
 	"checkout/internal/web"
 	"checkout/internal/wire"
 )
@@ -35,6 +37,17 @@ type orderPage struct {
 
 	Hint string `json:"-"` // what is known, and what to find out
 	form form   // what was typed into the forms, and why it was not done
+}
+
+// ShippingAttempts are how often the order may have been shipped, if it may.
+func (p orderPage) ShippingAttempts() string {
+	switch {
+	case p.Shipments >= order.UnknownShipments:
+		return "unknown"
+	case p.Shipments > 0:
+		return fmt.Sprint(p.Shipments)
+	}
+	return ""
 }
 
 type item struct {

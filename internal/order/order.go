@@ -91,6 +91,10 @@ type Order struct {
 	Repeated bool // it is the answer to another call than the one that placed it; not on record
 }
 
+// UnknownShipments are the ShipAttempts of an order from a restored backup. They are more than any limit, so that nothing is shipped
+// before an operator says so.
+const UnknownShipments = 1000
+
 // Settled reports whether the order lays no claim on the user's cart any more: the cart was dealt with, or never will be.
 func (o *Order) Settled() bool { return o.State.Final() || o.Delivered.Has(CartSettled) }
 

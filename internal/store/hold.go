@@ -14,8 +14,6 @@ import (
 const (
 	// holdPart is how many orders are held at a time.
 	holdPart = 200
-	// unknownShipments is more than CHECKOUT_SHIP_ATTEMPTS allows, so that nothing is shipped before an operator says so.
-	unknownShipments = 1000
 	// heldRetention is how long an order is kept of which only the cart was left to do.
 	heldRetention = 7 * 24 * time.Hour
 
@@ -64,7 +62,7 @@ func (s orders) Hold(ctx context.Context) (held int, err error) {
 func hold(o *order.Order) {
 	switch pending := (order.EmailSent | order.EventPublished) &^ (o.Delivered | o.Skipped); {
 	case o.State != order.Placed:
-		o.State, o.ShipAttempts = order.Parked, unknownShipments
+		o.State, o.ShipAttempts = order.Parked, order.UnknownShipments
 	case pending != 0:
 		o.State, o.Undeliverable = order.Undelivered, pending
 	default:

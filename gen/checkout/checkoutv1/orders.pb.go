@@ -244,7 +244,7 @@ type Order struct {
 	History []*Event `protobuf:"bytes,16,rep,name=history,proto3" json:"history,omitempty"`
 	// Whether an operator has to decide: it is parked or undelivered, or in doubt or refunding with a basic payment service.
 	RequiresOperator bool `protobuf:"varint,17,opt,name=requires_operator,json=requiresOperator,proto3" json:"requires_operator,omitempty"`
-	// Attempts to ship that were made, or are about to be, and that may each have sent a parcel.
+	// Attempts to ship that were made, or are about to be, and that may each have sent a parcel. 1000: unknown, after a restore.
 	ShipAttempts int32 `protobuf:"varint,18,opt,name=ship_attempts,json=shipAttempts,proto3" json:"ship_attempts,omitempty"`
 	// Deliveries that failed for good, or for a day: "email", "event".
 	Undeliverable []string `protobuf:"bytes,19,rep,name=undeliverable,proto3" json:"undeliverable,omitempty"`
