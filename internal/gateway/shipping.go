@@ -62,11 +62,11 @@ func (c *Shipping) Quote(ctx context.Context, to order.Address, lines []order.Li
 		Cost *jsonAmount `json:"cost_usd"`
 	}
 	if err := c.http.post(ctx, c.quote, "", newParcel(to, lines), &answer); err != nil {
-		return money.Amount{}, fmt.Errorf("shipping: quote for %d lines: %w", len(lines), err)
+		return money.Amount{}, fmt.Errorf("shipping: quote, lines: %d: %w", len(lines), err)
 	}
 	cost, err := quoted(answer.Cost)
 	if err != nil {
-		return money.Amount{}, fmt.Errorf("shipping: quote for %d lines: %w", len(lines), err)
+		return money.Amount{}, fmt.Errorf("shipping: quote, lines: %d: %w", len(lines), err)
 	}
 	return cost, nil
 }

@@ -94,7 +94,7 @@ func TestQuoteThatCannotBeIsImplausible(t *testing.T) {
 			t.Parallel()
 			addr, _ := replying(t, 200, body)
 			_, err := newShipping(t, addr, patient).Quote(t.Context(), home, lines)
-			wantError(t, err, order.ErrImplausible, "shipping: quote for 1 lines")
+			wantError(t, err, order.ErrImplausible, "shipping: quote, lines: 1")
 		})
 	}
 }

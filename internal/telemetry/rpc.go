@@ -178,8 +178,8 @@ func (c *rpcCall) leaveTrace(card creditcard.Card) {
 	if !c.caller.IsValid() || !card.NumberIn(c.caller.TraceID().String()+c.caller.SpanID().String()) {
 		return
 	}
-	ctx, span := c.tracer.Start(c.Context, c.rpcMethod.span, append(slices.Clone(c.start), trace.WithNewRoot())...)
-	c.span = span
+	ctx := c.Context
+	ctx, c.span = c.tracer.Start(ctx, c.rpcMethod.span, append(slices.Clone(c.start), trace.WithNewRoot())...)
 	c.anew.Store(&ctx)
 }
 
