@@ -179,7 +179,7 @@ func (c *rpcCall) leaveTrace(card creditcard.Card) {
 		return
 	}
 	ctx := c.Context
-	ctx, c.span = c.tracer.Start(ctx, c.rpcMethod.span, append(slices.Clone(c.start), trace.WithNewRoot())...)
+	ctx, c.span = c.tracer.Start(ctx, c.rpcMethod.span, append(slices.Clone(c.start), trace.WithNewRoot())...) //nolint:spancheck // end ends it
 	c.anew.Store(&ctx)
 }
 
