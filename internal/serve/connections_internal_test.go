@@ -419,7 +419,7 @@ func TestClosingAClientsConnectionTakesNoLockOfTheTurns(t *testing.T) {
 	var last *client
 	for i := range turnsAtOnce + 1 {
 		last = r.accept(t, strconv.Itoa(i)).ready(t)
-		for range 2 * fewReads {
+		for range i / turnsAtOnce * 2 * fewReads { // of the last one
 			r.readAgain(last.Conn.(*connection))
 		}
 		last.reads()

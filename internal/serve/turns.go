@@ -50,7 +50,7 @@ func (t *turns) begin(c *connection) (waited bool) {
 func (t *turns) atOnce(c *connection) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.waiting.Len() == 0 && len(t.reading) < turnsAtOnce && !(c.isGreedy() && t.isBusy()) {
+	if t.waiting.Len() == 0 && len(t.reading) < turnsAtOnce && (!c.isGreedy() || !t.isBusy()) {
 		t.give(c)
 		return true
 	}
