@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"maps"
 	"net/url"
 	"path/filepath"
@@ -132,7 +133,11 @@ func TestNothingThatPaymentSaysOfACardIsWrittenAnywhere(t *testing.T) {
 // listenToGossip has it tell of the cards, and looks for them in everything that the service writes.
 func listenToGossip(t *testing.T, mode string, numbers []string) {
 	t.Helper()
-	cvv := func(i int) int32 { return int32(7001 + 37*i) }
+	first := 7001
+	if os.Getpid()%37 == first%37 { // the log has the number of the process
+		first++
+	}
+	cvv := func(i int) int32 { return int32(first + 37*i) } //nolint:gosec // it has four digits
 	cvvs := make([]string, len(numbers))
 	for i := range cvvs {
 		cvvs[i] = fmt.Sprint(cvv(i))
