@@ -6,12 +6,12 @@ import (
 )
 
 // latency predicts how long a call to a service takes: so long alone, and so much longer for each call that is under way. A service
-// that answers calls side by side takes nothing for the others; one that answers them one after another takes as long again for each.
-// Both times are learnt from each call by the part that it says something about (normalised least mean squares).
+// that answers calls in parallel takes no longer for the others; one that answers them one after another takes as long again for each.
+// Each call that ends corrects both times, the second in proportion to the calls that it waited behind (normalised least mean squares).
 type latency struct {
 	mu          sync.Mutex
 	alone, each float64 // ns
-	wrong       float64 // how much longer than predicted calls took lately, on average
+	excess      float64 // how much longer than predicted calls took lately, on average
 	underWay    int
 	busy        time.Time // since when there have been calls under way
 	asked       time.Time // when the latest call was reserved
@@ -19,8 +19,8 @@ type latency struct {
 	newest      time.Time // when the newest of those that have ended began
 }
 
-// latencyTime is how long a service is not called that would take too long. Of a call that began so much before others that have
-// ended, nothing is learnt: the service has recovered since.
+// latencyTime is how long a service that is too slow is not called; then one call finds out whether it still is. A call that ends
+// is ignored if another one has ended that began so much later: the service has recovered since.
 const latencyTime = 3 * time.Second
 
 // timing is that of a call that is under way, or about to be.
@@ -55,7 +55,7 @@ func (l *latency) end(t timing) {
 	}
 	took, others := float64(time.Since(t.began)), float64(t.others)
 	if l.ended.IsZero() {
-		l.alone, l.wrong = took, took/8
+		l.alone, l.excess = took, took/8
 	}
 	wrong := took - l.alone - l.each*others
 	step := wrong / (1 + others*others)
@@ -63,20 +63,20 @@ func (l *latency) end(t timing) {
 		step /= 2
 	}
 	l.alone, l.each = max(l.alone+step, 0), max(l.each+step*others, 0)
-	l.wrong += (max(wrong, 0) - l.wrong) / 4
+	l.excess += (max(wrong, 0) - l.excess) / 4
 	l.ended = time.Now()
 	if t.began.After(l.newest) {
 		l.newest = t.began
 	}
 }
 
-// expected is what hardly any call takes longer than that begins now; 0 when nothing is known. While none ends, it takes at least as
-// long as that has lasted.
+// expected is how long a call takes at most, in all likelihood, if it begins now; 0 when nothing is known. While no call ends, that is at
+// least the time since the last one did.
 func (l *latency) expected() time.Duration {
-	if time.Since(l.asked) >= latencyTime { // one has to find out
+	if time.Since(l.asked) >= latencyTime {
 		return 0
 	}
-	expected := l.alone + l.each*float64(l.underWay) + 4*l.wrong
+	expected := l.alone + l.each*float64(l.underWay) + 4*l.excess
 	if l.underWay > 0 {
 		expected = max(expected, float64(min(time.Since(l.ended), time.Since(l.busy))))
 	}

@@ -22,7 +22,7 @@ import (
 // domain is the ErrorInfo domain of our reasons.
 const domain = "checkout"
 
-// Whether money has moved for the purchase, by this call or an earlier one, as in ErrorInfo.
+// Whether money has moved, as in ErrorInfo: by this call, or unknown if an earlier one may have paid for the same purchase.
 const (
 	no      = "no"
 	yes     = "yes"

@@ -27,8 +27,7 @@ const (
 	// handshake is how often a connection is read until its first call has arrived.
 	handshake = 4
 	// readsPerCall is how often a connection is read for a call that is served, at most. What is read more often than fewReads
-	// for nothing, is greedy. One read is forgotten every forgetEvery. Of health checks one is served every checkEvery: others
-	// are for nothing.
+	// for nothing, is greedy. One read is forgotten every forgetEvery. Of health checks, one counts as served every checkEvery.
 	readsPerCall = 4
 	fewReads     = 8
 	forgetEvery  = 10 * time.Second
@@ -276,14 +275,14 @@ func (l *connections) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		if c.calls--; c.calls == 0 {
 			c.since = time.Now()
 		}
-		if s.Error == nil && (ctx.Value(checkKey{}) == nil || c.mayCheck()) {
+		if s.Error == nil && (ctx.Value(checkKey{}) == nil || c.countCheck()) {
 			c.reads = max(c.reads-readsPerCall, -fewReads)
 		}
 	}
 }
 
-// mayCheck reports whether a health check counts as served.
-func (c *connection) mayCheck() bool {
+// countCheck notes a health check, and reports whether it counts as served.
+func (c *connection) countCheck() bool {
 	now := time.Now()
 	if now.Sub(c.checked) < checkEvery {
 		return false
